@@ -1,0 +1,87 @@
+"""Every exception of tminus.
+
+TminusError
+├── UsageError              what a person asked for makes no sense                      exit 2
+├── ConfigError             configuration, keys or credentials are wrong                exit 3
+├── StoreError              the database
+│   ├── StoreUnavailable    it cannot be reached, or the answer was lost; try again     exit 4
+│   ├── SchemaMismatch      older or newer than this program                            exit 5
+│   └── Refused             a rule of the database said no; its text is for the person  exit 1
+├── EmbeddedError           the embedded PostgreSQL did not start                       exit 4
+└── DeviceError             a router, before or after a script was started
+    ├── Offline             no TCP, no SSH banner, or no answer in time
+    ├── LoginRefused        it refused our credential; never tried again in one launch
+    ├── HostKeyChanged      another key than the pinned one, or none is pinned
+    ├── ConnectionLost      the connection ended while we used it
+    ├── DeviceTimeout       a step did not end within its deadline
+    └── UploadFailed        SFTP refused, or the file did not arrive whole
+
+A message says what happened, to what, and what happens next. asyncssh's exceptions are mapped in
+``device.connection`` alone, asyncpg's in ``store.pool`` alone.
+"""
+
+from __future__ import annotations
+
+
+class TminusError(Exception):
+    """Something went wrong that a person can act on; the text is one sentence."""
+
+    exit_code = 1
+
+
+class UsageError(TminusError):
+    exit_code = 2
+
+
+class ConfigError(TminusError):
+    exit_code = 3
+
+
+class StoreError(TminusError):
+    exit_code = 4
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached, or it is not known whether it did what was asked."""
+
+
+class SchemaMismatch(StoreError):
+    exit_code = 5
+
+
+class Refused(StoreError):
+    """A constraint, trigger or function of the schema refused; nothing was changed."""
+
+    exit_code = 1
+
+
+class EmbeddedError(TminusError):
+    exit_code = 4
+
+
+class DeviceError(TminusError):
+    """A router did not do what was expected of it."""
+
+
+class Offline(DeviceError):
+    pass
+
+
+class LoginRefused(DeviceError):
+    pass
+
+
+class HostKeyChanged(DeviceError):
+    pass
+
+
+class ConnectionLost(DeviceError):
+    pass
+
+
+class DeviceTimeout(DeviceError):
+    pass
+
+
+class UploadFailed(DeviceError):
+    pass
