@@ -1,0 +1,1 @@
+"""Operating the process: logs, metrics, health, systemd."""

@@ -1,0 +1,256 @@
+"""The one place where the parts are wired, and where the process begins, drains and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from tminus import __version__
+from tminus.device.connection import Connector
+from tminus.device.target import Limits
+from tminus.errors import StoreError, TminusError
+from tminus.ops.health import Health
+from tminus.ops.metrics import Metrics
+from tminus.ops.systemd import feed_watchdog, notify
+from tminus.services.contact import Contact
+from tminus.services.dispatcher import Dispatcher
+from tminus.services.heartbeat import DeclaredDead, Heartbeat, Trust
+from tminus.services.janitor import Janitor
+from tminus.services.launcher import Launcher
+from tminus.services.loop import Hint
+from tminus.services.reaper import Reaper
+from tminus.services.run_settings import RunSettings
+from tminus.services.site_runner import SiteRunner
+from tminus.settings import Settings
+from tminus.store import instances
+from tminus.store.embedded import EmbeddedServer
+from tminus.store.gauges import read_gauges
+from tminus.store.listen import listen
+from tminus.store.migrate import check_schema_of, ensure_login, migrate
+from tminus.store.pool import Database, open_database
+from tminus.store.writer import Writer
+from tminus.web.probes import serve_probes
+
+EXIT_DEAD = 6
+"""This instance was declared dead by another; systemd starts a new one."""
+
+log = structlog.get_logger()
+
+
+class _Drained(Exception):
+    """The orderly end, thrown through the task group."""
+
+
+@asynccontextmanager
+async def database_of(settings: Settings, *, role: str | None = None) -> AsyncIterator[str]:
+    """Yield a DSN: of `database_url`, else of the embedded server, which is started, or attached to, for the time being.
+
+    `role` is whom to be in the embedded server; a `database_url` names its own login.
+    """
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    server = EmbeddedServer(
+        settings.state_dir, run_as=settings.embedded_user, socket_group=settings.embedded_socket_group
+    )
+    async with server:
+        await migrate(server.dsn)
+        if role is None:
+            yield server.dsn
+        else:
+            await ensure_login(server.dsn, role, member_of="tminus_daemon")
+            yield server.dsn_as(role)
+
+
+async def serve(settings: Settings, *, credentials_base: Path) -> int:
+    """Run the daemon until it is told to stop; return the exit code."""
+    credentials = settings.load_credentials(credentials_base)
+    async with database_of(settings, role="tminus_serve") as dsn:
+        await check_schema_of(dsn)
+        async with open_database(dsn, size=8, application="tminus") as db:
+            return await _Daemon(settings, dsn, db, Contact(_connector(settings), credentials)).run()
+
+
+def _connector(settings: Settings) -> Connector:
+    limits = Limits(
+        connect_timeout=settings.connect_timeout,
+        login_timeout=settings.login_timeout,
+        # RouterOS drops what does not fit into the window, so every cap has to lie well below it.
+        window=max(2 * settings.export_cap, 16 * 1024 * 1024),
+    )
+    return Connector(limits=limits, policy=settings.host_key_policy)
+
+
+class _Daemon:
+    def __init__(self, settings: Settings, dsn: str, db: Database, contact: Contact) -> None:
+        self._settings = settings
+        self._dsn = dsn
+        self._db = db
+        self._instance = uuid.uuid4()
+        self._clean = True
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        self._trust = Trust(ttl=settings.heartbeat_ttl, margin=settings.heartbeat_margin)
+        self._health = Health(lives=self._trust.lives)
+        self._metrics = Metrics(self._registry, max_sessions=settings.max_sessions, health=self._health)
+        self._writer = Writer(db, self._instance)
+        run = RunSettings(
+            stamp_log=settings.stamp_log,
+            command_timeout=settings.command_timeout,
+            export_timeout=settings.export_timeout,
+            resolve_within=settings.resolve_within,
+            export_cap=settings.export_cap,
+            output_cap=settings.output_cap,
+        )
+        runner = SiteRunner(
+            db=db,
+            writer=self._writer,
+            instance=self._instance,
+            trust=self._trust,
+            contact=contact,
+            settings=run,
+            observer=self._metrics,
+        )
+        self._heartbeat = Heartbeat(
+            db, self._instance, self._trust, interval=settings.heartbeat_interval, observer=self._metrics
+        )
+        self._dispatcher = Dispatcher(
+            db,
+            self._instance,
+            self._trust,
+            runner,
+            max_sessions=settings.max_sessions,
+            poll_interval=settings.poll_interval,
+            observer=self._metrics,
+        )
+        self._launcher = Launcher(
+            db,
+            self._instance,
+            self._trust,
+            poll_interval=settings.poll_interval,
+            observer=self._metrics,
+            launched=self._dispatcher.hint,
+        )
+        self._reaper = Reaper(
+            db,
+            self._writer,
+            self._instance,
+            self._trust,
+            contact,
+            interval=settings.reap_interval,
+            settings=run,
+            observer=self._metrics,
+            released=self._dispatcher.hint,
+        )
+        self._janitor = Janitor(
+            db,
+            self._trust,
+            contact,
+            poll_interval=settings.poll_interval,
+            command_timeout=settings.command_timeout,
+            observer=self._metrics,
+        )
+
+    async def run(self) -> int:
+        settings = self._settings
+        await instances.register(
+            self._db,
+            instance=self._instance,
+            name=settings.instance_name or socket.gethostname(),
+            max_sessions=settings.max_sessions,
+            ttl=settings.heartbeat_ttl,
+        )
+        await self._heartbeat.beat()
+        async with serve_probes(
+            settings.listen_address, self._registry, why_not_ready=self._health.why_not_ready, refresh=self._refresh
+        ) as bound:
+            log.info(
+                "ready",
+                instance=str(self._instance),
+                version=__version__,
+                pid=os.getpid(),
+                listening=f"{bound[0]}:{bound[1]}",
+            )
+            notify("READY=1", "STATUS=waiting for launches")
+            clean = True
+            died: BaseException | None = None
+            try:
+                async with asyncio.TaskGroup() as services:
+                    for duty in (
+                        self._heartbeat.run(),
+                        self._writer.run(),
+                        self._launcher.run(),
+                        self._dispatcher.run(),
+                        self._reaper.run(),
+                        self._janitor.run(),
+                        listen(self._dsn, self._heard),
+                        feed_watchdog(self._health.goes_round),
+                        self._stop_on_signal(),
+                    ):
+                        services.create_task(duty)
+            except* _Drained as stopped:
+                clean = self._clean and len(stopped.exceptions) == 1
+            except* DeclaredDead as dead:
+                died = dead.exceptions[0]
+            if died is not None:
+                log.error("declared_dead", error=str(died))
+                return EXIT_DEAD
+            await self._say_goodbye()
+            log.info("stopped", clean=clean)
+            return 0 if clean else TminusError.exit_code
+
+    def _heard(self) -> None:
+        for service in (self._launcher, self._dispatcher, self._janitor):
+            service.hint.give()
+
+    async def _refresh(self) -> None:
+        try:
+            self._metrics.from_store(await read_gauges(self._db))
+        except StoreError:
+            self._metrics.store_failed("metrics")
+
+    async def _stop_on_signal(self) -> None:
+        """SIGTERM and SIGINT drain: nothing new is claimed, what runs may finish. A second one ends the waiting."""
+        loop = asyncio.get_running_loop()
+        first, second = asyncio.Event(), asyncio.Event()
+
+        def signalled() -> None:
+            (second if first.is_set() else first).set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, signalled)
+        await first.wait()
+        log.info("draining", seconds=self._settings.drain_timeout)
+        notify("STOPPING=1", "STATUS=draining")
+        self._health.draining = True
+        self._launcher.draining = True
+        self._heartbeat.draining = True
+        self._heartbeat.hint.give()
+        drain = asyncio.create_task(self._dispatcher.drain(self._settings.drain_timeout))
+        impatience = asyncio.create_task(second.wait())
+        await asyncio.wait({drain, impatience}, return_when=asyncio.FIRST_COMPLETED)
+        impatience.cancel()
+        if drain.done():
+            self._clean = drain.result()
+        else:
+            drain.cancel()
+            self._clean = await self._dispatcher.drain(0)
+        raise _Drained
+
+    async def _say_goodbye(self) -> None:
+        """Close our row, so that what was left is taken over at once and not after a heartbeat's ttl."""
+        try:
+            await instances.stop(self._db, self._instance)
+        except StoreError as error:
+            log.warning("goodbye_not_said", error=str(error))

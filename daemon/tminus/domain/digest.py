@@ -1,0 +1,108 @@
+"""The digest that binds an authorization to its content, computed as migration 0005 does it in SQL.
+
+Canonical form (any language can compute it)::
+
+    netstring(x)  = decimal length of x in bytes of UTF-8, ":", x, ","
+    field(n, v)   = nothing if v is None, else netstring(n) netstring(v)
+    row part      = the fields of RowPart in their order; site part = the fields of SitePart in theirs
+    digest        = "tminus1:" hex(sha256(netstring("tminus1") netstring(hex(sha256(row part)))
+                    and for each site, in order: netstring(site id) netstring(hex(sha256(site part)))))
+
+Booleans are "true"/"false", durations whole microseconds in decimal, moments 2025-10-30T10:00:00.000000Z.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowPart:
+    id: str
+    script: str
+    make_backup: bool
+    abort_if_offline: bool
+    test_site_id: str | None
+    launch_at: datetime | None  # None where a cron rule decides
+    cron: str | None
+    timezone: str | None
+    start_within: timedelta
+    site_timeout: timedelta
+    max_concurrency: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SitePart:
+    id: str
+    jump_host: str | None
+    address: str
+    port: int
+    username: str | None
+    credential: str | None
+    host_key: str | None
+
+
+def row_digest(row: RowPart) -> str:
+    """Return 64 hexadecimal digits."""
+    return _sha256(
+        _field("id", row.id),
+        _field("script", row.script),
+        _field("make_backup", _boolean(row.make_backup)),
+        _field("abort_if_offline", _boolean(row.abort_if_offline)),
+        _field("test_site_id", row.test_site_id),
+        _field("launch_at", None if row.cron is not None else _moment(row.launch_at)),
+        _field("cron", row.cron),
+        _field("timezone", row.timezone),
+        _field("start_within", _duration(row.start_within)),
+        _field("site_timeout", _duration(row.site_timeout)),
+        _field("max_concurrency", None if row.max_concurrency is None else str(row.max_concurrency)),
+    )
+
+
+def site_digest(site: SitePart) -> str:
+    """Return 64 hexadecimal digits."""
+    return _sha256(
+        _field("id", site.id),
+        _field("jump_host", site.jump_host),
+        _field("address", site.address),
+        _field("port", str(site.port)),
+        _field("username", site.username),
+        _field("credential", site.credential),
+        _field("host_key", site.host_key),
+    )
+
+
+def combine(row: str, sites: Iterable[tuple[str, str]]) -> str:
+    """Return the whole digest from the row's and, in order, each site's id and digest."""
+    parts = [_netstring("tminus1"), _netstring(row)]
+    for site_id, digest in sites:
+        parts += (_netstring(site_id), _netstring(digest))
+    return "tminus1:" + _sha256(*parts)
+
+
+def _sha256(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _netstring(value: str) -> bytes:
+    data = value.encode()
+    return b"%d:%s," % (len(data), data)
+
+
+def _field(name: str, value: str | None) -> bytes:
+    return b"" if value is None else _netstring(name) + _netstring(value)
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _duration(value: timedelta) -> str:
+    return str(value // timedelta(microseconds=1))
+
+
+def _moment(value: datetime | None) -> str | None:
+    return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

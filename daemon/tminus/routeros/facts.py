@@ -1,0 +1,88 @@
+"""What a router says of itself: version, identity, uptime, serial number."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tminus.routeros.text import clean_line, lines
+
+_VERSION = re.compile(r"^(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?((?:alpha|beta|rc)\d+)?(?:[ _-].*)?$")
+# 6w5d11h55m45s from print, 00:06:48 from get, 1d00:06:48 as a mixture: the record does not settle which, so all are read.
+_UPTIME = re.compile(
+    r"^(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+):(\d\d):(\d\d)(?:\.\d+)?|(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:\d+ms)?)$"
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """A RouterOS version. The features are those that the console of real versions showed first."""
+
+    major: int
+    minor: int
+    patch: int = 0
+    text: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Version | None:
+        """Read "7.22 (stable)", "6.49.10", "7.24beta1"; None for anything else."""
+        found = _VERSION.match(text.strip())
+        if not found:
+            return None
+        return cls(int(found[1]), int(found[2]), int(found[3] or 0), clean_line(text))
+
+    @property
+    def has_onerror(self) -> bool:
+        return (self.major, self.minor) >= (7, 13)
+
+    @property
+    def has_dry_run(self) -> bool:
+        return (self.major, self.minor) >= (7, 16)
+
+    @property
+    def exports_secrets(self) -> bool:
+        """RouterOS 6 shows secrets in an export unless it is told to hide them; 7 hides them."""
+        return self.major < 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    version: Version
+    identity: str
+    uptime: timedelta
+
+
+def parse_uptime(text: str) -> timedelta | None:
+    found = _UPTIME.match(text.strip())
+    if not found or not text.strip():
+        return None
+    years, weeks, days, clock_h, clock_m, clock_s, h, m, s = (int(part or 0) for part in found.groups())
+    return timedelta(days=years * 365 + weeks * 7 + days, hours=clock_h + h, minutes=clock_m + m, seconds=clock_s + s)
+
+
+def parse_facts(output: bytes, marker: str) -> Facts | None:
+    """Read the answer to commands.identify: version, identity and uptime, then `marker` alone on a line.
+
+    None where the marker is missing (the line did not run to its end) or the answers are not RouterOS's.
+    """
+    said = lines(output)
+    if marker not in said:
+        return None
+    answers = said[: said.index(marker)]
+    while answers and not answers[0]:
+        answers.pop(0)
+    if len(answers) < 3:
+        return None
+    version, uptime = Version.parse(answers[0]), parse_uptime(answers[-1])
+    if version is None or uptime is None:
+        return None
+    return Facts(version=version, identity=clean_line("\n".join(answers[1:-1])), uptime=uptime)
+
+
+def parse_serial(output: bytes) -> str | None:
+    """Read the answer to commands.serial_number; None on a CHR, which has none and answers with an error."""
+    said = [line for line in lines(output) if line]
+    if len(said) == 1 and re.fullmatch(r"[A-Za-z0-9/_-]{4,32}", said[0]):
+        return said[0]
+    return None

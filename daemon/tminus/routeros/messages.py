@@ -1,0 +1,77 @@
+"""RouterOS's own messages, recognised at the beginning of a line only.
+
+A script may print such words itself; so they never decide against a proof, they explain a failure or add a warning.
+"""
+
+from __future__ import annotations
+
+import re
+
+SUCCESS = "Script file loaded and executed successfully"
+DRY_RUN_CLEAN = "No syntax errors found in the import file"
+_DRY_RUN_DIRTY = re.compile(r"^(?:Script Error: )?found (\d+) error\(s\) in import file$")
+
+_PREFIXES = (
+    "bad command name",
+    "syntax error",
+    "expected ",
+    "missing closing brace",
+    "bad parameter",
+    "no such item",
+    "no such command",
+    "failure:",
+    "input does not match",
+    "invalid value",
+    "value of ",
+    "ambiguous value",
+    "missing value(s)",
+    "not enough permissions",
+    "cannot run",
+    "Script Error:",
+    "script error:",
+    "Cannot open import file",
+    "resolve failed",
+    "action timed out",
+    "runtime limit exceeded",
+    "std failure",
+    "interrupted",
+)
+_PLACE = re.compile(r"\(line (\d+) column (\d+)\)$|\(/[^)]*; line \d+\)$")
+_IMPORT_SUFFIX = re.compile(r" ?\(:import; line \d+\)$")
+_PARSE_ERROR = re.compile(
+    r"^(?:bad command name|syntax error|expected |bad parameter|missing closing brace|missing value\(s\)).*\(line \d+ column \d+\)$"
+)
+_NO_FILE = re.compile(r"^Cannot open import file\b")
+# Words by which a script may run code that was not parsed with it.
+_DYNAMIC = re.compile(rb"(?:^|[^A-Za-z0-9_-])(?:parse|import|execute|run)(?:[^A-Za-z0-9_-]|$)")
+
+
+def is_error_line(line: str) -> bool:
+    return line.startswith(_PREFIXES) or _PLACE.search(line) is not None
+
+
+def import_error(text: str) -> str:
+    """Strip what /import puts around an error of the script: "Script Error: X (:import; line 1)" -> X."""
+    return _IMPORT_SUFFIX.sub("", text.strip()).removeprefix("Script Error: ").removeprefix("script error: ").strip()
+
+
+def is_parse_error(error: str, script: bytes) -> bool:
+    """Was nothing of the file executed? True only if `error` names a place in the text and nothing else could have.
+
+    /import parses the whole file first, so a syntax error means that nothing ran. But a script that parses or imports
+    other code can meet one after half of its own work; then the error proves nothing.
+    """
+    return _PARSE_ERROR.match(error) is not None and _DYNAMIC.search(script) is None
+
+
+def is_missing_file(error: str) -> bool:
+    return _NO_FILE.match(error) is not None
+
+
+def dry_run_errors(said: list[str]) -> str | None:
+    """Return what a dry run found, or None if it did not say that it found errors."""
+    for index in range(len(said) - 1, -1, -1):
+        if _DRY_RUN_DIRTY.match(said[index]):
+            found = [line for line in said[:index] if _PLACE.search(line) and not line.startswith("#line")]
+            return found[-1] if found else said[index]
+    return None

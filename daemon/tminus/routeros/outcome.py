@@ -1,0 +1,168 @@
+"""How a run ended, decided from what the router said and from nothing else.
+
+`judge_import` reads the answer to the start command, `judge_remains` what is left on the router after a lost connection.
+Both are pure, return a row of the table of endings, and never say `completed` without proof: our nonce printed by the
+device after the script's last statement, and RouterOS's own success line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from tminus.domain.endings import Ending, Reason, completed, not_started, partly_applied, unknown
+from tminus.routeros import messages
+from tminus.routeros.commands import Nonce
+from tminus.routeros.facts import parse_uptime
+from tminus.routeros.text import clean_line, lines
+
+
+class Close(Enum):
+    """How the channel of the start command came to its end."""
+
+    CLOSED = "closed"
+    LOST = "lost"
+    TIMED_OUT = "timed_out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportAnswer:
+    output: bytes
+    exit_status: int | None
+    close: Close
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unresolved:
+    """The session proves nothing; look on the router. `reason` is that of the `unknown` which it is if that fails."""
+
+    reason: Reason
+    message: str
+
+
+def judge_import(answer: ImportAnswer, nonce: Nonce, script: bytes) -> Ending | Unresolved:
+    """Decide from the answer to commands.start."""
+    said = lines(answer.output)
+    ok, failed = nonce.marker("OK"), nonce.marker("ERR") + " "
+    for index, line in enumerate(said):
+        if line == ok:
+            return _judge_proof(answer, said[:index])
+        if line.startswith(failed) or line == failed.rstrip():
+            return _judge_error(messages.import_error("\n".join(said[index:])[len(failed) :].split("\n")[0]), script)
+    # No marker. An error text without one is how versions before 7.13 report a failing import.
+    errors = [line for line in said if messages.is_error_line(line)]
+    last = next((line for line in reversed(said) if line), "")
+    if answer.close is Close.CLOSED:
+        if messages.is_error_line(last):
+            return _judge_error(messages.import_error(last), script)
+        if answer.exit_status not in (0, None):
+            return partly_applied(
+                f"The import ended with exit status {answer.exit_status} and without its end marker{_quoted(last)}."
+            )
+        if errors:
+            return _judge_error(messages.import_error(errors[-1]), script)
+        return Unresolved(
+            reason=Reason.CONNECTION_LOST, message="The session ended without the end marker and without an error."
+        )
+    if answer.close is Close.TIMED_OUT:
+        return Unresolved(reason=Reason.TIMED_OUT, message="The script did not end within its time.")
+    return Unresolved(reason=Reason.CONNECTION_LOST, message="The connection was lost while the script was running.")
+
+
+def _judge_proof(answer: ImportAnswer, before: list[str]) -> Ending:
+    warnings = tuple(f"The output contains '{clean_line(line)}'." for line in before if messages.is_error_line(line))[
+        :10
+    ]
+    if messages.SUCCESS not in before:
+        return unknown(
+            Reason.CONNECTION_LOST, "The end marker arrived without RouterOS's success line.", warnings=warnings
+        )
+    if answer.exit_status not in (0, None):
+        return partly_applied(f"The import ended with exit status {answer.exit_status}.", warnings=warnings)
+    if answer.exit_status is None:
+        warnings += ("The session ended without an exit status, after the proof had arrived.",)
+    return completed("The script ran to its end.", warnings=warnings)
+
+
+def _judge_error(error: str, script: bytes) -> Ending:
+    shown = clean_line(error, cap=500) or "an error without text"
+    if messages.is_missing_file(error):
+        return not_started(
+            Reason.UPLOAD_FAILED, f"RouterOS did not find the uploaded file, so nothing was run: {shown}."
+        )
+    if messages.is_parse_error(error, script):
+        return not_started(Reason.SCRIPT_REJECTED, f"RouterOS rejected the script before running any of it: {shown}.")
+    return partly_applied(f"The script failed; what it did before stays applied: {shown}.")
+
+
+def judge_dry_run(output: bytes) -> Ending | tuple[str, ...]:
+    """Decide from the answer to commands.dry_run: an ending if the file has errors, else warnings (mostly none)."""
+    said = [line for line in lines(output) if line]
+    if said and said[-1] == messages.DRY_RUN_CLEAN:
+        return ()
+    found = messages.dry_run_errors(said)
+    if found is None and said and messages.is_error_line(said[-1]):
+        found = said[-1]
+    if found is not None:
+        shown = clean_line(messages.import_error(found), cap=500)
+        return not_started(Reason.SCRIPT_REJECTED, f"RouterOS rejected the script before running any of it: {shown}.")
+    return ("The dry run did not say that the file is free of errors.",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remains:
+    """What was found on the router after a lost connection, read only after our file was deleted and seen to be gone."""
+
+    log: frozenset[str]  # of connected, start, done, failed: the words of Nonce.log_line
+    uptime: timedelta
+
+
+def read_remains(output: bytes, nonce: Nonce) -> Remains | None:
+    """Read the answer to commands.evidence; None where it is not whole."""
+    said = lines(output)
+    if nonce.marker("LOG") not in said:
+        return None
+    said = [line for line in said[: said.index(nonce.marker("LOG"))] if line]
+    uptime = parse_uptime(said[-1]) if said else None
+    if uptime is None:
+        return None
+    words = ("connected", "start", "done", "failed")
+    return Remains(log=frozenset(word for word in words if nonce.log_line(word) in said), uptime=uptime)
+
+
+def judge_remains(
+    remains: Remains, *, uptime_before: timedelta | None, since: timedelta, reason: Reason, stamped: bool
+) -> Ending:
+    """Decide what a run did whose session was lost. `since` is the time from the identification before the run to now.
+
+    The log is in memory: after a reboot it proves nothing. That a line is missing proves only something while the line
+    that we left at the beginning of the same contact is still there.
+    """
+    # Minus a little: both times are read a moment apart, and RouterOS rounds down to seconds.
+    rebooted = uptime_before is not None and remains.uptime < uptime_before + since - timedelta(seconds=5)
+    if "done" in remains.log:
+        return completed(
+            "The session was lost, but the router's log has the line that follows the script's last statement.",
+            warnings=("Proved by the router's log, not by the session.",),
+        )
+    if "failed" in remains.log:
+        return partly_applied(
+            "The session was lost; the router's log says that the script failed. What it did before stays applied."
+        )
+    if stamped and not rebooted and "connected" in remains.log and "start" not in remains.log:
+        return not_started(
+            Reason.CONNECTION_LOST,
+            "The session was lost before the script was started: the file is gone from the router and its log has no start.",
+        )
+    if rebooted:
+        return unknown(
+            reason, "The router rebooted during the run and nothing that survived tells what the script did."
+        )
+    if "start" in remains.log:
+        return unknown(reason, "The script was started and nothing tells how it ended; it may still be running.")
+    return unknown(reason, "Nothing on the router tells whether the script was started.")
+
+
+def _quoted(line: str) -> str:
+    return f" ('{clean_line(line, cap=200)}')" if line else ""

@@ -1,0 +1,39 @@
+"""Device output is hostile: make it safe to store and to show."""
+
+from __future__ import annotations
+
+import re
+
+# CSI and OSC sequences and other escapes of two bytes; what is left of an unfinished one falls with its ESC below.
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-_]?|\x9b[0-?]*[ -/]*[@-~]?")
+_LINE_ENDS = re.compile(r"\r\n?|[\u0085\u2028\u2029\x0b\x0c]")
+# Controls (line feed and tab stay), and what turns text around or hides it: bidi controls, zero-width, byte order mark.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def clean(data: bytes | str, *, cap: int = 65536) -> str:
+    """Return `data` as text without control characters, escape sequences or bidi tricks.
+
+    `cap` is in characters: of a longer text the first two thirds and the last third stay, with a line that tells how
+    much was left out. Invalid UTF-8 becomes U+FFFD. Never raises, and cleaning twice changes nothing.
+    """
+    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+    text = _UNSAFE.sub("", _LINE_ENDS.sub("\n", _ESCAPES.sub("", text)))
+    if len(text) <= cap:
+        return text
+    note = f"\n[{len(text) - cap} characters left out]\n"
+    room = max(cap - len(note), 0)
+    head = room * 2 // 3
+    return (text[:head] + note + text[len(text) - (room - head) :])[:cap]
+
+
+def clean_line(data: bytes | str, *, cap: int = 200) -> str:
+    """Return one cleaned line: line ends and tabs become blanks, runs of them one, and `cap` characters at most."""
+    return " ".join(clean(data, cap=max(cap * 8, 4096)).split())[:cap]
+
+
+def lines(data: bytes) -> list[str]:
+    """Split raw output into lines without line ends or the blanks that RouterOS pads with. Nothing else is changed."""
+    return [line.rstrip(" \t\r") for line in data.decode("utf-8", "replace").split("\n")]

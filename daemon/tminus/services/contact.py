@@ -1,0 +1,59 @@
+"""Steps of a conversation with one router that more than one duty needs: reaching it, and taking our file away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tminus.device.connection import Connection, Connector
+from tminus.device.credentials import Credential
+from tminus.device.profiles import SshProfile
+from tminus.device.target import Target
+from tminus.errors import ConfigError, ConnectionLost, DeviceTimeout
+from tminus.routeros import commands
+from tminus.routeros.text import lines
+from tminus.store.site_runs import Site
+
+SMALL = 65536
+"""Bytes: the cap for answers that are a few lines."""
+
+
+class Contact:
+    """Reaches sites with the credentials that the configuration names."""
+
+    def __init__(self, connector: Connector, credentials: Mapping[str, Credential]) -> None:
+        self._connector = connector
+        self._credentials = credentials
+
+    def credential(self, site: Site) -> Credential:
+        """Return the credential of a site; ConfigError names what is missing."""
+        name = site.part.credential or "default"
+        try:
+            return self._credentials[name]
+        except KeyError:
+            raise ConfigError(
+                f"credential '{name}' of {site.id} is not in this daemon's configuration; add [credentials.{name}] or name another"
+            ) from None
+
+    async def connect(self, site: Site, *, host_key: str | None = None) -> Connection:
+        """Log in once. `host_key` stands in for a site that has none yet. Raises DeviceError or ConfigError."""
+        part = site.part
+        if part.jump_host is not None:
+            raise ConfigError(f"{site.id} is behind jump host {part.jump_host}, which this version cannot use yet")
+        target = Target(
+            site_id=part.id,
+            address=part.address,
+            port=part.port,
+            username=part.username,
+            host_key=site.host_key or host_key,
+            ssh_profile=SshProfile(site.ssh_profile),
+        )
+        return await self._connector.connect(target, self.credential(site))
+
+
+async def remove_file(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> bool:
+    """Remove our file; True only if the router itself says that none of its name is left."""
+    try:
+        result = await connection.run(commands.remove(nonce), deadline=deadline, cap=SMALL)
+    except (ConnectionLost, DeviceTimeout):
+        return False
+    return commands.says_gone(nonce, lines(result.output))

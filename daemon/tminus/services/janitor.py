@@ -1,0 +1,80 @@
+"""What follows from time alone: wishes that were missed, site runs whose time is over, launches that are complete, and
+files of ours that still lie on routers.
+
+It must never touch a router on which a script runs, nor remove anything but our own files. It fails by trying again.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+
+from tminus.errors import ConfigError, DeviceError
+from tminus.routeros.commands import Nonce
+from tminus.services.contact import Contact, remove_file
+from tminus.services.heartbeat import Trust
+from tminus.services.loop import Hint, repeat
+from tminus.services.observer import Observer
+from tminus.store import launches, site_runs
+from tminus.store.pool import Database
+from tminus.store.site_runs import Debt
+
+_DEBTS = 5
+_TELL_AFTER = timedelta(days=3)
+
+log = structlog.get_logger()
+
+
+class Janitor:
+    def __init__(
+        self,
+        db: Database,
+        trust: Trust,
+        contact: Contact,
+        *,
+        poll_interval: float,
+        command_timeout: float,
+        observer: Observer,
+    ) -> None:
+        self._db = db
+        self._trust = trust
+        self._contact = contact
+        self._poll_interval = poll_interval
+        self._command_timeout = command_timeout
+        self._observer = observer
+        self.hint = Hint()
+
+    async def run(self) -> None:
+        await repeat("janitor", self._work, hint=self.hint, observer=self._observer)
+
+    async def _work(self) -> float:
+        if not self._trust.lives():
+            return self._poll_interval
+        done = await launches.housekeeping(self._db)
+        if done.late:
+            log.warning("scripts_missed", count=done.late)
+        if done.given_up:
+            log.warning("sites_given_up", count=done.given_up)
+        if done.finished:
+            log.info("launches_finished", count=done.finished)
+        for debt in await site_runs.take_debts(self._db, limit=_DEBTS):
+            await self._clean_up(debt)
+        return self._poll_interval
+
+    async def _clean_up(self, debt: Debt) -> None:
+        """Remove one of our files from a router. The next try is already noted."""
+        gone = False
+        try:
+            nonce = Nonce(debt.file_name.removeprefix("tminus-").removesuffix(".rsc"))
+            async with await self._contact.connect(debt.site) as connection:
+                gone = await remove_file(connection, nonce, deadline=self._command_timeout)
+        except (DeviceError, ConfigError) as error:
+            log.info(
+                "cleanup_put_off", site_id=debt.site.id, file=debt.file_name, attempts=debt.attempts, error=str(error)
+            )
+        if gone:
+            await site_runs.settle_debt(self._db, debt.id)
+            log.info("cleanup_done", site_id=debt.site.id, file=debt.file_name)
+        elif debt.age > _TELL_AFTER:
+            log.error("cleanup_owed", site_id=debt.site.id, file=debt.file_name, days=debt.age.days)

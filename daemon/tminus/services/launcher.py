@@ -1,0 +1,98 @@
+"""Turns wishes into launches: at its time, an authorized scheduled script becomes a launch with its site runs.
+
+It must never launch content that differs from what was authorized: it computes the digest again from the row that it has
+locked, and refuses what does not match. It opens no connection to a router. While the database is away it waits; what
+could not start within `start_within` is settled as missed by the janitor.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import structlog
+
+from tminus.domain.digest import combine, row_digest
+from tminus.domain.timing import next_occurrence
+from tminus.services.heartbeat import Trust
+from tminus.services.loop import Hint, repeat
+from tminus.services.observer import Observer
+from tminus.store import launches
+from tminus.store.launches import DueScript, DueTransaction
+from tminus.store.pool import Database
+
+_BATCH = 20
+
+log = structlog.get_logger()
+
+
+class Launcher:
+    def __init__(
+        self, db: Database, instance: UUID, trust: Trust, *, poll_interval: float, observer: Observer, launched: Hint
+    ) -> None:
+        self._db = db
+        self._instance = instance
+        self._trust = trust
+        self._poll_interval = poll_interval
+        self._observer = observer
+        self._launched = launched
+        self.draining = False
+        self.hint = Hint()
+
+    async def run(self) -> None:
+        await repeat("launcher", self._work, hint=self.hint, observer=self._observer)
+
+    async def _work(self) -> float:
+        if self.draining or not self._trust.lives():
+            return self._poll_interval
+        await self._plan()
+        async with launches.due_scripts(self._db, limit=_BATCH) as transaction:
+            for script in transaction.due:
+                await self._launch(transaction, script)
+        if transaction.due:
+            self._launched.give()
+        if len(transaction.due) == _BATCH:
+            return 0.0
+        wait = await launches.seconds_to_next_due(self._db)
+        return self._poll_interval if wait is None else min(max(wait, 0.01), self._poll_interval)
+
+    async def _launch(self, transaction: DueTransaction, script: DueScript) -> None:
+        refusal = _differs(script)
+        if refusal:
+            await transaction.refuse(script, refusal)
+            self._observer.launch_refused()
+            log.error("launch_refused", script_id=str(script.id), reason=refusal)
+            return
+        next_at = None
+        if script.row.cron is not None and script.row.timezone is not None:
+            # From the occurrence that is due, never from now alone, or a late start would lose or repeat one.
+            next_at = next_occurrence(script.row.cron, script.row.timezone, max(script.launch_at, script.now))
+        launch = await transaction.launch(script, self._instance, next_at=next_at)
+        if launch is None:
+            log.warning("launch_not_made", script_id=str(script.id), due_at=script.launch_at.isoformat())
+            return
+        self._observer.launched(len(script.sites))
+        log.info(
+            "launched",
+            script_id=str(script.id),
+            launch_id=str(launch),
+            sites=len(script.sites),
+            late_seconds=round((script.now - script.launch_at).total_seconds(), 3),
+        )
+
+    async def _plan(self) -> None:
+        for row in await launches.unplanned_scripts(self._db, limit=_BATCH):
+            next_at = next_occurrence(row.cron, row.timezone, row.now)
+            reason = None if next_at else f"cron '{row.cron}' names no date that will come"
+            await launches.plan(self._db, row.id, next_at, reason=reason)
+            log.info("planned", script_id=str(row.id), launch_at=next_at.isoformat() if next_at else None)
+
+
+def _differs(script: DueScript) -> str | None:
+    """Say how the content differs from what was authorized. (Each site's part is compared when the site is run.)"""
+    if row_digest(script.row) != script.authorized_row:
+        return "the content is not what was authorized"
+    if tuple(site for site, _ in script.authorized_sites) != script.sites:
+        return "the sites are not those that were authorized"
+    if combine(script.authorized_row, script.authorized_sites) != script.digest:
+        return "the authorization does not agree with itself"
+    return None

@@ -1,0 +1,57 @@
+"""The loop that every polling service is: work, then wait for a hint or the interval, and outlive database trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from tminus.errors import StoreUnavailable
+from tminus.services.observer import Observer
+
+_LONGEST_BACKOFF = 10.0  # seconds
+
+log = structlog.get_logger()
+
+
+class Hint:
+    """Wakes a service that waits. Losing one costs latency, never work: everybody polls."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def give(self) -> None:
+        self._event.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Return when a hint was given since the last call, or after `seconds`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        self._event.clear()
+
+
+async def repeat(service: str, work: Callable[[], Awaitable[float]], *, hint: Hint, observer: Observer) -> None:
+    """Call `work` for ever; it returns for how many seconds to wait at most. Ends by being cancelled, or by a bug.
+
+    While the database is away the service goes on asking, with growing pauses, and says so once.
+    """
+    failures = 0
+    while True:
+        try:
+            pause = await work()
+        except StoreUnavailable as error:
+            failures += 1
+            observer.store_failed(service)
+            if failures == 1:
+                log.warning("store_unavailable", service=service, error=str(error))
+            pause = min(0.2 * 2 ** min(failures, 8), _LONGEST_BACKOFF) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        else:
+            if failures:
+                log.info("store_returned", service=service, failures=failures)
+            failures = 0
+            observer.ticked(service)
+        await hint.wait(pause)

@@ -1,0 +1,102 @@
+"""Declares silent instances dead and settles what they left: gives back what had not started, resolves what had.
+
+It must never conclude anything about a router from the death of a daemon: a run past its point of no return is resolved
+on the router, file fence first. It judges by heartbeats in the database's time, never by how long something runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import structlog
+
+from tminus.domain.endings import Reason
+from tminus.routeros.commands import Nonce
+from tminus.services.contact import Contact
+from tminus.services.endings import write_ending
+from tminus.services.heartbeat import Trust
+from tminus.services.loop import Hint, repeat
+from tminus.services.observer import Observer
+from tminus.services.resolver import Question, resolve
+from tminus.services.run_settings import RunSettings
+from tminus.store import instances, site_runs
+from tminus.store.pool import Database
+from tminus.store.site_runs import Orphan
+from tminus.store.writer import EndRequest, Writer
+
+_AT_ONCE = 20
+
+log = structlog.get_logger()
+
+
+class Reaper:
+    def __init__(
+        self,
+        db: Database,
+        writer: Writer,
+        instance: UUID,
+        trust: Trust,
+        contact: Contact,
+        *,
+        interval: float,
+        settings: RunSettings,
+        observer: Observer,
+        released: Hint,
+    ) -> None:
+        self._db = db
+        self._writer = writer
+        self._instance = instance
+        self._trust = trust
+        self._contact = contact
+        self._interval = interval
+        self._settings = settings
+        self._observer = observer
+        self._released = released
+        self._resolving = 0
+        self.hint = Hint()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            await repeat("reaper", lambda: self._work(tasks), hint=self.hint, observer=self._observer)
+
+    async def _work(self, tasks: asyncio.TaskGroup) -> float:
+        if not self._trust.lives():
+            return self._interval
+        found = await instances.reap(self._db)
+        if found.dead or found.released or found.orphaned:
+            log.warning("instances_reaped", dead=found.dead, released=found.released, orphaned=found.orphaned)
+            self._observer.reaped(found.dead, found.released + found.orphaned)
+            self._released.give()
+        free = _AT_ONCE - self._resolving
+        for orphan in await site_runs.claim_orphans(self._db, self._instance, limit=free) if free > 0 else ():
+            self._resolving += 1
+            tasks.create_task(self._resolve(orphan))
+        return self._interval
+
+    async def _resolve(self, orphan: Orphan) -> None:
+        with structlog.contextvars.bound_contextvars(
+            launch_id=str(orphan.launch_id), site_id=orphan.site.id, site_run=orphan.id
+        ):
+            try:
+                log.warning("orphan_taken", executing_seconds=round(orphan.executing_for.total_seconds(), 1))
+                question = Question(
+                    site=orphan.site,
+                    host_key=None,
+                    nonce=Nonce(orphan.nonce),
+                    reason=Reason.DAEMON_LOST,
+                    message="The daemon died while the script was running.",
+                    uptime_before=orphan.uptime_before,
+                    identified_at=asyncio.get_running_loop().time() - orphan.executing_for.total_seconds(),
+                    version=None,
+                )
+                found = await resolve(question, self._contact, self._settings)
+                left = None if found.file_gone else question.nonce.file
+                request = EndRequest(run=orphan.id, ending=found.ending, left_file=left)
+                ours = await write_ending(self._writer, self._trust, request)
+                if ours:
+                    self._observer.site_ended(found.ending)
+                log.warning("orphan_resolved", state=str(found.ending.state), message=found.ending.message, ours=ours)
+            finally:
+                self._resolving -= 1
+                self.hint.give()

@@ -1,0 +1,181 @@
+"""The configuration: a TOML file, overridden by the environment (TMINUS_<NAME>), checked before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from tminus.device.credentials import Credential, load_credential
+from tminus.device.hostkeys import HostKeyPolicy
+from tminus.errors import ConfigError
+
+Seconds = Annotated[float, Field(gt=0, le=604800, allow_inf_nan=False)]
+_PREFIX = "TMINUS_"
+# Environment variables that begin like settings and are none.
+_NOT_SETTINGS = {"TMINUS_CONFIG"}
+
+
+class CredentialSettings(BaseModel):
+    """How to log in to the sites that name this credential. The secret stays in a file of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    username: str | None = None
+    private_key_file: Path | None = None
+    password_file: Path | None = None
+
+
+class Settings(BaseSettings):
+    """All settings; config/tminus.toml explains each to an operator."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    # Where the truth is. Without a URL the daemon runs a PostgreSQL of its own in the state directory.
+    database_url: SecretStr | None = None
+    state_dir: Path = Field(default_factory=lambda: _default_state_dir())
+    embedded_user: str | None = None
+    embedded_socket_group: str | None = None
+
+    instance_name: str | None = None
+    http_listen: str = "127.0.0.1:9468"
+    log_level: str = "info"
+    log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
+
+    # How much at once, and how often to look.
+    max_sessions: int = Field(default=200, ge=1, le=20000)
+    poll_interval: Seconds = 2.0
+    drain_timeout: Seconds = 660.0
+
+    # Who lives. See services/heartbeat.py.
+    heartbeat_interval: Seconds = 15.0
+    heartbeat_ttl: Seconds = 60.0
+    heartbeat_margin: Seconds = 10.0
+    reap_interval: Seconds = 10.0
+
+    # On the router.
+    credentials: dict[str, CredentialSettings] = Field(default_factory=dict)
+    host_key_policy: HostKeyPolicy = HostKeyPolicy.PINNED
+    stamp_log: bool = True
+    connect_timeout: Seconds = 6.0
+    login_timeout: Seconds = 20.0
+    command_timeout: Seconds = 60.0
+    export_timeout: Seconds = 300.0
+    resolve_within: Seconds = 300.0
+    export_cap: int = Field(default=8 * 1024 * 1024, ge=65536, le=256 * 1024 * 1024)
+    output_cap: int = Field(default=64 * 1024, ge=1024, le=1024 * 1024)
+
+    @field_validator("http_listen")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError("give HOST:PORT, such as 127.0.0.1:9468")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.lower() not in ("debug", "info", "warning", "error"):
+            raise ValueError("give debug, info, warning or error")
+        return value.lower()
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.heartbeat_ttl < 4 * self.heartbeat_interval:
+            raise ValueError(
+                "heartbeat_ttl must be at least 4 times heartbeat_interval, or a hiccup is taken for a death"
+            )
+        if self.heartbeat_margin >= self.heartbeat_ttl / 2:
+            raise ValueError("heartbeat_margin must be less than half of heartbeat_ttl")
+        return self
+
+    @property
+    def listen_address(self) -> tuple[str, int]:
+        host, _, port = self.http_listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def load_credentials(self, base: Path) -> dict[str, Credential]:
+        """Read every secret once. Raises ConfigError, which names credential, file and remedy."""
+        return {
+            name: load_credential(
+                name,
+                username=spec.username,
+                private_key_file=spec.private_key_file,
+                password_file=spec.password_file,
+                base=base,
+            )
+            for name, spec in self.credentials.items()
+        }
+
+
+def load_settings(file: Path | None) -> Settings:
+    """Read the settings; `file` falls back to TMINUS_CONFIG, then to none. Raises ConfigError in one sentence."""
+    file = file or (Path(os.environ["TMINUS_CONFIG"]) if os.environ.get("TMINUS_CONFIG") else None)
+    if file is not None and not file.is_file():
+        raise ConfigError(f"there is no configuration file {file}")
+
+    class FromFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+    try:
+        _check_environment()
+        return FromFile()
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise ConfigError(_explain(error, file)) from None
+
+
+def credentials_base(file: Path | None) -> Path:
+    """Return the folder to which relative file names of credentials belong."""
+    file = file or (Path(os.environ["TMINUS_CONFIG"]) if os.environ.get("TMINUS_CONFIG") else None)
+    return file.resolve().parent if file else Path.cwd()
+
+
+def _check_environment() -> None:
+    for variable in os.environ:
+        if variable.startswith(_PREFIX) and variable not in _NOT_SETTINGS:
+            name = variable[len(_PREFIX) :].split("__")[0].lower()
+            if name not in Settings.model_fields:
+                raise ConfigError(f"the environment variable {variable} is no setting{_did_you_mean(name)}")
+
+
+def _explain(error: ValidationError, file: Path | None) -> str:
+    """Say the first problem only, and never show the value: it may be a secret."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    source = f" (in {file} or the environment)" if file else " (in the environment)"
+    if first["type"] == "extra_forbidden":
+        return f"there is no setting {where!r}{source}{_did_you_mean(where)}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"setting {where!r}{source}: {message}" if where else f"{message}{source}"
+
+
+def _did_you_mean(name: str) -> str:
+    near = difflib.get_close_matches(name.split(".")[-1], [*Settings.model_fields, *CredentialSettings.model_fields], 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _default_state_dir() -> Path:
+    if os.environ.get("STATE_DIRECTORY"):  # systemd
+        return Path(os.environ["STATE_DIRECTORY"].split(":")[0])
+    if os.geteuid() == 0:
+        return Path("/var/lib/tminus")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "tminus"

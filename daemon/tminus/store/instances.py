@@ -1,0 +1,40 @@
+"""The row of this process life: registered at start, kept warm by heartbeats, closed at the end."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from uuid import UUID
+
+from tminus import __version__
+from tminus.store.pool import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaped:
+    """What a sweep settled: instances declared dead, runs given back, runs that need to be resolved on their router."""
+
+    dead: int
+    released: int
+    orphaned: int
+
+
+async def register(db: Database, *, instance: UUID, name: str, max_sessions: int, ttl: float) -> None:
+    await db.fetch(
+        "register_instance", instance, name, socket.gethostname(), os.getpid(), __version__, max_sessions, ttl
+    )
+
+
+async def beat(db: Database, instance: UUID, *, draining: bool) -> bool:
+    """Say that this instance lives. False: it was declared dead and can never write again."""
+    return await db.fetchrow("heartbeat", instance, draining) is not None
+
+
+async def stop(db: Database, instance: UUID) -> None:
+    await db.fetch("stop_instance", instance)
+
+
+async def reap(db: Database) -> Reaped:
+    row = (await db.call("select * from tminus.reap()"))[0]
+    return Reaped(dead=row["dead"], released=row["released"], orphaned=row["orphaned"])

@@ -1,0 +1,136 @@
+"""Wishes that become launches: what is due, what was authorized of it, and what follows from time alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from tminus.domain.digest import RowPart
+from tminus.store.pool import Database, Transaction, statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueScript:
+    """A scheduled script that is due, as it is now, beside what was authorized of it."""
+
+    id: UUID
+    row: RowPart
+    sites: tuple[str, ...]
+    launch_at: datetime
+    now: datetime
+    digest: str
+    authorized_row: str
+    authorized_sites: tuple[tuple[str, str], ...]  # site id, digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchContent:
+    """What all site runs of a launch share."""
+
+    id: UUID
+    script_id: UUID
+    script: bytes
+    make_backup: bool
+    abort_if_offline: bool
+    start_within: timedelta
+    site_timeout: timedelta
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Housekeeping:
+    late: int
+    given_up: int
+    finished: int
+
+
+class DueTransaction:
+    """Due scripts, locked until the transaction ends; each is launched or refused within it."""
+
+    def __init__(self, connection: Transaction, due: list[DueScript]) -> None:
+        self._connection = connection
+        self.due = due
+
+    async def launch(self, script: DueScript, instance: UUID, *, next_at: datetime | None) -> UUID | None:
+        """Make the launch with its site runs. None: not due any more, an overlap of a cron row, or we are dead."""
+        launch: UUID | None = await self._connection.fetchval(
+            "select tminus.launch($1, $2, $3)", script.id, instance, next_at
+        )
+        return launch
+
+    async def refuse(self, script: DueScript, reason: str) -> None:
+        await self._connection.execute("select tminus.refuse_launch($1, $2)", script.id, reason)
+
+
+@asynccontextmanager
+async def due_scripts(db: Database, *, limit: int) -> AsyncIterator[DueTransaction]:
+    async with db.transaction("launch what is due") as connection:
+        rows = await connection.fetch(statement("due_scripts"), limit)
+        yield DueTransaction(connection, [_due(row) for row in rows])
+
+
+def _due(row: asyncpg.Record) -> DueScript:
+    return DueScript(
+        id=row["id"],
+        row=RowPart(
+            id=str(row["id"]),
+            script=row["script"],
+            make_backup=row["make_backup"],
+            abort_if_offline=row["abort_if_offline"],
+            test_site_id=row["test_site_id"],
+            launch_at=row["launch_at"],
+            cron=row["cron"],
+            timezone=row["timezone"],
+            start_within=row["start_within"],
+            site_timeout=row["site_timeout"],
+            max_concurrency=row["max_concurrency"],
+        ),
+        sites=tuple(row["sites"]),
+        launch_at=row["launch_at"],
+        now=row["now"],
+        digest=row["digest"],
+        authorized_row=row["row_digest"],
+        authorized_sites=tuple(zip(row["site_ids"], row["site_digests"], strict=True)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unplanned:
+    id: UUID
+    cron: str
+    timezone: str
+    now: datetime
+
+
+async def unplanned_scripts(db: Database, *, limit: int) -> list[Unplanned]:
+    """Return cron rows that have no next occurrence."""
+    rows = await db.fetch("unplanned_scripts", limit)
+    return [Unplanned(id=row["id"], cron=row["cron"], timezone=row["timezone"], now=row["now"]) for row in rows]
+
+
+async def plan(db: Database, script: UUID, next_at: datetime | None, *, reason: str | None = None) -> None:
+    await db.call("select tminus.plan($1, $2, $3)", script, next_at, reason)
+
+
+async def seconds_to_next_due(db: Database) -> float | None:
+    row = await db.fetchrow("next_due")
+    return None if row is None else float(row[0])
+
+
+async def launch_content(db: Database, launch: UUID) -> LaunchContent:
+    row = await db.fetchrow("launch_content", launch)
+    if row is None:
+        raise LookupError(f"launch {launch} vanished")
+    return LaunchContent(**{**dict(row), "script": row["script"].encode()})
+
+
+async def housekeeping(db: Database) -> Housekeeping:
+    """End what is late, what waited too long, and the launches whose sites have all ended."""
+    row = await db.fetchrow("housekeeping")
+    assert row is not None  # noqa: S101 - a select without FROM has one row
+    return Housekeeping(late=row["late"], given_up=row["given_up"], finished=row["finished"])

@@ -1,0 +1,143 @@
+"""Bring a database to this program's schema: numbered SQL files, applied once, in order, under a lock.
+
+Each file runs in a transaction of its own together with the row that records it, so that an interrupted migration leaves
+the database as it was. A file that was changed after it was applied, and a database that knows a file that this program
+does not, are refused: that is a newer database, and an old daemon must not touch it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+
+import asyncpg
+
+from tminus.errors import SchemaMismatch, StoreError
+from tminus.store.pool import store_errors
+
+_LOCK = 0x746D696E7573  # "tminus"; per database, held by the session
+_OLDEST, _NEWEST = 15, 18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def known_migrations() -> list[Migration]:
+    """Return the migrations that this program ships, in order."""
+    folder = files("tminus.store").joinpath("sql/migrations")
+    found = [
+        Migration(version=int(entry.name[:4]), name=entry.name, sql=entry.read_text(encoding="utf-8"))
+        for entry in folder.iterdir()
+        if entry.name.endswith(".sql")
+    ]
+    return sorted(found, key=lambda migration: migration.version)
+
+
+async def migrate(dsn: str) -> list[str]:
+    """Apply what is missing and return the names of the applied files.
+
+    Raises SchemaMismatch for a newer or altered database, StoreUnavailable or Refused as the server answers.
+    """
+    applied: list[str] = []
+    async with store_errors("migrate the database"):
+        connection = await asyncpg.connect(dsn, timeout=10)
+        try:
+            major = connection.get_server_version().major
+            if not _OLDEST <= major <= _NEWEST:
+                raise SchemaMismatch(f"the database server is PostgreSQL {major}; tminus needs {_OLDEST} to {_NEWEST}")
+            await connection.execute("select pg_advisory_lock($1)", _LOCK)
+            await connection.execute("set client_min_messages = warning")
+            await connection.execute(_read("roles.sql"))
+            await connection.execute("create schema if not exists tminus authorization tminus_owner")
+            await connection.execute(
+                "set role tminus_owner;"
+                "create table if not exists tminus.schema_migrations (version integer primary key, name text not null,"
+                " sha256 text not null, applied_at timestamptz not null default now());"
+            )
+            for migration in _missing(await _applied(connection)):
+                async with connection.transaction():
+                    await connection.execute(migration.sql)
+                    await connection.execute(
+                        "insert into tminus.schema_migrations (version, name, sha256) values ($1, $2, $3)",
+                        migration.version,
+                        migration.name,
+                        migration.sha256,
+                    )
+                applied.append(migration.name)
+        finally:
+            await connection.close(timeout=5)  # also frees the lock
+    return applied
+
+
+async def ensure_login(dsn: str, role: str, *, member_of: str) -> None:
+    """Create a login of ours that is a member of one of the schema's roles, if it is absent."""
+    async with store_errors("create a login"):
+        connection = await asyncpg.connect(dsn, timeout=10)
+        try:
+            if not await connection.fetchval("select true from pg_roles where rolname = $1", role):
+                text = await connection.fetchval(
+                    "select format('create role %I login in role %I', $1::text, $2::text)", role, member_of
+                )
+                await connection.execute(text)
+        except asyncpg.DuplicateObjectError:
+            pass  # another process was faster
+        finally:
+            await connection.close(timeout=5)
+
+
+async def check_schema_of(dsn: str) -> None:
+    """Raise SchemaMismatch unless the database has exactly this program's schema."""
+    async with store_errors("look at the schema"):
+        connection = await asyncpg.connect(dsn, timeout=10)
+        try:
+            await _check_schema(connection)
+        finally:
+            await connection.close(timeout=5)
+
+
+async def _check_schema(connection: asyncpg.Connection) -> None:
+    try:
+        missing = _missing(await _applied(connection))
+    except asyncpg.UndefinedTableError as error:
+        raise SchemaMismatch("the database has no tminus schema yet; run 'tminus migrate'") from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise StoreError(
+            "this login may not use the tminus schema; grant it tminus_daemon or another tminus role"
+        ) from error
+    if missing:
+        raise SchemaMismatch(
+            f"the database is older than this program ({missing[0].name} is missing); run 'tminus migrate'"
+        )
+
+
+async def _applied(connection: asyncpg.Connection) -> dict[int, tuple[str, str]]:
+    rows = await connection.fetch("select version, name, sha256 from tminus.schema_migrations")
+    return {row["version"]: (row["name"], row["sha256"]) for row in rows}
+
+
+def _missing(applied: dict[int, tuple[str, str]]) -> list[Migration]:
+    known = known_migrations()
+    newer = sorted(set(applied) - {migration.version for migration in known})
+    if newer:
+        raise SchemaMismatch(
+            f"the database is newer than this program (it has {applied[newer[0]][0]}); install the newer tminus"
+        )
+    for migration in known:
+        if migration.version in applied and applied[migration.version][1] != migration.sha256:
+            raise SchemaMismatch(
+                f"{migration.name} differs from what was applied to this database; nothing was changed"
+            )
+    return [migration for migration in known if migration.version not in applied]
+
+
+def _read(name: str) -> str:
+    return files("tminus.store").joinpath("sql", name).read_text(encoding="utf-8")

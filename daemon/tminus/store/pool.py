@@ -1,0 +1,129 @@
+"""Connections to Postgres, and the only place where asyncpg's exceptions become ours.
+
+An outage surfaces in asyncpg as four unrelated families (TimeoutError, OSError, InterfaceError, PostgresError); here each
+becomes StoreUnavailable, and what the schema refuses becomes Refused with the schema's own sentence and hint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.resources import files
+
+import asyncpg
+
+from tminus.errors import Refused, StoreError, StoreUnavailable
+
+# Classes whose text was written for a person, by a constraint, trigger or function of the schema.
+_REFUSALS = (
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.NoDataFoundError,
+    asyncpg.DataError,
+    asyncpg.RaiseError,
+)
+# 08 connection, 25006 read-only after a failover, 53 resources, 57 shutdown, 40 serialization and deadlock, 55P03 lock wait.
+_DEADLINE = 30.0  # seconds, for one statement or one transaction, waiting for a connection included
+_PASSING = ("08", "25006", "53", "57", "40", "55P03", "58")
+
+
+@cache
+def statement(name: str) -> str:
+    """Return the text of the statement sql/<name>.sql."""
+    return files("tminus.store").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+
+
+@asynccontextmanager
+async def store_errors(doing: str) -> AsyncIterator[None]:
+    """Map what asyncpg raises while `doing` something (an infinitive, for the message)."""
+    try:
+        yield
+    except _REFUSALS as error:
+        raise Refused(_sentence(error)) from error
+    except asyncpg.PostgresError as error:
+        if (error.sqlstate or "").startswith(_PASSING):
+            raise StoreUnavailable(f"could not {doing}: {error}") from error
+        raise StoreError(f"could not {doing}: {_sentence(error)}") from error
+    except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        if isinstance(error, asyncpg.ClientConfigurationError):
+            raise StoreError(f"could not {doing}: {error}") from error
+        raise StoreUnavailable(f"could not {doing}: {str(error) or 'no answer in time'}") from error
+
+
+Transaction = asyncpg.pool.PoolConnectionProxy
+"""A pooled connection within `Database.transaction`."""
+
+
+class Database:
+    """Runs the statements of sql/ by name, each with a deadline, and maps what goes wrong."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
+        async with store_errors(f"run {name}"), asyncio.timeout(_DEADLINE):
+            return await self._pool.fetch(statement(name), *arguments)
+
+    async def fetchrow(self, name: str, *arguments: object) -> asyncpg.Record | None:
+        async with store_errors(f"run {name}"), asyncio.timeout(_DEADLINE):
+            return await self._pool.fetchrow(statement(name), *arguments)
+
+    async def call(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        """Call a function of the schema, named in `sql`, a constant of the caller."""
+        async with store_errors("call the schema"), asyncio.timeout(_DEADLINE):
+            return await self._pool.fetch(sql, *arguments)
+
+    @asynccontextmanager
+    async def transaction(self, doing: str) -> AsyncIterator[Transaction]:
+        """One short transaction. StoreUnavailable on leaving it means that it is not known whether it was committed."""
+        async with (
+            store_errors(doing),
+            asyncio.timeout(_DEADLINE),
+            self._pool.acquire() as connection,
+            connection.transaction(),
+        ):
+            yield connection
+
+
+async def _durable(connection: asyncpg.Connection) -> None:
+    # The commit of `executing` has to survive a crash of the server; a stricter setting than on is the operator's to keep.
+    if await connection.fetchval("show synchronous_commit") == "off":
+        await connection.execute("set synchronous_commit = on")
+
+
+@asynccontextmanager
+async def open_database(dsn: str, *, size: int, application: str) -> AsyncIterator[Database]:
+    """Open a pool whose every statement has a deadline and whose closing is bounded."""
+    async with store_errors("connect to the database"):
+        pool = await asyncpg.create_pool(
+            dsn,
+            init=_durable,
+            min_size=1,
+            max_size=size,
+            timeout=10,
+            command_timeout=20,
+            max_inactive_connection_lifetime=300,
+            server_settings={
+                "application_name": application,
+                "search_path": "pg_catalog, pg_temp",
+                "timezone": "UTC",
+                "lock_timeout": "10s",
+                "idle_in_transaction_session_timeout": "30s",
+            },
+        )
+    try:
+        yield Database(pool)
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), timeout=5)
+        except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+            pool.terminate()
+
+
+def _sentence(error: asyncpg.PostgresError) -> str:
+    text = error.message or str(error)
+    hint = getattr(error, "hint", None)
+    return f"{text}; {hint}" if hint else text

@@ -1,0 +1,145 @@
+"""Site runs that this instance claimed: what it takes to reach the router, and what may be written of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from tminus.domain.digest import SitePart
+from tminus.store.pool import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """How to reach a router, and what is known of it."""
+
+    part: SitePart
+    seen_host_key: str | None
+    ssh_profile: str
+    enabled: bool
+    serial: str | None
+
+    @property
+    def id(self) -> str:
+        return self.part.id
+
+    @property
+    def host_key(self) -> str | None:
+        """The key that the router has to show: the pinned one, else the first that was seen."""
+        return self.part.host_key or self.seen_host_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A site run that is ours to run."""
+
+    id: int
+    launch_id: UUID
+    site: Site
+    authorized_site: str | None
+    attempts: int
+    turn_at: datetime
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphan:
+    """A run past its point of no return, whose instance died: ours to resolve."""
+
+    id: int
+    launch_id: UUID
+    site: Site
+    nonce: str
+    uptime_before: timedelta | None
+    executing_for: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Debt:
+    """A file of ours that is still on a router."""
+
+    id: int
+    site: Site
+    file_name: str
+    attempts: int
+    age: timedelta
+
+
+async def claim_site_runs(db: Database, instance: UUID, *, capacity: int) -> list[Claim]:
+    rows = await db.fetch("claim_site_runs", instance, capacity)
+    return [
+        Claim(
+            id=row["id"],
+            launch_id=row["launch_id"],
+            site=_site(row),
+            authorized_site=row["site_digest"],
+            attempts=row["attempts"],
+            turn_at=row["turn_at"],
+            now=row["now"],
+        )
+        for row in rows
+    ]
+
+
+async def claim_orphans(db: Database, instance: UUID, *, limit: int) -> list[Orphan]:
+    rows = await db.fetch("claim_orphans", instance, limit)
+    return [
+        Orphan(
+            id=row["id"],
+            launch_id=row["launch_id"],
+            site=_site(row),
+            nonce=row["nonce"],
+            uptime_before=row["uptime_before"],
+            executing_for=row["now"] - row["executing_at"],
+        )
+        for row in rows
+    ]
+
+
+async def take_debts(db: Database, *, limit: int) -> list[Debt]:
+    rows = await db.fetch("take_debts", limit)
+    return [
+        Debt(id=row["id"], site=_site(row), file_name=row["file_name"], attempts=row["attempts"], age=row["age"])
+        for row in rows
+    ]
+
+
+async def settle_debt(db: Database, debt: int) -> None:
+    await db.fetch("settle_debt", debt)
+
+
+async def serial_owner(db: Database, site: str, serial: str) -> str | None:
+    """Return another site on which this serial number runs."""
+    row = await db.fetchrow("serial_owner", site, serial)
+    return None if row is None else str(row["id"])
+
+
+async def record_site_event(db: Database, kind: str, instance: UUID, site: str, detail: str) -> None:
+    """Add to the audit trail of a site. `detail` is a JSON object."""
+    await db.call("select tminus.record_site_event($1, $2, $3, $4::jsonb)", kind, instance, site, detail)
+
+
+async def keep_late_evidence(db: Database, run: int, instance: UUID, detail: str) -> None:
+    """Keep what came after a run was no longer ours. `detail` is a JSON object."""
+    await db.call("select tminus.keep_late_evidence($1, $2, $3::jsonb)", run, instance, detail)
+
+
+def _site(row: asyncpg.Record) -> Site:
+    return Site(
+        part=SitePart(
+            id=row["site_id"],
+            jump_host=row["jump_host"],
+            address=row["address"],
+            port=row["port"],
+            username=row["username"],
+            credential=row["credential"],
+            host_key=row["host_key"],
+        ),
+        seen_host_key=row["seen_host_key"],
+        ssh_profile=row["ssh_profile"],
+        enabled=row["enabled"],
+        serial=row["serial"],
+    )

@@ -1,0 +1,111 @@
+-- Clock, principals, the audit trail, and the small helpers that every later table uses.
+-- Everything runs as tminus_owner (see roles.sql), so all objects belong to it.
+
+-- The one clock. STABLE, so that an index can serve `launch_at <= tminus.clock()`. A test database replaces this function.
+create function tminus.clock() returns timestamptz
+language sql stable parallel safe
+as 'select pg_catalog.statement_timestamp()';
+
+-- Who acts. `claimed` is the person that the caller names, or null for itself. Only a member of tminus_gateway may name
+-- somebody else. (A superuser is a member of every role; the audit trail keeps session_user beside the name.)
+create function tminus.principal(claimed text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if claimed is null or claimed = session_user then
+        return session_user;
+    end if;
+    if pg_has_role(session_user, 'tminus_gateway', 'member') then
+        if claimed !~ '^[^[:cntrl:]]{1,200}$' then
+            raise exception 'a principal is 1 to 200 printable characters'
+                using errcode = 'check_violation';
+        end if;
+        return claimed;
+    end if;
+    raise exception '% may not act for %: only a member of tminus_gateway may act for another', session_user, claimed
+        using errcode = 'insufficient_privilege', hint = format('Leave the name out, or name %s.', session_user);
+end $$;
+
+-- True inside the functions of this schema, which run as its owner, and nowhere else.
+create function tminus.is_own_function() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$ select current_user = 'tminus_owner' $$;
+
+-- One row: how this deployment authorizes. Changed by the owner only.
+create table tminus.policy (
+    one boolean primary key default true check (one),
+    -- distinct: the approver is neither the author nor the last editor. off: one person may do both.
+    approval text not null default 'distinct' check (approval in ('distinct', 'off'))
+);
+insert into tminus.policy default values;
+
+-- The audit trail: what happened, to what, by whom. Append-only.
+create table tminus.events (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default tminus.clock(),
+    kind text not null check (kind ~ '^[a-z][a-z_]{2,40}$'),
+    script_id uuid,
+    launch_id uuid,
+    site_id text,
+    principal text not null,
+    session text not null default session_user,
+    detail jsonb not null default '{}'
+);
+create index events_by_script on tminus.events (script_id, id) where script_id is not null;
+create index events_by_launch on tminus.events (launch_id, id) where launch_id is not null;
+
+create function tminus.refuse_change_of_history() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'tminus.% is append-only: % is refused', tg_table_name, lower(tg_op)
+        using errcode = 'insufficient_privilege';
+end $$;
+create trigger append_only before update or delete or truncate on tminus.events
+    for each statement execute function tminus.refuse_change_of_history();
+
+-- Write one event. Called by the functions and triggers of this schema; `who` was checked by them.
+create function tminus.record(kind text, who text, script uuid, launch uuid default null, site text default null, detail jsonb default '{}') returns void
+language sql set search_path = pg_catalog, pg_temp
+as $$
+    insert into tminus.events (kind, principal, script_id, launch_id, site_id, detail)
+    values (kind, who, script, launch, site, coalesce(detail, '{}'))
+$$;
+
+-- The form in which the API writes a moment: 2025-10-30T10:00:00.000000Z
+create function tminus.api_time(moment timestamptz) returns text
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $$;
+
+-- "in 2 days", "2 days ago": the largest unit, rounded down.
+create function tminus.t_minus(moment timestamptz) returns text
+language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seconds bigint := floor(abs(extract(epoch from moment - tminus.clock())));
+    unit text;
+    size bigint;
+    amount bigint;
+begin
+    if moment is null or not isfinite(moment) then
+        return null;
+    end if;
+    select u, s into unit, size
+    from (values ('year', 31536000), ('month', 2592000), ('week', 604800), ('day', 86400), ('hour', 3600), ('minute', 60), ('second', 1)) as v (u, s)
+    where seconds >= s
+    order by s desc
+    limit 1;
+    amount := coalesce(seconds / size, 0);
+    unit := coalesce(unit, 'second') || case when amount = 1 then '' else 's' end;
+    return case when moment > tminus.clock() then format('in %s %s', amount, unit) else format('%s %s ago', amount, unit) end;
+end $$;
+
+-- Length of an interval in microseconds, a day being 24 hours. Durations are stored without days and months, so that no
+-- session's time zone can change what `launch_at + start_within` means.
+create function tminus.microseconds(duration interval) returns bigint
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select (extract(epoch from duration) * 1000000)::bigint $$;
+
+create function tminus.plain_duration(duration interval) returns interval
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select make_interval(secs => extract(epoch from duration)::double precision) $$;

@@ -1,0 +1,336 @@
+-- The wish: script, sites, time, options. A client inserts and edits it with plain SQL; this file guards what it may say.
+--
+--   unauthorized --authorize--> scheduled --its time--> launched
+--        ^                        |  |
+--        '------- any edit -------'  '--cancel, or missed--> cancelled      (cancel also from unauthorized and launched)
+--
+-- With `cron` the status returns to `scheduled` after each launch.
+
+create table tminus.scheduled_scripts (
+    id uuid primary key default gen_random_uuid(),
+
+    -- The client's.
+    description text not null default '' check (octet_length(description) <= 2000),
+    summary text check (octet_length(summary) <= 10000),
+    script text not null,
+    sites text[] not null,
+    test_site_id text references tminus.sites (id),
+    make_backup boolean not null default true,
+    abort_if_offline boolean not null default false,
+    notify text[] not null default '{}',
+    launch_at timestamptz check (isfinite(launch_at)),
+    cron text,
+    timezone text,
+    start_within interval not null default interval '1 hour',
+    site_timeout interval not null default interval '10 minutes',
+    max_concurrency integer check (max_concurrency between 1 and 100000),
+
+    -- Written by triggers and functions only.
+    created_by text not null,
+    updated_by text not null,
+    status text not null default 'unauthorized' check (status in ('unauthorized', 'scheduled', 'launched', 'cancelled')),
+    status_reason text,
+    started_at timestamptz,
+    finished_at timestamptz,
+    authorization_id bigint,
+    authorized_at timestamptz,
+    authorized_by text,
+    cancelled_at timestamptz,
+    cancelled_by text,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+
+    constraint scheduled_only_when_authorized check (status <> 'scheduled' or authorization_id is not null)
+);
+-- The due query, and the queries for what was missed and for the next occurrence of a cron row, each by its own index.
+create index scheduled_scripts_due on tminus.scheduled_scripts (launch_at) where status = 'scheduled';
+create index scheduled_scripts_waiting on tminus.scheduled_scripts (launch_at) where status = 'unauthorized';
+create index scheduled_scripts_unplanned on tminus.scheduled_scripts (id)
+    where cron is not null and launch_at is null and status in ('unauthorized', 'scheduled');
+
+-- `sites`, mirrored by trigger, so that a site that is named can't vanish.
+create table tminus.scheduled_script_sites (
+    script_id uuid not null references tminus.scheduled_scripts (id) on delete cascade,
+    site_id text not null references tminus.sites (id),
+    position integer not null,
+    primary key (script_id, site_id)
+);
+create index scheduled_script_sites_by_site on tminus.scheduled_script_sites (site_id);
+
+-- Each decision to authorize, with the digests it covers. Append-only; a scheduled script names its current one.
+create table tminus.authorizations (
+    id bigint generated always as identity primary key,
+    script_id uuid not null references tminus.scheduled_scripts (id),
+    digest text not null,
+    row_digest text not null,
+    site_ids text[] not null,
+    site_digests text[] not null,
+    approver text not null,
+    session text not null default session_user,
+    at timestamptz not null default tminus.clock()
+);
+create index authorizations_by_script on tminus.authorizations (script_id);
+create trigger append_only before update or delete or truncate on tminus.authorizations
+    for each statement execute function tminus.refuse_change_of_history();
+alter table tminus.scheduled_scripts
+    add foreign key (authorization_id) references tminus.authorizations (id);
+
+-- Five fields of digits, names, * , - / and no more: Python's reader decides the rest, and must never see a sixth field.
+create function tminus.plain_cron(expression text) returns text
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+    select case lower(btrim(expression))
+        when '@yearly' then '0 0 1 1 *' when '@annually' then '0 0 1 1 *'
+        when '@monthly' then '0 0 1 * *' when '@weekly' then '0 0 * * 0'
+        when '@daily' then '0 0 * * *' when '@midnight' then '0 0 * * *' when '@hourly' then '0 * * * *'
+        else regexp_replace(btrim(expression), '\s+', ' ', 'g')
+    end
+$$;
+
+-- One field of a cron expression: numbers of its range (or names), with ranges, steps and lists.
+create function tminus.is_cron_field(field text, low integer, high integer, names text[]) returns boolean
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+    part text;
+    m text[];
+    edge text;
+begin
+    foreach part in array string_to_array(field, ',') loop
+        m := regexp_match(lower(part), '^(\*|([0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?)(/([0-9]{1,2}))?$');
+        if m is null or m[6]::integer = 0 or m[5] is not null and m[1] <> '*' and m[4] is null then
+            return false;
+        end if;
+        foreach edge in array array_remove(array[m[2], m[4]], null) loop
+            if edge ~ '^[0-9]' then
+                if edge::integer not between low and high then
+                    return false;
+                end if;
+            elsif edge <> all (names) then
+                return false;
+            end if;
+        end loop;
+        if m[2] ~ '^[0-9]' and m[4] ~ '^[0-9]' and m[2]::integer > m[4]::integer then
+            return false;
+        end if;
+    end loop;
+    return true;
+end $$;
+
+create function tminus.check_cron(expression text) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    fields text[] := string_to_array(expression, ' ');
+    bounds constant integer[][] := array[[0, 59], [0, 23], [1, 31], [1, 12], [0, 7]];
+    words constant text[] := array['minute', 'hour', 'day of month', 'month', 'day of week'];
+    months constant text[] := array['jan','feb','mar','apr','may','jun','jul','aug','sep','oct','nov','dec'];
+    days constant text[] := array['sun','mon','tue','wed','thu','fri','sat'];
+begin
+    if cardinality(fields) <> 5 then
+        raise exception 'cron % has % fields; it takes exactly five (minute hour day-of-month month day-of-week) or an @-name such as @daily',
+            quote_literal(expression), cardinality(fields) using errcode = 'check_violation';
+    end if;
+    for i in 1..5 loop
+        if not tminus.is_cron_field(fields[i], bounds[i][1], bounds[i][2], case i when 4 then months when 5 then days else '{}' end) then
+            raise exception 'cron %: the % field % is not understood', quote_literal(expression), words[i], quote_literal(fields[i])
+                using errcode = 'check_violation';
+        end if;
+    end loop;
+end $$;
+
+-- Who an UPDATE says it acts for. Fires only when the statement names updated_by, and before trigger b_guard, which can
+-- not tell 'named the same person again' from 'named nobody'; so the name is passed on with a mark in front.
+create function tminus.note_named_editor() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    new.updated_by := e'\001' || tminus.principal(new.updated_by);
+    return new;
+end $$;
+create trigger a_named_editor before update of updated_by on tminus.scheduled_scripts
+    for each row execute function tminus.note_named_editor();
+
+create function tminus.guard_scheduled_script() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    own boolean := tminus.is_own_function();
+    edited boolean;
+    column_name text;
+    unknown_sites text[];
+begin
+    if tg_op = 'INSERT' then
+        new.created_by := tminus.principal(new.created_by);
+        new.updated_by := new.created_by;
+        if exists (select from tminus.scheduled_scripts where id = new.id) then
+            return new;  -- a repeated INSERT: ON CONFLICT, or the primary key, decides
+        end if;
+        new.created_at := tminus.clock();
+        new.updated_at := new.created_at;
+        if new.status <> 'unauthorized' or new.status_reason is not null or new.started_at is not null or new.finished_at is not null
+            or new.authorization_id is not null or new.authorized_at is not null or new.authorized_by is not null
+            or new.cancelled_at is not null or new.cancelled_by is not null then
+            raise exception 'a scheduled script begins unauthorized: status, started_at, authorized_* and cancelled_* are not the client''s to set'
+                using errcode = 'insufficient_privilege', hint = 'Insert without them, then call tminus.authorize(id, digest, approver).';
+        end if;
+    else
+        if left(new.updated_by, 1) = e'\001' then
+            new.updated_by := substr(new.updated_by, 2);
+        elsif not own then
+            new.updated_by := session_user;
+        end if;
+        select key into column_name
+        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,updated_by}'::text[])
+        where value is distinct from to_jsonb(old) -> key
+        limit 1;
+        if column_name is not null and not own then
+            raise exception 'column % of a scheduled script is not the client''s to set; nothing was changed', column_name
+                using errcode = 'insufficient_privilege',
+                    hint = 'Use tminus.authorize(id, digest, approver) or tminus.cancel(id, by).';
+        end if;
+        if not own and not pg_has_role(session_user, 'tminus_gateway', 'member') and old.created_by <> session_user then
+            raise exception 'scheduled script % belongs to %, so % may not edit it', old.id, old.created_by, session_user
+                using errcode = 'insufficient_privilege';
+        end if;
+    end if;
+
+    -- The digest is over what is sent: LF line ends.
+    new.script := replace(new.script, e'\r\n', e'\n');
+    new.cron := tminus.plain_cron(new.cron);
+    new.start_within := tminus.plain_duration(new.start_within);
+    new.site_timeout := tminus.plain_duration(new.site_timeout);
+
+    edited := tg_op = 'INSERT'
+        or (new.description, new.summary, new.script, new.sites, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
+            new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency)
+        is distinct from
+           (old.description, old.summary, old.script, old.sites, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
+            old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency)
+        or not own and new.launch_at is distinct from old.launch_at;
+    if not edited then
+        if tg_op = 'UPDATE' and not own then
+            new.updated_by := old.updated_by;  -- an upsert that changes nothing is no edit
+        end if;
+        return new;
+    end if;
+
+    if tg_op = 'UPDATE' then
+        if old.status = 'launched' and old.cron is null then
+            raise exception 'scheduled script % was launched at %; it cannot be edited any more', old.id, tminus.api_time(old.started_at)
+                using errcode = 'object_not_in_prerequisite_state', hint = 'Insert a new scheduled script.';
+        elsif old.status = 'cancelled' then
+            raise exception 'scheduled script % is cancelled (%); it cannot be edited any more', old.id, coalesce(old.status_reason, 'by ' || old.cancelled_by)
+                using errcode = 'object_not_in_prerequisite_state', hint = 'Insert a new scheduled script.';
+        end if;
+        -- A change of the rule of time replaces what the daemon had planned by it.
+        if new.cron is distinct from old.cron or new.cron is not null and new.timezone is distinct from old.timezone then
+            if new.cron is not null and new.launch_at is not distinct from old.launch_at then
+                new.launch_at := null;
+            end if;
+        elsif new.cron is not null and new.launch_at is distinct from old.launch_at then
+            raise exception 'launch_at of scheduled script % follows its cron; edit cron, or set cron to null', old.id
+                using errcode = 'check_violation';
+        end if;
+    end if;
+
+    if btrim(new.script, e' \t\r\n') = '' then
+        raise exception 'the script is empty' using errcode = 'check_violation';
+    end if;
+    if octet_length(new.script) > 1048576 then
+        raise exception 'the script is % bytes long; at most 1048576 (1 MiB) are allowed', octet_length(new.script)
+            using errcode = 'check_violation', hint = 'Let the script fetch large data, or split it.';
+    end if;
+
+    if coalesce(cardinality(new.sites), 0) = 0 then
+        raise exception 'a scheduled script needs at least one site' using errcode = 'check_violation';
+    end if;
+    if array_ndims(new.sites) > 1 or array_position(new.sites, null) is not null then
+        raise exception 'sites is a plain list of site ids without nulls' using errcode = 'check_violation';
+    end if;
+    if cardinality(new.sites) <> (select count(distinct s) from unnest(new.sites) as s) then
+        raise exception 'site % is named more than once',
+            (select s from unnest(new.sites) as s group by s having count(*) > 1 order by s limit 1)
+            using errcode = 'unique_violation', hint = 'Name each site once.';
+    end if;
+    select array_agg(s order by s) into unknown_sites
+    from unnest(new.sites || new.test_site_id) as s
+    where s is not null and not exists (select from tminus.sites where id = s);
+    if unknown_sites is not null then
+        raise exception 'unknown site%: %', case when cardinality(unknown_sites) > 1 then 's' else '' end,
+            array_to_string(unknown_sites[1:5], ', ') || case when cardinality(unknown_sites) > 5 then format(' and %s more', cardinality(unknown_sites) - 5) else '' end
+            using errcode = 'foreign_key_violation', hint = 'Insert them into tminus.sites first.';
+    end if;
+    if array_position(new.notify, null) is not null then
+        raise exception 'notify is a list of user ids without nulls' using errcode = 'check_violation';
+    end if;
+
+    if tg_op = 'INSERT' and new.cron is not null and new.launch_at is not null then
+        raise exception 'give launch_at or cron, not both' using errcode = 'check_violation';
+    end if;
+    if new.cron is null and new.launch_at is null then
+        raise exception 'give launch_at (one launch) or cron (many)' using errcode = 'check_violation';
+    end if;
+    if new.cron is null and new.timezone is not null then
+        raise exception 'timezone goes with cron; launch_at already is an instant' using errcode = 'check_violation';
+    end if;
+    if new.cron is not null then
+        new.timezone := coalesce(new.timezone, 'UTC');
+        perform tminus.check_cron(new.cron);
+        if not tminus.is_timezone(new.timezone) then
+            raise exception 'there is no time zone %', quote_literal(new.timezone)
+                using errcode = 'check_violation', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
+        end if;
+    end if;
+    if new.launch_at < tminus.clock() and (tg_op = 'INSERT' or new.launch_at is distinct from old.launch_at) then
+        raise exception 'launch_at % lies in the past (it is %)', tminus.api_time(new.launch_at), tminus.api_time(tminus.clock())
+            using errcode = 'check_violation', hint = 'Give a time that is still to come.';
+    end if;
+    if new.start_within not between interval '1 second' and interval '168 hours' then
+        raise exception 'start_within must lie between 1 second and 7 days' using errcode = 'check_violation';
+    end if;
+    if new.site_timeout not between interval '5 seconds' and interval '24 hours' then
+        raise exception 'site_timeout must lie between 5 seconds and 24 hours' using errcode = 'check_violation';
+    end if;
+
+    if tg_op = 'UPDATE' then
+        new.updated_at := tminus.clock();
+        new.status := 'unauthorized';
+        new.status_reason := case when old.status = 'unauthorized' then old.status_reason else 'edited by ' || new.updated_by end;
+        new.authorization_id := null;
+        new.authorized_at := null;
+        new.authorized_by := null;
+    end if;
+    return new;
+end $$;
+create trigger b_guard before insert or update on tminus.scheduled_scripts
+    for each row execute function tminus.guard_scheduled_script();
+
+create function tminus.follow_scheduled_script() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    changed jsonb;
+begin
+    if tg_op = 'INSERT' or new.sites is distinct from old.sites then
+        delete from tminus.scheduled_script_sites where script_id = new.id;
+        insert into tminus.scheduled_script_sites (script_id, site_id, position)
+        select new.id, site_id, position from unnest(new.sites) with ordinality as s (site_id, position);
+    end if;
+    if tg_op = 'INSERT' then
+        perform tminus.record('submitted', new.created_by, new.id, null, null,
+            jsonb_build_object('description', new.description, 'sites', cardinality(new.sites), 'launch_at', new.launch_at, 'cron', new.cron));
+    elsif new.updated_at is distinct from old.updated_at then
+        select jsonb_agg(key) into changed
+        from jsonb_each(to_jsonb(new) - '{updated_at,updated_by,status,status_reason,authorization_id,authorized_at,authorized_by}'::text[])
+        where value is distinct from to_jsonb(old) -> key;
+        perform tminus.record('edited', new.updated_by, new.id, null, null,
+            jsonb_build_object('columns', changed, 'was', old.status));
+    end if;
+    if new.status is distinct from old.status or new.launch_at is distinct from old.launch_at or tg_op = 'INSERT' and new.cron is not null then
+        perform pg_notify('tminus', 'scheduled_script');
+    end if;
+    return null;
+end $$;
+create trigger follow after insert or update on tminus.scheduled_scripts
+    for each row execute function tminus.follow_scheduled_script();

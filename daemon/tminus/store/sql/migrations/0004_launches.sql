@@ -1,0 +1,238 @@
+-- What the daemon makes of a wish: launches, site runs, backups, and the instances that do the work.
+
+-- One process life of the daemon each.
+--   alive -> draining -> stopped        it ended by itself
+--   alive | draining -> dead            declared by another: its heartbeat is older than its ttl. Final: such an
+--                                       instance can never write again, whatever it believes.
+create table tminus.instances (
+    id uuid primary key,
+    name text not null,
+    host text not null,
+    pid integer not null,
+    version text not null,
+    max_sessions integer not null,
+    ttl interval not null check (ttl >= interval '1 second'),
+    state text not null default 'alive' check (state in ('alive', 'draining', 'stopped', 'dead')),
+    started_at timestamptz not null default tminus.clock(),
+    heartbeat_at timestamptz not null default tminus.clock(),
+    ended_at timestamptz
+);
+create index instances_living on tminus.instances (heartbeat_at) where state in ('alive', 'draining');
+
+create function tminus.guard_instance() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if old.state in ('stopped', 'dead') then
+        raise exception 'instance % is %; it cannot write any more', old.id, old.state
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    return new;
+end $$;
+create trigger guard before update on tminus.instances for each row execute function tminus.guard_instance();
+
+create table tminus.launches (
+    id uuid primary key default gen_random_uuid(),
+    script_id uuid not null references tminus.scheduled_scripts (id),
+    kind text not null default 'scheduled' check (kind in ('scheduled', 'test', 'rehearsal', 'retry')),
+    --   running -> finished | cancelled | halted; missed from the first
+    state text not null default 'running' check (state in ('running', 'finished', 'halted', 'cancelled', 'missed')),
+    reason text,
+    due_at timestamptz not null,
+    started_at timestamptz,
+    finished_at timestamptz,
+    -- While no site run of this launch runs, new ones start only until here. Moved on by each claim and each ending.
+    start_until timestamptz not null,
+
+    -- The content as launched: a later edit touches no running launch.
+    description text not null,
+    script text not null,
+    sites text[] not null,
+    make_backup boolean not null,
+    abort_if_offline boolean not null,
+    start_within interval not null,
+    site_timeout interval not null,
+    max_concurrency integer,
+    digest text,
+    authorized_by text,
+    created_by text not null
+);
+-- One occurrence, one launch, with any number of daemons.
+create unique index launches_one_per_occurrence on tminus.launches (script_id, due_at) where kind = 'scheduled';
+create index launches_unfinished on tminus.launches (due_at, id) where finished_at is null;
+create index launches_by_script on tminus.launches (script_id, due_at desc);
+
+-- One launch on one site: the unit of progress.
+--
+--   pending --claim--> running --> completed | failed | skipped | unknown     (an ending: never changes)
+--      ^                 |
+--      '--- released ----'   only before the point of no return, which is the commit of executing_at
+--
+-- instance_id is null in a running row only between the death of its instance and its resolution by another.
+create table tminus.site_runs (
+    id bigint generated always as identity primary key,
+    launch_id uuid not null references tminus.launches (id),
+    site_id text not null references tminus.sites (id),
+    position integer not null,
+    -- Of this site, as authorized; null where nothing was (a missed launch).
+    site_digest text,
+    state text not null default 'pending',
+    step text check (step in ('connecting', 'backing_up', 'checking', 'executing', 'verifying')),
+    reason text,
+    effect text,
+    message text check (octet_length(message) <= 4000),
+    output text,
+    warnings text[] not null default '{}',
+    diff text,
+
+    instance_id uuid references tminus.instances (id),
+    attempts integer not null default 0,
+    -- When this site's turn first came; when, and after which failure, it is tried again.
+    turn_at timestamptz,
+    not_before timestamptz,
+    retry_reason text check (retry_reason in ('offline', 'connection_lost', 'timed_out')),
+    -- Names the uploaded file (tminus-<nonce>.rsc) and marks the router's log.
+    nonce text,
+    -- What the router said of itself before the script: to be compared after a lost connection.
+    uptime_before interval,
+    export_header text,
+    export_bytes integer,
+
+    started_at timestamptz,
+    executing_at timestamptz,
+    finished_at timestamptz,
+
+    unique (launch_id, site_id),
+    constraint site_runs_state check (
+        state = 'pending' and effect is null and reason is null and instance_id is null and executing_at is null and finished_at is null
+        or state = 'running' and effect is null and reason is null and finished_at is null and started_at is not null
+            and (instance_id is not null or executing_at is not null)
+        or finished_at is not null and (
+            state = 'completed' and effect = 'applied' and reason is null and executing_at is not null
+            or state = 'failed' and effect = 'none' and reason in ('offline', 'auth_failed', 'host_key_changed', 'identity_changed', 'upload_failed',
+                'backup_incomplete', 'script_rejected', 'guard_failed', 'site_changed', 'store_lost', 'timed_out', 'connection_lost')
+            or state = 'failed' and effect = 'partial' and reason = 'script_error' and executing_at is not null
+            or state = 'failed' and effect = 'applied' and reason = 'check_failed' and executing_at is not null
+            or state = 'skipped' and effect = 'none' and reason in ('missed', 'busy', 'halted', 'cancelled', 'site_disabled') and executing_at is null
+            or state = 'unknown' and effect = 'unknown' and reason in ('timed_out', 'connection_lost', 'daemon_lost') and executing_at is not null))
+);
+-- One change at a time per router, across all launches and all daemons.
+create unique index site_runs_one_running_per_site on tminus.site_runs (site_id) where state = 'running';
+create index site_runs_pending on tminus.site_runs (launch_id, position) where state = 'pending';
+create index site_runs_running on tminus.site_runs (launch_id) where state = 'running';
+create index site_runs_by_instance on tminus.site_runs (instance_id) where state = 'running';
+create index site_runs_unknown on tminus.site_runs (id) where state = 'unknown';
+create index site_runs_by_site on tminus.site_runs (site_id, id desc);
+
+create function tminus.guard_site_run() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if old.state not in ('pending', 'running') then
+        raise exception 'site run % has ended as %; an ending never changes', old.id, old.state
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    if old.executing_at is not null and (new.executing_at is distinct from old.executing_at or new.nonce is distinct from old.nonce or new.state = 'pending') then
+        raise exception 'site run % is past its point of no return; it cannot be started again', old.id
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    if old.state = 'pending' and (new.state = 'completed' or new.state = 'unknown' or new.executing_at is not null) then
+        raise exception 'site run % is pending; it cannot become % without having run', old.id, new.state
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    if new.step = 'executing' and new.executing_at is null or new.executing_at is not null and new.nonce is null then
+        raise exception 'site run % cannot be executing without the time and the nonce of its point of no return', old.id
+            using errcode = 'check_violation';
+    end if;
+    if (new.launch_id, new.site_id, new.position, new.site_digest) is distinct from (old.launch_id, old.site_id, old.position, old.site_digest) then
+        raise exception 'launch, site and position of site run % never change', old.id using errcode = 'check_violation';
+    end if;
+    return new;
+end $$;
+create trigger guard before update on tminus.site_runs for each row execute function tminus.guard_site_run();
+
+create function tminus.refuse_delete() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'rows of tminus.% are not deleted', tg_table_name using errcode = 'insufficient_privilege';
+end $$;
+create trigger keep before delete on tminus.site_runs for each statement execute function tminus.refuse_delete();
+create trigger keep before delete on tminus.launches for each statement execute function tminus.refuse_delete();
+
+create function tminus.guard_launch() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    mutable constant text[] := '{state,reason,finished_at,start_until}';
+begin
+    if to_jsonb(new) - mutable is distinct from to_jsonb(old) - mutable then
+        raise exception 'the content of launch % never changes', old.id using errcode = 'check_violation';
+    end if;
+    if old.state <> 'running' and new.state is distinct from old.state then
+        raise exception 'launch % is %; that never changes', old.id, old.state using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    return new;
+end $$;
+create trigger guard before update of id, script_id, kind, state, due_at, started_at, description, script, sites, make_backup,
+    abort_if_offline, start_within, site_timeout, max_concurrency, digest, authorized_by, created_by on tminus.launches
+    for each row execute function tminus.guard_launch();
+
+-- One event for each ending, written by statement: a batch of endings costs one insert.
+create function tminus.record_endings() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into tminus.events (kind, principal, script_id, launch_id, site_id, detail)
+    select 'site_' || n.state, coalesce(n.instance_id::text, 'tminus'), l.script_id, n.launch_id, n.site_id,
+        jsonb_strip_nulls(jsonb_build_object('site_run', n.id, 'reason', n.reason, 'effect', n.effect))
+    from new_rows n
+    join old_rows o using (id)
+    join tminus.launches l on l.id = n.launch_id
+    where o.finished_at is null and n.finished_at is not null;
+    return null;
+end $$;
+create trigger audit after update on tminus.site_runs
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function tminus.record_endings();
+
+-- Exports: the normalised text once per SHA-256, and who had it when.
+create table tminus.backup_texts (
+    sha256 bytea primary key,
+    text text not null
+);
+do $$
+begin
+    -- lz4 costs a tenth of the processor time of pglz, where the server was built with it.
+    alter table tminus.backup_texts alter column text set compression lz4;
+exception when feature_not_supported or invalid_parameter_value then
+    null;
+end $$;
+create table tminus.backups (
+    id bigint generated always as identity primary key,
+    site_id text not null references tminus.sites (id),
+    launch_id uuid not null references tminus.launches (id),
+    site_run_id bigint not null references tminus.site_runs (id),
+    phase text not null check (phase in ('before', 'after')),
+    taken_at timestamptz not null default tminus.clock(),
+    -- Of the normalised text, in UTF-8.
+    sha256 bytea not null references tminus.backup_texts (sha256),
+    header text not null,
+    raw_bytes integer not null,
+    unique (site_run_id, phase)
+);
+create index backups_by_site on tminus.backups (site_id, taken_at desc);
+
+-- What could not be removed from a router: retried for days, then told.
+create table tminus.cleanup_debts (
+    id bigint generated always as identity primary key,
+    site_id text not null references tminus.sites (id),
+    site_run_id bigint not null references tminus.site_runs (id),
+    file_name text not null,
+    since timestamptz not null default tminus.clock(),
+    next_try_at timestamptz not null default tminus.clock(),
+    attempts integer not null default 0,
+    settled_at timestamptz,
+    unique (site_run_id, file_name)
+);
+create index cleanup_debts_open on tminus.cleanup_debts (next_try_at) where settled_at is null;

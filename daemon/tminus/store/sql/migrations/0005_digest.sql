@@ -1,0 +1,81 @@
+-- The digest of what is authorized. Any language can compute it; README describes it, tests hold vectors.
+--
+--   netstring(x)   = decimal length of x in bytes of UTF-8, ':', x, ','
+--   field(n, v)    = nothing if v is null, else netstring(n) netstring(v)
+--   booleans are 'true' / 'false', durations whole microseconds in decimal, moments 2025-10-30T10:00:00.000000Z
+--
+--   row part       = fields, in this order: id, script, make_backup, abort_if_offline, test_site_id, then launch_at or
+--                    cron and timezone, then start_within, site_timeout, max_concurrency
+--   site part      = fields: id, jump_host, address, port, username, credential, host_key
+--   digest         = 'tminus1:' hex(sha256(netstring('tminus1') netstring(hex(sha256(row part)))
+--                    and for each site in the order of `sites`: netstring(site id) netstring(hex(sha256(site part)))))
+--
+-- A field that a later version adds is null in the rows that do not use it, and so changes no digest.
+
+create function tminus.netstring(value text) returns text
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select octet_length(convert_to(value, 'UTF8')) || ':' || value || ',' $$;
+
+create function tminus.digest_field(name text, value text) returns text
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select case when value is null then '' else tminus.netstring(name) || tminus.netstring(value) end $$;
+
+create function tminus.sha256_hex(value text) returns text
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select encode(sha256(convert_to(value, 'UTF8')), 'hex') $$;
+
+create function tminus.row_digest(s tminus.scheduled_scripts) returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select tminus.sha256_hex(
+        tminus.digest_field('id', s.id::text)
+        || tminus.digest_field('script', s.script)
+        || tminus.digest_field('make_backup', s.make_backup::text)
+        || tminus.digest_field('abort_if_offline', s.abort_if_offline::text)
+        || tminus.digest_field('test_site_id', s.test_site_id)
+        || tminus.digest_field('launch_at', case when s.cron is null then tminus.api_time(s.launch_at) end)
+        || tminus.digest_field('cron', s.cron)
+        || tminus.digest_field('timezone', s.timezone)
+        || tminus.digest_field('start_within', tminus.microseconds(s.start_within)::text)
+        || tminus.digest_field('site_timeout', tminus.microseconds(s.site_timeout)::text)
+        || tminus.digest_field('max_concurrency', s.max_concurrency::text))
+$$;
+
+create function tminus.site_digest(s tminus.sites) returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select tminus.sha256_hex(
+        tminus.digest_field('id', s.id)
+        || tminus.digest_field('jump_host', s.jump_host)
+        || tminus.digest_field('address', s.address)
+        || tminus.digest_field('port', s.port::text)
+        || tminus.digest_field('username', s.username)
+        || tminus.digest_field('credential', s.credential)
+        || tminus.digest_field('host_key', s.host_key))
+$$;
+
+create function tminus.combine_digests(row_digest text, site_ids text[], site_digests text[]) returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+    select 'tminus1:' || tminus.sha256_hex(
+        tminus.netstring('tminus1') || tminus.netstring(row_digest)
+        || (select coalesce(string_agg(tminus.netstring(site_id) || tminus.netstring(site_digest), '' order by position), '')
+            from unnest(site_ids, site_digests) with ordinality as u (site_id, site_digest, position)))
+$$;
+
+create function tminus.site_digests(site_ids text[]) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select array_agg(tminus.site_digest(s) order by position)
+    from unnest(site_ids) with ordinality as u (site_id, position)
+    join tminus.sites s on s.id = u.site_id
+$$;
+
+-- What an approver quotes. Null if there is no such scheduled script.
+create function tminus.digest(id uuid) returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select tminus.combine_digests(tminus.row_digest(s), s.sites, tminus.site_digests(s.sites))
+    from tminus.scheduled_scripts s
+    where s.id = $1
+$$;

@@ -1,0 +1,462 @@
+-- What people do (authorize, cancel) and what the daemon does with wishes and launches. Each checks its caller, writes
+-- the audit trail, and says in its error what to do. All run as tminus_owner.
+
+-- Lock and return one scheduled script, or say that there is none.
+create function tminus.lock_script(p_id uuid) returns tminus.scheduled_scripts
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s tminus.scheduled_scripts;
+begin
+    select * into s from tminus.scheduled_scripts where id = p_id for update;
+    if not found then
+        raise exception 'there is no scheduled script %', p_id using errcode = 'no_data_found';
+    end if;
+    return s;
+end $$;
+
+-- Make a scheduled script launchable. `digest` is what the approver saw (tminus.digest(id)); `approver` is the person,
+-- or null for the caller. Returns the scheduled script as the API shows it.
+create function tminus.authorize(id uuid, digest text, approver text default null) returns json
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s tminus.scheduled_scripts;
+    who text := tminus.principal(authorize.approver);
+    the_row text;
+    the_sites text[];
+    is_now text;
+    new_id bigint;
+begin
+    s := tminus.lock_script(authorize.id);
+    if s.status = 'scheduled' then
+        raise exception 'scheduled script % is authorized already, by % at %', s.id, s.authorized_by, tminus.api_time(s.authorized_at)
+            using errcode = 'object_not_in_prerequisite_state';
+    elsif s.status <> 'unauthorized' then
+        raise exception 'scheduled script % is %; it can no longer be authorized', s.id, s.status
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Insert a new scheduled script.';
+    end if;
+    if s.cron is null and s.launch_at <= tminus.clock() then
+        raise exception 'the launch time % of scheduled script % has passed; it can no longer be authorized', tminus.api_time(s.launch_at), s.id
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Set launch_at to a time that is still to come, then authorize.';
+    end if;
+    if not pg_has_role(session_user, 'tminus_approver', 'member') and not pg_has_role(session_user, 'tminus_gateway', 'member') then
+        raise exception '% is not an approver: only members of tminus_approver authorize', who using errcode = 'insufficient_privilege';
+    end if;
+    if (select approval from tminus.policy) = 'distinct' and who in (s.created_by, s.updated_by) then
+        raise exception '% is the % of scheduled script %; somebody else has to authorize it', who,
+            case when who = s.created_by then 'author' else 'last editor' end, s.id
+            using errcode = 'insufficient_privilege';
+    end if;
+    -- The sites of this digest stand still until the end of this transaction.
+    perform from tminus.sites where sites.id = any (s.sites) order by sites.id for share;
+    the_row := tminus.row_digest(s);
+    the_sites := tminus.site_digests(s.sites);
+    is_now := tminus.combine_digests(the_row, s.sites, the_sites);
+    if authorize.digest is distinct from is_now then
+        raise exception 'the digest does not match: scheduled script % is now %', s.id, is_now
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Review it again, then authorize with the digest that tminus.digest(id) shows.';
+    end if;
+    insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, approver)
+    values (s.id, is_now, the_row, s.sites, the_sites, who)
+    returning authorizations.id into new_id;
+    update tminus.scheduled_scripts u
+    set status = 'scheduled', status_reason = null, authorization_id = new_id, authorized_at = tminus.clock(), authorized_by = who
+    where u.id = s.id;
+    perform tminus.record('authorized', who, s.id, null, null, jsonb_build_object('digest', is_now));
+    return tminus.scheduled_script(s.id);
+end $$;
+
+-- Stop a scheduled script. Before its launch nothing will run; during it, sites that were not started are skipped and
+-- started ones finish. `by` is the person, or null for the caller.
+create function tminus.cancel(id uuid, by text default null) returns json
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s tminus.scheduled_scripts;
+    who text := tminus.principal(cancel.by);
+begin
+    s := tminus.lock_script(cancel.id);
+    if s.created_by <> who
+        and not pg_has_role(session_user, 'tminus_approver', 'member') and not pg_has_role(session_user, 'tminus_gateway', 'member') then
+        raise exception 'scheduled script % belongs to %, so % may not cancel it', s.id, s.created_by, who using errcode = 'insufficient_privilege';
+    end if;
+    if s.status = 'cancelled' then
+        raise exception 'scheduled script % is cancelled already, by % at %', s.id, s.cancelled_by, tminus.api_time(s.cancelled_at)
+            using errcode = 'object_not_in_prerequisite_state';
+    elsif s.status = 'launched' and s.finished_at is not null then
+        raise exception 'scheduled script % has finished at %; there is nothing left to cancel', s.id, tminus.api_time(s.finished_at)
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    update tminus.scheduled_scripts u
+    set status = 'cancelled', status_reason = 'cancelled by ' || who, cancelled_at = tminus.clock(), cancelled_by = who,
+        finished_at = case when not exists (select from tminus.launches l where l.script_id = s.id and l.finished_at is null) then tminus.clock() end
+    where u.id = s.id;
+    perform tminus.record('cancelled', who, s.id, null, null, jsonb_build_object('was', s.status));
+    update tminus.launches l
+    set state = 'cancelled', reason = 'cancelled by ' || who
+    where l.script_id = s.id and l.state = 'running';
+    update tminus.site_runs r
+    set state = 'skipped', reason = 'cancelled', effect = 'none', message = 'Cancelled by ' || who || ' before it was started.', finished_at = tminus.clock()
+    from tminus.launches l
+    where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.state = 'pending';
+    perform tminus.finish_launches();
+    return tminus.scheduled_script(s.id);
+end $$;
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- The daemon's: none of these is granted to anyone else.
+
+-- Is this instance one that may write? Holds it so until the end of the transaction.
+create function tminus.is_living(p_instance uuid) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from tminus.instances where id = p_instance and state in ('alive', 'draining') for share;
+    return found;
+end $$;
+
+-- Scheduled scripts whose time has come, locked for this transaction. No row: nothing is due, or another has it.
+create function tminus.due_scripts(p_limit integer) returns setof tminus.scheduled_scripts
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+    select s.*
+    from tminus.scheduled_scripts s
+    where s.status = 'scheduled' and s.launch_at <= tminus.clock() and tminus.clock() <= s.launch_at + s.start_within
+    order by s.launch_at
+    limit p_limit
+    for update skip locked
+$$;
+
+-- Make a launch of a due scheduled script, which the same transaction has locked, recomputed and compared. Null where it
+-- is not due any more or the instance is dead. `p_next` is the occurrence after this one, for cron.
+create function tminus.launch(p_script uuid, p_instance uuid, p_next timestamptz default null) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s tminus.scheduled_scripts;
+    a tminus.authorizations;
+    the_launch uuid;
+    is_overlap boolean;
+begin
+    s := tminus.lock_script(p_script);
+    if s.status <> 'scheduled' or s.launch_at > tminus.clock() or tminus.clock() > s.launch_at + s.start_within
+        or not tminus.is_living(p_instance) then
+        return null;
+    end if;
+    select * into a from tminus.authorizations where id = s.authorization_id;
+    is_overlap := s.cron is not null and exists (select from tminus.launches l where l.script_id = s.id and l.finished_at is null);
+    if is_overlap then
+        perform tminus.insert_missed_launch(s, 'overlap', 'The previous launch was still running.');
+    else
+        insert into tminus.launches (script_id, due_at, started_at, start_until, description, script, sites, make_backup,
+            abort_if_offline, start_within, site_timeout, max_concurrency, digest, authorized_by, created_by)
+        values (s.id, s.launch_at, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
+            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, a.digest, s.authorized_by, s.created_by)
+        returning id into the_launch;
+        insert into tminus.site_runs (launch_id, site_id, position, site_digest)
+        select the_launch, site_id, position, site_digest
+        from unnest(s.sites, a.site_digests) with ordinality as u (site_id, site_digest, position);
+        perform tminus.record('launched', 'tminus', s.id, the_launch, null,
+            jsonb_build_object('instance', p_instance, 'due_at', s.launch_at, 'sites', cardinality(s.sites)));
+        perform pg_notify('tminus', 'launch');
+    end if;
+    update tminus.scheduled_scripts u
+    set status = case when s.cron is null then 'launched' else 'scheduled' end,
+        launch_at = case when s.cron is null then s.launch_at else p_next end,
+        started_at = case when is_overlap then s.started_at else tminus.clock() end,
+        finished_at = case when is_overlap then s.finished_at end
+    where u.id = s.id;
+    return the_launch;
+end $$;
+
+-- An occurrence that was not started: a launch in which every site is skipped/missed.
+create function tminus.insert_missed_launch(s tminus.scheduled_scripts, p_reason text, p_message text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    the_launch uuid;
+begin
+    insert into tminus.launches (script_id, state, reason, due_at, finished_at, start_until, description, script, sites, make_backup,
+        abort_if_offline, start_within, site_timeout, max_concurrency, authorized_by, created_by)
+    values (s.id, 'missed', p_reason, s.launch_at, tminus.clock(), s.launch_at + s.start_within, s.description, s.script, s.sites, s.make_backup,
+        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.authorized_by, s.created_by)
+    on conflict (script_id, due_at) where kind = 'scheduled' do nothing
+    returning id into the_launch;
+    if the_launch is null then
+        return;
+    end if;
+    insert into tminus.site_runs (launch_id, site_id, position, state, reason, effect, message, finished_at)
+    select the_launch, site_id, position, 'skipped', 'missed', 'none', p_message, tminus.clock()
+    from unnest(s.sites) with ordinality as u (site_id, position);
+    perform tminus.record('launch_missed', 'tminus', s.id, the_launch, null, jsonb_build_object('reason', p_reason, 'due_at', s.launch_at));
+end $$;
+
+-- Settle what could not start in time. One-shots end as cancelled by tminus; a cron row loses one occurrence and waits for
+-- the daemon to plan the next. Returns how many.
+create function tminus.settle_late(p_limit integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s tminus.scheduled_scripts;
+    settled integer := 0;
+    why text;
+    message text;
+begin
+    for s in
+        select q.*
+        from unnest(array['scheduled', 'unauthorized']) as waiting (status)
+        cross join lateral (
+            select i.id
+            from tminus.scheduled_scripts i
+            where i.status = waiting.status and i.launch_at < tminus.clock() and i.launch_at + i.start_within < tminus.clock()
+            order by i.launch_at
+            limit p_limit
+        ) late
+        join tminus.scheduled_scripts q on q.id = late.id
+        for update of q skip locked
+    loop
+        why := case s.status when 'scheduled' then 'missed' else 'not_authorized' end;
+        message := case s.status
+            when 'scheduled' then 'Missed: no daemon could start it within ' || s.start_within || ' of ' || tminus.api_time(s.launch_at) || '.'
+            else 'Missed: not authorized before ' || tminus.api_time(s.launch_at) || '.' end;
+        if s.cron is null then
+            perform tminus.insert_missed_launch(s, why, message);
+            update tminus.scheduled_scripts u
+            set status = 'cancelled', status_reason = message, cancelled_at = tminus.clock(), cancelled_by = 'tminus', finished_at = tminus.clock()
+            where u.id = s.id;
+            perform tminus.record('cancelled', 'tminus', s.id, null, null, jsonb_build_object('was', s.status, 'reason', why));
+        else
+            if s.status = 'scheduled' then
+                perform tminus.insert_missed_launch(s, why, message);
+            end if;
+            update tminus.scheduled_scripts u set launch_at = null where u.id = s.id;
+        end if;
+        settled := settled + 1;
+    end loop;
+    return settled;
+end $$;
+
+-- Content that is not what was authorized (it can only differ where somebody went round the triggers): nothing is run.
+create function tminus.refuse_launch(p_script uuid, p_reason text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update tminus.scheduled_scripts u
+    set status = 'unauthorized', status_reason = p_reason, authorization_id = null, authorized_at = null, authorized_by = null
+    where u.id = p_script and u.status = 'scheduled';
+    if found then
+        perform tminus.record('launch_refused', 'tminus', p_script, null, null, jsonb_build_object('reason', p_reason));
+    end if;
+end $$;
+
+-- The next occurrence of a cron row that has none; null if there will be none, which ends the row.
+create function tminus.plan(p_script uuid, p_next timestamptz, p_reason text default null) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update tminus.scheduled_scripts u
+    set launch_at = p_next,
+        status = case when p_next is null then 'cancelled' else u.status end,
+        status_reason = case when p_next is null then p_reason else u.status_reason end,
+        cancelled_at = case when p_next is null then tminus.clock() end,
+        cancelled_by = case when p_next is null then 'tminus' end
+    where u.id = p_script and u.cron is not null and u.launch_at is null and u.status in ('unauthorized', 'scheduled');
+    if found and p_next is null then
+        perform tminus.record('cancelled', 'tminus', p_script, null, null, jsonb_build_object('reason', p_reason));
+    end if;
+end $$;
+
+-- Take up to p_capacity pending site runs for this instance, sharing places fairly among the launches that wait. No row:
+-- nothing is pending, every router is busy, each launch is at its own cap, or the instance is dead.
+-- A concurrent claim of the same router by two instances ends in a unique violation: the caller asks again.
+create function tminus.claim_site_runs(p_instance uuid, p_capacity integer) returns setof bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from tminus.instances where id = p_instance and state = 'alive' for share;
+    if not found or p_capacity < 1 then
+        return;
+    end if;
+    -- Who counts places of a capped launch holds its row; the count below is a new snapshot, so it sees what others took.
+    perform from tminus.launches l
+    where l.finished_at is null and l.state = 'running' and l.max_concurrency is not null
+    order by l.id
+    for no key update;
+    return query
+        with waiting as (
+            select l.id, l.due_at, l.start_within,
+                least(p_capacity, coalesce(l.max_concurrency - (select count(*) from tminus.site_runs r where r.launch_id = l.id and r.state = 'running'), p_capacity))::integer as places
+            from tminus.launches l
+            where l.finished_at is null and l.state = 'running'
+        ),
+        candidates as (
+            select c.id, c.site_id, row_number() over (partition by w.id order by c.position) as rank, w.due_at, c.launch_id,
+                row_number() over (partition by c.site_id order by w.due_at, w.id) as site_rank
+            from waiting w
+            cross join lateral (
+                select r.id, r.site_id, r.position, r.launch_id
+                from tminus.site_runs r
+                where r.launch_id = w.id and r.state = 'pending' and (r.not_before is null or r.not_before <= tminus.clock())
+                    and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running')
+                order by r.position
+                limit greatest(w.places, 0)
+            ) c
+        ),
+        taken as (
+            select r.id
+            from candidates c
+            join tminus.site_runs r on r.id = c.id
+            where c.site_rank = 1 and r.state = 'pending'
+            order by c.rank, c.due_at, c.launch_id
+            limit p_capacity
+            for update of r skip locked
+        ),
+        claimed as (
+            update tminus.site_runs r
+            set state = 'running', step = 'connecting', instance_id = p_instance, attempts = r.attempts + 1, started_at = coalesce(r.started_at, tminus.clock()),
+                turn_at = coalesce(r.turn_at, tminus.clock()), not_before = null, message = null
+            from taken t
+            where r.id = t.id and r.state = 'pending'
+            returning r.id, r.launch_id
+        ),
+        moved_on as (
+            update tminus.launches l
+            set start_until = tminus.clock() + l.start_within
+            where l.id in (select launch_id from claimed)
+        )
+        select id from claimed;
+end $$;
+
+-- End the pending site runs that may no longer start: their own turn is over, or their launch has stood still (no daemon
+-- served it, or the router was busy) for start_within. Returns how many.
+create function tminus.settle_pending() returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    settled integer;
+begin
+    update tminus.site_runs r
+    set state = case when late.reason in ('offline', 'connection_lost', 'timed_out') then 'failed' else 'skipped' end,
+        reason = late.reason, effect = 'none', finished_at = tminus.clock(),
+        message = case late.reason
+            when 'missed' then 'Not started: no daemon served this site within ' || late.start_within || '.'
+            when 'busy' then 'Not started: another launch was running on this router for ' || late.start_within || '.'
+            else coalesce(r.message, 'Gave up after ' || late.start_within || '.') end
+    from (
+        select p.id, l.start_within,
+            case when p.retry_reason is not null then p.retry_reason
+                when exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running') then 'busy'
+                else 'missed' end as reason
+        from tminus.launches l
+        join tminus.site_runs p on p.launch_id = l.id and p.state = 'pending'
+        where l.finished_at is null
+            and (p.turn_at + l.start_within < tminus.clock()
+                or p.turn_at is null and l.start_until < tminus.clock()
+                    and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.state = 'running' and o.instance_id is not null))
+        for update of p skip locked
+    ) late
+    where r.id = late.id and r.state = 'pending';
+    get diagnostics settled = row_count;
+    return settled;
+end $$;
+
+-- Close every launch whose sites have all ended. Returns how many.
+create function tminus.finish_launches() returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    closed integer := 0;
+    l record;
+begin
+    for l in
+        select q.id, q.script_id, q.state
+        from tminus.launches q
+        where q.finished_at is null
+            and not exists (select from tminus.site_runs r where r.launch_id = q.id and r.state = 'pending')
+            and not exists (select from tminus.site_runs r where r.launch_id = q.id and r.state = 'running')
+        order by q.id
+        for update skip locked
+    loop
+        update tminus.launches u
+        set state = case u.state when 'running' then 'finished' else u.state end, finished_at = tminus.clock()
+        where u.id = l.id and u.finished_at is null;
+        if found then
+            update tminus.scheduled_scripts u set finished_at = tminus.clock() where u.id = l.script_id and u.finished_at is null;
+            perform tminus.record('launch_finished', 'tminus', l.script_id, l.id, null,
+                (select jsonb_object_agg(state, n) from (select r.state, count(*) as n from tminus.site_runs r where r.launch_id = l.id group by r.state) c));
+            closed := closed + 1;
+        end if;
+    end loop;
+    return closed;
+end $$;
+
+-- Declare dead whoever has not been heard of for its ttl, and settle what it, or an instance that stopped, left behind:
+-- site runs before their point of no return are pending again; those past it lose their owner and wait to be resolved.
+create function tminus.reap(out dead integer, out released integer, out orphaned integer)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    with gone as (
+        update tminus.instances i
+        set state = 'dead', ended_at = tminus.clock()
+        where i.id in (
+            select q.id from tminus.instances q
+            where q.state in ('alive', 'draining') and q.heartbeat_at + q.ttl < tminus.clock()
+            for update skip locked)
+        returning i.id, i.name
+    ), told as (
+        insert into tminus.events (kind, principal, detail) select 'instance_dead', gone.name, jsonb_build_object('instance', gone.id) from gone
+    )
+    select count(*) into dead from gone;
+    update tminus.site_runs r
+    set state = 'pending', step = null, instance_id = null, not_before = null
+    from tminus.instances i
+    where i.id = r.instance_id and i.state in ('stopped', 'dead') and r.state = 'running' and r.executing_at is null;
+    get diagnostics released = row_count;
+    update tminus.site_runs r
+    set instance_id = null, step = 'verifying'
+    from tminus.instances i
+    where i.id = r.instance_id and i.state in ('stopped', 'dead') and r.state = 'running' and r.executing_at is not null;
+    get diagnostics orphaned = row_count;
+    if released > 0 or orphaned > 0 then
+        perform pg_notify('tminus', 'launch');
+    end if;
+end $$;
+
+-- Take over the resolution of runs whose instance died past their point of no return.
+create function tminus.claim_orphans(p_instance uuid, p_limit integer) returns setof bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from tminus.instances where id = p_instance and state = 'alive' for share;
+    if not found then
+        return;
+    end if;
+    return query
+        update tminus.site_runs r
+        set instance_id = p_instance
+        where r.id in (
+            select q.id from tminus.site_runs q
+            where q.state = 'running' and q.instance_id is null
+            order by q.executing_at
+            limit p_limit
+            for update skip locked)
+        returning r.id;
+end $$;
+
+-- Evidence that came after the ending, or to an instance that no longer owns the run: kept, and changes no state.
+create function tminus.keep_late_evidence(p_site_run bigint, p_instance uuid, p_detail jsonb) returns void
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+    insert into tminus.events (kind, principal, script_id, launch_id, site_id, detail)
+    select 'late_evidence', p_instance::text, l.script_id, r.launch_id, r.site_id, p_detail || jsonb_build_object('site_run', r.id, 'state', r.state)
+    from tminus.site_runs r
+    join tminus.launches l on l.id = r.launch_id
+    where r.id = p_site_run
+$$;
+
+-- A fact about a site that people should be able to look up: a key accepted at first sight, a changed key, a new identity.
+create function tminus.record_site_event(p_kind text, p_instance uuid, p_site text, p_detail jsonb) returns void
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$ select tminus.record(p_kind, p_instance::text, null, null, p_site, p_detail) $$;

@@ -1,0 +1,67 @@
+-- What outsiders read.
+
+-- The API's object of one scheduled script: same keys, types and timestamp form; our own keys follow. Null if unknown.
+create function tminus.scheduled_script(id uuid) returns json
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select json_build_object(
+        'id', s.id,
+        'created_by', s.created_by,
+        'test_site_id', s.test_site_id,
+        'make_backup', s.make_backup,
+        'abort_if_offline', s.abort_if_offline,
+        'description', s.description,
+        'summary', s.summary,
+        'script', s.script,
+        'status', s.status,
+        'authorized_at', tminus.api_time(s.authorized_at),
+        'cancelled_at', tminus.api_time(s.cancelled_at),
+        'launch_at', tminus.api_time(s.launch_at),
+        't_minus', tminus.t_minus(s.launch_at),
+        'started_at', tminus.api_time(s.started_at),
+        'sites', to_json(s.sites),
+        'notify', to_json(s.notify),
+        'progress', json_build_object('completed', to_json(p.completed), 'failed', to_json(p.failed), 'pending', to_json(p.pending)),
+        'created_at', tminus.api_time(s.created_at),
+        'updated_at', tminus.api_time(s.updated_at),
+        'updated_by', s.updated_by,
+        'authorized_by', s.authorized_by,
+        'cancelled_by', s.cancelled_by,
+        'status_reason', s.status_reason,
+        'finished_at', tminus.api_time(s.finished_at),
+        'cron', s.cron,
+        'timezone', s.timezone,
+        'launch_id', l.id,
+        'launch_state', l.state)
+    from tminus.scheduled_scripts s
+    left join lateral (
+        select q.id, q.state
+        from tminus.launches q
+        where q.script_id = s.id and q.kind = 'scheduled'
+        order by q.due_at desc
+        limit 1
+    ) l on true
+    cross join lateral (
+        select
+            coalesce(array_agg(r.site_id order by r.position) filter (where r.state = 'completed'), '{}') as completed,
+            coalesce(array_agg(r.site_id order by r.position) filter (where r.state in ('failed', 'skipped', 'unknown')), '{}') as failed,
+            coalesce(array_agg(r.site_id order by r.position) filter (where r.state in ('pending', 'running')), '{}') as pending
+        from (
+            -- Before the first launch every site is pending, or, if it was cancelled, will never run.
+            select site_id, position::bigint, case s.status when 'cancelled' then 'skipped' else 'pending' end as state
+            from unnest(s.sites) with ordinality as x (site_id, position)
+            where l.id is null
+            union all
+            select site_id, position, state from tminus.site_runs where launch_id = l.id
+        ) as r (site_id, position, state)
+    ) p
+    where s.id = $1
+$$;
+
+-- The normalised text of one stored export (its sha256 is the backup's), without the dated first line, which is
+-- backups.header. Null if there is no such backup.
+create function tminus.backup_text(id bigint) returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select t.text from tminus.backups b join tminus.backup_texts t using (sha256) where b.id = $1
+$$;

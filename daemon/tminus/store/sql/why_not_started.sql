@@ -1,0 +1,5 @@
+-- Of runs ($2) that start_executing left out, those that are still ours ($1): their launch was cancelled or halted.
+select r.id, l.state, l.reason
+from tminus.site_runs r
+join tminus.launches l on l.id = r.launch_id
+where r.id = any ($2::bigint[]) and r.instance_id = $1 and r.state = 'running' and l.state <> 'running'
