@@ -1,2 +1,8 @@
-def main() -> None:
-    """Run the command line."""
+"""`python -m tminus` and the `tminus` command."""
+
+from tminus.cli import main
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""What a person types. Each command is thin: it speaks to the database contract, and says errors in one sentence."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from tminus import __version__
+from tminus.cli.common import Context
+from tminus.errors import TminusError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="tminus")
+@click.option("--config", "config", metavar="FILE", help="Settings in TOML; TMINUS_CONFIG names one, too.")
+@click.pass_context
+def cli(context: click.Context, config: str | None) -> None:
+    """Launch authorized RouterOS scripts on fleets of MikroTik routers, and prove how each run ended."""
+    context.obj = Context(config)
+
+
+def _register() -> None:
+    from tminus.cli import backups, process, scripts, sites  # noqa: PLC0415 - they register with the group above
+
+    for module in (process, sites, scripts, backups):
+        for command in module.COMMANDS:
+            cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line. Exit codes are those of tminus.errors; 130 after Ctrl-C."""
+    _register()
+    try:
+        cli(standalone_mode=False)
+    except TminusError as error:
+        click.echo(f"tminus: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(141)

@@ -1,0 +1,167 @@
+"""Commands that are processes: the daemon, the migration, a shell on the database, the simulated fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from tminus.cli.common import Context, asynchronous
+from tminus.errors import UsageError
+
+
+@click.command()
+@click.pass_obj
+def serve(context: Context) -> None:
+    """Run the daemon until SIGTERM, which drains it."""
+    from tminus.app import serve as run  # noqa: PLC0415 - only the daemon needs all of it
+    from tminus.ops.logging import configure_logging  # noqa: PLC0415
+    from tminus.settings import credentials_base  # noqa: PLC0415
+
+    settings = context.settings
+    configure_logging(level=settings.log_level, form=settings.log_format)
+    sys.exit(asyncio.run(run(settings, credentials_base=credentials_base(context.config_file))))
+
+
+@click.command()
+@asynchronous
+async def migrate(context: Context) -> None:
+    """Bring the database to this program's schema."""
+    from tminus.app import database_of  # noqa: PLC0415
+    from tminus.store.migrate import migrate as apply  # noqa: PLC0415
+
+    settings = context.settings
+    if settings.database_url is None:
+        async with database_of(settings):
+            click.echo("The embedded database is up to date.")
+        return
+    applied = await apply(settings.database_url.get_secret_value())
+    for name in applied:
+        click.echo(f"applied {name}")
+    if not applied:
+        click.echo("The database is up to date.")
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--as", "role", metavar="ROLE", help="Whom to be in the embedded database (its owner, unless given).")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@asynchronous
+async def psql(context: Context, role: str | None, arguments: tuple[str, ...]) -> None:
+    """Open psql on the database; ARGUMENTS go to psql."""
+    from tminus.app import database_of  # noqa: PLC0415
+    from tminus.store.embedded import psql as shipped  # noqa: PLC0415
+
+    if context.settings.database_url is not None and role is not None:
+        raise UsageError("--as is for the embedded database; database_url names its own login")
+    async with database_of(context.settings) as dsn:
+        if role is not None:
+            dsn = dsn.rsplit("user=", 1)[0] + f"user={role}"
+        process = await asyncio.create_subprocess_exec(
+            shipped(), *arguments, env={**os.environ, "PGDATABASE": "", "PGAPPNAME": "tminus psql"} | _connection(dsn)
+        )
+        code = await process.wait()
+    sys.exit(code)
+
+
+def _connection(dsn: str) -> dict[str, str]:
+    """libpq's variables instead of an argument: a URL may hold a password, and arguments are seen by everyone."""
+    from urllib.parse import parse_qsl, unquote, urlsplit  # noqa: PLC0415
+
+    parts = urlsplit(dsn)
+    names = {
+        "host": "PGHOST",
+        "port": "PGPORT",
+        "user": "PGUSER",
+        "password": "PGPASSWORD",
+        "dbname": "PGDATABASE",
+        "sslmode": "PGSSLMODE",
+    }
+    found = {
+        "PGHOST": parts.hostname,
+        "PGPORT": str(parts.port) if parts.port else None,
+        "PGUSER": unquote(parts.username) if parts.username else None,
+        "PGPASSWORD": unquote(parts.password) if parts.password else None,
+        "PGDATABASE": unquote(parts.path.lstrip("/")) or None,
+    }
+    found |= {names[key]: value for key, value in parse_qsl(parts.query) if key in names}
+    return {key: value for key, value in found.items() if value}
+
+
+@click.command()
+@click.option("--sites", default=25, show_default=True, help="How many routers.")
+@click.option(
+    "--faults", default="", metavar="KIND=N,…", help="Give that many sites a fault, for example offline=3,slow=2."
+)
+@click.option(
+    "--version",
+    "versions",
+    multiple=True,
+    metavar="V",
+    help="RouterOS version; several are given to the sites in turn.",
+)
+@click.option("--latency-ms", default=0.0, help="A round trip.")
+@click.option("--export-kb", default=0, help="Size of each export; 0: as a branch office has.")
+@click.option("--export-ms", default=0.0, help="How long an export takes.")
+@click.option("--script-ms", default=0.0, help="How long any script takes at least.")
+@click.option("--seed", default=0, help="Which sites get which fault.")
+@click.option(
+    "--base", default="127.44.0.1", show_default=True, help="Address of the first site; the next has the next one."
+)
+@click.option("--port", default=0, help="SSH port of all sites; 0 takes a free one.")
+@click.option("--key-dir", type=click.Path(path_type=Path), help="Where the key pair that may log in is written.")
+@click.option("--journal", type=click.Path(path_type=Path), help="Write what was really executed, as JSON lines.")
+@click.option(
+    "--inventory", type=click.Path(path_type=Path), help="Write the inventory as SQL here instead of to stdout."
+)
+@click.option("--credential", help="Name of the credential that the inventory gives to its sites.")
+@asynchronous
+async def simulate(
+    _: Context,
+    sites: int,
+    faults: str,
+    versions: tuple[str, ...],
+    latency_ms: float,
+    export_kb: int,
+    export_ms: float,
+    script_ms: float,
+    seed: int,
+    base: str,
+    port: int,
+    key_dir: Path | None,
+    journal: Path | None,
+    inventory: Path | None,
+    credential: str | None,
+) -> None:
+    """Run a simulated fleet until Ctrl-C, and print its inventory as SQL that loads with psql."""
+    from tminus.simulator import FleetSpec, parse_faults, simulate as run  # noqa: PLC0415
+
+    spec = FleetSpec(
+        sites=sites,
+        faults=parse_faults(faults),
+        latency_ms=latency_ms,
+        export_kb=export_kb,
+        export_ms=export_ms,
+        script_ms=script_ms,
+        seed=seed,
+        base=base,
+        port=port,
+        key_dir=key_dir,
+        journal=journal,
+        **({"versions": versions} if versions else {}),
+    )
+    async with run(spec) as fleet:
+        text = fleet.inventory_sql(credential)
+        if inventory is not None:
+            partial = inventory.with_name(inventory.name + ".part")
+            partial.write_text(text)
+            partial.replace(inventory)  # whoever waits for the file finds it whole
+        else:
+            click.echo(text)
+        click.echo(f"{sites} routers listen; key {fleet.key_file or '(none written; give --key-dir)'}", err=True)
+        await asyncio.Event().wait()
+
+
+COMMANDS = (serve, migrate, psql, simulate)

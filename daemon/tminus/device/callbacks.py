@@ -1,0 +1,173 @@
+"""What asyncssh asks and tells us: one transport and one client per connection, one session per command.
+
+No decision is taken here but two: whether a host key is the pinned one, and that a secret is handed out once.
+"""
+
+# ruff: noqa: ARG002 - asyncssh calls these methods with more than we need.
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import asyncssh
+
+from tminus.device.credentials import Credential
+from tminus.device.hostkeys import HostKey
+from tminus.device.output import Ended, ExecResult, Output
+
+__all__ = ["Client", "Session", "Transport"]
+
+
+class Transport(asyncssh.SSHClientConnection):
+    """asyncssh's connection, which also notes when the router was last heard."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: asyncssh.SSHClientConnectionOptions) -> None:
+        super().__init__(loop, options)
+        self._now = loop.time
+        self.heard_at = loop.time()
+        """By the clock of the event loop."""
+
+    def data_received(self, data: bytes, datatype: int | None = None) -> None:
+        self.heard_at = self._now()
+        super().data_received(data, datatype)
+
+
+class Client(asyncssh.SSHClient):
+    """Judges the host key, hands out the credential once, and notes how far the connection came."""
+
+    def __init__(self, *, pinned: HostKey | None, credential: Credential | None) -> None:
+        """Prepare to log in with a credential; with None the connection is dropped after the key exchange."""
+        loop = asyncio.get_running_loop()
+        self.pinned = pinned
+        self.credential = credential
+        self.exchange_ended: asyncio.Future[None] = loop.create_future()
+        self.login_ended: asyncio.Future[None] = loop.create_future()
+        self.exchanged = False
+        self.logged_in = False
+        self.presented: HostKey | None = None
+        """The key that the router showed; it has proved to own it once `exchanged` is true."""
+        self.secret_used = False
+        self.reason: Exception | None = None
+        """Why the connection ended; None if it did not, or if it was said goodbye to."""
+        self._connection: asyncssh.SSHClientConnection | None = None
+
+    @property
+    def host_key(self) -> HostKey:
+        """Return the router's key; only after the key exchange."""
+        if self.presented is None or not self.exchanged:
+            raise RuntimeError("no host key is proved before the key exchange has ended")
+        return self.presented
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        self._connection = conn
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        # With nothing pinned, later key exchanges of the connection have to show the key of the first.
+        expected = self.pinned or self.presented
+        self.presented = HostKey(kind=key.get_algorithm(), blob=key.public_data)
+        return expected is None or expected == self.presented
+
+    def begin_auth(self, username: str) -> None:
+        self.exchanged = True
+        if self.credential is None and self._connection is not None:
+            self._connection.abort()
+        _settle(self.exchange_ended)
+
+    def auth_completed(self) -> None:
+        self.logged_in = True
+        _settle(self.login_ended)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.reason = exc
+        _settle(self.exchange_ended)
+        _settle(self.login_ended)
+
+    def public_key_auth_requested(self) -> list[asyncssh.SSHKey] | None:
+        # The key, not a key pair: asyncssh makes a pair for each connection, and notes in it the signature algorithm
+        # that this router wants. A shared pair would be signed with for another router.
+        if self._spend_secret() and self.credential and self.credential.key:
+            return [self.credential.key]
+        return None
+
+    def password_auth_requested(self) -> str | None:
+        if self._spend_secret() and self.credential and self.credential.password:
+            return self.credential.password.get_secret_value()
+        return None
+
+    def kbdint_auth_requested(self) -> str | None:
+        return None if self.secret_used else ""
+
+    def kbdint_challenge_received(
+        self, name: str, instructions: str, lang: str, prompts: Sequence[tuple[str, bool]]
+    ) -> list[str] | None:
+        match prompts:
+            case []:
+                return []
+            case [(_, False)]:  # not echoed, and alone: the password
+                password = self.password_auth_requested()
+                return None if password is None else [password]
+            case _:
+                return None
+
+    def _spend_secret(self) -> bool:
+        """Return whether the secret may be used: once, since a second use would be a second failed login."""
+        unspent, self.secret_used = not self.secret_used, True
+        return unspent
+
+
+class Session(asyncssh.SSHClientSession[bytes]):
+    """Collects what one command sends; cheaper than asyncssh's streams."""
+
+    def __init__(self, cap: int, *, on_overflow: Callable[[], None] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        self.decided: asyncio.Future[None] = loop.create_future()
+        """Settled when the command was sent, or when it is clear that it will not be."""
+        self.closed: asyncio.Future[None] = loop.create_future()
+        """Settled when nothing more will come."""
+        self.sent = False
+        """False proves that the command was not sent."""
+        self.exit_status: int | None = None
+        self.overflowed = False
+        self._output = Output(cap)
+        self._on_overflow = on_overflow
+
+    def result(self, ended: Ended) -> ExecResult:
+        """Return what has arrived so far."""
+        return ExecResult(
+            output=bytes(self._output),
+            exit_status=self.exit_status,
+            truncated=self._output.truncated,
+            ended=ended,
+        )
+
+    def opened(self, opening: asyncio.Task[object]) -> None:
+        """Take note of the end of the task that asks for the command."""
+        if opening.cancelled() or opening.exception() is not None:
+            _settle(self.decided)
+            _settle(self.closed)
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        # The channel is open; asyncssh sends the command right after this.
+        self.sent = True
+        _settle(self.decided)
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        self._output.add(data)
+        if self._on_overflow is not None and self._output.truncated:
+            self.overflowed = True
+            self._on_overflow()
+
+    def eof_received(self) -> bool:
+        return True  # leave our side open: nothing waits for an EOF of ours
+
+    def exit_status_received(self, status: int) -> None:
+        self.exit_status = status
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _settle(self.closed)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,383 @@
+"""SSH connections to routers: asyncssh, held so that nothing of its defaults can surprise us.
+
+What asyncssh would do by itself, and what is done here instead:
+
+- It reads the user's ssh configuration, keys, agent and known hosts: none of that is looked at.
+- It returns from a command as usual when the connection was lost: here that is `ConnectionLost`, or `Ended.LOST`.
+- It keeps all that a command sends in memory: here there is a cap, and bytes are never decoded.
+- It leaves a command running after a timeout: here the connection is aborted, or the caller is told.
+- It drops a connection whose keepalives go unanswered, which would stop the script that runs on the router. While a
+  started script runs, silence is only reported.
+
+Every method has a deadline, in seconds from now. Before the point of no return `run` and `upload` are used: on doubt
+they abort the connection and raise. The command that starts a script goes through `start`, which aborts nothing: an
+exception from it proves that the command was not sent, and once it has returned nothing is raised any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from types import TracebackType
+from typing import Self
+
+import asyncssh
+
+from tminus.device import problems, sftp
+from tminus.device.callbacks import Client, Session, Transport
+from tminus.device.credentials import Credential, check_username
+from tminus.device.hostkeys import HostKey, HostKeyPolicy
+from tminus.device.output import Ended, ExecResult
+from tminus.device.profiles import ALGORITHMS, SshProfile, host_key_algorithms
+from tminus.device.target import Limits, Target
+from tminus.errors import ConfigError, ConnectionLost, DeviceTimeout, HostKeyChanged, UploadFailed
+
+__all__ = ["LONGEST_COMMAND", "Connection", "Connector", "Execution"]
+
+LONGEST_COMMAND = 3_500
+"""Bytes of UTF-8. RouterOS documents no limit; others keep below this one, and longer things are sent as a file."""
+
+_NEVER = 1_000_000
+"""More unanswered keepalives than any script lives through."""
+
+
+class Connector:
+    """Opens connections. asyncssh's options are costly to make, so they are made once per profile."""
+
+    def __init__(self, *, limits: Limits, policy: HostKeyPolicy) -> None:
+        # At INFO asyncssh writes several lines per channel, commands and user names among them.
+        asyncssh.set_log_level(logging.WARNING)
+        self._limits = limits
+        self._policy = policy
+        self._prepared = {profile: _prepare(profile, limits) for profile in SshProfile}
+
+    async def connect(self, target: Target, credential: Credential) -> Connection:
+        """Log in to a router; raise Offline, HostKeyChanged, LoginRefused, ConnectionLost or DeviceTimeout.
+
+        The host key is judged before anything of the credential is used, and at most one login is attempted.
+        ConfigError is raised if there is no user name, or one that must not reach a router.
+        """
+        username = target.username if target.username is not None else credential.username
+        if username is None:
+            raise ConfigError(
+                f"no user name for {target}: set it on the site, or as username of credential {credential.name!r}"
+            )
+        check_username(username, str(target))
+        pinned = _pinned_key(target)
+        if pinned is None and self._policy is HostKeyPolicy.PINNED:
+            presented = HostKey.parse(await self.fetch_host_key(target))
+            raise HostKeyChanged(
+                f"no host key is pinned for {target}, which presents {presented}; not logged in;"
+                f" compare it with the router's and pin it with 'tminus site pin {target.site_id}'"
+            )
+        client = Client(pinned=pinned, credential=credential)
+        transport = await self._exchange_keys(target, client, username)
+        try:
+            async with asyncio.timeout(self._limits.login_timeout):
+                await client.login_ended
+        except TimeoutError as error:
+            transport.abort()
+            raise DeviceTimeout(
+                f"{target} did not answer the login of {username!r} within {self._limits.login_timeout:g} s;"
+                " connection aborted"
+            ) from error
+        except asyncio.CancelledError:
+            transport.abort()
+            raise
+        if not client.logged_in:
+            raise problems.login_error(target, username, client) from client.reason
+        return Connection(target, self._limits, transport, client)
+
+    async def fetch_host_key(self, target: Target) -> str:
+        """Return the key, `KIND BASE64`, that a router presents and proves to own, whatever is pinned; do not log in.
+
+        Raises Offline. Whether it is the right router's key is for a person to say.
+        """
+        client = Client(pinned=None, credential=None)
+        await self._exchange_keys(target, client, "")
+        return client.host_key.text
+
+    async def _exchange_keys(self, target: Target, client: Client, username: str) -> Transport:
+        """Connect, up to the end of the key exchange; raise Offline or HostKeyChanged."""
+        loop = asyncio.get_running_loop()
+        transport = Transport(loop, self._options(target, client, username))
+        patience = asyncio.timeout(self._limits.connect_timeout)
+        connected = False
+        try:
+            async with patience:
+                await loop.create_connection(lambda: transport, target.address, target.port)
+                connected = True
+                await client.exchange_ended
+        except (OSError, UnicodeError) as error:
+            transport.abort()
+            if patience.expired():
+                raise problems.stall(target, transport, self._limits, connected=connected) from error
+            raise problems.unreachable(target, error) from error
+        except asyncio.CancelledError:
+            transport.abort()
+            raise
+        if not client.exchanged:
+            raise problems.exchange_error(target, client, transport) from client.reason
+        return transport
+
+    def _options(self, target: Target, client: Client, username: str) -> asyncssh.SSHClientConnectionOptions:
+        """Return a copy of the prepared options with what differs between connections."""
+        options = copy.copy(self._prepared[target.ssh_profile])
+        options.host = target.address
+        options.port = target.port
+        options.username = username
+        options.protocol_factory = lambda: client
+        options.server_host_key_algs = host_key_algorithms(
+            client.pinned.kind if client.pinned else None, target.ssh_profile
+        )
+        if client.credential is None or client.credential.key is None:
+            options.preferred_auth = ("password", "keyboard-interactive")
+        else:
+            options.preferred_auth = ("publickey",)
+        return options
+
+
+class Connection:
+    """A logged-in connection, for one task at a time. Leaving its context closes it; an exception aborts it."""
+
+    def __init__(self, target: Target, limits: Limits, transport: Transport, client: Client) -> None:
+        self.target = target
+        self.limits = limits
+        self._transport = transport
+        self._client = client
+
+    @property
+    def host_key(self) -> str:
+        """Return the key that the router proved to own, `KIND BASE64`. Under `accept-new` the caller pins it."""
+        return self._client.host_key.text
+
+    @property
+    def server_version(self) -> str:
+        """Return the router's SSH banner, such as `SSH-2.0-ROSSSH`, cleaned."""
+        return problems.banner(self._transport)
+
+    @property
+    def closed(self) -> bool:
+        """Return whether the connection is gone."""
+        return self._transport.is_closed()
+
+    async def run(self, command: str, *, deadline: float, cap: int) -> ExecResult:
+        """Run a command that may be repeated and return what it sent: CLOSED, or OVERFLOW beyond `cap` bytes.
+
+        Raises DeviceTimeout or ConnectionLost. After those and after an overflow the connection is aborted.
+        """
+        self._check(command, cap)
+        session = Session(cap, on_overflow=self.abort)
+        patience = asyncio.timeout(deadline)
+        try:
+            async with patience:
+                await self._transport.create_session(lambda: session, command)
+                await session.closed
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        except Exception as error:
+            # Not only asyncssh.Error: it hands on whatever ended the connection, slips of its parser included.
+            self.abort()
+            if patience.expired():
+                raise DeviceTimeout(
+                    f"{self.target} did not finish a command within {deadline:g} s; connection aborted"
+                ) from error
+            raise self._lost("refused a command, or was lost", error) from error
+        if session.overflowed:
+            return session.result(Ended.OVERFLOW)
+        ended = self._ended(session)
+        if ended is Ended.LOST:
+            raise self._lost("was lost during a command", None) from self._client.reason
+        return session.result(ended)
+
+    async def start(self, command: str, *, deadline: float, cap: int) -> Execution:
+        """Send a command that must not be sent twice, and return as soon as it is on its way.
+
+        DeviceTimeout and ConnectionLost prove that the command was not sent; the connection is then aborted. `deadline`
+        is for the sending alone. Once the command is sent, nothing in here aborts, unanswered keepalives included.
+        """
+        self._check(command, cap)
+        session = Session(cap)
+        opening: asyncio.Task[object] = asyncio.create_task(self._transport.create_session(lambda: session, command))
+        opening.add_done_callback(session.opened)
+        try:
+            await asyncio.wait({session.decided}, timeout=deadline)
+        finally:
+            if not session.sent:
+                opening.cancel()
+                self.abort()
+        if session.sent:
+            self._tolerate_misses(_NEVER)
+            return Execution(self, session, opening)
+        if not session.decided.done():
+            raise DeviceTimeout(
+                f"{self.target} did not take a command within {deadline:g} s; it was not sent; connection aborted"
+            )
+        error = opening.exception()
+        raise self._lost("refused a command, or was lost before it was sent", error) from error
+
+    async def upload(self, name: str, data: bytes, *, deadline: float) -> None:
+        """Write a file through SFTP, replacing one of that name; raise UploadFailed, ConnectionLost or DeviceTimeout.
+
+        That the router has all of it is for the caller to check: sizes over SFTP are unreliable on RouterOS (seen).
+        After UploadFailed the connection is usable; after the others it is aborted.
+        """
+        patience = asyncio.timeout(deadline)
+        try:
+            async with patience:
+                await sftp.put(self._transport, name, data)
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        except Exception as error:
+            if patience.expired():
+                self.abort()
+                raise DeviceTimeout(
+                    f"{self.target} did not take the file {name} within {deadline:g} s; connection aborted"
+                ) from error
+            if self.closed:
+                raise self._lost(f"was lost while the file {name} was sent", error) from error
+            raise UploadFailed(
+                f"{self.target} did not take the file {name} by SFTP ({problems.describe(error)}); nothing was run;"
+                " the user on the router needs the policy 'ftp', and the file some room"
+            ) from error
+
+    async def close(self) -> None:
+        """Say goodbye and close, within `Limits.close_timeout`. Stops a script that is still running."""
+        self._transport.close()
+        try:
+            async with asyncio.timeout(self.limits.close_timeout):
+                await self._transport.wait_closed()
+        except TimeoutError:
+            self.abort()
+
+    def abort(self) -> None:
+        """Drop the connection at once. Stops a script that is still running."""
+        self._transport.abort()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self.close()
+        else:
+            self.abort()
+
+    def _check(self, command: str, cap: int) -> None:
+        if "\n" in command or "\r" in command:
+            raise ValueError("an exec command is one line: RouterOS takes no more (documented)")
+        if len(command.encode()) > LONGEST_COMMAND:
+            raise ValueError(f"an exec command has at most {LONGEST_COMMAND} bytes; send more as a file")
+        if cap >= self.limits.window:
+            raise ValueError("the cap has to be below the window: RouterOS drops what does not fit in it")
+
+    def _tolerate_misses(self, count: int) -> None:
+        """Set how many keepalives may go unanswered before asyncssh drops the connection."""
+        if not self.closed:  # asyncssh would start its timer again, for ever
+            self._transport.set_keepalive(count_max=count)
+
+    def _ended(self, session: Session) -> Ended:
+        """Tell a command that the router ended from one that ended with the connection."""
+        return Ended.LOST if session.exit_status is None and self.closed else Ended.CLOSED
+
+    def _lost(self, what: str, error: BaseException | None) -> ConnectionLost:
+        # asyncssh tells a channel only that the connection was closed, and the client why.
+        reason = problems.describe(self._client.reason or error)
+        return ConnectionLost(f"{self.target} {what} ({reason}); connection aborted")
+
+
+class Execution:
+    """A command that was sent by `Connection.start`. Nothing in here aborts it, and nothing raises."""
+
+    def __init__(self, connection: Connection, session: Session, opening: asyncio.Task[object]) -> None:
+        self._connection = connection
+        self._session = session
+        self._opening = opening  # asyncio itself would let go of it
+
+    async def wait(self, deadline: float) -> ExecResult:
+        """Listen for up to `deadline` seconds more and return what is known then; may be called again.
+
+        CLOSED is final. TIMED_OUT and LOST say that the command may be running. LOST by silence leaves the TCP
+        connection open, since closing it would stop the script: if the router comes back, a later `wait` tells.
+        """
+        limits, transport = self._connection.limits, self._connection._transport
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        end = began + deadline
+        while not self._session.closed.done():
+            silent = max(began, transport.heard_at) + limits.silence
+            now = loop.time()
+            if now >= end:
+                return self._session.result(Ended.TIMED_OUT)
+            if now >= silent:
+                return self._session.result(Ended.LOST)
+            await asyncio.wait({self._session.closed}, timeout=min(end, silent) - now)
+        self._connection._tolerate_misses(limits.keepalive_misses - 1)
+        return self._session.result(self._connection._ended(self._session))
+
+
+def _prepare(profile: SshProfile, limits: Limits) -> asyncssh.SSHClientConnectionOptions:
+    """Make the options that all connections of a profile share; every ambient source is shut off."""
+    algorithms = ALGORITHMS[profile]
+    try:
+        return asyncssh.SSHClientConnectionOptions(
+            config=None,
+            # Trust nothing by yourself: this is what makes asyncssh ask our `Client` about each key.
+            known_hosts=([], [], []),
+            # Set for each connection; here so that a name which this machine's library lacks is found at once.
+            server_host_key_algs=host_key_algorithms(None, SshProfile.LEGACY),
+            x509_trusted_certs=None,
+            x509_trusted_cert_paths=[],
+            kex_algs=algorithms.key_exchange,
+            encryption_algs=algorithms.ciphers,
+            mac_algs=algorithms.macs,
+            compression_algs=None,
+            # Secrets are handed out by our `Client` too.
+            username="",
+            password=None,
+            client_keys=None,
+            agent_path=None,
+            agent_forwarding=False,
+            pkcs11_provider=None,
+            host_based_auth=False,
+            client_host_keysign=False,
+            gss_host=None,
+            gss_kex=False,
+            gss_auth=False,
+            # Both phases have timeouts of ours.
+            connect_timeout=None,
+            login_timeout=0,
+            keepalive_interval=limits.keepalive_interval,
+            # asyncssh gives up one interval after this many.
+            keepalive_count_max=limits.keepalive_misses - 1,
+            tcp_keepalive=True,
+            tunnel=None,
+            proxy_command=None,
+            request_pty=False,
+            x11_forwarding=False,
+            env={},
+            send_env=[],
+            encoding=None,
+            window=limits.window,
+            # A router may put anything in its messages to people.
+            utf8_decode_errors="replace",
+        )
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"SSH cannot be set up: {error}") from error
+
+
+def _pinned_key(target: Target) -> HostKey | None:
+    if target.host_key is None:
+        return None
+    try:
+        return HostKey.parse(target.host_key)
+    except ValueError as error:
+        raise HostKeyChanged(
+            f"the pinned host key of {target} cannot be read, {error}; not connected;"
+            f" pin the key with 'tminus site pin {target.site_id}'"
+        ) from error
