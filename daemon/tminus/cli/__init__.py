@@ -21,9 +21,9 @@ def cli(context: click.Context, config: str | None) -> None:
 
 
 def _register() -> None:
-    from tminus.cli import backups, process, scripts, sites  # noqa: PLC0415 - they register with the group above
+    from tminus.cli import backups, demo, process, scripts, sites  # noqa: PLC0415 - they register with the group above
 
-    for module in (process, sites, scripts, backups):
+    for module in (process, demo, sites, scripts, backups):
         for command in module.COMMANDS:
             cli.add_command(command)
 

@@ -1,0 +1,34 @@
+"""What the tests share: one PostgreSQL a session, a fresh database a test."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.support import Db, fresh_database, make_template, start_postgres
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The DSN of a server for this session, as its superuser. TMINUS_TEST_DSN names one of another version (15 to 18)."""
+    given = os.environ.get("TMINUS_TEST_DSN")
+    if given:
+        asyncio.run(make_template(given))
+        yield given
+        return
+    with start_postgres() as dsn:
+        asyncio.run(make_template(dsn))
+        yield dsn
+
+
+@pytest.fixture
+async def database(postgres: str) -> AsyncIterator[Db]:
+    """A fresh, migrated database, with a login of each kind and a clock that can be moved."""
+    async with fresh_database(postgres, f"test_{os.getpid()}_{next(_numbers)}") as db:
+        yield db
