@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 
 import aiohttp
 import asyncpg
-
 from tminus.simulator import Fleet
 from tminus.store.embedded import EmbeddedServer
 from tminus.store.migrate import migrate
@@ -114,7 +113,9 @@ class Db:
         """The API's object."""
         return json.loads(await self.value("select tminus.scheduled_script($1)", script_id))
 
-    async def submit(self, script: str, sites: list[str] | None = None, *, due_in: float = 0.0, **columns: object) -> Any:
+    async def submit(
+        self, script: str, sites: list[str] | None = None, *, due_in: float = 0.0, **columns: object
+    ) -> Any:
         """Insert as alice and authorize as bob, due `due_in` seconds from now; without `sites` on all. Returns its id."""
         columns = {"make_backup": True, "sites": sites or await self.site_ids(), "script": script, **columns}
         names = ", ".join(columns)
@@ -134,7 +135,8 @@ class Db:
 
     async def site_runs(self, script_id: object) -> dict[str, asyncpg.Record]:
         rows = await self.fetch(
-            "select r.* from tminus.site_runs r join tminus.launches l on l.id = r.launch_id where l.script_id = $1", script_id
+            "select r.* from tminus.site_runs r join tminus.launches l on l.id = r.launch_id where l.script_id = $1",
+            script_id,
         )
         return {row["site_id"]: row for row in rows}
 
@@ -142,7 +144,9 @@ class Db:
         """Wait until a scheduled script has finished, and return its site runs."""
 
         async def look() -> bool:
-            return await self.value("select finished_at is not null from tminus.scheduled_scripts where id = $1", script_id)
+            return await self.value(
+                "select finished_at is not null from tminus.scheduled_scripts where id = $1", script_id
+            )
 
         await until(look, within=within)
         return await self.site_runs(script_id)

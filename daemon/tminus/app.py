@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -17,7 +19,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from tminus import __version__
 from tminus.device.connection import Connector
 from tminus.device.target import Limits
-from tminus.errors import StoreError, TminusError
+from tminus.errors import ConfigError, EmbeddedError, StoreError, TminusError
 from tminus.ops.health import Health
 from tminus.ops.metrics import Metrics
 from tminus.ops.systemd import feed_watchdog, notify
@@ -26,7 +28,6 @@ from tminus.services.dispatcher import Dispatcher
 from tminus.services.heartbeat import DeclaredDead, Heartbeat, Trust
 from tminus.services.janitor import Janitor
 from tminus.services.launcher import Launcher
-from tminus.services.loop import Hint
 from tminus.services.reaper import Reaper
 from tminus.services.run_settings import RunSettings
 from tminus.services.site_runner import SiteRunner
@@ -40,6 +41,9 @@ from tminus.store.pool import Database, open_database
 from tminus.store.writer import Writer
 from tminus.web.probes import serve_probes
 
+_EMBEDDED_LOGIN = "tminus_serve"
+"""Whom the daemon is in an embedded server: a login that can neither author nor approve."""
+
 EXIT_DEAD = 6
 """This instance was declared dead by another; systemd starts a new one."""
 
@@ -50,34 +54,52 @@ class _Drained(Exception):
     """The orderly end, thrown through the task group."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the database is; `server` is the embedded one, if it is that."""
+
+    dsn: str
+    server: EmbeddedServer | None = None
+
+
 @asynccontextmanager
-async def database_of(settings: Settings, *, role: str | None = None) -> AsyncIterator[str]:
-    """Yield a DSN: of `database_url`, else of the embedded server, which is started, or attached to, for the time being.
+async def database_of(settings: Settings, *, role: str | None = None) -> AsyncIterator[Place]:
+    """Yield the place of `database_url`, else of the embedded server, which is started, or attached to, for the time being.
 
     `role` is whom to be in the embedded server; a `database_url` names its own login.
     """
     if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
+        yield Place(dsn=settings.database_url.get_secret_value())
         return
-    server = EmbeddedServer(
+    async with EmbeddedServer(
         settings.state_dir, run_as=settings.embedded_user, socket_group=settings.embedded_socket_group
-    )
-    async with server:
+    ) as server:
         await migrate(server.dsn)
-        if role is None:
-            yield server.dsn
-        else:
-            await ensure_login(server.dsn, role, member_of="tminus_daemon")
-            yield server.dsn_as(role)
+        yield Place(dsn=server.dsn if role is None else server.dsn_as(role), server=server)
 
 
 async def serve(settings: Settings, *, credentials_base: Path) -> int:
     """Run the daemon until it is told to stop; return the exit code."""
     credentials = settings.load_credentials(credentials_base)
-    async with database_of(settings, role="tminus_serve") as dsn:
-        await check_schema_of(dsn)
-        async with open_database(dsn, size=8, application="tminus") as db:
-            return await _Daemon(settings, dsn, db, Contact(_connector(settings), credentials)).run()
+    _allow_open_files(settings.max_sessions)
+    async with database_of(settings, role=_EMBEDDED_LOGIN) as place:
+        if place.server is not None:
+            await ensure_login(place.server.dsn, _EMBEDDED_LOGIN, member_of="tminus_daemon")
+        await check_schema_of(place.dsn)
+        async with open_database(place.dsn, size=8, application="tminus") as db:
+            return await _Daemon(settings, place, db, Contact(_connector(settings), credentials)).run()
+
+
+def _allow_open_files(max_sessions: int) -> None:
+    """Raise our own limit of open files as far as we may; ConfigError if the sessions do not fit."""
+    wanted = max_sessions + 200
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise ConfigError(
+            f"max_sessions = {max_sessions} needs {wanted} open files and the limit is {hard}; lower it, or raise LimitNOFILE"
+        )
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _connector(settings: Settings) -> Connector:
@@ -91,9 +113,9 @@ def _connector(settings: Settings) -> Connector:
 
 
 class _Daemon:
-    def __init__(self, settings: Settings, dsn: str, db: Database, contact: Contact) -> None:
+    def __init__(self, settings: Settings, place: Place, db: Database, contact: Contact) -> None:
         self._settings = settings
-        self._dsn = dsn
+        self._place = place
         self._db = db
         self._instance = uuid.uuid4()
         self._clean = True
@@ -185,6 +207,7 @@ class _Daemon:
             notify("READY=1", "STATUS=waiting for launches")
             clean = True
             died: BaseException | None = None
+            orphaned: BaseException | None = None
             try:
                 async with asyncio.TaskGroup() as services:
                     for duty in (
@@ -194,21 +217,32 @@ class _Daemon:
                         self._dispatcher.run(),
                         self._reaper.run(),
                         self._janitor.run(),
-                        listen(self._dsn, self._heard),
+                        listen(self._place.dsn, self._heard),
+                        self._watch_server(),
                         feed_watchdog(self._health.goes_round),
                         self._stop_on_signal(),
                     ):
                         services.create_task(duty)
             except* _Drained as stopped:
-                clean = self._clean and len(stopped.exceptions) == 1
+                clean = self._clean and len(stopped.exceptions) == 1  # nothing else broke
             except* DeclaredDead as dead:
                 died = dead.exceptions[0]
+            except* EmbeddedError as ended:
+                orphaned = ended.exceptions[0]
             if died is not None:
                 log.error("declared_dead", error=str(died))
                 return EXIT_DEAD
+            if orphaned is not None:
+                log.error("embedded_database_ended", error=str(orphaned))
+                return EmbeddedError.exit_code
             await self._say_goodbye()
             log.info("stopped", clean=clean)
             return 0 if clean else TminusError.exit_code
+
+    async def _watch_server(self) -> None:
+        """An embedded server that ends takes this process along; systemd starts both again."""
+        if self._place.server is not None:
+            await self._place.server.watch()
 
     def _heard(self) -> None:
         for service in (self._launcher, self._dispatcher, self._janitor):

@@ -17,7 +17,7 @@ TminusError
     └── UploadFailed        SFTP refused, or the file did not arrive whole
 
 A message says what happened, to what, and what happens next. asyncssh's exceptions are mapped in
-``device.connection`` alone, asyncpg's in ``store.pool`` alone.
+``device.problems`` alone, asyncpg's in ``store.pool`` alone.
 """
 
 from __future__ import annotations

@@ -15,6 +15,15 @@ from tminus.device.credentials import Credential, load_credential
 from tminus.device.hostkeys import HostKeyPolicy
 from tminus.errors import ConfigError
 
+
+def _default_state_dir() -> Path:
+    if os.environ.get("STATE_DIRECTORY"):  # systemd
+        return Path(os.environ["STATE_DIRECTORY"].split(":")[0])
+    if os.geteuid() == 0:
+        return Path("/var/lib/tminus")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "tminus"
+
+
 Seconds = Annotated[float, Field(gt=0, le=604800, allow_inf_nan=False)]
 _PREFIX = "TMINUS_"
 # Environment variables that begin like settings and are none.
@@ -38,7 +47,7 @@ class Settings(BaseSettings):
 
     # Where the truth is. Without a URL the daemon runs a PostgreSQL of its own in the state directory.
     database_url: SecretStr | None = None
-    state_dir: Path = Field(default_factory=lambda: _default_state_dir())
+    state_dir: Path = Field(default_factory=_default_state_dir)
     embedded_user: str | None = None
     embedded_socket_group: str | None = None
 
@@ -169,13 +178,7 @@ def _explain(error: ValidationError, file: Path | None) -> str:
 
 
 def _did_you_mean(name: str) -> str:
-    near = difflib.get_close_matches(name.split(".")[-1], [*Settings.model_fields, *CredentialSettings.model_fields], 1)
+    near = difflib.get_close_matches(
+        name.rsplit(".", maxsplit=1)[-1], [*Settings.model_fields, *CredentialSettings.model_fields], 1
+    )
     return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _default_state_dir() -> Path:
-    if os.environ.get("STATE_DIRECTORY"):  # systemd
-        return Path(os.environ["STATE_DIRECTORY"].split(":")[0])
-    if os.geteuid() == 0:
-        return Path("/var/lib/tminus")
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "tminus"

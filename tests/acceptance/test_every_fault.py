@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tminus.simulator import Fault, FleetSpec, Kind, simulate
 
 from tests.support import Db, run_daemon
-from tminus.simulator import Fault, FleetSpec, Kind, simulate
 
 SCRIPT = "\n".join(
     [f'/ip firewall address-list add list=blacklist address=198.51.100.{n} comment="launch"' for n in range(1, 21)]
@@ -62,9 +62,12 @@ async def test_database_journal_and_metrics_agree_after_every_fault(database: Db
                     assert not starts, f"{site} is called untouched, but a script was started"
             # No backup, no run.
             if starts:
-                assert await database.value(
-                    "select count(*) from tminus.backups where site_run_id = $1 and phase = 'before'", run["id"]
-                ) == 1
+                assert (
+                    await database.value(
+                        "select count(*) from tminus.backups where site_run_id = $1 and phase = 'before'", run["id"]
+                    )
+                    == 1
+                )
             assert not [name for name in fleet.files(site) if name.startswith("tminus-")], f"a file was left on {site}"
             assert "\x1b" not in (run["output"] or "") + run["message"]
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support import Db, run_daemon
-from tminus.simulator import Fault, FleetSpec, Kind, simulate
+from tminus.simulator import FleetSpec, simulate
 
-SCRIPT = '/ip firewall filter add chain=input action=drop src-address=192.0.2.1 comment="from tminus"\n:put "done here"\n'
+from tests.support import Db, run_daemon
+
+SCRIPT = (
+    '/ip firewall filter add chain=input action=drop src-address=192.0.2.1 comment="from tminus"\n:put "done here"\n'
+)
 
 
 async def test_a_script_runs_on_every_site_and_is_proved(database: Db, tmp_path: Path) -> None:

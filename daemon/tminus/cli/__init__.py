@@ -21,7 +21,7 @@ def cli(context: click.Context, config: str | None) -> None:
 
 
 def _register() -> None:
-    from tminus.cli import backups, demo, process, scripts, sites  # noqa: PLC0415 - they register with the group above
+    from tminus.cli import backups, demo, process, scripts, sites
 
     for module in (process, demo, sites, scripts, backups):
         for command in module.COMMANDS:
@@ -38,8 +38,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.exceptions.Abort:
         sys.exit(130)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"tminus: {error.format_message()}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(141)

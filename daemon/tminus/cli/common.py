@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from uuid import UUID
 
 import click
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from tminus.settings import Settings
 
 P = ParamSpec("P")
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+as_person = click.option("--as", "person", metavar="PERSON", help="Whom you act for (gateways only).")
 
 
 class Context:
@@ -30,7 +34,7 @@ class Context:
     @property
     def settings(self) -> Settings:
         if self._settings is None:
-            from tminus.settings import load_settings  # noqa: PLC0415 - commands that need none start faster
+            from tminus.settings import load_settings
 
             self._settings = load_settings(self.config_file)
         return self._settings
@@ -38,16 +42,16 @@ class Context:
     @asynccontextmanager
     async def connect(self, *, role: str | None = None) -> AsyncIterator[asyncpg.Connection]:
         """Connect to the configured database, with its schema checked. `role` is whom to be in the embedded one."""
-        import asyncpg  # noqa: PLC0415
+        import asyncpg
 
-        from tminus.app import database_of  # noqa: PLC0415
-        from tminus.store.migrate import check_schema_of  # noqa: PLC0415
-        from tminus.store.pool import store_errors  # noqa: PLC0415
+        from tminus.app import database_of
+        from tminus.store.migrate import check_schema_of
+        from tminus.store.pool import store_errors
 
-        async with database_of(self.settings, role=role) as dsn:
-            await check_schema_of(dsn)
+        async with database_of(self.settings, role=role) as place:
+            await check_schema_of(place.dsn)
             async with store_errors("talk to the database"):
-                connection = await asyncpg.connect(dsn, timeout=10, command_timeout=60)
+                connection = await asyncpg.connect(place.dsn, timeout=10, command_timeout=60)
                 try:
                     yield connection
                 finally:
@@ -68,4 +72,19 @@ def asynchronous(
 
 
 def print_json(value: object) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    """Print one JSON document: moments as the API writes them, durations in seconds, bytes in hex."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=_as_json))
+
+
+def _as_json(value: object) -> object:
+    match value:
+        case datetime():
+            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        case timedelta():
+            return value.total_seconds()
+        case UUID():
+            return str(value)
+        case bytes():
+            return value.hex()
+        case _:
+            raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -40,7 +40,7 @@ _FAULTS = "offline=2,truncates-export=1,refuses-login=1,drops-after-script=1,upl
 @asynchronous
 async def demo(_: Context, sites: int, keep: bool) -> None:
     """Launch a script on a simulated fleet, and compare what the database says with what the routers did."""
-    from tminus.simulator import FleetSpec, parse_faults, simulate  # noqa: PLC0415
+    from tminus.simulator import FleetSpec, parse_faults, simulate
 
     folder = Path(tempfile.mkdtemp(prefix="tminus-demo-"))
     folder.chmod(0o711)  # as root the database runs as another user
@@ -60,7 +60,7 @@ async def demo(_: Context, sites: int, keep: bool) -> None:
         if keep:
             _say(f"kept: {folder}")
         else:
-            import shutil  # noqa: PLC0415
+            import shutil
 
             shutil.rmtree(folder, ignore_errors=True)
     if not agrees:
@@ -68,7 +68,7 @@ async def demo(_: Context, sites: int, keep: bool) -> None:
 
 
 async def _run(folder: Path, fleet: Fleet) -> bool:
-    from tminus.cli.common import Context as Settings  # noqa: PLC0415
+    from tminus.cli.common import Context as Settings
 
     config = folder / "tminus.toml"
     config.write_text(
@@ -129,13 +129,15 @@ async def _watch(connection: asyncpg.Connection, script_id: object) -> dict[str,
         if shown["finished_at"]:
             return shown
         if asyncio.get_running_loop().time() > until:
-            raise TminusError(f"the launch was not finished within {_PATIENCE} s; run again with --keep and look at serve.log")
+            raise TminusError(
+                f"the launch was not finished within {_PATIENCE} s; run again with --keep and look at serve.log"
+            )
         await asyncio.sleep(0.25)
 
 
 async def _compare(connection: asyncpg.Connection, script_id: object, shown: dict[str, Any], fleet: Fleet) -> bool:
     """Print what became of each site, and check it against what the simulated routers really executed."""
-    from tminus.simulator import Kind  # noqa: PLC0415
+    from tminus.simulator import Kind
 
     rows = await connection.fetch(
         "select r.* from tminus.site_runs r join tminus.launches l on l.id = r.launch_id where l.script_id = $1 order by r.position",
@@ -146,7 +148,15 @@ async def _compare(connection: asyncpg.Connection, script_id: object, shown: dic
         site = row["site_id"]
         outcomes = [event.facts["outcome"] for event in fleet.journal.events(site, Kind.IMPORT_FINISHED)]
         starts = len(fleet.journal.starts(site))
-        truth = "ran to its end" if outcomes == ["ok"] else "failed" if outcomes else "interrupted" if starts else "untouched"
+        truth = (
+            "ran to its end"
+            if outcomes == ["ok"]
+            else "failed"
+            if outcomes
+            else "interrupted"
+            if starts
+            else "untouched"
+        )
         allowed = {
             "completed": {"ran to its end"},
             "failed": {"untouched"} if row["effect"] == "none" else {"failed"},
@@ -161,13 +171,15 @@ async def _compare(connection: asyncpg.Connection, script_id: object, shown: dic
     completed = [site.id for site in fleet.sites if _completed(fleet, site.id)]
     agrees = agrees and set(shown["progress"]["completed"]) == set(completed)
     done, failed = len(shown["progress"]["completed"]), len(shown["progress"]["failed"])
-    _say(f"progress: {done} completed, {failed} failed, {len(shown['progress']['pending'])} pending; "
-         f"the journal has {len(completed)} scripts that ran to their end: {'they agree' if agrees else 'THEY DISAGREE'}")
+    _say(
+        f"progress: {done} completed, {failed} failed, {len(shown['progress']['pending'])} pending; "
+        f"the journal has {len(completed)} scripts that ran to their end: {'they agree' if agrees else 'THEY DISAGREE'}"
+    )
     return agrees
 
 
 def _completed(fleet: Fleet, site: str) -> bool:
-    from tminus.simulator import Kind  # noqa: PLC0415
+    from tminus.simulator import Kind
 
     return [event.facts["outcome"] for event in fleet.journal.events(site, Kind.IMPORT_FINISHED)] == ["ok"]
 

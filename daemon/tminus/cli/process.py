@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,9 +18,9 @@ from tminus.errors import UsageError
 @click.pass_obj
 def serve(context: Context) -> None:
     """Run the daemon until SIGTERM, which drains it."""
-    from tminus.app import serve as run  # noqa: PLC0415 - only the daemon needs all of it
-    from tminus.ops.logging import configure_logging  # noqa: PLC0415
-    from tminus.settings import credentials_base  # noqa: PLC0415
+    from tminus.app import serve as run
+    from tminus.ops.logging import configure_logging
+    from tminus.settings import credentials_base
 
     settings = context.settings
     configure_logging(level=settings.log_level, form=settings.log_format)
@@ -30,8 +31,8 @@ def serve(context: Context) -> None:
 @asynchronous
 async def migrate(context: Context) -> None:
     """Bring the database to this program's schema."""
-    from tminus.app import database_of  # noqa: PLC0415
-    from tminus.store.migrate import migrate as apply  # noqa: PLC0415
+    from tminus.app import database_of
+    from tminus.store.migrate import migrate as apply
 
     settings = context.settings
     if settings.database_url is None:
@@ -51,16 +52,16 @@ async def migrate(context: Context) -> None:
 @asynchronous
 async def psql(context: Context, role: str | None, arguments: tuple[str, ...]) -> None:
     """Open psql on the database; ARGUMENTS go to psql."""
-    from tminus.app import database_of  # noqa: PLC0415
-    from tminus.store.embedded import psql as shipped  # noqa: PLC0415
+    from tminus.app import database_of
+    from tminus.store.embedded import psql as shipped
 
     if context.settings.database_url is not None and role is not None:
         raise UsageError("--as is for the embedded database; database_url names its own login")
-    async with database_of(context.settings) as dsn:
-        if role is not None:
-            dsn = dsn.rsplit("user=", 1)[0] + f"user={role}"
+    async with database_of(context.settings, role=role) as place:
         process = await asyncio.create_subprocess_exec(
-            shipped(), *arguments, env={**os.environ, "PGDATABASE": "", "PGAPPNAME": "tminus psql"} | _connection(dsn)
+            shipped(),
+            *arguments,
+            env={**os.environ, "PGDATABASE": "", "PGAPPNAME": "tminus psql"} | _connection(place.dsn),
         )
         code = await process.wait()
     sys.exit(code)
@@ -68,7 +69,7 @@ async def psql(context: Context, role: str | None, arguments: tuple[str, ...]) -
 
 def _connection(dsn: str) -> dict[str, str]:
     """libpq's variables instead of an argument: a URL may hold a password, and arguments are seen by everyone."""
-    from urllib.parse import parse_qsl, unquote, urlsplit  # noqa: PLC0415
+    from urllib.parse import parse_qsl, unquote, urlsplit
 
     parts = urlsplit(dsn)
     names = {
@@ -136,7 +137,8 @@ async def simulate(
     credential: str | None,
 ) -> None:
     """Run a simulated fleet until Ctrl-C, and print its inventory as SQL that loads with psql."""
-    from tminus.simulator import FleetSpec, parse_faults, simulate as run  # noqa: PLC0415
+    from tminus.simulator import FleetSpec, parse_faults
+    from tminus.simulator import simulate as run
 
     spec = FleetSpec(
         sites=sites,
@@ -150,8 +152,9 @@ async def simulate(
         port=port,
         key_dir=key_dir,
         journal=journal,
-        **({"versions": versions} if versions else {}),
     )
+    if versions:
+        spec = replace(spec, versions=versions)
     async with run(spec) as fleet:
         text = fleet.inventory_sql(credential)
         if inventory is not None:

@@ -124,7 +124,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
         self.decided: asyncio.Future[None] = loop.create_future()
         """Settled when the command was sent, or when it is clear that it will not be."""
         self.closed: asyncio.Future[None] = loop.create_future()
-        """Settled when nothing more will come."""
+        """Settled when the channel is closed: nothing more will come."""
         self.sent = False
         """False proves that the command was not sent."""
         self.exit_status: int | None = None
@@ -145,7 +145,6 @@ class Session(asyncssh.SSHClientSession[bytes]):
         """Take note of the end of the task that asks for the command."""
         if opening.cancelled() or opening.exception() is not None:
             _settle(self.decided)
-            _settle(self.closed)
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         # The channel is open; asyncssh sends the command right after this.

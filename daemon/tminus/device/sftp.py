@@ -45,6 +45,8 @@ async def put(transport: asyncssh.SSHClientConnection, name: str, data: bytes) -
         unanswered = set(range(2, request + 1))
         while unanswered:
             unanswered.discard(_check(*await replies.get()))
+    except struct.error as error:
+        raise asyncssh.SFTPBadMessage("a reply is malformed") from error
     finally:
         channel.close()
 
@@ -72,6 +74,8 @@ class _Replies(asyncssh.SSHClientSession[bytes]):
         self._buffer += data
         while len(self._buffer) >= 5:
             size, kind = struct.unpack_from(">IB", self._buffer)
+            if size == 0:
+                self._packets.put_nowait(asyncssh.SFTPBadMessage("a reply is malformed"))
             if len(self._buffer) < 4 + size:
                 break
             self._packets.put_nowait((kind, bytes(self._buffer[5 : 4 + size])))

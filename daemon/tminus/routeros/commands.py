@@ -70,8 +70,10 @@ def remove_and_export(nonce: Nonce, version: Version) -> str:
 
 def remove(nonce: Nonce) -> str:
     """Remove our file and say how many of its name are left: TMINUS-LEFT-<nonce>-0 is what proves it gone."""
-    left = nonce._put("LEFT", f' . "-" . [:len [/file find name="{nonce.file}"]]')
-    return f'/file remove [/file find name="{nonce.file}"]; {left}'
+    found = f'[/file find name="{nonce.file}"]'
+    left = nonce._put("LEFT", f' . "-" . [:len {found}]')
+    # One by one: what `remove` says to an empty list is not the same in every version, and would keep the rest from running.
+    return f":foreach i in={found} do={{ /file remove $i }}; {left}"
 
 
 def says_gone(nonce: Nonce, said: list[str]) -> bool:

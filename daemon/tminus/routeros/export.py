@@ -6,12 +6,15 @@ import difflib
 import hashlib
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 
 from tminus.routeros.messages import is_error_line
 from tminus.routeros.text import clean, clean_line, lines
 
 # "# nov/14/2022 17:12:03 by RouterOS 6.49.7" until 7.9, "# 2023-06-01 12:16:16 by RouterOS 7.10rc1" since.
-_DATED = re.compile(r"^# (?:[a-z]{3}/\d{2}/\d{4}|\d{4}-\d{2}-\d{2}) \d{2}:\d{2}:\d{2} by RouterOS \S+", re.IGNORECASE)
+_DATED = re.compile(
+    r"^# (?:[a-z]{3}/\d{2}/\d{4}|\d{4}-\d{2}-\d{2}) \d{2}:\d{2}:\d{2} by RouterOS \S+", re.IGNORECASE | re.ASCII
+)
 _SERIAL = re.compile(r"^# serial number = (\S+)$")
 _MODEL = re.compile(r"^# model = (.+)$")
 _BROKEN = re.compile(r"^#\s*(?:error exporting|interrupted)\b", re.IGNORECASE)
@@ -21,6 +24,7 @@ _TRANSIENT = re.compile(
     r"|.*please restart the device in order to apply the new setting)"
 )
 _CONTEXT = 3
+_LONGEST_COMPARISON = 20_000_000  # a second or two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +64,7 @@ def read_export(output: bytes, end_marker: str) -> Export | Incomplete:
     if not said or not _DATED.match(said[0]):
         return Incomplete("its first line is not RouterOS's export header")
     for line in said:
-        if _BROKEN.match(line):
+        if line.startswith("#") and _BROKEN.match(line):
             return Incomplete(f"RouterOS reported '{clean_line(line, cap=120)}'")
     last = next((line for line in reversed(said) if line), "")
     if is_error_line(last):
@@ -83,26 +87,29 @@ def _normalise(said: list[str]) -> list[str]:
     for line in said:
         if joining:
             body[-1] += line.lstrip()
-        elif _TRANSIENT.match(line):
+        elif line.startswith("#") and _TRANSIENT.match(line):
             continue
         else:
             body.append(line)
         # A line that RouterOS wrapped ends with a single backslash; an escaped one is two.
-        last = body[-1]
-        joining = (len(last) - len(last.rstrip("\\"))) % 2 == 1
+        joining = line.endswith("\\") and (len(body[-1]) - len(body[-1].rstrip("\\"))) % 2 == 1
         if joining:
-            body[-1] = last[:-1]
+            body[-1] = body[-1][:-1]
     while body and not body[-1]:
         body.pop()
     return body
 
 
 def diff_exports(before: str, after: str) -> str:
-    """Return the unified diff of two normalised exports; empty if they are the same."""
-    if before == after:
-        return ""
+    """Return the unified diff of two normalised exports; empty if they are the same.
+
+    Takes seconds at most, whatever the texts are: where comparing would take longer, the rest of what is to be compared
+    is shown as removed and added, which is longer than it could be and just as true.
+    """
     a, b = before.splitlines(), after.splitlines()
-    # difflib costs a look at every line; what both begin and end with need not be looked at.
+    if a == b:
+        return ""
+    # What both begin and end with need not be compared.
     head = 0
     while head < min(len(a), len(b)) and a[head] == b[head]:
         head += 1
@@ -110,18 +117,47 @@ def diff_exports(before: str, after: str) -> str:
     while tail < min(len(a), len(b)) - head and a[-1 - tail] == b[-1 - tail]:
         tail += 1
     skipped, kept = max(head - _CONTEXT, 0), max(tail - _CONTEXT, 0)
-    found = difflib.unified_diff(
-        a[skipped : len(a) - kept], b[skipped : len(b) - kept], "before", "after", n=_CONTEXT, lineterm=""
-    )
-    return "\n".join(_moved(line, skipped) for line in found) + "\n"
+    a, b = a[skipped : len(a) - kept], b[skipped : len(b) - kept]
+    diff = ["--- before", "+++ after"]
+    for group in _BoundedMatcher(a, b).get_grouped_opcodes(_CONTEXT):
+        removed, added = (group[0][1], group[-1][2]), (group[0][3], group[-1][4])
+        diff.append(f"@@ -{_range(*removed, skipped)} +{_range(*added, skipped)} @@")
+        for tag, a_from, a_to, b_from, b_to in group:
+            if tag == "equal":
+                diff += (f" {line}" for line in a[a_from:a_to])
+            else:
+                diff += (f"-{line}" for line in a[a_from:a_to])
+                diff += (f"+{line}" for line in b[b_from:b_to])
+    return "\n".join(diff) + "\n"
 
 
-_HUNK = re.compile(r"^@@ -(\d+)((?:,\d+)?) \+(\d+)((?:,\d+)?) @@$")
+def _range(start: int, stop: int, skipped: int) -> str:
+    """Return lines `start` to `stop` as a unified diff names them: from 1, and an empty range by the line before it."""
+    length = stop - start
+    first = skipped + start + (1 if length else 0)
+    return str(first) if length == 1 else f"{first},{length}"
 
 
-def _moved(line: str, by: int) -> str:
-    found = _HUNK.match(line)
-    return f"@@ -{int(found[1]) + by}{found[2]} +{int(found[3]) + by}{found[4]} @@" if found else line
+class _BoundedMatcher(difflib.SequenceMatcher[str]):
+    """difflib's matcher, which finds nothing more once it has compared `_LONGEST_COMPARISON` pairs of lines.
+
+    Alone it takes hours for two long texts of few different lines, and a router can send such texts.
+    """
+
+    def __init__(self, a: list[str], b: list[str]) -> None:
+        super().__init__(None, a, b)
+        self._left = _LONGEST_COMPARISON
+        # How many lines of b are looked at for the first n lines of a.
+        places: dict[str, list[int]] = self.b2j  # type: ignore[attr-defined]  # documented, and missing in the stubs
+        self._looks = [0, *accumulate(1 + len(places.get(line, ())) for line in a)]
+
+    def find_longest_match(
+        self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None
+    ) -> difflib.Match:
+        self._left -= self._looks[-1 if ahi is None else ahi] - self._looks[alo]
+        if self._left < 0:
+            return difflib.Match(alo, blo, 0)
+        return super().find_longest_match(alo, ahi, blo, bhi)
 
 
 def _first(pattern: re.Pattern[str], said: list[str]) -> str | None:

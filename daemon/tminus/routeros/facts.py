@@ -8,11 +8,16 @@ from datetime import timedelta
 
 from tminus.routeros.text import clean_line, lines
 
-_VERSION = re.compile(r"^(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?((?:alpha|beta|rc)\d+)?(?:[ _-].*)?$")
+_VERSION = re.compile(r"^(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?((?:alpha|beta|rc)\d+)?(?:[ _-].*)?$", re.ASCII)
 # 6w5d11h55m45s from print, 00:06:48 from get, 1d00:06:48 as a mixture: the record does not settle which, so all are read.
+# Six digits at most: a router may say anything, and more of them would not fit into a timedelta.
 _UPTIME = re.compile(
-    r"^(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+):(\d\d):(\d\d)(?:\.\d+)?|(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:\d+ms)?)$"
+    r"^(?:(\d{1,6})y)?(?:(\d{1,6})w)?(?:(\d{1,6})d)?"
+    r"(?:(\d{1,6}):(\d\d):(\d\d)(?:\.\d+)?|(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,6})s)?(?:\d+ms)?)$",
+    re.ASCII,
 )
+# Letters and digits; a digit at least, or a message of one word would be taken for a serial number.
+_SERIAL = re.compile(r"(?=.*[0-9])[A-Za-z0-9/_-]{4,32}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,6 +59,7 @@ class Facts:
 
 
 def parse_uptime(text: str) -> timedelta | None:
+    """Read "6w5d11h55m45s", "00:06:48" and their mixtures; None for anything else."""
     found = _UPTIME.match(text.strip())
     if not found or not text.strip():
         return None
@@ -83,6 +89,6 @@ def parse_facts(output: bytes, marker: str) -> Facts | None:
 def parse_serial(output: bytes) -> str | None:
     """Read the answer to commands.serial_number; None on a CHR, which has none and answers with an error."""
     said = [line for line in lines(output) if line]
-    if len(said) == 1 and re.fullmatch(r"[A-Za-z0-9/_-]{4,32}", said[0]):
+    if len(said) == 1 and _SERIAL.fullmatch(said[0]):
         return said[0]
     return None

@@ -38,12 +38,17 @@ _PREFIXES = (
 )
 _PLACE = re.compile(r"\(line (\d+) column (\d+)\)$|\(/[^)]*; line \d+\)$")
 _IMPORT_SUFFIX = re.compile(r" ?\(:import; line \d+\)$")
+# Not "expected item id": seen where a list of items turned out empty, which is while running, perhaps.
 _PARSE_ERROR = re.compile(
-    r"^(?:bad command name|syntax error|expected |bad parameter|missing closing brace|missing value\(s\)).*\(line \d+ column \d+\)$"
+    r"^(?:bad command name|syntax error|expected (?!item id)|bad parameter|missing closing brace).*\(line \d+ column \d+\)$"
 )
 _NO_FILE = re.compile(r"^Cannot open import file\b")
-# Words by which a script may run code that was not parsed with it.
-_DYNAMIC = re.compile(rb"(?:^|[^A-Za-z0-9_-])(?:parse|import|execute|run)(?:[^A-Za-z0-9_-]|$)")
+# By what a script may run, or quote, code that was not parsed with it: the words in full or as short as the console takes
+# them (`/imp`, `:exe`, `system script ru`), functions in globals, and a text that looks like the place of an error.
+_OTHER_CODE = re.compile(
+    rb"(?<![A-Za-z0-9_-])(?:pa(?:r(?:se?)?)?|im(?:p(?:o(?:rt?)?)?)?|ex(?:e(?:c(?:u(?:te?)?)?)?)?|run?|g(?:l(?:o(?:b(?:al?)?)?)?)?)"
+    rb"(?![A-Za-z0-9_-])|\(line "
+)
 
 
 def is_error_line(line: str) -> bool:
@@ -61,11 +66,12 @@ def is_parse_error(error: str, script: bytes) -> bool:
     /import parses the whole file first, so a syntax error means that nothing ran. But a script that parses or imports
     other code can meet one after half of its own work; then the error proves nothing.
     """
-    return _PARSE_ERROR.match(error) is not None and _DYNAMIC.search(script) is None
+    return _PARSE_ERROR.match(error) is not None and _OTHER_CODE.search(script) is None
 
 
-def is_missing_file(error: str) -> bool:
-    return _NO_FILE.match(error) is not None
+def is_missing_file(error: str, script: bytes) -> bool:
+    """Did /import not find our file? True only if `script` could not have met the error by an import of its own."""
+    return _NO_FILE.match(error) is not None and _OTHER_CODE.search(script) is None
 
 
 def dry_run_errors(said: list[str]) -> str | None:

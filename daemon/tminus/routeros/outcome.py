@@ -44,39 +44,49 @@ class Unresolved:
 def judge_import(answer: ImportAnswer, nonce: Nonce, script: bytes) -> Ending | Unresolved:
     """Decide from the answer to commands.start."""
     said = lines(answer.output)
-    ok, failed = nonce.marker("OK"), nonce.marker("ERR") + " "
+    ok, failed = nonce.marker("OK"), nonce.marker("ERR")
     for index, line in enumerate(said):
         if line == ok:
             return _judge_proof(answer, said[:index])
-        if line.startswith(failed) or line == failed.rstrip():
-            return _judge_error(messages.import_error("\n".join(said[index:])[len(failed) :].split("\n")[0]), script)
-    # No marker. An error text without one is how versions before 7.13 report a failing import.
-    errors = [line for line in said if messages.is_error_line(line)]
-    last = next((line for line in reversed(said) if line), "")
-    if answer.close is Close.CLOSED:
-        if messages.is_error_line(last):
-            return _judge_error(messages.import_error(last), script)
-        if answer.exit_status not in (0, None):
-            return partly_applied(
-                f"The import ended with exit status {answer.exit_status} and without its end marker{_quoted(last)}."
-            )
-        if errors:
-            return _judge_error(messages.import_error(errors[-1]), script)
-        return Unresolved(
-            reason=Reason.CONNECTION_LOST, message="The session ended without the end marker and without an error."
-        )
+        if line == failed or line.startswith(failed + " "):
+            text = line.removeprefix(failed) or next((more for more in said[index + 1 :] if more), "")
+            return _judge_error(messages.import_error(text), script)
     if answer.close is Close.TIMED_OUT:
         return Unresolved(reason=Reason.TIMED_OUT, message="The script did not end within its time.")
-    return Unresolved(reason=Reason.CONNECTION_LOST, message="The connection was lost while the script was running.")
+    if answer.close is Close.LOST:
+        return Unresolved(
+            reason=Reason.CONNECTION_LOST, message="The connection was lost while the script was running."
+        )
+    if answer.exit_status is None:
+        # The session was cut. What it said last may be an error, or a line that the script printed on its way.
+        return Unresolved(
+            reason=Reason.CONNECTION_LOST,
+            message="The session ended without the end marker and without an exit status.",
+        )
+    # An error text as the last line and no marker is how versions before 7.13 report a failing import. Error text before
+    # other output tells nothing: where the import stops at an error, nothing is printed after it.
+    last = next((line for line in reversed(said) if line), "")
+    if messages.is_error_line(last):
+        return _judge_error(messages.import_error(last), script)
+    if answer.exit_status != 0:
+        return partly_applied(
+            f"The import ended with exit status {answer.exit_status} and without its end marker{_quoted(last)}."
+        )
+    return Unresolved(
+        reason=Reason.CONNECTION_LOST, message="The session ended without the end marker and without an error."
+    )
 
 
 def _judge_proof(answer: ImportAnswer, before: list[str]) -> Ending:
     warnings = tuple(f"The output contains '{clean_line(line)}'." for line in before if messages.is_error_line(line))[
         :10
     ]
-    if messages.SUCCESS not in before:
+    # RouterOS prints it last of all. One further up is that of another import, which the script made.
+    if next((line for line in reversed(before) if line), "") != messages.SUCCESS:
         return unknown(
-            Reason.CONNECTION_LOST, "The end marker arrived without RouterOS's success line.", warnings=warnings
+            Reason.CONNECTION_LOST,
+            "The end marker arrived, but RouterOS's success line does not stand before it.",
+            warnings=warnings,
         )
     if answer.exit_status not in (0, None):
         return partly_applied(f"The import ended with exit status {answer.exit_status}.", warnings=warnings)
@@ -87,7 +97,7 @@ def _judge_proof(answer: ImportAnswer, before: list[str]) -> Ending:
 
 def _judge_error(error: str, script: bytes) -> Ending:
     shown = clean_line(error, cap=500) or "an error without text"
-    if messages.is_missing_file(error):
+    if messages.is_missing_file(error, script):
         return not_started(
             Reason.UPLOAD_FAILED, f"RouterOS did not find the uploaded file, so nothing was run: {shown}."
         )
@@ -136,8 +146,9 @@ def judge_remains(
 ) -> Ending:
     """Decide what a run did whose session was lost. `since` is the time from the identification before the run to now.
 
-    The log is in memory: after a reboot it proves nothing. That a line is missing proves only something while the line
-    that we left at the beginning of the same contact is still there.
+    The log is in memory, or on a disk that is written late: after a reboot, or where it is not known that there was none
+    (`uptime_before` is None), a missing line proves nothing. Without a reboot it does only while the line that we left at
+    the beginning of the same contact is still there.
     """
     # Minus a little: both times are read a moment apart, and RouterOS rounds down to seconds.
     rebooted = uptime_before is not None and remains.uptime < uptime_before + since - timedelta(seconds=5)
@@ -150,7 +161,13 @@ def judge_remains(
         return partly_applied(
             "The session was lost; the router's log says that the script failed. What it did before stays applied."
         )
-    if stamped and not rebooted and "connected" in remains.log and "start" not in remains.log:
+    if (
+        stamped
+        and uptime_before is not None
+        and not rebooted
+        and "connected" in remains.log
+        and "start" not in remains.log
+    ):
         return not_started(
             Reason.CONNECTION_LOST,
             "The session was lost before the script was started: the file is gone from the router and its log has no start.",

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 
-# CSI and OSC sequences and other escapes of two bytes; what is left of an unfinished one falls with its ESC below.
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-_]?|\x9b[0-?]*[ -/]*[@-~]?")
-_LINE_ENDS = re.compile(r"\r\n?|[\u0085\u2028\u2029\x0b\x0c]")
-# Controls (line feed and tab stay), and what turns text around or hides it: bidi controls, zero-width, byte order mark.
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+# CSI and OSC sequences and other escapes of two bytes. An OSC that does not end on its line loses its beginning only, so
+# that it hides nothing of what follows.
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\r\n]*(?:\x07|\x1b\\)|\x1b[@-_]?|\x9b[0-?]*[ -/]*[@-~]?"
 )
+_LINE_ENDS = re.compile(r"\r\n?|[\u0085\u2028\u2029\x0b\x0c]")
+# Controls (line feed and tab stay), and what turns text around or hides it: bidi controls, zero-width and other
+# invisible characters, byte order mark, tags; and lone surrogates, which no encoding can write.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_PLAIN = b"\t\n" + bytes(range(0x20, 0x7F))
 
 
 def clean(data: bytes | str, *, cap: int = 65536) -> str:
@@ -20,7 +26,8 @@ def clean(data: bytes | str, *, cap: int = 65536) -> str:
     much was left out. Invalid UTF-8 becomes U+FFFD. Never raises, and cleaning twice changes nothing.
     """
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
-    text = _UNSAFE.sub("", _LINE_ENDS.sub("\n", _ESCAPES.sub("", text)))
+    if not _is_plain(text):
+        text = _UNSAFE.sub("", _LINE_ENDS.sub("\n", _ESCAPES.sub("", text)))
     if len(text) <= cap:
         return text
     note = f"\n[{len(text) - cap} characters left out]\n"
@@ -29,9 +36,14 @@ def clean(data: bytes | str, *, cap: int = 65536) -> str:
     return (text[:head] + note + text[len(text) - (room - head) :])[:cap]
 
 
+def _is_plain(text: str) -> bool:
+    """Tell at the speed of memory that there is nothing to clean: most exports are printable ASCII."""
+    return text.isascii() and not text.encode("ascii").translate(None, _PLAIN)
+
+
 def clean_line(data: bytes | str, *, cap: int = 200) -> str:
     """Return one cleaned line: line ends and tabs become blanks, runs of them one, and `cap` characters at most."""
-    return " ".join(clean(data, cap=max(cap * 8, 4096)).split())[:cap]
+    return " ".join(clean(data, cap=max(cap * 8, 4096)).split())[:cap].rstrip()
 
 
 def lines(data: bytes) -> list[str]:

@@ -38,7 +38,7 @@ from tminus.store.pool import Database
 log = structlog.get_logger()
 
 
-class DeclaredDead(Exception):  # noqa: N818 - what happened, not an error class of its own
+class DeclaredDead(Exception):
     """Another instance declared this one dead; it can never write again, so the process has to end."""
 
 

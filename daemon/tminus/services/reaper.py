@@ -11,14 +11,15 @@ from uuid import UUID
 
 import structlog
 
-from tminus.domain.endings import Reason
+from tminus.domain.digest import site_digest
+from tminus.domain.endings import Reason, unknown
 from tminus.routeros.commands import Nonce
 from tminus.services.contact import Contact
 from tminus.services.endings import write_ending
 from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
-from tminus.services.resolver import Question, resolve
+from tminus.services.resolver import Answer, Question, resolve
 from tminus.services.run_settings import RunSettings
 from tminus.store import instances, site_runs
 from tminus.store.pool import Database
@@ -90,7 +91,7 @@ class Reaper:
                     identified_at=asyncio.get_running_loop().time() - orphan.executing_for.total_seconds(),
                     version=None,
                 )
-                found = await resolve(question, self._contact, self._settings)
+                found = await self._find_out(orphan, question)
                 left = None if found.file_gone else question.nonce.file
                 request = EndRequest(run=orphan.id, ending=found.ending, left_file=left)
                 ours = await write_ending(self._writer, self._trust, request)
@@ -100,3 +101,9 @@ class Reaper:
             finally:
                 self._resolving -= 1
                 self.hint.give()
+
+    async def _find_out(self, orphan: Orphan, question: Question) -> Answer:
+        if orphan.authorized_site != site_digest(orphan.site.part):
+            message = f"{question.message} The site was changed since, so it need not be the same router that answers."
+            return Answer(ending=unknown(question.reason, message), file_gone=False)
+        return await resolve(question, self._contact, self._settings)

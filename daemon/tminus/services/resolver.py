@@ -19,8 +19,8 @@ from tminus.device.connection import Connection
 from tminus.domain.endings import Ending, Reason, State, unknown
 from tminus.errors import ConfigError, ConnectionLost, DeviceError, DeviceTimeout, HostKeyChanged, LoginRefused
 from tminus.routeros import commands
-from tminus.routeros.facts import Version
 from tminus.routeros.export import Export, read_export
+from tminus.routeros.facts import Version
 from tminus.routeros.outcome import judge_remains, read_remains
 from tminus.services.contact import SMALL, Contact, remove_file
 from tminus.services.run_settings import RunSettings

@@ -55,12 +55,12 @@ _ATTEMPTS = 3  # before the point of no return, where the connection was made an
 log = structlog.get_logger()
 
 
-class _Ended(Exception):  # noqa: N818 - carries an ending out of the steps before the point of no return
+class _Ended(Exception):
     def __init__(self, ending: Ending) -> None:
         self.ending = ending
 
 
-class _TryLater(Exception):  # noqa: N818
+class _TryLater(Exception):
     def __init__(self, reason: Reason, message: str) -> None:
         self.reason = reason
         self.message = message
@@ -545,4 +545,4 @@ def _backup(phase: str, export: Export) -> Backup:
 
 def _sentence(error: Exception) -> str:
     text = clean_line(str(error), cap=800)
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    return text if text.endswith(".") else text + "."

@@ -1,0 +1,32 @@
+"""A simulated fleet of RouterOS routers: real SSH servers with a console, a configuration, files and faults.
+
+It stands in for routers in the demo, the tests and the benchmark, and it keeps a journal of what was really executed.
+Nothing of it was compared with a real router by us: it follows public transcripts, and where those are silent
+``Behaviour`` has a switch.
+"""
+
+from .behaviour import DEFAULT, WORST, Behaviour, ChannelEnd, OverLength
+from .faults import Fault, parse_faults
+from .fleet import Fleet, FleetSpec, SiteSpec, simulate
+from .inventory import Site
+from .journal import Event, Journal, Kind
+from .versions import TESTED
+
+__all__ = [
+    "DEFAULT",
+    "TESTED",
+    "WORST",
+    "Behaviour",
+    "ChannelEnd",
+    "Event",
+    "Fault",
+    "Fleet",
+    "FleetSpec",
+    "Journal",
+    "Kind",
+    "OverLength",
+    "Site",
+    "SiteSpec",
+    "parse_faults",
+    "simulate",
+]

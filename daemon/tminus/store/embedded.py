@@ -194,7 +194,7 @@ class EmbeddedServer:
                 raise EmbeddedError(
                     f"no tminus runs on {self.state_dir}, it does not exist; start 'tminus serve' first"
                 )
-            self.state_dir.mkdir(parents=True)
+            self.state_dir.mkdir(parents=True, exist_ok=True)  # two may come here at once
             # Root's server runs as somebody else, who may pass here, but not look.
             self.state_dir.chmod(0o711 if os.geteuid() == 0 else 0o700)
         try:

@@ -270,6 +270,8 @@ def our_files(account: Account, socket_group: str | None, *, durable: bool) -> d
         # A small queue: many short transactions of one daemon and a few tools.
         "max_connections": "100",
         "shared_buffers": "64MB",
+        # In the cluster's own folder: /dev/shm may be missing, tiny (containers), or swept when its user logs out.
+        "dynamic_shared_memory_type": "mmap",
         "max_wal_size": "256MB",
         "autovacuum_naptime": "15s",
         "jit": "off",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 import asyncpg
 
@@ -18,6 +19,9 @@ from tminus.store.pool import store_errors
 
 _LOCK = 0x746D696E7573  # "tminus"; per database, held by the session
 _OLDEST, _NEWEST = 15, 18
+_CONNECT_WITHIN = 10.0  # seconds
+_ANSWER_WITHIN = 20.0
+_APPLY_WITHIN = 3600.0  # one migration; also how long another process may take with its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +35,13 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-def known_migrations() -> list[Migration]:
-    """Return the migrations that this program ships, in order."""
-    folder = files("tminus.store").joinpath("sql/migrations")
+def shipped_migrations() -> Traversable:
+    """Return the folder of the migrations that this program ships."""
+    return files("tminus.store").joinpath("sql/migrations")
+
+
+def known_migrations(folder: Traversable) -> list[Migration]:
+    """Return the migrations in a folder (0001_name.sql and so on), in order."""
     found = [
         Migration(version=int(entry.name[:4]), name=entry.name, sql=entry.read_text(encoding="utf-8"))
         for entry in folder.iterdir()
@@ -42,18 +50,17 @@ def known_migrations() -> list[Migration]:
     return sorted(found, key=lambda migration: migration.version)
 
 
-async def migrate(dsn: str) -> list[str]:
-    """Apply what is missing and return the names of the applied files.
+async def migrate(dsn: str, folder: Traversable | None = None) -> list[str]:
+    """Apply what is missing of `folder` (None: what this program ships) and return the names of the applied files.
 
     Raises SchemaMismatch for a newer or altered database, StoreUnavailable or Refused as the server answers.
     """
+    known = known_migrations(folder or shipped_migrations())
     applied: list[str] = []
     async with store_errors("migrate the database"):
-        connection = await asyncpg.connect(dsn, timeout=10)
+        connection = await asyncpg.connect(dsn, timeout=_CONNECT_WITHIN, command_timeout=_APPLY_WITHIN)
         try:
-            major = connection.get_server_version().major
-            if not _OLDEST <= major <= _NEWEST:
-                raise SchemaMismatch(f"the database server is PostgreSQL {major}; tminus needs {_OLDEST} to {_NEWEST}")
+            check_server_version(connection.get_server_version().major)
             await connection.execute("select pg_advisory_lock($1)", _LOCK)
             await connection.execute("set client_min_messages = warning")
             await connection.execute(_read("roles.sql"))
@@ -63,7 +70,7 @@ async def migrate(dsn: str) -> list[str]:
                 "create table if not exists tminus.schema_migrations (version integer primary key, name text not null,"
                 " sha256 text not null, applied_at timestamptz not null default now());"
             )
-            for migration in _missing(await _applied(connection)):
+            for migration in _missing(await _applied(connection), known):
                 async with connection.transaction():
                     await connection.execute(migration.sql)
                     await connection.execute(
@@ -78,35 +85,42 @@ async def migrate(dsn: str) -> list[str]:
     return applied
 
 
+def check_server_version(major: int) -> None:
+    """Raise SchemaMismatch for a server on which the schema was not tested."""
+    if not _OLDEST <= major <= _NEWEST:
+        raise SchemaMismatch(f"the database server is PostgreSQL {major}; tminus needs {_OLDEST} to {_NEWEST}")
+
+
 async def ensure_login(dsn: str, role: str, *, member_of: str) -> None:
     """Create a login of ours that is a member of one of the schema's roles, if it is absent."""
     async with store_errors("create a login"):
-        connection = await asyncpg.connect(dsn, timeout=10)
+        connection = await asyncpg.connect(dsn, timeout=_CONNECT_WITHIN, command_timeout=_ANSWER_WITHIN)
         try:
             if not await connection.fetchval("select true from pg_roles where rolname = $1", role):
                 text = await connection.fetchval(
                     "select format('create role %I login in role %I', $1::text, $2::text)", role, member_of
                 )
                 await connection.execute(text)
-        except asyncpg.DuplicateObjectError:
+        except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
             pass  # another process was faster
         finally:
             await connection.close(timeout=5)
 
 
-async def check_schema_of(dsn: str) -> None:
-    """Raise SchemaMismatch unless the database has exactly this program's schema."""
+async def check_schema_of(dsn: str, folder: Traversable | None = None) -> None:
+    """Raise SchemaMismatch unless the database has exactly this program's schema (or that of `folder`)."""
+    known = known_migrations(folder or shipped_migrations())
     async with store_errors("look at the schema"):
-        connection = await asyncpg.connect(dsn, timeout=10)
+        connection = await asyncpg.connect(dsn, timeout=_CONNECT_WITHIN, command_timeout=_ANSWER_WITHIN)
         try:
-            await _check_schema(connection)
+            await _check_schema(connection, known)
         finally:
             await connection.close(timeout=5)
 
 
-async def _check_schema(connection: asyncpg.Connection) -> None:
+async def _check_schema(connection: asyncpg.Connection, known: list[Migration]) -> None:
     try:
-        missing = _missing(await _applied(connection))
+        missing = _missing(await _applied(connection), known)
     except asyncpg.UndefinedTableError as error:
         raise SchemaMismatch("the database has no tminus schema yet; run 'tminus migrate'") from error
     except asyncpg.InsufficientPrivilegeError as error:
@@ -124,8 +138,7 @@ async def _applied(connection: asyncpg.Connection) -> dict[int, tuple[str, str]]
     return {row["version"]: (row["name"], row["sha256"]) for row in rows}
 
 
-def _missing(applied: dict[int, tuple[str, str]]) -> list[Migration]:
-    known = known_migrations()
+def _missing(applied: dict[int, tuple[str, str]], known: list[Migration]) -> list[Migration]:
     newer = sorted(set(applied) - {migration.version for migration in known})
     if newer:
         raise SchemaMismatch(

@@ -94,6 +94,10 @@ async def _durable(connection: asyncpg.Connection) -> None:
         await connection.execute("set synchronous_commit = on")
 
 
+async def _keep_settings(connection: asyncpg.Connection) -> None:
+    """Nothing: asyncpg's own reset would undo _durable, and no statement of ours leaves anything in a session."""
+
+
 @asynccontextmanager
 async def open_database(dsn: str, *, size: int, application: str) -> AsyncIterator[Database]:
     """Open a pool whose every statement has a deadline and whose closing is bounded."""
@@ -101,6 +105,7 @@ async def open_database(dsn: str, *, size: int, application: str) -> AsyncIterat
         pool = await asyncpg.create_pool(
             dsn,
             init=_durable,
+            reset=_keep_settings,
             min_size=1,
             max_size=size,
             timeout=10,

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from tminus.domain.digest import SitePart
+from tminus.errors import Refused
 from tminus.store.pool import Database
 
 
@@ -47,11 +48,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orphan:
-    """A run past its point of no return, whose instance died: ours to resolve."""
+    """A run past its point of no return, whose instance died: ours to resolve.
+
+    The site is as it is now; where its digest is not `authorized_site`, it need not be the router that was written to.
+    """
 
     id: int
     launch_id: UUID
     site: Site
+    authorized_site: str | None
     nonce: str
     uptime_before: timedelta | None
     executing_for: timedelta
@@ -91,6 +96,7 @@ async def claim_orphans(db: Database, instance: UUID, *, limit: int) -> list[Orp
             id=row["id"],
             launch_id=row["launch_id"],
             site=_site(row),
+            authorized_site=row["site_digest"],
             nonce=row["nonce"],
             uptime_before=row["uptime_before"],
             executing_for=row["now"] - row["executing_at"],
@@ -112,8 +118,11 @@ async def settle_debt(db: Database, debt: int) -> None:
 
 
 async def serial_owner(db: Database, site: str, serial: str) -> str | None:
-    """Return another site on which this serial number runs."""
-    row = await db.fetchrow("serial_owner", site, serial)
+    """Note that `site` is the router with this serial number; return another site that is so already, else None."""
+    try:
+        row = await db.fetchrow("serial_owner", site, serial)
+    except Refused:  # both sites at the same moment: by now the other one is to be seen
+        row = await db.fetchrow("serial_owner", site, serial)
     return None if row is None else str(row["id"])
 
 

@@ -5,7 +5,8 @@ point of no return is never delayed for the sake of a batch), and steps, which n
 written a quarter of a second later.
 
 A caller that waits gets exactly one answer: written, not ours any more, StoreUnavailable, which means that it is not
-known whether it was written, or another StoreError, where a rule of the database refused it.
+known whether it was written, or another StoreError, where a rule of the database refused it. What nobody waits for is
+written later, when the database is back.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from enum import Enum
 from typing import TypeVar
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from tminus.domain.endings import Ending, Step
@@ -130,6 +130,7 @@ class Writer:
         self._next = _Gathered()
         self._wanted = asyncio.Event()  # somebody waits for an answer
         self._noted = asyncio.Event()  # something can be written some time
+        self._ended = False
 
     def note_step(self, run: int, step: Step) -> None:
         if step is not Step.EXECUTING:  # which is written by `start`, and by nothing else
@@ -137,7 +138,8 @@ class Writer:
             self._noted.set()
 
     def note_learned(self, learned: Learned) -> None:
-        self._next.learned[learned.site] = learned
+        earlier = self._next.learned.get(learned.site)
+        self._next.learned[learned.site] = learned if earlier is None else _merged(earlier, learned)
         self._noted.set()
 
     async def start(self, request: StartRequest) -> Start:
@@ -149,9 +151,12 @@ class Writer:
         return await self._ask(self._next.ends, request)
 
     async def release(self, request: Release) -> bool:
+        """Give a run back. False: it is not ours any more, or was started; it was left alone."""
         return await self._ask(self._next.releases, request)
 
     async def _ask(self, queue: list[tuple[_R, asyncio.Future[_A]]], request: _R) -> _A:
+        if self._ended:
+            raise StoreUnavailable("the daemon ends and writes nothing more")
         answer: asyncio.Future[_A] = asyncio.get_running_loop().create_future()
         queue.append((request, answer))
         self._wanted.set()
@@ -159,42 +164,54 @@ class Writer:
         return await answer
 
     async def run(self) -> None:
-        """Write what was gathered, for ever. Ends only by being cancelled."""
-        while True:
-            await self._noted.wait()
-            if not self._wanted.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wanted.wait(), _GATHER_STEPS)
-            self._noted.clear()
-            self._wanted.clear()
-            batch, self._next = self._next, _Gathered()
-            try:
+        """Write what was gathered, for ever. Ends only by being cancelled; whoever still waits is told so."""
+        batch = _Gathered()
+        try:
+            while True:
+                await self._noted.wait()
+                if not self._wanted.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._wanted.wait(), _GATHER_STEPS)
+                self._noted.clear()
+                self._wanted.clear()
+                batch, self._next = self._next, _Gathered()
                 await self._write_or_fail(batch)
-            except asyncio.CancelledError:
-                for future in batch.futures():
-                    future.cancel()
-                raise
+        finally:
+            self._ended = True
+            for left in (batch, self._next):
+                left.fail(StoreUnavailable("the daemon ended; it is not known whether it was written"))
 
     async def _write_or_fail(self, batch: _Gathered) -> None:
         try:
             await self._write(batch)
         except StoreUnavailable as error:
             batch.fail(error)
+            self._put_back(batch.steps, batch.learned)
         except StoreError as error:
             # A rule of the database refused one of them, and with it all. Each alone, so that one cannot spoil the rest.
             parts = batch.apart()
             if len(parts) < 2:
                 batch.fail(error)
-                log.error("write_refused", error=str(error))
+                log.exception("write_refused")
                 return
             for part in parts:
                 await self._write_or_fail(part)
 
+    def _put_back(self, steps: dict[int, Step], learned: dict[str, Learned]) -> None:
+        """Write these with the next batch, or in a moment; what was noted meanwhile is newer."""
+        self._next.steps = steps | self._next.steps
+        for site, facts in learned.items():
+            newer = self._next.learned.get(site)
+            self._next.learned[site] = facts if newer is None else _merged(facts, newer)
+        if steps or learned:
+            self._noted.set()
+
     async def _write(self, batch: _Gathered) -> None:
+        held: dict[str, Learned] = {}
         async with self._db.transaction("write progress") as connection:
             started = await self._starts(connection, batch)
             ended = await self._ends(connection, batch)
-            await self._releases(connection, [request for request, _ in batch.releases])
+            released = await self._releases(connection, [request for request, _ in batch.releases])
             if batch.steps:
                 await connection.execute(
                     statement("note_steps"),
@@ -203,7 +220,8 @@ class Writer:
                     [str(step) for step in batch.steps.values()],
                 )
             if batch.learned:
-                await self._learned(connection, list(batch.learned.values()))
+                written = await self._learned(connection, list(batch.learned.values()))
+                held = {site: learned for site, learned in batch.learned.items() if site not in written}
         # Committed: only now may anybody act on it. A caller that was cancelled meanwhile left a cancelled future.
         for request, start in batch.starts:
             if not start.done():
@@ -211,9 +229,10 @@ class Writer:
         for end_request, end in batch.ends:
             if not end.done():
                 end.set_result(end_request.run in ended)
-        for _, released in batch.releases:
-            if not released.done():
-                released.set_result(True)
+        for release, back in batch.releases:
+            if not back.done():
+                back.set_result(release.run in released)
+        self._put_back({}, held)
 
     async def _starts(self, connection: Transaction, batch: _Gathered) -> dict[int, Start]:
         # Who gave up waiting must not be marked as started.
@@ -253,22 +272,25 @@ class Writer:
         )
         ended: set[int] = {row["id"] for row in rows}
         await self._backups(connection, [(r.run, b) for r in requests if r.run in ended for b in r.backups])
-        await self._debts(connection, [(r.run, r.left_file) for r in requests if r.left_file and r.run in ended])
+        # Also of a run that is another's by now: its new owner knows only its own file.
+        await self._debts(connection, [(r.run, r.left_file) for r in requests if r.left_file])
         await connection.execute(statement("move_on_launches"), list(ended))
         await connection.fetch("select tminus.finish_launches()")
         return ended
 
-    async def _releases(self, connection: Transaction, requests: Sequence[Release]) -> None:
-        if requests:
-            await connection.execute(
-                statement("release_site_runs"),
-                self._instance,
-                [r.run for r in requests],
-                [r.wait for r in requests],
-                [r.retry_reason for r in requests],
-                [r.message for r in requests],
-            )
-            await self._debts(connection, [(r.run, r.left_file) for r in requests if r.left_file])
+    async def _releases(self, connection: Transaction, requests: Sequence[Release]) -> set[int]:
+        if not requests:
+            return set()
+        rows = await connection.fetch(
+            statement("release_site_runs"),
+            self._instance,
+            [r.run for r in requests],
+            [r.wait for r in requests],
+            [r.retry_reason for r in requests],
+            [r.message for r in requests],
+        )
+        await self._debts(connection, [(r.run, r.left_file) for r in requests if r.left_file])
+        return {row["id"] for row in rows}
 
     async def _debts(self, connection: Transaction, debts: Sequence[tuple[int, str]]) -> None:
         if debts:
@@ -286,8 +308,8 @@ class Writer:
                 [b.raw_bytes for _, b in backups],
             )
 
-    async def _learned(self, connection: Transaction, learned: Sequence[Learned]) -> None:
-        await connection.execute(
+    async def _learned(self, connection: Transaction, learned: Sequence[Learned]) -> set[str]:
+        rows = await connection.fetch(
             statement("learn_sites"),
             [x.site for x in learned],
             [x.identity for x in learned],
@@ -296,3 +318,16 @@ class Writer:
             [x.version for x in learned],
             [x.host_key for x in learned],
         )
+        return {row["id"] for row in rows}
+
+
+def _merged(earlier: Learned, later: Learned) -> Learned:
+    """The later facts where there are some, but the host key that was seen first."""
+    return Learned(
+        site=later.site,
+        identity=later.identity or earlier.identity,
+        model=later.model or earlier.model,
+        serial=later.serial or earlier.serial,
+        version=later.version or earlier.version,
+        host_key=earlier.host_key or later.host_key,
+    )

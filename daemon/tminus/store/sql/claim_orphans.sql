@@ -1,8 +1,6 @@
 -- Take over up to $2 runs whose instance died past their point of no return, for instance $1. No row: there is none.
 select
-    r.id, r.launch_id, r.site_digest, r.attempts, r.turn_at, r.nonce, r.uptime_before, r.executing_at,
-    s.id as site_id, s.address, s.port, s.username, s.credential, s.host_key, s.seen_host_key, s.ssh_profile, s.jump_host, s.enabled, s.serial,
-    tminus.clock() as now
-from tminus.claim_orphans($1, $2) as claimed (id)
-join tminus.site_runs r on r.id = claimed.id
-join tminus.sites s on s.id = r.site_id
+    (c.run).id, (c.run).launch_id, (c.run).site_digest, (c.run).nonce, (c.run).uptime_before, (c.run).executing_at,
+    (c.site).id as site_id, (c.site).address, (c.site).port, (c.site).username, (c.site).credential, (c.site).host_key,
+    (c.site).seen_host_key, (c.site).ssh_profile, (c.site).jump_host, (c.site).enabled, (c.site).serial, tminus.clock() as now
+from tminus.claim_orphans($1, $2) c

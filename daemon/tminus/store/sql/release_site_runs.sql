@@ -1,7 +1,9 @@
--- Give runs back before their point of no return. $1: instance; per run $2: id, $3: seconds until it may be tried again,
--- $4: retry reason or null, $5: message or null. A run that is not ours any more, or that has started, is left alone.
+-- Give runs back before their point of no return; returns the ids that were given back. $1: instance; per run $2: id,
+-- $3: seconds until it may be tried again, $4: retry reason or null, $5: message or null.
+-- An id that is missing: the run is not ours any more, or has started; it is left alone.
 update tminus.site_runs r
 set state = 'pending', step = null, instance_id = null, not_before = tminus.clock() + make_interval(secs => n.wait),
     retry_reason = n.reason, message = n.message
 from unnest($2::bigint[], $3::double precision[], $4::text[], $5::text[]) as n (id, wait, reason, message)
 where r.id = n.id and r.instance_id = $1 and r.state = 'running' and r.executing_at is null
+returning r.id

@@ -2,12 +2,17 @@
 -- $1: instance; per run $2: id, $3: nonce, $4: uptime of the router in seconds before it.
 -- An id that is missing: the run is not ours any more, its launch was cancelled, or this instance cannot prove that it
 -- lives. Nothing may be sent for it.
+with living as materialized (
+    -- Held until the commit: meanwhile nobody can declare this instance dead (tminus.reap takes FOR UPDATE).
+    select i.id
+    from tminus.instances i
+    where i.id = $1 and i.state in ('alive', 'draining') and i.heartbeat_at + i.ttl > tminus.clock()
+    for key share
+)
 update tminus.site_runs r
 set step = 'executing', executing_at = tminus.clock(), nonce = n.nonce, uptime_before = make_interval(secs => n.uptime)
 from unnest($2::bigint[], $3::text[], $4::double precision[]) as n (id, nonce, uptime)
 where r.id = n.id and r.instance_id = $1 and r.state = 'running' and r.executing_at is null
     and exists (select from tminus.launches l where l.id = r.launch_id and l.state = 'running')
-    and exists (
-        select from tminus.instances i
-        where i.id = $1 and i.state in ('alive', 'draining') and i.heartbeat_at + i.ttl > tminus.clock())
+    and exists (select from living)
 returning r.id

@@ -1,6 +1,9 @@
 -- Clock, principals, the audit trail, and the small helpers that every later table uses.
 -- Everything runs as tminus_owner (see roles.sql), so all objects belong to it.
 
+-- PostgreSQL lets everyone execute a new function. Here a function is executable only where it is granted (see 0008).
+alter default privileges revoke execute on functions from public;
+
 -- The one clock. STABLE, so that an index can serve `launch_at <= tminus.clock()`. A test database replaces this function.
 create function tminus.clock() returns timestamptz
 language sql stable parallel safe
@@ -63,6 +66,13 @@ begin
 end $$;
 create trigger append_only before update or delete or truncate on tminus.events
     for each statement execute function tminus.refuse_change_of_history();
+
+create function tminus.refuse_delete() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'rows of tminus.% are not deleted', tg_table_name using errcode = 'insufficient_privilege';
+end $$;
 
 -- Write one event. Called by the functions and triggers of this schema; `who` was checked by them.
 create function tminus.record(kind text, who text, script uuid, launch uuid default null, site text default null, detail jsonb default '{}') returns void

@@ -1,9 +1,10 @@
 -- One MikroTik router each, and how to reach it. Kept by a gateway (an inventory tool) or the owner.
+-- What a value may be is a constraint here; guard_site says the same in a sentence, and comes first.
 
 create table tminus.sites (
     id text primary key check (id ~ '^[^[:cntrl:]]{1,200}$'),
     name text not null check (name ~ '^[^[:cntrl:]]{1,200}$'),
-    address text not null check (address ~ '^[A-Za-z0-9._:%-]{1,253}$'),
+    address text not null check (address ~ '^[A-Za-z0-9:_][A-Za-z0-9._:%-]{0,252}$'),
     port integer not null default 22 check (port between 1 and 65535),
     -- A name that begins with '-' was an argument of RouterOS's login process before 7.23.4; '+' begins console options.
     username text check (username ~ '^[^-+[:cntrl:][:space:]][^+[:cntrl:][:space:]]{0,63}$'),
@@ -12,8 +13,8 @@ create table tminus.sites (
     -- What a person pinned: type and base64 of an OpenSSH public key, without a comment.
     host_key text check (host_key ~ '^[a-z0-9@.-]+ [A-Za-z0-9+/]+=*$'),
     ssh_profile text not null default 'modern' check (ssh_profile in ('modern', 'legacy')),
-    jump_host text,
-    runner text,
+    jump_host text check (jump_host ~ '^[^-[:cntrl:][:space:]][^[:cntrl:][:space:]]{0,252}$'),
+    runner text check (runner ~ '^[^[:cntrl:]]{1,200}$'),
     tags text[] not null default '{}',
     timezone text not null default 'UTC',
     variables jsonb not null default '{}' check (jsonb_typeof(variables) = 'object'),
@@ -29,48 +30,92 @@ create table tminus.sites (
     last_seen_at timestamptz,
 
     created_at timestamptz not null default tminus.clock(),
-    updated_at timestamptz not null default tminus.clock(),
-    constraint sites_one_router_each unique nulls not distinct (runner, jump_host, address, port)
+    updated_at timestamptz not null default tminus.clock()
 );
-create index sites_by_serial on tminus.sites (serial) where serial is not null;
+-- Partial, though every row is in it: the columns of a full unique index count as key columns, and then an upsert of an
+-- inventory tool, which names them all, would lock out the foreign keys of new site runs until it commits.
+create unique index sites_one_router_each on tminus.sites (address, port, jump_host, runner) nulls not distinct where id is not null;
+-- A router runs under one site. Two that learn the same serial number at the same moment: one of them is refused.
+create unique index sites_one_serial_each on tminus.sites (serial) where serial is not null;
+
+-- The zones of the IANA database, spelled as Python's zoneinfo wants them. PostgreSQL itself takes any case, abbreviations
+-- and POSIX rules as well, which the daemon could not compute with. Asking pg_timezone_names takes 50 ms, so once.
+create table tminus.timezones (name text primary key);
+insert into tminus.timezones
+select name from pg_catalog.pg_timezone_names where name !~ '^(posix|right)/' and name not in ('localtime', 'posixrules', 'Factory');
 
 create function tminus.is_timezone(name text) returns boolean
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp
 as $$
-begin
-    -- POSIX forms such as 'foo+3' are accepted by PostgreSQL but are no zone that a person means.
-    if name is null or name !~ '^[A-Za-z]' or name ~ '[0-9]' and name !~ '^Etc/' then
-        return false;
-    end if;
-    perform timezone(name, tminus.clock());
-    return true;
-exception when invalid_parameter_value then
-    return false;
-end $$;
+    select coalesce(
+        exists (select from tminus.timezones z where z.name = $1)
+        -- Younger than this table?
+        or $1 ~ '^[A-Z][A-Za-z_]+/[A-Z]' and exists (select from pg_timezone_names z where z.name = $1), false)
+$$;
 
 create function tminus.guard_site() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
+declare
+    parts text[];
+    other text;
 begin
     if tg_op = 'UPDATE' and new.id <> old.id then
         raise exception 'the id of site % never changes', old.id
             using errcode = 'check_violation', hint = 'Insert another site and disable this one.';
     end if;
-    -- The comment of a public key is not part of it.
-    new.host_key := regexp_replace(btrim(new.host_key), '^(\S+)\s+(\S+)(\s.*)?$', '\1 \2');
-    if new.host_key !~ '^[a-z0-9@.-]+ [A-Za-z0-9+/]+=*$' then
+    if new.id !~ '^[^[:cntrl:]]{1,200}$' or new.name !~ '^[^[:cntrl:]]{1,200}$' or new.runner !~ '^[^[:cntrl:]]{1,200}$' then
+        raise exception 'site %: id, name and runner are 1 to 200 printable characters', quote_literal(left(new.id, 200))
+            using errcode = 'check_violation';
+    end if;
+    if new.address !~ '^[A-Za-z0-9:_][A-Za-z0-9._:%-]{0,252}$' then
+        raise exception 'site %: % is not an address (an IP address or a host name)', new.id, quote_literal(left(new.address, 253))
+            using errcode = 'check_violation';
+    end if;
+    if new.port not between 1 and 65535 then
+        raise exception 'site %: port % does not lie between 1 and 65535', new.id, new.port using errcode = 'check_violation';
+    end if;
+    if new.credential !~ '^[A-Za-z0-9_.-]{1,64}$' then
+        raise exception 'site %: credential is the name of one in the daemon''s configuration (letters, digits, ''_'', ''.'' and ''-''), never a secret', new.id
+            using errcode = 'check_violation';
+    end if;
+    if new.ssh_profile not in ('modern', 'legacy') then
+        raise exception 'site %: ssh_profile is modern or legacy', new.id using errcode = 'check_violation';
+    end if;
+    if new.jump_host !~ '^[^-[:cntrl:][:space:]][^[:cntrl:][:space:]]{0,252}$' then
+        raise exception 'site %: jump_host must not begin with ''-'' or contain blanks or control characters', new.id
+            using errcode = 'check_violation';
+    end if;
+    -- The comment of a public key is not part of it. (No backslashes: what they mean is a setting of the session.)
+    parts := string_to_array(btrim(regexp_replace(new.host_key, '[[:space:]]+', ' ', 'g')), ' ');
+    new.host_key := concat_ws(' ', parts[1], parts[2]);
+    if parts is null then
+        new.host_key := null;
+    elsif new.host_key !~ '^[a-z0-9@.-]+ [A-Za-z0-9+/]+=*$' then
         raise exception 'site %: host_key is not an OpenSSH public key (type and base64, as in ssh_host_ed25519_key.pub)', new.id
             using errcode = 'check_violation';
     end if;
-    if new.username ~ '^-|[+[:cntrl:][:space:]]' then
-        raise exception 'site %: a RouterOS user name must not begin with ''-'' or contain ''+'', blanks or control characters', new.id
+    if new.username !~ '^[^-+[:cntrl:][:space:]][^+[:cntrl:][:space:]]{0,63}$' then
+        raise exception 'site %: a RouterOS user name has 1 to 64 characters, does not begin with ''-'' and has no ''+'', blank or control character', new.id
             using errcode = 'check_violation';
     end if;
     if not tminus.is_timezone(new.timezone) then
         raise exception 'site %: there is no time zone %', new.id, quote_literal(new.timezone)
             using errcode = 'check_violation', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
     end if;
-    if tg_op = 'UPDATE' then
+    if jsonb_typeof(new.variables) <> 'object' then
+        raise exception 'site %: variables is a JSON object', new.id using errcode = 'check_violation';
+    end if;
+    select s.id into other
+    from tminus.sites s
+    where s.address = new.address and s.port = new.port and s.jump_host is not distinct from new.jump_host
+        and s.runner is not distinct from new.runner and s.id <> new.id
+    limit 1;
+    if other is not null then
+        raise exception 'site % would be a second name for site %: both are % port %', new.id, other, new.address, new.port
+            using errcode = 'unique_violation', hint = 'One router is one site.';
+    end if;
+    if tg_op = 'UPDATE' and new is distinct from old then  -- an upsert that changes nothing resets nothing
         new.updated_at := tminus.clock();
     end if;
     return new;

@@ -83,34 +83,39 @@ as $$
         when '@yearly' then '0 0 1 1 *' when '@annually' then '0 0 1 1 *'
         when '@monthly' then '0 0 1 * *' when '@weekly' then '0 0 * * 0'
         when '@daily' then '0 0 * * *' when '@midnight' then '0 0 * * *' when '@hourly' then '0 * * * *'
-        else regexp_replace(btrim(expression), '\s+', ' ', 'g')
+        else btrim(regexp_replace(expression, '[[:space:]]+', ' ', 'g'))
     end
 $$;
 
--- One field of a cron expression: numbers of its range (or names), with ranges, steps and lists.
+-- One field of a cron expression: numbers of its range (or names), with ranges, steps and lists. What readers of cron
+-- disagree about is refused: a range that does not rise (5-5 is every minute to one of them), a step that never steps.
+-- `names` are those of low, low + 1, ...; the last day of a range may be called sun.
 create function tminus.is_cron_field(field text, low integer, high integer, names text[]) returns boolean
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
 as $$
 declare
     part text;
     m text[];
-    edge text;
+    first integer;
+    last integer;
+    step integer;
 begin
-    foreach part in array string_to_array(field, ',') loop
-        m := regexp_match(lower(part), '^(\*|([0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?)(/([0-9]{1,2}))?$');
-        if m is null or m[6]::integer = 0 or m[5] is not null and m[1] <> '*' and m[4] is null then
+    foreach part in array string_to_array(lower(field), ',') loop
+        m := regexp_match(part, '^(?:([*])|([0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?)(?:/([0-9]{1,2}))?$');
+        if m is null then
             return false;
         end if;
-        foreach edge in array array_remove(array[m[2], m[4]], null) loop
-            if edge ~ '^[0-9]' then
-                if edge::integer not between low and high then
-                    return false;
-                end if;
-            elsif edge <> all (names) then
-                return false;
-            end if;
-        end loop;
-        if m[2] ~ '^[0-9]' and m[4] ~ '^[0-9]' and m[2]::integer > m[4]::integer then
+        first := case when m[1] = '*' then low when m[2] ~ '^[0-9]' then m[2]::integer else low - 1 + array_position(names, m[2]) end;
+        last := case when m[1] = '*' then high when m[3] = 'sun' and high = 7 then 7 when m[3] ~ '^[0-9]' then m[3]::integer
+            else low - 1 + array_position(names, m[3]) end;
+        step := m[4];
+        if first is null or first not between low and high then
+            return false;
+        end if;
+        if m[3] is not null and (last is null or last not between low and high or first >= last) then
+            return false;
+        end if;
+        if step is not null and (last is null or step not between 1 and last - first) then
             return false;
         end if;
     end loop;
@@ -134,7 +139,8 @@ begin
     for i in 1..5 loop
         if not tminus.is_cron_field(fields[i], bounds[i][1], bounds[i][2], case i when 4 then months when 5 then days else '{}' end) then
             raise exception 'cron %: the % field % is not understood', quote_literal(expression), words[i], quote_literal(fields[i])
-                using errcode = 'check_violation';
+                using errcode = 'check_violation',
+                    hint = 'A field is *, a number or a name; ranges rise (1-5), steps follow a range or * (*/15), lists have commas.';
         end if;
     end loop;
 end $$;
@@ -162,17 +168,18 @@ declare
 begin
     if tg_op = 'INSERT' then
         new.created_by := tminus.principal(new.created_by);
-        new.updated_by := new.created_by;
-        if exists (select from tminus.scheduled_scripts where id = new.id) then
-            return new;  -- a repeated INSERT: ON CONFLICT, or the primary key, decides
-        end if;
-        new.created_at := tminus.clock();
-        new.updated_at := new.created_at;
         if new.status <> 'unauthorized' or new.status_reason is not null or new.started_at is not null or new.finished_at is not null
             or new.authorization_id is not null or new.authorized_at is not null or new.authorized_by is not null
-            or new.cancelled_at is not null or new.cancelled_by is not null then
-            raise exception 'a scheduled script begins unauthorized: status, started_at, authorized_* and cancelled_* are not the client''s to set'
+            or new.cancelled_at is not null or new.cancelled_by is not null or new.created_at is not null or new.updated_at is not null
+            or new.updated_by is distinct from new.created_by and new.updated_by is not null then
+            raise exception 'a scheduled script begins unauthorized: status, started_at, authorized_*, cancelled_*, created_at and updated_* are not the client''s to set'
                 using errcode = 'insufficient_privilege', hint = 'Insert without them, then call tminus.authorize(id, digest, approver).';
+        end if;
+        new.updated_by := new.created_by;
+        new.created_at := tminus.clock();
+        new.updated_at := new.created_at;
+        if exists (select from tminus.scheduled_scripts where id = new.id) then
+            return new;  -- a repeated INSERT: ON CONFLICT, or the primary key, decides
         end if;
     else
         if left(new.updated_by, 1) = e'\001' then
@@ -195,11 +202,13 @@ begin
         end if;
     end if;
 
-    -- The digest is over what is sent: LF line ends.
-    new.script := replace(new.script, e'\r\n', e'\n');
-    new.cron := tminus.plain_cron(new.cron);
-    new.start_within := tminus.plain_duration(new.start_within);
-    new.site_timeout := tminus.plain_duration(new.site_timeout);
+    if not own then
+        -- The digest is over what is sent: LF line ends.
+        new.script := replace(new.script, e'\r\n', e'\n');
+        new.cron := tminus.plain_cron(new.cron);
+        new.start_within := tminus.plain_duration(new.start_within);
+        new.site_timeout := tminus.plain_duration(new.site_timeout);
+    end if;
 
     edited := tg_op = 'INSERT'
         or (new.description, new.summary, new.script, new.sites, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
@@ -223,15 +232,23 @@ begin
             raise exception 'scheduled script % is cancelled (%); it cannot be edited any more', old.id, coalesce(old.status_reason, 'by ' || old.cancelled_by)
                 using errcode = 'object_not_in_prerequisite_state', hint = 'Insert a new scheduled script.';
         end if;
-        -- A change of the rule of time replaces what the daemon had planned by it.
-        if new.cron is distinct from old.cron or new.cron is not null and new.timezone is distinct from old.timezone then
-            if new.cron is not null and new.launch_at is not distinct from old.launch_at then
+        if new.cron is not null then
+            -- The digest of a cron row holds no launch_at, so nobody but the daemon may choose one.
+            if new.launch_at is distinct from old.launch_at and (new.launch_at is not null or old.cron is not null) then
+                raise exception 'launch_at of scheduled script % follows its cron; edit cron, or set cron and timezone to null', old.id
+                    using errcode = 'check_violation';
+            end if;
+            -- A change of the rule of time replaces what the daemon had planned by it.
+            if (new.cron, coalesce(new.timezone, 'UTC')) is distinct from (old.cron, old.timezone) then
                 new.launch_at := null;
             end if;
-        elsif new.cron is not null and new.launch_at is distinct from old.launch_at then
-            raise exception 'launch_at of scheduled script % follows its cron; edit cron, or set cron to null', old.id
-                using errcode = 'check_violation';
         end if;
+    end if;
+    if octet_length(new.description) > 2000 or octet_length(new.summary) > 10000 then
+        raise exception 'description takes at most 2000 bytes and summary 10000' using errcode = 'check_violation';
+    end if;
+    if new.max_concurrency not between 1 and 100000 then
+        raise exception 'max_concurrency must lie between 1 and 100000' using errcode = 'check_violation';
     end if;
 
     if btrim(new.script, e' \t\r\n') = '' then
@@ -261,8 +278,9 @@ begin
             array_to_string(unknown_sites[1:5], ', ') || case when cardinality(unknown_sites) > 5 then format(' and %s more', cardinality(unknown_sites) - 5) else '' end
             using errcode = 'foreign_key_violation', hint = 'Insert them into tminus.sites first.';
     end if;
-    if array_position(new.notify, null) is not null then
-        raise exception 'notify is a list of user ids without nulls' using errcode = 'check_violation';
+    if array_ndims(new.notify) > 1 or cardinality(new.notify) > 1000
+        or exists (select from unnest(new.notify) as n where n is null or n !~ '^[^[:cntrl:]]{1,200}$') then
+        raise exception 'notify is a plain list of at most 1000 user ids of 1 to 200 printable characters' using errcode = 'check_violation';
     end if;
 
     if tg_op = 'INSERT' and new.cron is not null and new.launch_at is not null then
@@ -285,6 +303,9 @@ begin
     if new.launch_at < tminus.clock() and (tg_op = 'INSERT' or new.launch_at is distinct from old.launch_at) then
         raise exception 'launch_at % lies in the past (it is %)', tminus.api_time(new.launch_at), tminus.api_time(tminus.clock())
             using errcode = 'check_violation', hint = 'Give a time that is still to come.';
+    end if;
+    if new.launch_at > tminus.clock() + interval '10 years' then
+        raise exception 'launch_at lies more than ten years ahead' using errcode = 'check_violation';
     end if;
     if new.start_within not between interval '1 second' and interval '168 hours' then
         raise exception 'start_within must lie between 1 second and 7 days' using errcode = 'check_violation';

@@ -15,7 +15,8 @@ create table tminus.instances (
     state text not null default 'alive' check (state in ('alive', 'draining', 'stopped', 'dead')),
     started_at timestamptz not null default tminus.clock(),
     heartbeat_at timestamptz not null default tminus.clock(),
-    ended_at timestamptz
+    ended_at timestamptz,
+    check ((state in ('stopped', 'dead')) = (ended_at is not null))
 );
 create index instances_living on tminus.instances (heartbeat_at) where state in ('alive', 'draining');
 
@@ -26,6 +27,12 @@ begin
     if old.state in ('stopped', 'dead') then
         raise exception 'instance % is %; it cannot write any more', old.id, old.state
             using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    if old.state = 'draining' and new.state = 'alive' then
+        raise exception 'instance % drains; it cannot go back', old.id using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    if to_jsonb(new) - '{heartbeat_at,state,ended_at}'::text[] is distinct from to_jsonb(old) - '{heartbeat_at,state,ended_at}'::text[] then
+        raise exception 'what instance % is never changes', old.id using errcode = 'check_violation';
     end if;
     return new;
 end $$;
@@ -60,6 +67,7 @@ create table tminus.launches (
 -- One occurrence, one launch, with any number of daemons.
 create unique index launches_one_per_occurrence on tminus.launches (script_id, due_at) where kind = 'scheduled';
 create index launches_unfinished on tminus.launches (due_at, id) where finished_at is null;
+create index launches_unfinished_by_script on tminus.launches (script_id) where finished_at is null;
 create index launches_by_script on tminus.launches (script_id, due_at desc);
 
 -- One launch on one site: the unit of progress.
@@ -98,12 +106,14 @@ create table tminus.site_runs (
     export_header text,
     export_bytes integer,
 
+    -- Of the latest attempt.
     started_at timestamptz,
     executing_at timestamptz,
     finished_at timestamptz,
 
     unique (launch_id, site_id),
-    constraint site_runs_state check (
+    -- `is true`: a constraint holds where it is null, and reason and effect may be null.
+    constraint site_runs_state check ((
         state = 'pending' and effect is null and reason is null and instance_id is null and executing_at is null and finished_at is null
         or state = 'running' and effect is null and reason is null and finished_at is null and started_at is not null
             and (instance_id is not null or executing_at is not null)
@@ -114,7 +124,8 @@ create table tminus.site_runs (
             or state = 'failed' and effect = 'partial' and reason = 'script_error' and executing_at is not null
             or state = 'failed' and effect = 'applied' and reason = 'check_failed' and executing_at is not null
             or state = 'skipped' and effect = 'none' and reason in ('missed', 'busy', 'halted', 'cancelled', 'site_disabled') and executing_at is null
-            or state = 'unknown' and effect = 'unknown' and reason in ('timed_out', 'connection_lost', 'daemon_lost') and executing_at is not null))
+            or state = 'unknown' and effect = 'unknown' and reason in ('timed_out', 'connection_lost', 'daemon_lost') and executing_at is not null)
+        ) is true)
 );
 -- One change at a time per router, across all launches and all daemons.
 create unique index site_runs_one_running_per_site on tminus.site_runs (site_id) where state = 'running';
@@ -136,6 +147,14 @@ begin
         raise exception 'site run % is past its point of no return; it cannot be started again', old.id
             using errcode = 'object_not_in_prerequisite_state';
     end if;
+    if old.instance_id <> new.instance_id then
+        raise exception 'site run % is instance %''s; another may have it only after that one gave it up or was declared dead', old.id, old.instance_id
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    if old.state = 'running' and new.state = 'running' and new.instance_id is null and old.instance_id is not null
+        and exists (select from tminus.instances i where i.id = old.instance_id and i.state in ('alive', 'draining')) then
+        raise exception 'site run % is instance %''s, which lives', old.id, old.instance_id using errcode = 'object_not_in_prerequisite_state';
+    end if;
     if old.state = 'pending' and (new.state = 'completed' or new.state = 'unknown' or new.executing_at is not null) then
         raise exception 'site run % is pending; it cannot become % without having run', old.id, new.state
             using errcode = 'object_not_in_prerequisite_state';
@@ -151,14 +170,8 @@ begin
 end $$;
 create trigger guard before update on tminus.site_runs for each row execute function tminus.guard_site_run();
 
-create function tminus.refuse_delete() returns trigger
-language plpgsql set search_path = pg_catalog, pg_temp
-as $$
-begin
-    raise exception 'rows of tminus.% are not deleted', tg_table_name using errcode = 'insufficient_privilege';
-end $$;
-create trigger keep before delete on tminus.site_runs for each statement execute function tminus.refuse_delete();
-create trigger keep before delete on tminus.launches for each statement execute function tminus.refuse_delete();
+create trigger keep before delete or truncate on tminus.site_runs for each statement execute function tminus.refuse_delete();
+create trigger keep before delete or truncate on tminus.launches for each statement execute function tminus.refuse_delete();
 
 create function tminus.guard_launch() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
@@ -169,12 +182,13 @@ begin
     if to_jsonb(new) - mutable is distinct from to_jsonb(old) - mutable then
         raise exception 'the content of launch % never changes', old.id using errcode = 'check_violation';
     end if;
-    if old.state <> 'running' and new.state is distinct from old.state then
+    if new.state <> old.state and (old.state <> 'running' or new.state = 'missed') or old.finished_at is not null then
         raise exception 'launch % is %; that never changes', old.id, old.state using errcode = 'object_not_in_prerequisite_state';
     end if;
     return new;
 end $$;
-create trigger guard before update of id, script_id, kind, state, due_at, started_at, description, script, sites, make_backup,
+-- Not for start_until alone: it is moved on with every claim and every ending.
+create trigger guard before update of id, script_id, kind, state, reason, finished_at, due_at, started_at, description, script, sites, make_backup,
     abort_if_offline, start_within, site_timeout, max_concurrency, digest, authorized_by, created_by on tminus.launches
     for each row execute function tminus.guard_launch();
 
@@ -228,7 +242,8 @@ create table tminus.cleanup_debts (
     id bigint generated always as identity primary key,
     site_id text not null references tminus.sites (id),
     site_run_id bigint not null references tminus.site_runs (id),
-    file_name text not null,
+    -- Nothing else may ever be removed from a router.
+    file_name text not null check (file_name ~ '^tminus-[0-9a-f]{16}[.]rsc$'),
     since timestamptz not null default tminus.clock(),
     next_try_at timestamptz not null default tminus.clock(),
     attempts integer not null default 0,

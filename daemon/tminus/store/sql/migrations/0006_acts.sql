@@ -43,7 +43,7 @@ begin
     if not pg_has_role(session_user, 'tminus_approver', 'member') and not pg_has_role(session_user, 'tminus_gateway', 'member') then
         raise exception '% is not an approver: only members of tminus_approver authorize', who using errcode = 'insufficient_privilege';
     end if;
-    if (select approval from tminus.policy) = 'distinct' and who in (s.created_by, s.updated_by) then
+    if (select approval from tminus.policy) is distinct from 'off' and who in (s.created_by, s.updated_by) then
         raise exception '% is the % of scheduled script %; somebody else has to authorize it', who,
             case when who = s.created_by then 'author' else 'last editor' end, s.id
             using errcode = 'insufficient_privilege';
@@ -60,8 +60,10 @@ begin
     insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, approver)
     values (s.id, is_now, the_row, s.sites, the_sites, who)
     returning authorizations.id into new_id;
+    -- An occurrence that passed while nobody had authorized it is not made up for: the daemon plans the next.
     update tminus.scheduled_scripts u
-    set status = 'scheduled', status_reason = null, authorization_id = new_id, authorized_at = tminus.clock(), authorized_by = who
+    set status = 'scheduled', status_reason = null, authorization_id = new_id, authorized_at = tminus.clock(), authorized_by = who,
+        launch_at = case when s.cron is null or s.launch_at > tminus.clock() then s.launch_at end
     where u.id = s.id;
     perform tminus.record('authorized', who, s.id, null, null, jsonb_build_object('digest', is_now));
     return tminus.scheduled_script(s.id);
@@ -107,14 +109,16 @@ end $$;
 -- ---------------------------------------------------------------------------------------------------------------------
 -- The daemon's: none of these is granted to anyone else.
 
--- Is this instance one that may write? Holds it so until the end of the transaction.
-create function tminus.is_living(p_instance uuid) returns boolean
-language plpgsql set search_path = pg_catalog, pg_temp
+-- The state of an instance that may start something: alive or draining, and heard of within its ttl. Null: it may not.
+-- Held so until the end of the transaction: who declares it dead takes FOR UPDATE, its own heartbeats do not wait.
+create function tminus.living_state(p_instance uuid) returns text
+language sql set search_path = pg_catalog, pg_temp
 as $$
-begin
-    perform from tminus.instances where id = p_instance and state in ('alive', 'draining') for share;
-    return found;
-end $$;
+    select i.state
+    from tminus.instances i
+    where i.id = p_instance and i.state in ('alive', 'draining') and i.heartbeat_at + i.ttl > tminus.clock()
+    for key share
+$$;
 
 -- Scheduled scripts whose time has come, locked for this transaction. No row: nothing is due, or another has it.
 create function tminus.due_scripts(p_limit integer) returns setof tminus.scheduled_scripts
@@ -129,7 +133,8 @@ as $$
 $$;
 
 -- Make a launch of a due scheduled script, which the same transaction has locked, recomputed and compared. Null where it
--- is not due any more or the instance is dead. `p_next` is the occurrence after this one, for cron.
+-- is not due any more, had this occurrence already (the clock was set back), overlaps, or the instance is dead. `p_next` is
+-- the occurrence after this one, for cron.
 create function tminus.launch(p_script uuid, p_instance uuid, p_next timestamptz default null) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -140,8 +145,8 @@ declare
     is_overlap boolean;
 begin
     s := tminus.lock_script(p_script);
-    if s.status <> 'scheduled' or s.launch_at > tminus.clock() or tminus.clock() > s.launch_at + s.start_within
-        or not tminus.is_living(p_instance) then
+    if s.status <> 'scheduled' or s.launch_at is null or s.launch_at > tminus.clock() or tminus.clock() > s.launch_at + s.start_within
+        or tminus.living_state(p_instance) is null then
         return null;
     end if;
     select * into a from tminus.authorizations where id = s.authorization_id;
@@ -153,7 +158,10 @@ begin
             abort_if_offline, start_within, site_timeout, max_concurrency, digest, authorized_by, created_by)
         values (s.id, s.launch_at, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
             s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, a.digest, s.authorized_by, s.created_by)
+        on conflict (script_id, due_at) where kind = 'scheduled' do nothing
         returning id into the_launch;
+    end if;
+    if the_launch is not null then
         insert into tminus.site_runs (launch_id, site_id, position, site_digest)
         select the_launch, site_id, position, site_digest
         from unnest(s.sites, a.site_digests) with ordinality as u (site_id, site_digest, position);
@@ -164,8 +172,8 @@ begin
     update tminus.scheduled_scripts u
     set status = case when s.cron is null then 'launched' else 'scheduled' end,
         launch_at = case when s.cron is null then s.launch_at else p_next end,
-        started_at = case when is_overlap then s.started_at else tminus.clock() end,
-        finished_at = case when is_overlap then s.finished_at end
+        started_at = case when the_launch is null then s.started_at else tminus.clock() end,
+        finished_at = case when the_launch is null then s.finished_at end
     where u.id = s.id;
     return the_launch;
 end $$;
@@ -213,7 +221,8 @@ begin
             order by i.launch_at
             limit p_limit
         ) late
-        join tminus.scheduled_scripts q on q.id = late.id
+        -- Once more what is asked of it, for a row that was launched or edited just now.
+        join tminus.scheduled_scripts q on q.id = late.id and q.status = waiting.status and q.launch_at + q.start_within < tminus.clock()
         for update of q skip locked
     loop
         why := case s.status when 'scheduled' then 'missed' else 'not_authorized' end;
@@ -229,8 +238,13 @@ begin
         else
             if s.status = 'scheduled' then
                 perform tminus.insert_missed_launch(s, why, message);
+                -- started_at is the latest launch's, and this one was not started.
+                if not exists (select from tminus.launches l where l.script_id = s.id and l.finished_at is null) then
+                    s.started_at := null;
+                    s.finished_at := tminus.clock();
+                end if;
             end if;
-            update tminus.scheduled_scripts u set launch_at = null where u.id = s.id;
+            update tminus.scheduled_scripts u set launch_at = null, started_at = s.started_at, finished_at = s.finished_at where u.id = s.id;
         end if;
         settled := settled + 1;
     end loop;
@@ -260,7 +274,10 @@ begin
         status = case when p_next is null then 'cancelled' else u.status end,
         status_reason = case when p_next is null then p_reason else u.status_reason end,
         cancelled_at = case when p_next is null then tminus.clock() end,
-        cancelled_by = case when p_next is null then 'tminus' end
+        cancelled_by = case when p_next is null then 'tminus' end,
+        finished_at = case
+            when p_next is null and not exists (select from tminus.launches l where l.script_id = u.id and l.finished_at is null) then tminus.clock()
+            else u.finished_at end
     where u.id = p_script and u.cron is not null and u.launch_at is null and u.status in ('unauthorized', 'scheduled');
     if found and p_next is null then
         perform tminus.record('cancelled', 'tminus', p_script, null, null, jsonb_build_object('reason', p_reason));
@@ -268,68 +285,83 @@ begin
 end $$;
 
 -- Take up to p_capacity pending site runs for this instance, sharing places fairly among the launches that wait. No row:
--- nothing is pending, every router is busy, each launch is at its own cap, or the instance is dead.
--- A concurrent claim of the same router by two instances ends in a unique violation: the caller asks again.
-create function tminus.claim_site_runs(p_instance uuid, p_capacity integer) returns setof bigint
+-- nothing is pending, every router is busy, each launch is at its own cap, or the instance may not start anything.
+-- Returns the rows as they are after the claim: a statement that joined them itself would look at an older snapshot, and
+-- miss what was inserted while this function waited.
+create function tminus.claim_site_runs(p_instance uuid, p_capacity integer) returns table (run tminus.site_runs, site tminus.sites)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+    capped uuid[];
+    taken bigint[];
 begin
-    perform from tminus.instances where id = p_instance and state = 'alive' for share;
-    if not found or p_capacity < 1 then
+    if tminus.living_state(p_instance) is distinct from 'alive' or p_capacity < 1 then
         return;
     end if;
-    -- Who counts places of a capped launch holds its row; the count below is a new snapshot, so it sees what others took.
-    perform from tminus.launches l
-    where l.finished_at is null and l.state = 'running' and l.max_concurrency is not null
-    order by l.id
-    for no key update;
+    -- Who counts the places of a capped launch holds its row; the count below is a new snapshot, so it sees what others
+    -- took. Whatever is locked here and below is left to its holder: nobody's open transaction may stop the claims.
+    select array_agg(c.id) into capped
+    from (
+        select l.id from tminus.launches l
+        where l.finished_at is null and l.state = 'running' and l.max_concurrency is not null
+        for no key update skip locked
+    ) c;
+    for attempt in 1..3 loop
+        begin
+            with waiting as (
+                select l.id, l.due_at,
+                    least(p_capacity, coalesce(l.max_concurrency - (select count(*) from tminus.site_runs r where r.launch_id = l.id and r.state = 'running'), p_capacity)) as places
+                from tminus.launches l
+                where l.finished_at is null and l.state = 'running' and (l.max_concurrency is null or l.id = any (capped))
+            ),
+            candidates as materialized (
+                select c.id, w.due_at, w.id as launch_id, row_number() over (partition by w.id order by c.position) as rank,
+                    row_number() over (partition by c.site_id order by w.due_at, w.id) as site_rank
+                from waiting w
+                cross join lateral (
+                    select r.id, r.site_id, r.position
+                    from tminus.site_runs r
+                    where r.launch_id = w.id and r.state = 'pending' and (r.not_before is null or r.not_before <= tminus.clock())
+                        and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running')
+                    order by r.position
+                    limit greatest(w.places, 0)
+                    for no key update of r skip locked
+                ) c
+            ),
+            chosen as materialized (
+                select c.id from candidates c where c.site_rank = 1 order by c.rank, c.due_at, c.launch_id limit p_capacity
+            ),
+            claimed as (
+                update tminus.site_runs r
+                set state = 'running', step = 'connecting', instance_id = p_instance, attempts = r.attempts + 1, started_at = tminus.clock(),
+                    turn_at = coalesce(r.turn_at, tminus.clock()), not_before = null, message = null
+                from chosen c
+                where r.id = c.id and r.state = 'pending'
+                returning r.id, r.launch_id
+            ),
+            moved_on as (
+                update tminus.launches l
+                set start_until = tminus.clock() + l.start_within
+                where l.id in (
+                    select m.id from tminus.launches m where m.id in (select c.launch_id from claimed c) for no key update skip locked)
+            )
+            select array_agg(c.id) into taken from claimed c;
+            exit;
+        exception when unique_violation then
+            taken := null;  -- another instance took the same router for another launch; it is seen at the next look
+        end;
+    end loop;
     return query
-        with waiting as (
-            select l.id, l.due_at, l.start_within,
-                least(p_capacity, coalesce(l.max_concurrency - (select count(*) from tminus.site_runs r where r.launch_id = l.id and r.state = 'running'), p_capacity))::integer as places
-            from tminus.launches l
-            where l.finished_at is null and l.state = 'running'
-        ),
-        candidates as (
-            select c.id, c.site_id, row_number() over (partition by w.id order by c.position) as rank, w.due_at, c.launch_id,
-                row_number() over (partition by c.site_id order by w.due_at, w.id) as site_rank
-            from waiting w
-            cross join lateral (
-                select r.id, r.site_id, r.position, r.launch_id
-                from tminus.site_runs r
-                where r.launch_id = w.id and r.state = 'pending' and (r.not_before is null or r.not_before <= tminus.clock())
-                    and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running')
-                order by r.position
-                limit greatest(w.places, 0)
-            ) c
-        ),
-        taken as (
-            select r.id
-            from candidates c
-            join tminus.site_runs r on r.id = c.id
-            where c.site_rank = 1 and r.state = 'pending'
-            order by c.rank, c.due_at, c.launch_id
-            limit p_capacity
-            for update of r skip locked
-        ),
-        claimed as (
-            update tminus.site_runs r
-            set state = 'running', step = 'connecting', instance_id = p_instance, attempts = r.attempts + 1, started_at = coalesce(r.started_at, tminus.clock()),
-                turn_at = coalesce(r.turn_at, tminus.clock()), not_before = null, message = null
-            from taken t
-            where r.id = t.id and r.state = 'pending'
-            returning r.id, r.launch_id
-        ),
-        moved_on as (
-            update tminus.launches l
-            set start_until = tminus.clock() + l.start_within
-            where l.id in (select launch_id from claimed)
-        )
-        select id from claimed;
+        select r, s
+        from tminus.site_runs r
+        join tminus.sites s on s.id = r.site_id
+        where r.id = any (taken)
+        order by r.launch_id, r.position;
 end $$;
 
--- End the pending site runs that may no longer start: their own turn is over, or their launch has stood still (no daemon
--- served it, or the router was busy) for start_within. Returns how many.
+-- End the pending site runs that may no longer start: their launch was cancelled or halted while they were given back,
+-- their own turn is over, or their launch has stood still (no daemon served it, or the router was busy) for start_within.
+-- Returns how many.
 create function tminus.settle_pending() returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -340,18 +372,22 @@ begin
     set state = case when late.reason in ('offline', 'connection_lost', 'timed_out') then 'failed' else 'skipped' end,
         reason = late.reason, effect = 'none', finished_at = tminus.clock(),
         message = case late.reason
+            when 'cancelled' then 'Cancelled before it was started.'
+            when 'halted' then 'Not started: the launch was halted.'
             when 'missed' then 'Not started: no daemon served this site within ' || late.start_within || '.'
             when 'busy' then 'Not started: another launch was running on this router for ' || late.start_within || '.'
             else coalesce(r.message, 'Gave up after ' || late.start_within || '.') end
     from (
         select p.id, l.start_within,
-            case when p.retry_reason is not null then p.retry_reason
+            case when l.state in ('cancelled', 'halted') then l.state
+                when p.retry_reason is not null then p.retry_reason
                 when exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running') then 'busy'
                 else 'missed' end as reason
         from tminus.launches l
         join tminus.site_runs p on p.launch_id = l.id and p.state = 'pending'
         where l.finished_at is null
-            and (p.turn_at + l.start_within < tminus.clock()
+            and (l.state in ('cancelled', 'halted')
+                or p.turn_at + l.start_within < tminus.clock()
                 or p.turn_at is null and l.start_until < tminus.clock()
                     and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.state = 'running' and o.instance_id is not null))
         for update of p skip locked
@@ -361,7 +397,8 @@ begin
     return settled;
 end $$;
 
--- Close every launch whose sites have all ended. Returns how many.
+-- Close every launch whose sites have all ended. Returns how many. What somebody holds (a person may hold a scheduled
+-- script for as long as its transaction is open) is closed another time: who writes endings must not wait.
 create function tminus.finish_launches() returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -370,29 +407,29 @@ declare
     l record;
 begin
     for l in
-        select q.id, q.script_id, q.state
+        select q.id, q.script_id
         from tminus.launches q
+        join tminus.scheduled_scripts s on s.id = q.script_id
         where q.finished_at is null
             and not exists (select from tminus.site_runs r where r.launch_id = q.id and r.state = 'pending')
             and not exists (select from tminus.site_runs r where r.launch_id = q.id and r.state = 'running')
         order by q.id
-        for update skip locked
+        for no key update of q, s skip locked
     loop
         update tminus.launches u
         set state = case u.state when 'running' then 'finished' else u.state end, finished_at = tminus.clock()
-        where u.id = l.id and u.finished_at is null;
-        if found then
-            update tminus.scheduled_scripts u set finished_at = tminus.clock() where u.id = l.script_id and u.finished_at is null;
-            perform tminus.record('launch_finished', 'tminus', l.script_id, l.id, null,
-                (select jsonb_object_agg(state, n) from (select r.state, count(*) as n from tminus.site_runs r where r.launch_id = l.id group by r.state) c));
-            closed := closed + 1;
-        end if;
+        where u.id = l.id;
+        update tminus.scheduled_scripts u set finished_at = tminus.clock() where u.id = l.script_id and u.finished_at is null;
+        perform tminus.record('launch_finished', 'tminus', l.script_id, l.id, null,
+            (select jsonb_object_agg(state, n) from (select r.state, count(*) as n from tminus.site_runs r where r.launch_id = l.id group by r.state) c));
+        closed := closed + 1;
     end loop;
     return closed;
 end $$;
 
 -- Declare dead whoever has not been heard of for its ttl, and settle what it, or an instance that stopped, left behind:
 -- site runs before their point of no return are pending again; those past it lose their owner and wait to be resolved.
+-- An instance that is about to commit a start, and a run that is about to be written, are left to the next call.
 create function tminus.reap(out dead integer, out released integer, out orphaned integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -409,40 +446,57 @@ begin
         insert into tminus.events (kind, principal, detail) select 'instance_dead', gone.name, jsonb_build_object('instance', gone.id) from gone
     )
     select count(*) into dead from gone;
-    update tminus.site_runs r
-    set state = 'pending', step = null, instance_id = null, not_before = null
-    from tminus.instances i
-    where i.id = r.instance_id and i.state in ('stopped', 'dead') and r.state = 'running' and r.executing_at is null;
-    get diagnostics released = row_count;
-    update tminus.site_runs r
-    set instance_id = null, step = 'verifying'
-    from tminus.instances i
-    where i.id = r.instance_id and i.state in ('stopped', 'dead') and r.state = 'running' and r.executing_at is not null;
-    get diagnostics orphaned = row_count;
+    with left_behind as (
+        select r.id, r.executing_at is null as startable
+        from tminus.site_runs r
+        join tminus.instances i on i.id = r.instance_id
+        where i.state in ('stopped', 'dead') and r.state = 'running'
+        for no key update of r skip locked
+    ), settled as (
+        update tminus.site_runs r
+        set state = case when b.startable then 'pending' else 'running' end,
+            step = case when b.startable then null else 'verifying' end,
+            instance_id = null, not_before = null
+        from left_behind b
+        where r.id = b.id
+        returning b.startable
+    )
+    select count(*) filter (where startable), count(*) filter (where not startable) into released, orphaned from settled;
     if released > 0 or orphaned > 0 then
         perform pg_notify('tminus', 'launch');
     end if;
 end $$;
 
--- Take over the resolution of runs whose instance died past their point of no return.
-create function tminus.claim_orphans(p_instance uuid, p_limit integer) returns setof bigint
+-- Take over the resolution of runs whose instance died past their point of no return. Rows as after the claim.
+create function tminus.claim_orphans(p_instance uuid, p_limit integer) returns table (run tminus.site_runs, site tminus.sites)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+    taken bigint[];
 begin
-    perform from tminus.instances where id = p_instance and state = 'alive' for share;
-    if not found then
+    if tminus.living_state(p_instance) is distinct from 'alive' then
         return;
     end if;
-    return query
+    with chosen as materialized (
+        select q.id from tminus.site_runs q
+        where q.state = 'running' and q.instance_id is null
+        order by q.executing_at
+        limit p_limit
+        for no key update skip locked
+    ), claimed as (
         update tminus.site_runs r
         set instance_id = p_instance
-        where r.id in (
-            select q.id from tminus.site_runs q
-            where q.state = 'running' and q.instance_id is null
-            order by q.executing_at
-            limit p_limit
-            for update skip locked)
-        returning r.id;
+        from chosen c
+        where r.id = c.id
+        returning r.id
+    )
+    select array_agg(c.id) into taken from claimed c;
+    return query
+        select r, s
+        from tminus.site_runs r
+        join tminus.sites s on s.id = r.site_id
+        where r.id = any (taken)
+        order by r.executing_at;
 end $$;
 
 -- Evidence that came after the ending, or to an instance that no longer owns the run: kept, and changes no state.

@@ -34,11 +34,11 @@ as $$
         'launch_id', l.id,
         'launch_state', l.state)
     from tminus.scheduled_scripts s
+    -- The launch that is under way; else the latest, missed ones included.
     left join lateral (
-        select q.id, q.state
-        from tminus.launches q
-        where q.script_id = s.id and q.kind = 'scheduled'
-        order by q.due_at desc
+        (select q.id, q.state from tminus.launches q where q.script_id = s.id and q.kind = 'scheduled' and q.finished_at is null limit 1)
+        union all
+        (select q.id, q.state from tminus.launches q where q.script_id = s.id and q.kind = 'scheduled' order by q.due_at desc limit 1)
         limit 1
     ) l on true
     cross join lateral (

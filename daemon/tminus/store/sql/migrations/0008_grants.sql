@@ -2,12 +2,11 @@
 
 revoke all on schema tminus from public;
 revoke all on all tables in schema tminus from public;
-revoke all on all functions in schema tminus from public;
 
 grant usage on schema tminus to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 
 -- Reading, for everyone who has a role. (The triggers of a plain INSERT run as the inserter and need the helpers.)
-grant select on tminus.sites, tminus.scheduled_scripts, tminus.scheduled_script_sites, tminus.authorizations, tminus.launches, tminus.site_runs,
+grant select on tminus.sites, tminus.timezones, tminus.scheduled_scripts, tminus.scheduled_script_sites, tminus.authorizations, tminus.launches, tminus.site_runs,
     tminus.backups, tminus.backup_texts, tminus.events, tminus.instances, tminus.policy, tminus.cleanup_debts, tminus.schema_migrations
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_function(), tminus.api_time(timestamptz), tminus.t_minus(timestamptz),
@@ -17,14 +16,9 @@ grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_
     tminus.combine_digests(text, text[], text[]), tminus.digest(uuid), tminus.scheduled_script(uuid), tminus.backup_text(bigint)
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 
--- Authors and gateways: what is a client's, and nothing else.
-grant insert (id, created_by, description, summary, script, sites, test_site_id, make_backup, abort_if_offline, notify, launch_at, cron, timezone,
-    start_within, site_timeout, max_concurrency) on tminus.scheduled_scripts to tminus_author, tminus_gateway;
-grant update (description, summary, script, sites, test_site_id, make_backup, abort_if_offline, notify, launch_at, cron, timezone,
-    start_within, site_timeout, max_concurrency, updated_by) on tminus.scheduled_scripts to tminus_author, tminus_gateway;
--- The guard answers an attempt on the daemon's columns with a sentence, so it must be reached; it refuses them all.
-grant update (status, status_reason, started_at, finished_at, authorized_at, authorized_by, cancelled_at, cancelled_by)
-    on tminus.scheduled_scripts to tminus_author, tminus_gateway;
+-- Authors and gateways. The guard lets them set what is a client's, and answers an attempt on any other column with a
+-- sentence; a missing grant would only say 'permission denied'.
+grant insert, update on tminus.scheduled_scripts to tminus_author, tminus_gateway;
 grant execute on function tminus.cancel(uuid, text) to tminus_author, tminus_approver, tminus_gateway;
 -- An author is refused by a sentence, not by a missing grant.
 grant execute on function tminus.authorize(uuid, text, text) to tminus_author, tminus_approver, tminus_gateway;
@@ -35,15 +29,15 @@ grant insert (id, name, address, port, username, credential, host_key, ssh_profi
     on tminus.sites to tminus_gateway;
 
 -- The daemon.
-grant insert, update on tminus.instances to tminus_daemon;
+grant insert (id, name, host, pid, version, max_sessions, ttl), update (heartbeat_at, state, ended_at) on tminus.instances to tminus_daemon;
 grant update (state, step, reason, effect, message, output, warnings, diff, instance_id, not_before, retry_reason, nonce, uptime_before,
     export_header, export_bytes, executing_at, finished_at) on tminus.site_runs to tminus_daemon;
 grant update (start_until) on tminus.launches to tminus_daemon;
 grant update (identity, model, serial, version, seen_host_key, last_seen_at) on tminus.sites to tminus_daemon;
 grant insert on tminus.backups, tminus.backup_texts to tminus_daemon;
 grant update (sha256, header, raw_bytes, taken_at) on tminus.backups to tminus_daemon;
-grant insert, update on tminus.cleanup_debts to tminus_daemon;
-grant execute on function tminus.is_living(uuid), tminus.due_scripts(integer), tminus.launch(uuid, uuid, timestamptz), tminus.settle_late(integer),
+grant insert (site_id, site_run_id, file_name, next_try_at), update (attempts, next_try_at, settled_at) on tminus.cleanup_debts to tminus_daemon;
+grant execute on function tminus.due_scripts(integer), tminus.launch(uuid, uuid, timestamptz), tminus.settle_late(integer),
     tminus.refuse_launch(uuid, text), tminus.plan(uuid, timestamptz, text), tminus.claim_site_runs(uuid, integer), tminus.settle_pending(),
     tminus.finish_launches(), tminus.reap(), tminus.claim_orphans(uuid, integer), tminus.keep_late_evidence(bigint, uuid, jsonb),
     tminus.record_site_event(text, uuid, text, jsonb)

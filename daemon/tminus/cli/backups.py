@@ -1,0 +1,115 @@
+"""Commands on stored exports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import click
+
+from tminus.cli import screen
+from tminus.cli.common import Context, as_json_option, asynchronous, print_json
+from tminus.cli.inputs import WholeNumber
+from tminus.errors import UsageError
+
+_BACKUP = WholeNumber(1, 2**63 - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Backup:
+    id: int
+    site_id: str
+    phase: str
+    taken_at: datetime
+    sha256: bytes  # of `text` in UTF-8
+    header: str  # the dated first line, which is no part of `text`
+    raw_bytes: int
+    launch_id: UUID
+    site_run_id: int
+    text: str
+
+
+@click.group()
+def backup() -> None:
+    """Look at the exports that were stored before and after launches."""
+
+
+@backup.command("list")
+@click.argument("site_id", metavar="[SITE]", required=False)
+@click.option("--limit", type=WholeNumber(1, 1000000), default=100, show_default=True, help="How many, newest first.")
+@as_json_option
+@asynchronous
+async def list_(context: Context, site_id: str | None, *, limit: int, as_json: bool) -> None:
+    """List backups, of one site or of all, newest first."""
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        if site_id is not None and not await connection.fetchval(statement("site_exists"), site_id):
+            raise UsageError(f"there is no site {site_id!r}; 'tminus site list' lists them")
+        rows = await connection.fetch(statement("list_backups"), site_id, None, limit)
+    if as_json:
+        print_json([dict(row) for row in rows])
+        return
+    if not rows:
+        click.echo("there are no backups yet", err=True)
+        return
+    shown = screen.table("id", "site", "phase", "taken", "bytes", "sha256", "scheduled script", right=("id", "bytes"))
+    for row in rows:
+        shown.add_row(
+            str(row["id"]),
+            screen.text(row["site_id"]),
+            row["phase"],
+            screen.moment(row["taken_at"]),
+            str(row["raw_bytes"]),
+            row["sha256"].hex()[:12],
+            str(row["script_id"]),
+        )
+    screen.console().print(shown)
+    if len(rows) == limit:
+        click.echo(f"there may be more than these {limit}: see --limit", err=True)
+
+
+@backup.command()
+@click.argument("number", metavar="BACKUP", type=_BACKUP)
+@as_json_option
+@asynchronous
+async def show(context: Context, number: int, *, as_json: bool) -> None:
+    """Print one export, ready to be redirected to a file."""
+    (found,) = await _read(context, number)
+    if as_json:
+        print_json({name: getattr(found, name) for name in _Backup.__dataclass_fields__})
+        return
+    click.echo(screen.visible(f"{found.header}\n{found.text}"), nl=not found.text.endswith("\n"))
+
+
+@backup.command()
+@click.argument("before", metavar="A", type=_BACKUP)
+@click.argument("after", metavar="B", type=_BACKUP)
+@asynchronous
+async def diff(context: Context, before: int, after: int) -> None:
+    """Print what differs between two exports, as a unified diff; nothing if they are the same."""
+    from tminus.routeros.export import diff_exports
+
+    a, b = await _read(context, before, after)
+    text = diff_exports(a.text, b.text)
+    if text:
+        screen.console().print(screen.coloured_diff(text), soft_wrap=True, end="")
+    else:
+        click.echo(f"backups {before} and {after} are the same", err=True)
+
+
+async def _read(context: Context, *numbers: int) -> list[_Backup]:
+    from tminus.store.pool import statement
+
+    found = []
+    async with context.connect() as connection:
+        for number in numbers:
+            row = await connection.fetchrow(statement("read_backup"), number)
+            if row is None:
+                raise UsageError(f"there is no backup {number}; 'tminus backup list' lists them")
+            found.append(_Backup(**dict(row)))
+    return found
+
+
+COMMANDS = (backup,)

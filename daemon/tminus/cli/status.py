@@ -1,0 +1,277 @@
+"""Commands that read: what runs and what comes, one scheduled script, one site run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from tminus.cli import screen
+from tminus.cli.common import Context, as_json_option, asynchronous, print_json
+from tminus.cli.inputs import WholeNumber, find_script
+from tminus.errors import UsageError
+
+if TYPE_CHECKING:
+    import asyncpg
+    from rich.console import Console, RenderableType
+
+_TOLD_FEW = 3
+
+
+@click.command()
+@click.argument("script", metavar="[ID]", required=False)
+@click.option("--limit", type=WholeNumber(1, 100000), default=20, show_default=True, help="Of what comes and what was.")
+@as_json_option
+@asynchronous
+async def status(context: Context, script: str | None, *, limit: int, as_json: bool) -> None:
+    """Show what runs, what comes and what was.
+
+    With an ID: one scheduled script with all its sites.
+    """
+    if script is not None:
+        await _status_of(context, script, as_json=as_json)
+        return
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        instances = await connection.fetch(statement("living_instances"))
+        running = await connection.fetch(statement("running_launches"))
+        upcoming = await connection.fetch(statement("upcoming_scripts"), limit)
+        recent = await connection.fetch(statement("recent_launches"), limit)
+    if as_json:
+        parts = {"instances": instances, "running": running, "upcoming": upcoming, "recent": recent}
+        print_json({name: [dict(row) for row in rows] for name, rows in parts.items()})
+        return
+    console = screen.console()
+    _print_instances(console, instances)
+    _print_running(console, running)
+    _print_upcoming(console, upcoming)
+    _print_recent(console, recent)
+
+
+def _heading(console: Console, words: str) -> None:
+    console.print()
+    console.print(screen.text(words, "bold"))
+
+
+def _print_instances(console: Console, rows: list[asyncpg.Record]) -> None:
+    if not any(row["state"] == "alive" and not row["silent"] for row in rows):
+        console.print(screen.text("No daemon is alive: nothing is launched until 'tminus serve' runs.", "bold red"))
+    if not rows:
+        return
+    shown = screen.table("daemon", "state", "sites running", "version", "since", "heard", right=("sites running",))
+    for row in rows:
+        shown.add_row(
+            screen.text(f"{row['name']} ({row['host']} pid {row['pid']})"),
+            screen.text("silent", "red") if row["silent"] else screen.text(row["state"]),
+            f"{row['running']} of {row['max_sessions']}",
+            screen.text(row["version"]),
+            screen.moment(row["started_at"]),
+            f"{screen.seconds(row['heard_ago'])} ago",
+        )
+    console.print(shown)
+
+
+def _print_running(console: Console, rows: list[asyncpg.Record]) -> None:
+    if not rows:
+        return
+    _heading(console, "Running")
+    shown = screen.table("id", "launch", "since", "sites", "progress", "description", right=("sites",))
+    for row in rows:
+        shown.add_row(
+            str(row["script_id"]),
+            screen.state(row["state"]),
+            screen.moment(row["started_at"]),
+            str(row["sites"]),
+            screen.text(counts(row)),
+            screen.one_line(row["description"], 60),
+        )
+    console.print(shown)
+
+
+def _print_upcoming(console: Console, rows: list[asyncpg.Record]) -> None:
+    _heading(console, "Upcoming")
+    if not rows:
+        console.print("nothing")
+        return
+    shown = screen.table("id", "launch", "t-minus", "sites", "status", "by", "description", right=("sites",))
+    for row in rows:
+        shown.add_row(
+            str(row["id"]),
+            screen.moment(row["launch_at"]) or "not planned yet",
+            row["t_minus"] or "",
+            str(row["sites"]),
+            screen.state(row["status"]),
+            screen.text(row["authorized_by"] or row["created_by"]),
+            screen.one_line(row["description"], 60),
+        )
+    console.print(shown)
+
+
+def _print_recent(console: Console, rows: list[asyncpg.Record]) -> None:
+    if not rows:
+        return
+    _heading(console, "Recent")
+    shown = screen.table("id", "launch", "finished", "sites", "progress", "description", right=("sites",))
+    for row in rows:
+        shown.add_row(
+            str(row["script_id"]),
+            screen.state(row["state"]),
+            screen.moment(row["finished_at"]),
+            str(row["sites"]),
+            screen.text(counts(row)),
+            screen.one_line(row["description"], 60),
+        )
+    console.print(shown)
+
+
+def counts(row: asyncpg.Record) -> str:
+    """Return how many site runs of a launch are in which state, as words; those that are none are left out."""
+    states = ("completed", "failed", "unknown", "skipped", "running", "pending")
+    return ", ".join(f"{row[name]} {name}" for name in states if row.get(name)) or "none"
+
+
+async def _status_of(context: Context, script: str, *, as_json: bool) -> None:
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        script_id = await find_script(connection, script)
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            shown = json.loads(await connection.fetchval(statement("api_object"), script_id))
+            frame = await connection.fetchrow(statement("progress_frame"), script_id)
+            runs = await connection.fetch(statement("site_runs_by_urgency"), shown["launch_id"], None)
+    assert frame is not None  # noqa: S101 - rows of scheduled scripts are never deleted
+    if as_json:
+        print_json({**shown, "site_runs": [dict(row) for row in runs]})
+        return
+    console = screen.console()
+    facts = screen.facts()
+    for name, value in _facts_of(shown, frame):
+        facts.add_row(name, value)
+    console.print(facts)
+    if runs:
+        console.print()
+        console.print(site_runs_table(runs))
+    else:
+        console.print()
+        console.print(screen.text("\n".join(shown["sites"])))
+
+
+def _facts_of(shown: dict[str, str | None], frame: asyncpg.Record) -> list[tuple[str, RenderableType]]:
+    status_text = screen.state(str(shown["status"]))
+    if shown["status_reason"]:
+        status_text.append(f" ({screen.visible(shown['status_reason'])})", "")
+    rule = f"cron '{shown['cron']}' in {shown['timezone']}" if shown["cron"] else ""
+    at = f"{screen.moment(frame['launch_at'])} ({shown['t_minus']})" if frame["launch_at"] else "not planned yet"
+    facts: list[tuple[str, RenderableType]] = [
+        ("scheduled script", str(shown["id"])),
+        ("description", screen.text(shown["description"])),
+        ("status", status_text),
+        ("launch", screen.text("; ".join(part for part in (rule, at) if part))),
+        ("submitted by", screen.text(shown["created_by"])),
+        ("authorized by", screen.text(shown["authorized_by"] or "nobody yet")),
+    ]
+    if frame["launch_id"] is None:
+        facts.append(("sites", str(frame["sites"])))
+    else:
+        reason = f" ({frame['launch_reason']})" if frame["launch_reason"] else ""
+        facts += [
+            ("latest launch", screen.text(f"{frame['launch_state']}{reason}, due {screen.moment(frame['due_at'])}")),
+            ("started", screen.moment(frame["started_at"]) or "never"),
+            ("finished", screen.moment(frame["finished_at"]) or "not yet"),
+            ("progress", screen.text(f"{frame['total']} sites: {counts(frame)}")),
+        ]
+    return facts
+
+
+def site_runs_table(rows: list[asyncpg.Record]) -> RenderableType:
+    """Draw site runs, a line each."""
+    shown = screen.table("site", "state", "step or reason", "time", "message", right=("time",))
+    for row in rows:
+        detail = row["step"] if row["state"] == "running" else row["reason"]
+        message = row["message"] or ""
+        if row["warnings"]:
+            message = f"{message} ({screen.plural(len(row['warnings']), 'warning')})".strip()
+        shown.add_row(
+            screen.text(row["site_id"]),
+            screen.state(row["state"]),
+            screen.text(detail),
+            screen.seconds(row["seconds"]),
+            screen.one_line(message, 200),
+        )
+    return shown
+
+
+@click.command()
+@click.argument("script", metavar="ID")
+@click.argument("site_id", metavar="SITE")
+@as_json_option
+@asynchronous
+async def show(context: Context, script: str, site_id: str, *, as_json: bool) -> None:
+    """Show how it ran on one site.
+
+    Its ending, message, output, difference and backups.
+    """
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        script_id = await find_script(connection, script)
+        run = await connection.fetchrow(statement("show_site_run"), script_id, site_id)
+        if run is None:
+            shown = json.loads(await connection.fetchval(statement("api_object"), script_id))
+            raise UsageError(_why_no_run(script_id, site_id, shown["sites"]))
+        backups = await connection.fetch(statement("list_backups"), None, run["id"], 10)
+    if as_json:
+        print_json({**dict(run), "backups": [dict(row) for row in backups]})
+        return
+    _print_site_run(screen.console(), run, backups)
+
+
+def _why_no_run(script_id: object, site_id: str, sites: list[str]) -> str:
+    if site_id in sites:
+        return f"scheduled script {script_id} has not been launched on site {site_id!r} yet; 'tminus status {script_id}' shows when"
+    some = ", ".join(sites[:_TOLD_FEW]) + (f" and {len(sites) - _TOLD_FEW} more" if len(sites) > _TOLD_FEW else "")
+    return f"site {site_id!r} is not one of the sites of scheduled script {script_id}: {some}"
+
+
+def _print_site_run(console: Console, run: asyncpg.Record, backups: list[asyncpg.Record]) -> None:
+    ending = screen.state(run["state"])
+    more = ", ".join(part for part in (run["reason"], run["effect"] and f"effect: {run['effect']}") if part)
+    ending.append(f" ({more})" if more else "", "")
+    facts = screen.facts()
+    rows: list[tuple[str, RenderableType]] = [
+        ("site", screen.text(run["site_id"])),
+        ("state", ending),
+        ("step", screen.text(run["step"])),
+        ("message", screen.text(run["message"])),
+        ("scheduled script", str(run["script_id"])),
+        ("due", screen.moment(run["due_at"])),
+        ("started", screen.moment(run["started_at"])),
+        ("script started", screen.moment(run["executing_at"])),
+        ("finished", screen.moment(run["finished_at"])),
+        ("time", screen.seconds(run["seconds"])),
+        ("attempts", str(run["attempts"])),
+        ("next try", screen.moment(run["not_before"])),
+    ]
+    for name, value in rows:
+        if value:  # an empty Text is false, too
+            facts.add_row(name, value)
+    console.print(facts)
+    if run["warnings"]:
+        _heading(console, "Warnings")
+        for warning in run["warnings"]:
+            console.print(screen.text(f"- {warning}", "yellow"), soft_wrap=True)
+    if run["output"]:
+        _heading(console, "Output")
+        console.print(screen.text(run["output"].rstrip("\n")), soft_wrap=True)
+    if run["diff"]:
+        _heading(console, "Difference")
+        console.print(screen.coloured_diff(run["diff"].rstrip("\n")), soft_wrap=True)
+    if backups:
+        _heading(console, "Backups")
+        for backup in reversed(backups):
+            console.print(f"{backup['id']}  {backup['phase']}  {screen.moment(backup['taken_at'])}")
+
+
+COMMANDS = (status, show)

@@ -1,0 +1,276 @@
+"""The arguments of a command. The rules are told in ``parser.py``."""
+
+from __future__ import annotations
+
+import re
+from typing import NoReturn
+
+from . import ast
+from .cursor import VARIABLE_NAME, WORD, text_of
+from .names import Signature, complete
+from .problem import NO_END, SYNTAX
+from .values import ValueParser
+from .variables import Variables
+
+# Built-in commands whose first argument names variables, and the parameter it fills.
+_DECLARES = {"local": "name", "global": "name", "for": "counter", "foreach": "counter", "onerror": "error"}
+_NAMES_VARIABLE = {**_DECLARES, "set": "name"}
+_VARIABLE_NAMES = re.compile(rb"[A-Za-z0-9]+(?:,[A-Za-z0-9]+)*")
+_FUNCTIONS = frozenset({"local", "global", "set"})
+_TAKE_CODE = frozenset({"do", "execute", "time", "retry"})  # ... { } without a name is code
+_ANY_PARAMETER = frozenset({"do", "time", "retry", "onerror", "recursive-print", "shell"})
+# Parameters whose braces hold commands; in others they hold an array, unless it begins like a command.
+_CODE = frozenset(
+    {
+        "do",
+        "else",
+        "on-error",
+        "command",
+        "script",
+        "source",
+        "on-event",
+        "on-login",
+        "on-logout",
+        "on-up",
+        "on-down",
+        "on-message",
+        "up-script",
+        "down-script",
+        "test-script",
+        "lease-script",
+        "binding-script",
+    }
+)
+
+
+class ArgumentParser(ValueParser):
+    variables: Variables
+    tolerant: bool  # commands may have parameters that we don't know
+
+    def unknown_arguments(self) -> tuple[ast.Arg, ...]:
+        """Of a command that we don't know: anything that looks like arguments."""
+        args: list[ast.Arg] = []
+        while True:
+            spaced = self.skip_blank()
+            if self.at_end:
+                return tuple(args)
+            if not spaced:
+                self.fail(SYNTAX, by_name=True)
+            start = self.pos
+            name = self._name()
+            if name is None:
+                value = self._guarded_value(start)
+                if value is None:
+                    self.fail(SYNTAX, start, by_name=True)
+            else:
+                equals = self.pos - 1
+                value = None if self._between() else self._guarded_value(equals)
+            args.append(ast.Arg(at=self.position(start), name=name, value=value))
+
+    def _between(self) -> bool:
+        """Nothing stands between the ``=`` and the next blank or the end."""
+        return self.at_end or self.here in b" \t\\"
+
+    def _guarded_value(self, fallback: int) -> ast.Value | None:
+        """A value as an unknown command may have it; else the error is at ``fallback``."""
+        if self.here == b"{":
+            self.fail(SYNTAX, fallback, by_name=True)
+        start = self.pos
+        value = self.value()
+        if value is None and fallback != start:
+            self.fail(SYNTAX, fallback, by_name=True)
+        if isinstance(value, ast.String) and value.plain is None:
+            self.fail(SYNTAX, fallback, by_name=True)
+        return value
+
+    def call_arguments(self) -> tuple[ast.Arg, ...]:
+        """Of a function: any names, any number."""
+        args: list[ast.Arg] = []
+        while True:
+            spaced = self.skip_blank()
+            if self.at_end:
+                return tuple(args)
+            if not spaced:
+                self.fail(SYNTAX)
+            start = self.pos
+            name = self._name()
+            if name is not None:
+                self.skip_blank()
+            value = self.value()
+            if value is None and not (name is not None and self.at_end):
+                self.fail(SYNTAX)
+            args.append(ast.Arg(at=self.position(start), name=name, value=value))
+
+    def known_arguments(
+        self, start: int, builtin: str, command: str, signature: Signature
+    ) -> tuple[tuple[ast.Arg, ...], ast.Value | None]:
+        """Of a command with this signature; ``builtin`` is its name if it belongs to the language, else empty."""
+        reader = _Reader(self, builtin, command, signature)
+        while True:
+            spaced = self.skip_blank()
+            if self.at_end or reader.where is not None:
+                break
+            if not spaced:
+                self.fail(NO_END)
+            reader.argument()
+        reader.check_required(start)
+        return tuple(reader.args), reader.where
+
+    def _name(self) -> str | None:
+        """Take ``name=`` or ``"name"=``; nothing if the next argument has no name."""
+        start = self.pos
+        found = _NAMED.match(self.source, start)
+        if found is None:
+            return None
+        self.pos = found.end()
+        return text_of(found.group(1) or found.group(2))
+
+
+_NAMED = re.compile(rb"(?:(" + WORD.pattern + rb')|"([^"\\$]+)")=')
+
+
+class _Reader:
+    """One command's arguments so far."""
+
+    def __init__(self, parser: ArgumentParser, builtin: str, command: str, signature: Signature) -> None:
+        self.args: list[ast.Arg] = []
+        self.where: ast.Value | None = None
+        self._parser = parser
+        self._builtin = builtin
+        self._signature = signature
+        self._condition = command == "find" and "where" in signature.values
+        self._open = parser.tolerant or command in _ANY_PARAMETER
+        self._given: set[str] = set()
+        self._unnamed = 0
+
+    def argument(self) -> None:
+        parser = self._parser
+        start = parser.pos
+        if self._condition:
+            self._read_where(start)
+            return
+        name = parser._name()
+        if name is not None:
+            self._named(start, name)
+            return
+        if self._builtin in _NAMES_VARIABLE and not self._given and not self._unnamed:
+            self._unnamed = 1
+            self._add(start, None, self._variable())
+            return
+        raw = parser.match(WORD)
+        if raw is not None:
+            self._word(start, text_of(raw))
+            return
+        self._count(start)
+        code = self._builtin in _TAKE_CODE
+        value = parser.value(code=code)
+        if value is None:
+            parser.fail(NO_END, start)
+        self._add(start, None, value)
+
+    def _add(self, start: int, name: str | None, value: ast.Value | None) -> None:
+        self.args.append(ast.Arg(at=self._parser.position(start), name=name, value=value))
+
+    def _refuse(self, start: int) -> NoReturn:
+        self._parser.fail(NO_END, start, by_name=True)
+
+    def _count(self, start: int) -> None:
+        self._unnamed += 1
+        if self._unnamed > self._signature.unnamed and not self._signature.any_unnamed:
+            self._refuse(start)
+
+    def _named(self, start: int, written: str) -> None:
+        parser, signature = self._parser, self._signature
+        name = complete(written, signature.values | signature.flags)
+        if name is None and not self._open:
+            self._refuse(start)
+        name = name or written
+        if name in signature.flags:
+            parser.fail(NO_END, parser.pos - 1)
+        if name in self._given and not self._open:
+            parser.fail(NO_END, start)
+        self._given.add(name)
+        parser.skip_blank()
+        if parser.at_end:
+            if name == "where":
+                parser.fail("missing value for where")
+            self._add(start, name, None)
+            return
+        if _NAMES_VARIABLE.get(self._builtin) == name:
+            self._add(start, name, self._variable())
+            return
+        code = name in _CODE or (name == "in" and self._builtin == "onerror")
+        value = parser.value(code=code, function=name == "do" and self._builtin in _FUNCTIONS)
+        if value is None:
+            parser.fail(SYNTAX)
+        self._add(start, name, value)
+
+    def _word(self, start: int, word: str) -> None:
+        parser, signature = self._parser, self._signature
+        if word == "where" and "where" in signature.values:
+            parser.pos = start
+            self._read_where(start)
+            return
+        literal = ast.Literal(at=parser.position(start), text=word)
+        bare = word.removeprefix("!")
+        known = complete(bare, signature.values | signature.flags)
+        if known is not None and (known in signature.flags or bare != word):
+            self._given.add(known)
+        elif known == word and signature.unnamed:
+            self._given.add(known)
+            self._unnamed += 1
+        else:
+            self._count(start)
+        self._add(start, None, literal)
+
+    def _read_where(self, start: int) -> None:
+        parser = self._parser
+        if _WHERE.match(parser.source, start):
+            parser.pos = start + len(b"where")
+            if parser.here == b"=":
+                parser.pos += 1
+            parser.skip_blank()
+            if parser.at_end:
+                parser.fail("missing value for where")
+        self.where = parser.expression("condition")
+
+    def _variable(self) -> ast.Value:
+        """The place of a variable's name. ``:set`` wants it declared; the others declare it."""
+        parser, builtin = self._parser, self._builtin
+        start = parser.pos
+        raw = parser.match(_VARIABLE_NAMES if builtin == "foreach" else VARIABLE_NAME)
+        if raw is not None:
+            name = raw.decode()
+            value: ast.Value = ast.Literal(at=parser.position(start), text=name)
+        elif parser.here in (b'"', b"$", b"(", b"["):
+            given = parser.value()
+            if given is None:
+                parser.fail(SYNTAX, start)
+            value = given
+            name = given.plain or "" if isinstance(given, ast.String) else ""
+        else:
+            parser.fail(SYNTAX, start)
+        if not name:
+            return value
+        if builtin != "set":
+            parser.variables.declare(name.split(","))
+        elif not parser.variables.declared(name):
+            parser.fail(SYNTAX, start)
+        return value
+
+    def check_required(self, start: int) -> None:
+        """Unnamed values fill what is required and was not named, in order."""
+        missing = [name for name in self._signature.required if name not in self._given]
+        if len(missing) <= self._unnamed or self.where is not None:
+            return
+        name = missing[self._unnamed]
+        if name in ("number", "numbers"):
+            message = "expected item id"
+        elif self._builtin in _NAMES_VARIABLE:
+            message = f"expected {name} value"
+        else:
+            message = f"missing value(s) of argument(s) {' '.join(missing[self._unnamed :])}"
+        self._parser.fail(message, start)
+
+
+_WHERE = re.compile(rb"where(?![^ \t\\=;\r\n\]}({$\"])")

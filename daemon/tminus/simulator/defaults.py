@@ -1,0 +1,146 @@
+"""What a simulated router is configured with before anyone touches it: like a small branch office."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from functools import lru_cache
+
+from .config import Config, Table
+from .export import quote
+from .menus import BY_PATH, Path
+
+_ACCEPTED = "established,related,untracked"
+
+_ROWS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("interface bridge", {"name": "bridge", "auto-mac": "no", "admin-mac": "48:8F:5A:00:00:01", "comment": "defconf"}),
+    *(
+        (
+            "interface ethernet",
+            {"name": f"ether{number}", "default-name": f"ether{number}", "mac-address": f"48:8F:5A:00:00:{number:02X}"},
+        )
+        for number in range(1, 6)
+    ),
+    ("interface list", {"name": "all", "builtin": "yes"}),
+    ("interface list", {"name": "none", "builtin": "yes"}),
+    ("interface list", {"name": "dynamic", "builtin": "yes"}),
+    ("interface list", {"name": "static", "builtin": "yes"}),
+    ("interface list", {"name": "WAN", "comment": "defconf"}),
+    ("interface list", {"name": "LAN", "comment": "defconf"}),
+    ("ip pool", {"name": "default-dhcp", "ranges": "192.168.88.10-192.168.88.254"}),
+    ("ip dhcp-server", {"name": "defconf", "interface": "bridge", "address-pool": "default-dhcp"}),
+    *(
+        ("interface bridge port", {"bridge": "bridge", "interface": f"ether{number}", "comment": "defconf"})
+        for number in range(2, 6)
+    ),
+    ("interface list member", {"interface": "bridge", "list": "LAN", "comment": "defconf"}),
+    ("interface list member", {"interface": "ether1", "list": "WAN", "comment": "defconf"}),
+    (
+        "ip address",
+        {"address": "192.168.88.1/24", "interface": "bridge", "network": "192.168.88.0", "comment": "defconf"},
+    ),
+    (
+        "ip dhcp-server network",
+        {"address": "192.168.88.0/24", "gateway": "192.168.88.1", "dns-server": "192.168.88.1", "comment": "defconf"},
+    ),
+    ("ip dns static", {"name": "router.lan", "address": "192.168.88.1", "comment": "defconf"}),
+    (
+        "ip firewall filter",
+        {"chain": "input", "connection-state": _ACCEPTED, "comment": f"defconf: accept {_ACCEPTED}"},
+    ),
+    (
+        "ip firewall filter",
+        {"chain": "input", "action": "drop", "connection-state": "invalid", "comment": "defconf: drop invalid"},
+    ),
+    ("ip firewall filter", {"chain": "input", "protocol": "icmp", "comment": "defconf: accept ICMP"}),
+    (
+        "ip firewall filter",
+        {"chain": "input", "action": "drop", "in-interface-list": "!LAN", "comment": "defconf: drop all not from LAN"},
+    ),
+    (
+        "ip firewall filter",
+        {
+            "chain": "forward",
+            "action": "fasttrack-connection",
+            "connection-state": "established,related",
+            "comment": "defconf: fasttrack",
+        },
+    ),
+    (
+        "ip firewall filter",
+        {"chain": "forward", "connection-state": _ACCEPTED, "comment": f"defconf: accept {_ACCEPTED}"},
+    ),
+    (
+        "ip firewall filter",
+        {
+            "chain": "forward",
+            "action": "drop",
+            "connection-nat-state": "!dstnat",
+            "connection-state": "new",
+            "in-interface-list": "WAN",
+            "comment": "defconf: drop all from WAN not DSTNATed",
+        },
+    ),
+    (
+        "ip firewall nat",
+        {
+            "chain": "srcnat",
+            "action": "masquerade",
+            "ipsec-policy": "out,none",
+            "out-interface-list": "WAN",
+            "comment": "defconf: masquerade",
+        },
+    ),
+    *(
+        ("ip service", {"name": name, "port": port})
+        for name, port in (
+            ("telnet", "23"),
+            ("ftp", "21"),
+            ("www", "80"),
+            ("ssh", "22"),
+            ("www-ssl", "443"),
+            ("api", "8728"),
+            ("winbox", "8291"),
+            ("api-ssl", "8729"),
+        )
+    ),
+    ("user", {"name": "admin", "group": "full", "comment": "system default user"}),
+)
+
+_FACTORY_PORTS = {"telnet", "ftp", "www", "ssh", "www-ssl", "api", "winbox", "api-ssl"}
+
+
+@lru_cache(maxsize=16)
+def base(export_kb: int) -> Mapping[Path, Table]:
+    """The tables that all routers of a fleet share until they change them; padded to an export of about that size."""
+    config = Config()
+    for path, values in _ROWS:
+        config.extend(BY_PATH[tuple(path.split())], [values])
+    config.extend(BY_PATH["ip", "firewall", "address-list"], _padding(export_kb * 1024))
+    return config.freeze()
+
+
+def _padding(size: int) -> list[dict[str, str]]:
+    """Entries of an address list whose export lines add up to what a default configuration lacks of ``size`` bytes."""
+    rng = random.Random(size)  # noqa: S311 - looks, not secrecy
+    left = size - 2600 if size else 0  # the default configuration is about this long
+    rows: list[dict[str, str]] = []
+    while left > 0:
+        number = len(rows)
+        address = f"{10 + number // 65536 % 200}.{number // 256 % 256}.{number % 256}.0/24"
+        comment = f"branch {number:05d} ticket {rng.randrange(10**6):06d}"
+        rows.append({"list": "branches", "address": address, "comment": comment})
+        left -= len(f"add address={address} comment={quote(comment)} list=branches\r\n")
+    return rows
+
+
+def personal(config: Config, *, identity: str, number: int, username: str) -> None:
+    """What differs from router to router."""
+    config.change(BY_PATH["system", "identity"], config.single(("system", "identity")), {"name": identity})
+    third, fourth = number // 254 % 256, number % 254 + 1
+    config.add(
+        BY_PATH["ip", "address"],
+        {"address": f"172.20.{third}.{fourth}/16", "network": "172.20.0.0", "interface": "ether1", "comment": "uplink"},
+    )
+    if username not in config.names(("user",)):
+        config.add(BY_PATH["user",], {"name": username, "group": "full"})

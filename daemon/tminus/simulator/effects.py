@@ -1,0 +1,185 @@
+"""The commands of the root menu that have an effect, or ask the router for something: ``:put``, ``:execute``, ``/import``."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import string
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+
+from tminus.routeros.language import ScriptSyntaxError, ast
+
+from .binding import load
+from .errors import Dropped, Quit, Rebooted, RunError
+from .export import export
+from .frame import Frame
+from .importing import run_import
+from .journal import Kind
+from .router import Job
+from .values import Code, Duration, ItemId, Value, literal, number_of, parse_duration, text_of
+
+if TYPE_CHECKING:
+    from .interpreter import Console
+
+_LEVELS = ("debug", "error", "info", "warning")
+
+
+async def _put(frame: Frame) -> Value:
+    frame.console.write(text_of(await frame.value("message")) + "\n")
+    return None
+
+
+async def _log(frame: Frame) -> Value:
+    level = await frame.text("level")
+    if level not in _LEVELS:
+        raise RunError("input does not match any value of level")
+    frame.console.router.write_log(f"script,{level}", text_of(await frame.needed("message")))
+    return None
+
+
+async def _delay(frame: Frame) -> Value:
+    value = await frame.needed("delay-time")
+    pause = value if isinstance(value, Duration) else parse_duration(text_of(value))
+    if pause is None:
+        raise RunError("invalid value for argument delay-time")
+    await frame.console.flush()
+    await asyncio.sleep(max(pause.seconds, 0))
+    return None
+
+
+async def _nothing(_frame: Frame) -> Value:
+    return None
+
+
+async def _resolve(frame: Frame) -> Value:
+    """There is no network behind a simulated router: only its static names are known."""
+    name = await frame.text("domain-name")
+    for item in frame.console.router.config.items(("ip", "dns", "static")):
+        if item.values.get("name") == name and "address" in item.values:
+            return literal(item.values["address"])
+    raise RunError("failure: dns name does not exist")
+
+
+async def _rndnum(frame: Frame) -> Value:
+    low, high = number_of(await frame.needed("from")), number_of(await frame.needed("to"))
+    if low is None or high is None or low > high:
+        raise RunError("invalid value for argument from")
+    return random.randint(low, high)  # noqa: S311 - of a simulated router
+
+
+async def _rndstr(frame: Frame) -> Value:
+    letters = await frame.text("from") or string.ascii_letters + string.digits
+    length = number_of(await frame.value("length")) if "length" in frame.bound.named else 16
+    return "".join(random.choices(letters, k=min(length or 0, 65535)))  # noqa: S311 - of a simulated router
+
+
+async def _timestamp(_frame: Frame) -> Value:
+    return Duration(time.time())
+
+
+async def _parse(frame: Frame) -> Value:
+    """The code of a text. On RouterOS 7 bad text gives a value that says so, on 6 an error."""
+    text = text_of(await frame.needed("value"))
+    source = text.encode("utf-8", "surrogateescape")
+    router = frame.console.router
+    try:
+        bindings = load(source, router.version)
+    except ScriptSyntaxError as error:
+        if router.version.legacy:
+            raise RunError(str(error)) from None
+        return f"(evl (<%% {error}))"
+    block = ast.Block(at=ast.Position(0, 1, 1), statements=bindings.program.statements, text=text)
+    return Code(block, bindings)
+
+
+async def _execute(frame: Frame) -> Value:
+    """Start a job that has no session and outlives this one; its output goes to a file, if one is named."""
+    node = frame.node("script")
+    script = node.text if isinstance(node, ast.Block) else text_of(await frame.needed("script"))
+    file = await frame.text("file") if "file" in frame.bound.named else None
+    source = script.encode("utf-8", "surrogateescape")
+    if "as-string" in frame.bound.flags:
+        return await _captured(frame.console, source)
+    router = frame.console.router
+    job = Job(id=router.next_id(), script=script, owner=frame.console.user, kind="command", started=router.now())
+    router.jobs[job.id] = job
+
+    async def work() -> None:
+        try:
+            output = await _captured(frame.console, source)
+        finally:
+            router.jobs.pop(job.id, None)
+        if file is not None:
+            name = file if file.endswith(".txt") else f"{file}.txt"
+            router.files.put(name, output.replace("\n", "\r\n").encode("utf-8", "surrogateescape"))
+
+    job.task = asyncio.create_task(work(), name=f"job *{job.id:X} of {router.site}")
+    return ItemId(job.id)
+
+
+async def _captured(console: Console, source: bytes) -> str:
+    """Run a text in a session without a user; its output, an error message included."""
+    output: list[str] = []
+    inner = type(console)(console.router, console.user, write=output.append)
+    try:
+        await inner.run(source)
+    except ScriptSyntaxError as error:
+        output.append(f"{error}\n")
+    except RunError as error:
+        text = error.text(with_path=console.router.version.error_paths)
+        output.append(f"{text}\n")
+        console.router.write_log("script,error", text)
+    except (Quit, Dropped, Rebooted):
+        pass
+    return "".join(output)
+
+
+async def _export(frame: Frame) -> Value:
+    await run_export(frame, ())
+    return None
+
+
+async def run_export(frame: Frame, path: tuple[str, ...]) -> None:
+    """Print the configuration below a menu, or write it to a file."""
+    router = frame.console.router
+    flags = frame.bound.flags
+    if router.timing.export_s:
+        await asyncio.sleep(router.timing.export_s)
+    secrets = "show-sensitive" in flags or (router.version.shows_secrets and "hide-sensitive" not in flags)
+    text = export(router, path, terse="terse" in flags, verbose="verbose" in flags, secrets=secrets)
+    router.record(Kind.EXPORT, bytes=len(text))
+    if "file" in frame.bound.named:
+        name = await frame.text("file")
+        content = text.replace("\n", "\r\n").encode("utf-8", "surrogateescape")
+        router.files.put(name if name.endswith(".rsc") else f"{name}.rsc", content)
+        return
+    frame.console.write_export(text)
+
+
+async def _import(frame: Frame) -> Value:
+    await run_import(
+        frame.console,
+        name=text_of(await frame.text("file-name")),
+        verbose=await frame.text("verbose") in ("yes", "true"),
+        dry_run="dry-run" in frame.bound.flags,
+        from_line=number_of(literal(await frame.text("from-line"))) or 1,
+    )
+    return None
+
+
+EFFECTS: Mapping[str, Callable[[Frame], Awaitable[Value]]] = {
+    "put": _put,
+    "log": _log,
+    "delay": _delay,
+    "nothing": _nothing,
+    "resolve": _resolve,
+    "rndnum": _rndnum,
+    "rndstr": _rndstr,
+    "timestamp": _timestamp,
+    "parse": _parse,
+    "execute": _execute,
+    "export": _export,
+    "import": _import,
+}

@@ -1,0 +1,115 @@
+"""The commands of the root menu that only compute: ``:len``, ``:pick``, ``:tostr`` and their like."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+
+from .errors import RunError
+from .values import (
+    NIL,
+    Array,
+    Duration,
+    ItemId,
+    Value,
+    array_of,
+    literal,
+    number_of,
+    parse_duration,
+    same,
+    text_of,
+    truth,
+    type_of,
+)
+
+Arguments = Mapping[str, Value]
+
+
+def length(args: Arguments) -> Value:
+    value = args.get("value")
+    if isinstance(value, Array):
+        return len(value.items)
+    return len(text_of(value).encode("utf-8", "surrogateescape"))
+
+
+def pick(args: Arguments) -> Value:
+    """The elements or bytes from ``begin`` up to ``end``, one if there is no end."""
+    value, begin = args.get("counter"), number_of(args.get("begin"))
+    end = number_of(args.get("end"))
+    if begin is None:
+        raise RunError("missing value(s) of argument(s) begin")
+    if isinstance(value, Array):
+        if "end" not in args:
+            return value.values[begin] if 0 <= begin < len(value.items) else None
+        return Array(value.items[begin:end])
+    content = text_of(value).encode("utf-8", "surrogateescape")
+    picked = content[begin : begin + 1 if "end" not in args else end]
+    return picked.decode("utf-8", "surrogateescape") if picked or begin < len(content) else NIL
+
+
+def find(args: Arguments) -> Value:
+    """The place of ``key`` in a text or array, after ``from``; nothing if it is not there."""
+    value, key = args.get("in"), args.get("key")
+    after = number_of(args.get("from"))
+    start = 0 if after is None else after + 1
+    if isinstance(value, Array):
+        places = (index for index, item in enumerate(value.values) if index >= start and same(item, key))
+        return next(places, NIL)
+    wanted = text_of(key).encode("utf-8", "surrogateescape")
+    place = text_of(value).encode("utf-8", "surrogateescape").find(wanted, max(start, 0))
+    return place if place >= 0 else NIL
+
+
+def to_array(args: Arguments) -> Value:
+    value = args.get("value")
+    if isinstance(value, Array):
+        return value
+    text = text_of(value)
+    return array_of(literal(part) for part in text.split(",")) if text else Array()
+
+
+def to_bool(args: Arguments) -> Value:
+    value = args.get("value")
+    if isinstance(value, int):
+        return value != 0
+    try:
+        return truth(value)
+    except RunError:
+        return NIL
+
+
+def to_id(args: Arguments) -> Value:
+    value = literal(text_of(args.get("value")))
+    return value if isinstance(value, ItemId) else NIL
+
+
+def to_ip(args: Arguments) -> Value:
+    value = args.get("value")
+    found = literal(value) if isinstance(value, str) else value
+    if isinstance(found, ipaddress.IPv4Address | ipaddress.IPv6Address):
+        return found
+    if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < 1 << 32:
+        return ipaddress.IPv4Address(found)
+    return NIL
+
+
+def to_time(args: Arguments) -> Value:
+    value = args.get("value")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Duration(value)
+    return value if isinstance(value, Duration) else parse_duration(text_of(value)) or NIL
+
+
+FUNCTIONS: Mapping[str, Callable[[Arguments], Value]] = {
+    "len": length,
+    "pick": pick,
+    "find": find,
+    "tostr": lambda args: text_of(args.get("value")),
+    "tonum": lambda args: NIL if (number := number_of(args.get("value"))) is None else number,
+    "toarray": to_array,
+    "tobool": to_bool,
+    "toid": to_id,
+    "toip": to_ip,
+    "totime": to_time,
+    "typeof": lambda args: type_of(args.get("value")),
+}

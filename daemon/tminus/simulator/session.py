@@ -1,0 +1,209 @@
+"""One channel of an SSH connection: an exec request, or the sftp subsystem. There is no terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Protocol, cast
+
+import asyncssh
+from asyncssh.constants import MSG_CHANNEL_REQUEST
+from asyncssh.packet import Boolean, String, UInt32
+from asyncssh.stream import SSHServerStreamSession
+
+from tminus.routeros.language import ScriptSyntaxError
+
+from .behaviour import ChannelEnd, OverLength
+from .errors import Dropped, Quit, Rebooted, RunError
+from .faults import HOSTILE_BYTES, SLOW_S, Fault
+from .interpreter import Console
+from .journal import Kind
+from .router import Job, Router
+from .sftp import SftpServer
+
+_IMPORT_LABELS = (":import", "")  # a failed dry-run comes without a path
+
+
+class Wire(Protocol):
+    """The connection below a session."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether the router went down without a word: nothing may be sent."""
+
+    def cut(self) -> None:
+        """Drop the TCP connection."""
+
+
+@contextmanager
+def router_job(router: Router, user: str, command: str, task: asyncio.Task[None] | None) -> Iterator[None]:
+    """A command of a session is a job, too: it is listed, and can be removed."""
+    job = Job(id=router.next_id(), script=command, owner=user, kind="login", started=router.now(), task=task)
+    router.jobs[job.id] = job
+    try:
+        yield
+    finally:
+        router.jobs.pop(job.id, None)
+
+
+class Session(SSHServerStreamSession[bytes]):
+    """``spawn`` hands over a task that outlives the session if it must."""
+
+    def __init__(
+        self,
+        router: Router,
+        user: str,
+        *,
+        wire: Wire,
+        spawn: Callable[[asyncio.Task[None]], None],
+    ) -> None:
+        super().__init__(None, lambda chan: SftpServer(cast(asyncssh.SSHServerChannel[bytes], chan), router), 3)
+        self._router = router
+        self._user = user
+        self._wire = wire
+        self._spawn = spawn
+        self._task: asyncio.Task[None] | None = None
+        self._output: list[str] = []
+
+    def shell_requested(self) -> bool:
+        return False
+
+    def exec_requested(self, command: str) -> bool:  # noqa: ARG002
+        return True
+
+    def subsystem_requested(self, subsystem: str) -> bool:
+        return subsystem == "sftp"
+
+    def session_started(self) -> None:
+        channel = self._channel()
+        if channel is None:
+            return
+        command = channel.get_command()
+        if command is not None:
+            self._task = asyncio.create_task(self._exec(command), name=f"exec on {self._router.site}")
+            self._spawn(self._task)
+        elif Fault.NO_SFTP in self._router.faults:
+            channel.close()  # policy ftp is missing: no reason is given
+        else:
+            super().session_started()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._task is not None and not self._router.behaviour.foreground_survives_close:
+            self._task.cancel()
+        super().connection_lost(exc)
+
+    def _channel(self) -> asyncssh.SSHServerChannel[bytes] | None:
+        """The channel, if one can still write to it."""
+        channel = self._chan
+        if isinstance(channel, asyncssh.SSHServerChannel) and not channel.is_closing():
+            return channel
+        return None
+
+    async def _exec(self, command: str) -> None:
+        router = self._router
+        router.record(Kind.EXEC, command=command)
+        try:
+            if Fault.SLOW in router.faults:
+                await asyncio.sleep(SLOW_S)
+            status = await self._line(command)
+        except asyncio.CancelledError:
+            router.record(Kind.EXEC_INTERRUPTED, command=command)
+            if not self._wire.silent:
+                self._finish(None)  # somebody removed the job: this session is still there
+            raise
+        except Dropped:
+            return
+        except Rebooted:
+            self._after_reboot()
+            return
+        self._finish(status)
+
+    async def _line(self, command: str) -> int | None:
+        """Run one console line; its exit status, or None for none."""
+        behaviour = self._router.behaviour
+        source = command.encode("utf-8")
+        if len(source) > behaviour.max_command_bytes:
+            match behaviour.over_length:
+                case OverLength.CLOSE:
+                    return None
+                case OverLength.ERROR:
+                    self._output.append("failure: command too long\n")
+                    return 1
+                case OverLength.TRUNCATE:
+                    source = source[: behaviour.max_command_bytes]
+        if b"\n" in source.rstrip(b"\n"):  # documented: several lines are not possible without a terminal
+            column = source.index(b"\n") + 1
+            self._output.append(f"syntax error (line 1 column {column})\n")
+            return behaviour.parse_error_status
+        with router_job(self._router, self._user, command, self._task):
+            return await self._console(source)
+
+    async def _console(self, source: bytes) -> int:
+        console = Console(
+            self._router, self._user, write=self._output.append, flush=self._send_written, cut=self._wire.cut
+        )
+        status = await self._run(console, source)
+        if console.imported and Fault.DROPS_AFTER_SCRIPT in self._router.faults:
+            self._wire.cut()
+            raise Dropped
+        if console.imported and Fault.HOSTILE_OUTPUT in self._router.faults:
+            self._output.insert(0, HOSTILE_BYTES.decode("utf-8", "surrogateescape"))
+            self._output.append(HOSTILE_BYTES.decode("utf-8", "surrogateescape"))
+        return status
+
+    async def _run(self, console: Console, source: bytes) -> int:
+        behaviour = self._router.behaviour
+        try:
+            await console.run(source)
+        except ScriptSyntaxError as error:
+            console.write(f"{error}\n")
+            return behaviour.parse_error_status
+        except RunError as error:
+            console.write(error.text(with_path=self._router.version.error_paths) + "\n")
+            return behaviour.import_error_status if error.path in _IMPORT_LABELS else behaviour.run_error_status
+        except Quit:
+            pass
+        return 0
+
+    def _take(self) -> bytes:
+        """What was written and not yet sent, with the line ends of the wire."""
+        text = "".join(self._output)
+        self._output.clear()
+        return text.replace("\r\n", "\n").replace("\n", "\r\n").encode("utf-8", "surrogateescape")
+
+    async def _send_written(self) -> None:
+        """Send and wait until the client took it; a command that survives its session writes to nobody."""
+        data = self._take()
+        channel = self._channel()
+        if data and channel is not None:
+            channel.write(data)
+            with suppress(OSError, asyncssh.Error):  # the session ended while we waited
+                await self.drain(None)
+
+    def _finish(self, status: int | None) -> None:
+        """Send the rest, the exit status if there is one, and the close."""
+        channel = self._channel()
+        if channel is None:
+            return
+        data = self._take()
+        if self._router.behaviour.last_line_lf and data.endswith(b"\r\n"):
+            data = data[:-2] + b"\n"
+        channel.write(data)
+        if status is None:
+            channel.close()
+        elif channel.get_write_buffer_size() and self._router.behaviour.window_overflow_drops:
+            # asyncssh would wait until the client opens its window; RouterOS does not, and drops the rest.
+            channel.send_packet(MSG_CHANNEL_REQUEST, String("exit-status"), Boolean(False), UInt32(status))
+            channel.abort()
+        else:
+            channel.exit(status)
+
+    def _after_reboot(self) -> None:
+        match self._router.behaviour.reboot_ends_channel:
+            case ChannelEnd.STATUS_0:
+                self._finish(0)
+            case ChannelEnd.NO_STATUS:
+                self._finish(None)
+            case ChannelEnd.SILENT:
+                pass

@@ -1,0 +1,263 @@
+"""The values of the console language: what they are in Python, how they read as text, how they compare and combine."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import RunError
+
+if TYPE_CHECKING:
+    from tminus.routeros.language.ast import Block
+
+    from .binding import Bindings
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Duration:
+    seconds: float
+
+    def __str__(self) -> str:
+        whole = int(self.seconds)
+        days, rest = divmod(whole, 86400)
+        weeks, days = divmod(days, 7)
+        clock = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+        fraction = f"{self.seconds - whole:.3f}"[1:].rstrip("0").rstrip(".")
+        return (f"{weeks}w" if weeks else "") + (f"{days}d" if days else "") + clock + fraction
+
+    def short(self) -> str:
+        """``6w5d11h55m45s``, as ``print`` and exports write it."""
+        whole = int(self.seconds)
+        units = (("w", 604800), ("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+        text = ""
+        for unit, size in units:
+            count, whole = divmod(whole, size)
+            text += f"{count}{unit}" if count else ""
+        return text or "0s"
+
+
+@dataclass(frozen=True, slots=True)
+class Nil:
+    """What a search gives that found nothing; an unset variable is ``nothing`` instead."""
+
+    def __str__(self) -> str:
+        return ""
+
+
+NIL = Nil()
+
+
+@dataclass(frozen=True, slots=True)
+class ItemId:
+    number: int
+
+    def __str__(self) -> str:
+        return f"*{self.number:X}"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A ``{ ... }`` that was given as a value: a function, or text that nobody runs."""
+
+    block: Block
+    bindings: Bindings
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """Ordered; a key is None for an element without one."""
+
+    items: tuple[tuple[str | None, Value], ...] = ()
+
+    @property
+    def values(self) -> list[Value]:
+        return [value for _, value in self.items]
+
+    def get(self, key: Value) -> Value:
+        if isinstance(key, int) and not isinstance(key, bool):
+            return self.items[key][1] if 0 <= key < len(self.items) else None
+        wanted = text_of(key)
+        return next((value for name, value in self.items if name == wanted), None)
+
+    def put(self, key: Value, value: Value) -> Array:
+        items = list(self.items)
+        if isinstance(key, int) and not isinstance(key, bool):
+            if not 0 <= key < len(items):
+                raise RunError("no such item")
+            items[key] = (items[key][0], value)
+            return Array(tuple(items))
+        name = text_of(key)
+        places = [index for index, (known, _) in enumerate(items) if known == name]
+        if places:
+            items[places[0]] = (name, value)
+        else:
+            items.append((name, value))
+        return Array(tuple(items))
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Prefix = ipaddress.IPv4Network | ipaddress.IPv6Network
+Value = None | Nil | bool | int | str | Duration | ItemId | Address | Prefix | Array | Code
+
+_TIME = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(?:s|$))?(?:(\d+)ms)?")
+_CLOCK = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?")
+
+
+def array_of(values: Iterable[Value]) -> Array:
+    return Array(tuple((None, value) for value in values))
+
+
+def parse_duration(text: str) -> Duration | None:
+    """``5``, ``1d2h``, ``100ms`` or ``1d02:03:04``; None if it is no time."""
+    found = _CLOCK.fullmatch(text)
+    if found:
+        weeks, days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+        return Duration(weeks * 604800 + days * 86400 + hours * 3600 + minutes * 60 + seconds)
+    found = _TIME.fullmatch(text)
+    if not text or found is None or not any(found.groups()):
+        return None
+    weeks, days, hours, minutes, seconds, millis = (float(part or 0) for part in found.groups())
+    return Duration(weeks * 604800 + days * 86400 + hours * 3600 + minutes * 60 + seconds + millis / 1000)
+
+
+def literal(text: str) -> Value:
+    """The value of an unquoted word."""
+    if text in ("yes", "true"):
+        return True
+    if text in ("no", "false"):
+        return False
+    if re.fullmatch(r"-?\d+", text):
+        return int(text)
+    if re.fullmatch(r"0x[0-9a-fA-F]+", text):
+        return int(text, 16)
+    if re.fullmatch(r"\*[0-9a-fA-F]+", text):
+        return ItemId(int(text[1:], 16))
+    if text[:1].isdigit():
+        return _address(text) or _prefix(text) or parse_duration(text) or text
+    if ":" in text:
+        return _address(text) or _prefix(text) or text
+    return text
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _prefix(text: str) -> Prefix | None:
+    try:
+        return ipaddress.ip_network(text) if "/" in text else None
+    except ValueError:
+        return None
+
+
+def text_of(value: Value) -> str:
+    """What ``:tostr`` and ``.`` make of a value."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case Array():
+            return ";".join((f"{key}=" if key is not None else "") + text_of(item) for key, item in value.items)
+        case Code():
+            return f"(evl {value.block.text.strip()})"
+        case _:
+            return str(value)
+
+
+def argument_text(value: Value) -> str:
+    """A value as the text of a property: booleans are ``yes`` and ``no``, lists are joined by commas."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case Array():
+            return ",".join(argument_text(item) for item in value.values)
+        case Code():
+            return value.block.text
+        case _:
+            return text_of(value)
+
+
+def type_of(value: Value) -> str:  # noqa: PLR0912 - a branch a type
+    match value:
+        case None:
+            return "nothing"
+        case Nil():
+            return "nil"
+        case bool():
+            return "bool"
+        case int():
+            return "num"
+        case str():
+            return "str"
+        case Duration():
+            return "time"
+        case ItemId():
+            return "id"
+        case ipaddress.IPv4Address():
+            return "ip"
+        case ipaddress.IPv6Address():
+            return "ip6"
+        case ipaddress.IPv4Network():
+            return "ip-prefix"
+        case ipaddress.IPv6Network():
+            return "ip6-prefix"
+        case Array():
+            return "array"
+        case Code():
+            return "code"
+
+
+def number_of(value: Value) -> int | None:
+    """The number that a value is or says; None where there is none."""
+    match value:
+        case bool():
+            return int(value)
+        case int():
+            return value
+        case Duration():
+            return int(value.seconds)
+        case ipaddress.IPv4Address():
+            return int(value)
+        case str():
+            found = literal(value)
+            return found if isinstance(found, int) and not isinstance(found, bool) else None
+        case _:
+            return None
+
+
+def truth(value: Value) -> bool:
+    """A condition; RouterOS refuses what is no boolean."""
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "yes"):
+        return True
+    if value in ("false", "no"):
+        return False
+    raise RunError("conditional not boolean")
+
+
+def same(left: Value, right: Value) -> bool:
+    if type(left) is type(right):
+        return left == right
+    if left is None or right is None:
+        return text_of(left) == text_of(right)
+    if isinstance(left, bool) or isinstance(right, bool):
+        return argument_text(left) == argument_text(right) or text_of(left) == text_of(right)
+    return text_of(left) == text_of(right)
+
+
+def matches(value: Value, pattern: str) -> bool:
+    """``~``: a POSIX regular expression found anywhere in the text; a list matches if one of its elements does."""
+    if isinstance(value, Array):
+        return any(matches(item, pattern) for item in value.values)
+    try:
+        return re.search(pattern, text_of(value)) is not None
+    except re.error as exc:
+        raise RunError("bad regular expression") from exc

@@ -1,0 +1,29 @@
+-- One scheduled script ($1) at this moment, and the launch that is under way, else the latest. Seconds are by the database's clock.
+-- No row: there is no such scheduled script. The columns of the launch are null before the first.
+select
+    s.id, s.description, s.status, s.status_reason, s.cron, s.launch_at, s.authorized_by, cardinality(s.sites) as sites,
+    extract(epoch from s.launch_at - tminus.clock())::double precision as seconds_to_launch,
+    (select count(*) from tminus.instances i where i.state = 'alive' and i.heartbeat_at + i.ttl >= tminus.clock()) as instances,
+    l.id as launch_id, l.state as launch_state, l.reason as launch_reason, l.due_at, l.started_at, l.finished_at,
+    extract(epoch from coalesce(l.finished_at, tminus.clock()) - l.started_at)::double precision as seconds_since_start,
+    c.total, c.completed, c.failed, c.skipped, c.unknown, c.running, c.pending
+from tminus.scheduled_scripts s
+left join lateral (
+    (select q.* from tminus.launches q where q.script_id = s.id and q.kind = 'scheduled' and q.finished_at is null limit 1)
+    union all
+    (select q.* from tminus.launches q where q.script_id = s.id and q.kind = 'scheduled' order by q.due_at desc limit 1)
+    limit 1
+) l on true
+cross join lateral (
+    select
+        count(*) as total,
+        count(*) filter (where r.state = 'completed') as completed,
+        count(*) filter (where r.state = 'failed') as failed,
+        count(*) filter (where r.state = 'skipped') as skipped,
+        count(*) filter (where r.state = 'unknown') as unknown,
+        count(*) filter (where r.state = 'running') as running,
+        count(*) filter (where r.state = 'pending') as pending
+    from tminus.site_runs r
+    where r.launch_id = l.id
+) c
+where s.id = $1

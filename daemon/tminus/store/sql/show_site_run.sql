@@ -1,0 +1,10 @@
+-- The site run of scheduled script $1 on site $2 in the launch that is under way, else in the latest that has one. No row: it was never launched there.
+select
+    r.id, l.script_id, r.launch_id, l.kind, l.state as launch_state, l.due_at, r.site_id, r.state, r.step, r.reason, r.effect, r.message, r.warnings,
+    r.output, r.diff, r.attempts, r.retry_reason, r.not_before, r.instance_id, r.nonce, r.started_at, r.executing_at, r.finished_at,
+    extract(epoch from coalesce(r.finished_at, tminus.clock()) - r.started_at)::double precision as seconds
+from tminus.launches l
+join tminus.site_runs r on r.launch_id = l.id and r.site_id = $2
+where l.script_id = $1
+order by l.finished_at is null desc, l.due_at desc
+limit 1

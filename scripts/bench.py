@@ -1,0 +1,321 @@
+"""Measure tminus against a minimal asyncssh loop that does the same SSH steps on the same simulated fleet.
+
+Every process is its own: the fleet, the loop ("bare": asyncssh with its default options and a semaphore), the daemon and
+the database. CPU is what the process itself used (user + system), peak memory its high-water mark. Machines are noisy,
+so both sides are measured in one run, one after the other, and only their ratio means much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def script(side: str) -> str:
+    """Each side adds entries of its own: a second run of the same script would fail as on a router."""
+    return "".join(f"/ip firewall address-list add list={side} address=198.51.100.{n}\n" for n in range(1, 6))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    cpu_seconds: float
+    wall_seconds: float
+    peak_bytes: int
+    idle_bytes: int = 0
+    database_cpu_seconds: float = 0.0
+
+
+# -- the other side: a minimal loop ------------------------------------------------------------------------------------
+
+
+async def bare(inventory: Path, key: Path, sessions: int) -> None:
+    """What somebody would write in an afternoon. Keys loaded once, or it would be ten times slower."""
+    import asyncssh
+
+    sites = json.loads(inventory.read_text())
+    client_key = asyncssh.read_private_key(str(key))
+    places = asyncio.Semaphore(sessions)
+    done = 0
+
+    async def one(number: int, site: dict[str, object]) -> None:
+        nonlocal done
+        name = f"bare-{number}.rsc"
+        host_key = asyncssh.import_public_key(str(site["host_key"]))
+        async with (
+            places,
+            asyncssh.connect(
+                str(site["address"]),
+                int(str(site["port"])),
+                username="tminus",
+                client_keys=[client_key],
+                known_hosts=([host_key], [], []),
+            ) as connection,
+        ):
+            await connection.run(":put [/system resource get version]; :put [/system identity get name]")
+            before = await connection.run('/export; :put "END"')
+            async with connection.start_sftp_client() as sftp, sftp.open(name, "wb") as file:
+                await file.write(script("bare").encode())
+            await connection.run(f':put [/file get [/file find name="{name}"] size]')
+            await connection.run(f'/import file-name="{name}" verbose=yes dry-run')
+            ran = await connection.run(f'/import file-name="{name}"; :put "DONE"')
+            after = await connection.run('/export; :put "END"')
+            await connection.run(f'/file remove [/file find name="{name}"]')
+            if "DONE" in str(ran.stdout) and "END" in str(before.stdout) and "END" in str(after.stdout):
+                done += 1
+
+    begin = time.monotonic()
+    idle = _status(os.getpid(), "VmRSS")
+    await asyncio.gather(*(one(number, site) for number, site in enumerate(sites)))
+    if done != len(sites):
+        raise SystemExit(f"bare: only {done} of {len(sites)} sites were done")
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    print(
+        json.dumps(
+            {
+                "cpu_seconds": usage.ru_utime + usage.ru_stime,
+                "wall_seconds": time.monotonic() - begin,
+                "peak_bytes": _status(os.getpid(), "VmHWM"),
+                "idle_bytes": idle,
+            }
+        )
+    )
+
+
+# -- the daemon --------------------------------------------------------------------------------------------------------
+
+
+async def measure_daemon(folder: Path, dsn: str, sessions: int, sites: int, postmaster: int) -> Cost:
+    import asyncpg
+
+    config = folder / "tminus.toml"
+    config.write_text(
+        f'database_url = "{dsn}"\nhttp_listen = "127.0.0.1:0"\nmax_sessions = {sessions}\nlog_level = "warning"\n'
+        '[credentials.default]\nusername = "tminus"\nprivate_key_file = "id_ed25519"\n'
+    )
+    log = folder / "serve.log"
+    with log.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tminus", "--config", str(config), "serve", stderr=stderr
+        )
+    connection = await asyncpg.connect(dsn)
+    try:
+        while not await connection.fetchval("select count(*) from tminus.instances where state = 'alive'"):
+            if process.returncode is not None:
+                raise SystemExit(f"the daemon ended: {log.read_text()}")
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
+        idle, cpu, database = _status(process.pid, "VmRSS"), _cpu(process.pid), _cpu_of_tree(postmaster)
+        script_id = await connection.fetchval(
+            "insert into tminus.scheduled_scripts (created_by, script, sites, launch_at, start_within)"
+            " select 'alice', $1, array_agg(id order by id), now() + interval '1 second', interval '1 hour' from tminus.sites returning id",
+            script("ours"),
+        )
+        await connection.fetchval("select tminus.authorize($1, tminus.digest($1), 'bob')", script_id)
+        while not await connection.fetchval(
+            "select finished_at is not null from tminus.scheduled_scripts where id = $1", script_id
+        ):
+            await asyncio.sleep(0.1)
+        row = await connection.fetchrow(
+            "select extract(epoch from finished_at - started_at)::float as wall,"
+            " (select count(*) from tminus.site_runs r join tminus.launches l on l.id = r.launch_id"
+            "  where l.script_id = s.id and r.state = 'completed') as completed"
+            " from tminus.scheduled_scripts s where id = $1",
+            script_id,
+        )
+        if row["completed"] != sites:
+            why = await connection.fetchval(
+                "select message from tminus.site_runs where state <> 'completed' order by id desc limit 1"
+            )
+            raise SystemExit(f"only {row['completed']} of {sites} sites were completed: {why}")
+        return Cost(
+            cpu_seconds=_cpu(process.pid) - cpu,
+            wall_seconds=row["wall"],
+            peak_bytes=_status(process.pid, "VmHWM"),
+            idle_bytes=idle,
+            database_cpu_seconds=_cpu_of_tree(postmaster) - database,
+        )
+    finally:
+        await connection.close()
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+
+# -- one comparison ----------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def fleet(folder: Path, sites: int, *, latency: bool) -> AsyncIterator[None]:
+    """A simulated fleet in a process of its own; its inventory is written as SQL and as JSON."""
+    slow = ["--latency-ms", "30", "--export-ms", "300", "--script-ms", "500"] if latency else []
+    inventory = folder / "inventory.sql"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tminus", "simulate", "--sites", str(sites), "--export-kb", "50", *slow,
+        "--key-dir", str(folder), "--inventory", str(inventory), stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while not inventory.exists():
+            if process.returncode is not None:
+                raise SystemExit("the simulated fleet did not start")
+            await asyncio.sleep(0.1)
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        await process.wait()
+
+
+async def compare(sites: int, sessions: int, *, latency: bool) -> tuple[Cost, Cost]:
+    import asyncpg
+    from tminus.store.embedded import EmbeddedServer
+    from tminus.store.migrate import migrate
+
+    folder = Path(tempfile.mkdtemp(prefix="tminus-bench-"))
+    folder.chmod(0o711)
+    try:
+        async with EmbeddedServer(folder / "state") as server, fleet(folder, sites, latency=latency):
+            await migrate(server.dsn)
+            connection = await asyncpg.connect(server.dsn)
+            await connection.execute((folder / "inventory.sql").read_text())
+            rows = await connection.fetch("select address, port, host_key from tminus.sites order by id")
+            await connection.close()
+            inventory = folder / "inventory.json"
+            inventory.write_text(json.dumps([dict(row) for row in rows]))
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, __file__, "bare", str(inventory), str(folder / "id_ed25519"), str(sessions),
+                stdout=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            said, _ = await process.communicate()
+            if process.returncode:
+                raise SystemExit("the bare loop failed")
+            postmaster = int((folder / "state/postgres/postmaster.pid").read_text().split()[0])
+            return Cost(**json.loads(said)), await measure_daemon(folder, server.dsn, sessions, sites, postmaster)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def due_query(rows: int) -> float:
+    """Median milliseconds of the due query with `rows` scheduled scripts of which 10 are due."""
+    import asyncpg
+    from tminus.store.embedded import EmbeddedServer
+    from tminus.store.migrate import migrate
+    from tminus.store.pool import statement
+
+    folder = Path(tempfile.mkdtemp(prefix="tminus-bench-"))
+    folder.chmod(0o711)
+    try:
+        async with EmbeddedServer(folder, durable=False) as server:
+            await migrate(server.dsn)
+            connection = await asyncpg.connect(server.dsn)
+            await connection.execute("insert into tminus.sites (id, name, address) values ('s', 's', '127.0.0.1')")
+            # Past the triggers: a million inserts through them take minutes, and the query does not care.
+            await connection.execute(
+                f"""
+                set session_replication_role = replica;
+                insert into tminus.scheduled_scripts
+                    (script, sites, created_by, updated_by, status, launch_at, authorization_id, created_at, updated_at)
+                select ':put 1', '{{s}}', 'alice', 'alice', 'scheduled',
+                    now() + (n - 10) * interval '1 second', n, now(), now()
+                from generate_series(1, {rows}) as n;
+                insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, approver)
+                select id, '', '', sites, '{{}}', 'bob'
+                from tminus.scheduled_scripts
+                where launch_at < now() + interval '1 hour'
+                order by launch_at;
+                set session_replication_role = default;
+                analyze tminus.scheduled_scripts;
+                """,
+                timeout=600,
+            )
+            taken = []
+            for _ in range(50):
+                begin = time.perf_counter()
+                async with connection.transaction():
+                    await connection.fetch(statement("due_scripts"), 20)
+                taken.append(time.perf_counter() - begin)
+            await connection.close()
+            return sorted(taken)[len(taken) // 2] * 1000
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _status(pid: int, name: str) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu_of_tree(parent: int) -> float:
+    """CPU of a process, of its living children, and of those that it waited for."""
+    total = 0.0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if int(entry.name) == parent:
+                total += sum(int(f) for f in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+            elif int(fields[1]) == parent:
+                total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def _row(sites: int, sessions: int, latency: bool, bare: Cost, ours: Cost) -> str:
+    return (
+        f"{sites:>6} {sessions:>8}  {'30 ms' if latency else '0':>7}"
+        f" {bare.cpu_seconds / sites * 1000:>9.2f} {ours.cpu_seconds / sites * 1000:>9.2f} {ours.cpu_seconds / bare.cpu_seconds:>6.2f}"
+        f" {bare.wall_seconds:>9.2f} {ours.wall_seconds:>9.2f} {ours.wall_seconds / bare.wall_seconds:>6.2f}"
+        f" {bare.peak_bytes / 1e6:>9.0f} {ours.peak_bytes / 1e6:>9.0f}"
+        f" {(ours.peak_bytes - ours.idle_bytes) / min(sites, sessions) / 1024:>9.0f}"
+        f" {ours.database_cpu_seconds / sites * 1000:>8.2f}"
+    )
+
+
+async def main(sizes: list[int], sessions: int, *, due: bool) -> None:
+    say = print
+    say(
+        "                           CPU ms a site           wall s                 peak MB             KiB an    database"
+    )
+    say(
+        " sites sessions  latency      bare    tminus  ratio      bare    tminus  ratio      bare    tminus  open site  ms a site"
+    )
+    for latency in (False, True):
+        for sites in sizes:
+            limit = min(sessions, sites)
+            say(_row(sites, limit, latency, *await compare(sites, limit, latency=latency)), flush=True)
+    if due:
+        for rows in (1_000, 1_000_000):
+            say(f"due query with {rows:>9,} scheduled scripts: {await due_query(rows):.2f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+    if sys.argv[1:2] == ["bare"]:
+        asyncio.run(bare(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])))
+    else:
+        parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("--sites", default="100,500,2000", help="sizes of the fleet (default: %(default)s)")
+        parser.add_argument(
+            "--sessions", type=int, default=1000, help="connections at the same time (default: %(default)s)"
+        )
+        parser.add_argument("--no-due", action="store_true", help="leave out the due query")
+        options = parser.parse_args()
+        asyncio.run(main([int(n) for n in options.sites.split(",")], options.sessions, due=not options.no_due))

@@ -1,0 +1,88 @@
+"""The lines of a run on every version and under both profiles of what is not known about RouterOS."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from tminus.simulator import DEFAULT, TESTED, WORST, Behaviour, Fault, Kind, OverLength
+from tminus.simulator.versions import Version
+
+from .conftest import SITE, connected, one, run, upload
+
+GOOD = b"/ip address add address=10.9.9.1/24 interface=bridge\n"
+BAD = GOOD + b"/interface bridge add name=bridge\n"
+PROFILES = pytest.mark.parametrize("behaviour", [DEFAULT, WORST], ids=["default", "worst"])
+
+
+async def until(check: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not check():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
+
+
+@PROFILES
+@pytest.mark.parametrize("version", TESTED)
+async def test_a_run_that_succeeds_and_one_that_fails(version: str, behaviour: Behaviour) -> None:
+    has = Version.parse(version)
+    async with one(version=version, behaviour=behaviour) as fleet, connected(fleet) as connection:
+        who, _ = await run(connection, ":put [/system resource get version]; :put [/system identity get name]; :put OK")
+        assert who.split() == [version.encode(), f"({has.channel})".encode(), b"a", b"OK"]
+        before, _ = await run(connection, '/export; :put ("END-" . "1")')
+        assert f"by RouterOS {version}\r\n".encode() in before
+        assert before.rstrip().endswith(b"\r\nEND-1")
+
+        for name, content in (("good.rsc", GOOD), ("bad.rsc", BAD)):
+            await upload(connection, name, content)
+        await until(lambda: len(fleet.router(SITE).files.visible()) == 2)
+
+        output, _ = await run(connection, '/import file-name="good.rsc"; :put ("OK-" . "1")')
+        assert output.split(b"\r\n")[:2] == [b"Script file loaded and executed successfully", b"OK-1".rstrip()] or (
+            output == b"Script file loaded and executed successfully\r\nOK-1\n"
+        )
+        await run(connection, "/ip address remove [find address=10.9.9.1/24]")
+        caught = ':put ("ERR-" . "1")' if not has.has_onerror else ':put ("ERR-" . "1 " . $e)'
+        line = '/import file-name="bad.rsc"; :put ("OK-" . "1")'
+        line = f":onerror e in={{ {line} }} do={{ {caught} }}" if has.has_onerror else line
+        output, _ = await run(connection, line)
+        assert b"OK-1" not in output
+        assert b"Script Error: failure: already have interface with name bridge" in output
+        assert (b"(/interface/bridge/add; line 2)" in output) is has.error_paths
+
+        after, _ = await run(connection, '/export; :put ("END-" . "1")')
+        assert b"add address=10.9.9.1/24" in after
+        assert b"add address=10.9.9.1/24" not in before
+
+
+async def test_the_default_and_the_worst_differ_in_every_switch_but_those_with_one_answer() -> None:
+    same = {name for name in Behaviour.__slots__ if getattr(DEFAULT, name) == getattr(WORST, name)}
+    assert same == {"run_error_status", "import_error_status", "window_overflow_drops", "reboot_down_s"}
+    assert WORST.over_length is OverLength.TRUNCATE
+
+
+async def test_a_running_command_is_a_job_that_others_can_see_and_stop() -> None:
+    async with one() as fleet, connected(fleet) as connection, connected(fleet) as other:
+        await upload(connection, "a.rsc", b":delay 1h\n")
+        process = await connection.create_process("/import a.rsc")
+        async with asyncio.timeout(10):
+            await fleet.journal.wait(SITE, Kind.IMPORT_STARTED)
+        look = ':put [/system script job print count-only where script~"import a.rsc"]'
+        listed, _ = await run(other, look)
+        assert listed.strip() == b"2"  # the one that looks has these words in its line, too
+        await run(other, '/system script job remove [find where script="/import a.rsc"]')
+        async with asyncio.timeout(10):
+            assert (await process.wait()).exit_status is None
+        assert fleet.journal.events(SITE, Kind.IMPORT_INTERRUPTED)
+
+
+async def test_closing_a_fleet_ends_connections_that_hang() -> None:
+    async with one(Fault.BLACKHOLE) as fleet:
+        site = fleet.site(SITE)
+        reader, writer = await asyncio.open_connection(site.address, site.port)
+        writer.write(b"x")
+        await until(lambda: bool(fleet.connections(SITE)))
+    async with asyncio.timeout(5):
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+    writer.close()

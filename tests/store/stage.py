@@ -1,0 +1,171 @@
+"""A small stage for the tests of the store: sites, instances, launches, and what a refusal looks like."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from tminus.domain.digest import row_digest
+from tminus.domain.timing import next_occurrence
+from tminus.store import instances, launches, site_runs
+from tminus.store.pool import Database, open_database
+from tminus.store.site_runs import Claim
+
+from tests.support import Db
+
+SCRIPT = ":put hello"
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIL0pWxQVzXJ9sQ9yRjEaT1hV1cE5q6nqI8iG8tV4k0Zy"
+TABLES = [
+    "sites",
+    "scheduled_scripts",
+    "scheduled_script_sites",
+    "authorizations",
+    "launches",
+    "site_runs",
+    "backups",
+    "backup_texts",
+    "events",
+    "instances",
+    "policy",
+    "cleanup_debts",
+]
+# What PostgreSQL says by itself where nobody wrote a sentence.
+_UNCLEAR = ("violates check constraint", "violates unique constraint", "violates foreign key", "permission denied")
+
+
+async def add_sites(db: Db, *ids: str) -> None:
+    for number, site in enumerate(ids):
+        await db.fetch(
+            "insert into tminus.sites (id, name, address) values ($1, $1, $2) on conflict (id) do nothing",
+            site,
+            f"10.{uuid.uuid4().int % 250}.{number // 250}.{number % 250}-{site}",
+            role="api",
+        )
+
+
+async def contents(db: Db) -> list[asyncpg.Record]:
+    """All that the schema holds, in a form that can be compared."""
+    one = "select '{0}' as name, md5(string_agg(t::text, '|' order by t::text)) from tminus.{0} t"
+    return await db.fetch(" union all ".join(one.format(table) for table in TABLES))
+
+
+async def refused(db: Db, role: str | None, sql: str, *arguments: object, clear: bool = True) -> str:
+    """Run what must be refused; nothing may have changed. Returns what the caller reads: the sentence and the hint."""
+    before = await contents(db)
+    async with db.connect(role) as connection:
+        with pytest.raises(asyncpg.PostgresError) as caught:
+            await connection.fetch(sql, *arguments)
+    assert await contents(db) == before
+    error = caught.value
+    text = f"{error.message} ({getattr(error, 'hint', None)})"
+    if clear:
+        assert not any(words in text for words in _UNCLEAR), text
+        assert "\n" not in text
+    return text
+
+
+async def insert(db: Db, role: str | None = "alice", **columns: object) -> Any:
+    """Insert a scheduled script, an hour ahead unless told otherwise; returns its id."""
+    return await db.value(insert_sql(columns), *columns.values(), role=role)
+
+
+def insert_sql(columns: dict[str, object]) -> str:
+    """The INSERT with these columns as parameters; what every scheduled script needs is added."""
+    given = dict.fromkeys(columns)
+    names = list(given)
+    values = [f"${number}" for number in range(1, len(names) + 1)]
+    if "script" not in given:
+        names.append("script")
+        values.append(f"'{SCRIPT}'")
+    if "sites" not in given:
+        names.append("sites")
+        values.append("(select array_agg(id order by id) from tminus.sites)")
+    if not {"launch_at", "cron"} & set(given):
+        names.append("launch_at")
+        values.append("tminus.clock() + interval '1 hour'")
+    return f"insert into tminus.scheduled_scripts ({', '.join(names)}) values ({', '.join(values)}) returning id"
+
+
+async def authorize(db: Db, script: object, role: str = "bob") -> None:
+    await db.value("select tminus.authorize($1, tminus.digest($1))", script, role=role)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A database, and a pool of the daemon's login on it."""
+
+    db: Db
+    store: Database
+
+    async def instance(self, *, ttl: float = 600.0, name: str = "one") -> UUID:
+        instance = uuid.uuid4()
+        await instances.register(self.store, instance=instance, name=name, max_sessions=10, ttl=ttl)
+        return instance
+
+    async def launch(self, instance: UUID, *sites: str, **columns: object) -> UUID:
+        """Submit, authorize and launch; returns the scheduled script."""
+        await add_sites(self.db, *sites)
+        script: UUID = await self.db.submit(SCRIPT, list(sites), **columns)
+        await self.db.move_clock(timedelta(seconds=1))
+        assert None not in await self.launch_due(instance)
+        return script
+
+    async def launch_due(self, instance: UUID) -> list[UUID | None]:
+        """Launch all that is due, as the launcher does."""
+        made: list[UUID | None] = []
+        async with launches.due_scripts(self.store, limit=20) as transaction:
+            for script in transaction.due:
+                assert row_digest(script.row) == script.authorized_row
+                next_at = None
+                if script.row.cron is not None and script.row.timezone is not None:
+                    after = max(script.launch_at, script.now)
+                    next_at = next_occurrence(script.row.cron, script.row.timezone, after)
+                made.append(await transaction.launch(script, instance, next_at=next_at))
+        return made
+
+    async def plan(self) -> None:
+        """Give every cron row its next occurrence, as the launcher does."""
+        for row in await launches.unplanned_scripts(self.store, limit=20):
+            await launches.plan(self.store, row.id, next_occurrence(row.cron, row.timezone, row.now), reason="no date")
+
+    async def claim(self, instance: UUID, capacity: int = 100) -> dict[str, Claim]:
+        claims = await site_runs.claim_site_runs(self.store, instance, capacity=capacity)
+        return {claim.site.id: claim for claim in claims}
+
+    async def execute(self, instance: UUID, *runs: int, nonce: str = "0123456789abcdef") -> list[int]:
+        """Pass the point of no return; returns the runs that may be started."""
+        rows = await self.store.fetch("start_executing", instance, list(runs), [nonce] * len(runs), [60.0] * len(runs))
+        return [row["id"] for row in rows]
+
+    async def end(self, instance: UUID, *runs: int, state: str = "completed") -> list[int]:
+        reason, effect = {"completed": (None, "applied"), "failed": ("offline", "none")}[state]
+        rows = await self.store.fetch(
+            "end_site_runs",
+            instance,
+            list(runs),
+            *([value] * len(runs) for value in (state, reason, effect, "Said so.", None, "[]", None)),
+        )
+        return [row["id"] for row in rows]
+
+    async def run_through(self, instance: UUID, *runs: int) -> None:
+        assert sorted(await self.execute(instance, *runs)) == sorted(runs)
+        assert sorted(await self.end(instance, *runs)) == sorted(runs)
+
+    async def row(self, script: object) -> asyncpg.Record:
+        return (await self.db.fetch("select * from tminus.scheduled_scripts where id = $1", script))[0]
+
+    async def events(self, kind: str) -> list[asyncpg.Record]:
+        return await self.db.fetch("select * from tminus.events where kind = $1 order by id", kind)
+
+
+@asynccontextmanager
+async def open_stage(db: Db) -> AsyncIterator[Stage]:
+    async with open_database(db.dsn_as("tminus_serve"), size=4, application="tests") as store:
+        yield Stage(db, store)

@@ -1,0 +1,98 @@
+"""Writes digest.json from the canonical form as README describes it, with hashlib alone and nothing of tminus.
+
+Run it only to add a vector: the digests that stand in digest.json never change.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHV0Zi04IGlzIG5vdCBhc2NpaSwgYW5kIHRoYXQgaXMgZmlu"
+PLAIN_ROW = {
+    "id": "0198c0de-0000-7000-8000-000000000001",
+    "script": '/system identity set name="edge"\n',
+    "make_backup": True,
+    "abort_if_offline": False,
+    "test_site_id": None,
+    "launch_at": "2030-10-30T10:00:00.000000Z",
+    "cron": None,
+    "timezone": None,
+    "start_within": 3_600_000_000,
+    "site_timeout": 600_000_000,
+    "max_concurrency": None,
+}
+PLAIN_SITE = {
+    "id": "site_1",
+    "jump_host": None,
+    "address": "192.0.2.1",
+    "port": 22,
+    "username": None,
+    "credential": None,
+    "host_key": None,
+}
+FULL_SITE = {
+    "id": "site_2",
+    "jump_host": "bastion",
+    "address": "2001:db8::2",
+    "port": 2222,
+    "username": "tminus",
+    "credential": "core",
+    "host_key": KEY,
+}
+CRON = {"launch_at": None, "cron": "*/15 2-4 1,15 * mon-fri", "timezone": "Europe/Dublin"}
+VECTORS = [
+    ("plain: one site, every option as it is by default", {}, [{}]),
+    ("unicode: lengths count bytes, not characters", {"script": ':put "привет 🚀 – é"\n'}, [{"id": "Zürich/№1"}]),
+    ("nulls: an empty text is not an absent one", {"test_site_id": ""}, [{}]),
+    ("cron: launch_at is left out", CRON, [{}]),
+    (
+        "every option of the row and of the site",
+        {
+            "make_backup": False,
+            "abort_if_offline": True,
+            "test_site_id": "site_2",
+            "launch_at": "2031-01-02T03:04:05.000006Z",
+            "start_within": 1_500_000,
+            "site_timeout": 86_400_000_000,
+            "max_concurrency": 25,
+        },
+        [FULL_SITE],
+    ),
+    ("many sites, in the order of the row", {}, [{"id": f"s{n}", "port": 22 + n} for n in (3, 1, 2, 10)] + [FULL_SITE]),
+    ("netstrings: text that looks like the canonical form", {"script": "6:script,3:abc,"}, [{"id": "2:id,6:site_1,"}]),
+]
+
+
+def netstring(text: str) -> bytes:
+    return str(len(text.encode("utf-8"))).encode() + b":" + text.encode("utf-8") + b","
+
+
+def part(fields: dict[str, object]) -> str:
+    sha256 = hashlib.sha256()
+    for name, value in fields.items():
+        if value is not None:
+            sha256.update(netstring(name))
+            sha256.update(netstring(str(value).lower() if isinstance(value, bool) else str(value)))
+    return sha256.hexdigest()
+
+
+def vector(name: str, row: dict[str, object], sites: list[dict[str, object]]) -> dict[str, object]:
+    row = PLAIN_ROW | row
+    sites = [PLAIN_SITE | site for site in sites]
+    row_digest, site_digests = part(row), [part(site) for site in sites]
+    whole = netstring("tminus1") + netstring(row_digest)
+    for site, digest in zip(sites, site_digests, strict=True):
+        whole += netstring(str(site["id"])) + netstring(digest)
+    return {
+        "name": name,
+        "row": row,
+        "sites": sites,
+        "row_digest": row_digest,
+        "site_digests": site_digests,
+        "digest": "tminus1:" + hashlib.sha256(whole).hexdigest(),
+    }
+
+
+if __name__ == "__main__":
+    text = json.dumps([vector(*entry) for entry in VECTORS], indent=2, ensure_ascii=False)
+    (Path(__file__).parent / "digest.json").write_text(text + "\n", encoding="utf-8")
