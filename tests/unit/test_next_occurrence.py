@@ -55,11 +55,9 @@ def run(cron: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
 
 
 def test_the_zones_bring_the_changes_that_they_are_here_for() -> None:
-    assert len(TRANSITIONS) >= 50
-    jumps = {
-        (moment.astimezone().astimezone(UTC), zone) for zone, moment in TRANSITIONS if zone == "Australia/Lord_Howe"
-    }
-    assert len(jumps) == 6
+    counts = {zone: sum(name == zone for name, _ in TRANSITIONS) for zone in ZONES}
+    assert counts.pop("Asia/Kathmandu") == 0
+    assert min(counts.values()) >= 5
 
 
 @pytest.mark.parametrize("cron", RULES)
@@ -177,9 +175,7 @@ def test_a_cron_that_cannot_be_read_is_said_in_one_kind_of_error(cron: str) -> N
         next_occurrence(cron, "UTC", YEARS[0])
 
 
-@pytest.mark.parametrize(
-    "zone", ["Mars/Olympus", "America", "", "../../etc/passwd", "europe/berlin", "EST5EDT,M3.2.0", "\0"]
-)
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "America", "", "../../etc/passwd", "EST5EDT,M3.2.0", "\0"])
 def test_an_unknown_time_zone_is_said_in_one_kind_of_error(zone: str) -> None:
     with pytest.raises(ValueError, match="no time zone"):
         next_occurrence("0 0 * * *", zone, YEARS[0])

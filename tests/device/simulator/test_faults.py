@@ -8,7 +8,7 @@ import asyncssh
 import pytest
 from tminus.simulator import Behaviour, Fault, Fleet, FleetSpec, Kind, parse_faults, simulate
 
-from .conftest import SITE, connected, one, run, upload
+from tests.device.simulator.client import SITE, connected, one, run, upload
 
 SCRIPT = b"/interface bridge add name=br9\n/interface bridge add name=br8\n"
 START = '/import file-name="a.rsc"; :put ("OK-" . "1")'

@@ -9,7 +9,7 @@ import pytest
 from tminus.simulator import DEFAULT, TESTED, WORST, Behaviour, Fault, Kind, OverLength
 from tminus.simulator.versions import Version
 
-from .conftest import SITE, connected, one, run, upload
+from tests.device.simulator.client import SITE, connected, one, run, upload
 
 GOOD = b"/ip address add address=10.9.9.1/24 interface=bridge\n"
 BAD = GOOD + b"/interface bridge add name=bridge\n"

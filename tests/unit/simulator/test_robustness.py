@@ -9,7 +9,7 @@ from tminus.routeros.language import ScriptSyntaxError
 from tminus.simulator.errors import Dropped, Quit, Rebooted, RunError
 from tminus.simulator.interpreter import Console
 
-from .conftest import machine
+from tests.unit.simulator.machine import machine
 
 WORDS = [
     ":put", ":local", ":global", ":set", ":if", ":foreach", ":for", ":do", ":onerror", ":error", ":log info", ":len",

@@ -1,0 +1,74 @@
+"""A router without a network: lines go in, output and errors come out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tminus.routeros.language import ScriptSyntaxError
+from tminus.simulator import DEFAULT, Behaviour, Fault, Journal
+from tminus.simulator.defaults import base
+from tminus.simulator.errors import RunError
+from tminus.simulator.export import export
+from tminus.simulator.interpreter import Console
+from tminus.simulator.router import Hardware, Router, Timing
+from tminus.simulator.versions import Version
+
+
+@dataclass
+class Machine:
+    router: Router
+    journal: Journal
+    written: list[str] = field(default_factory=list)
+
+    async def run(self, line: str | bytes) -> str:
+        """What a line prints, its error included; LF line ends."""
+        written: list[str] = []
+        console = Console(self.router, "ops", write=written.append)
+        try:
+            await console.run(line if isinstance(line, bytes) else line.encode())
+        except ScriptSyntaxError as error:
+            written.append(f"{error}\n")
+        except RunError as error:
+            written.append(error.text(with_path=self.router.version.error_paths) + "\n")
+        return "".join(written)
+
+    async def put(self, expression: str) -> str:
+        """What ``:put`` prints of an expression, without the line end."""
+        return (await self.run(f":put {expression}")).removesuffix("\n")
+
+    def export(self) -> str:
+        return export(self.router, (), terse=False, verbose=False, secrets=False)
+
+    def body(self) -> str:
+        """The export without its header."""
+        return "".join(line for line in self.export().splitlines(keepends=True) if not line.startswith("#"))
+
+
+def machine(
+    version: str = "7.24.4",
+    *,
+    behaviour: Behaviour = DEFAULT,
+    faults: frozenset[Fault] = frozenset(),
+    chr: bool = False,  # noqa: A002 - the name of the product
+) -> Machine:
+    journal = Journal()
+    router = Router(
+        site="site",
+        version=Version.parse(version),
+        hardware=Hardware(
+            model="RB750Gr3",
+            board="hEX",
+            serial="HC0000000AA",
+            software_id="ABCD-EFGH",
+            chr=chr,
+            architecture="mmips",
+            cpu="MIPS",
+        ),
+        base=base(0),
+        faults=faults,
+        behaviour=behaviour,
+        timing=Timing(),
+        journal=journal,
+        up_for_s=93784,
+    )
+    return Machine(router, journal)
