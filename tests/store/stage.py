@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -40,6 +40,28 @@ TABLES = [
 _UNCLEAR = ("violates check constraint", "violates unique constraint", "violates foreign key", "permission denied")
 
 
+@dataclass(frozen=True)
+class WarmDb(Db):
+    """A database whose connections stay open, one for each role. `anew` opens one that a test may spoil."""
+
+    open: dict[str | None, asyncpg.Connection] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def connect(self, role: str | None = None) -> AsyncIterator[asyncpg.Connection]:
+        if role not in self.open:
+            self.open[role] = await asyncpg.connect(self.dsn if role is None else self.dsn_as(role), timeout=10)
+        yield self.open[role]
+
+    @asynccontextmanager
+    async def anew(self, role: str | None = None) -> AsyncIterator[asyncpg.Connection]:
+        async with super().connect(role) as connection:
+            yield connection
+
+    async def close(self) -> None:
+        for connection in self.open.values():
+            await connection.close(timeout=5)
+
+
 async def add_sites(db: Db, *ids: str) -> None:
     for number, site in enumerate(ids):
         await db.fetch(
@@ -50,19 +72,19 @@ async def add_sites(db: Db, *ids: str) -> None:
         )
 
 
-async def contents(db: Db) -> list[asyncpg.Record]:
+async def contents(connection: asyncpg.Connection) -> list[asyncpg.Record]:
     """All that the schema holds, in a form that can be compared."""
     one = "select '{0}' as name, md5(string_agg(t::text, '|' order by t::text)) from tminus.{0} t"
-    return await db.fetch(" union all ".join(one.format(table) for table in TABLES))
+    return await connection.fetch(" union all ".join(one.format(table) for table in TABLES))
 
 
 async def refused(db: Db, role: str | None, sql: str, *arguments: object, clear: bool = True) -> str:
     """Run what must be refused; nothing may have changed. Returns what the caller reads: the sentence and the hint."""
-    before = await contents(db)
-    async with db.connect(role) as connection:
+    async with db.connect() as onlooker, db.connect(role) as connection:
+        before = await contents(onlooker)
         with pytest.raises(asyncpg.PostgresError) as caught:
             await connection.fetch(sql, *arguments)
-    assert await contents(db) == before
+        assert await contents(onlooker) == before
     error = caught.value
     text = f"{error.message} ({getattr(error, 'hint', None)})"
     if clear:

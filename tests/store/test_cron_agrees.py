@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-import asyncpg
 import pytest
 from croniter import croniter
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tminus.domain.timing import next_occurrence
 
@@ -56,13 +55,13 @@ def readings(expression: str) -> list[set[int]]:
     bounds = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)]
     return [
         set(range(low, high + 1))
-        if values == ["*"]
+        if "*" in values
         else {int(value) % 7 if high == 6 else int(value) for value in values}
         for values, (low, high) in zip(expanded, bounds, strict=True)
     ]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(expressions=st.lists(ANYTHING, min_size=50, max_size=150))
 async def test_what_the_database_accepts_is_read_by_croniter_as_vixie_reads_it(
     database: Db, expressions: list[str]
@@ -137,9 +136,4 @@ async def test_every_time_zone_that_the_database_accepts_is_one_for_the_daemon(d
 
 @pytest.mark.parametrize("name", ["PST", "europe/berlin", "foo+3", "EST5EDT4", "posixrules", "localtime", "", "UTC "])
 async def test_a_name_that_only_postgresql_knows_is_no_time_zone(database: Db, name: str) -> None:
-    with pytest.raises(asyncpg.CheckViolationError, match="there is no time zone"):
-        await database.value(
-            "insert into tminus.scheduled_scripts (script, sites, cron, timezone)"
-            " values (':put 1', array['s'], '0 0 * * *', $1) returning id",
-            name,
-        )
+    assert await database.value("select tminus.is_timezone($1)", name) is False

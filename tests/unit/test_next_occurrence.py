@@ -142,6 +142,8 @@ def test_in_autumn(cron: str, expected: list[str]) -> None:
     [
         ("0 3 1 * 1", ["2027-02-01", "2027-02-08", "2027-02-15"]),  # both given: either
         ("0 3 */14 * 1", ["2027-02-01", "2027-02-15", "2027-03-01"]),  # one begins with *: both
+        ("0 3 5,* * 1", ["2027-02-01", "2027-02-02", "2027-02-03"]),  # a * further back is no such beginning
+        ("0 3 5 * 1,*/3", ["2027-02-01", "2027-02-03", "2027-02-05"]),
         ("0 3 10-12 * */5", ["2027-02-12", "2027-03-12", "2027-04-11"]),
         ("0 3 * * 5-7", ["2027-02-05", "2027-02-06", "2027-02-07"]),  # 7 is Sunday
         ("0 3 * * fri-sun", ["2027-02-05", "2027-02-06", "2027-02-07"]),
@@ -168,7 +170,7 @@ def test_an_impossible_date_is_found_out_quickly(cron: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cron", ["", "* * * *", "60 * * * *", "* * * * mond", "a b c d e", "*/0 * * * *", "1 2 3 4 5 6 7 8"]
+    "cron", ["", "* * * *", "60 * * * *", "* * * * mond", "a b c d e", "*/0 * * * *", "0 0 1 1 * 0"]
 )
 def test_a_cron_that_cannot_be_read_is_said_in_one_kind_of_error(cron: str) -> None:
     with pytest.raises(ValueError, match="cannot be read"):

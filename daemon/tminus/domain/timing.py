@@ -45,8 +45,15 @@ def next_occurrence(cron: str, timezone: str, after: datetime) -> datetime | Non
 
 def _matches(cron: str, wall: datetime, *, until: datetime | None = None) -> Iterator[datetime]:
     """Yield the times on the wall later than `wall`, and not later than `until`, that `cron` names."""
+    fields = cron.split()
+    if len(fields) != 5:  # croniter takes more: seconds and years, elsewhere than others have them
+        raise ValueError(f"cron '{cron}' cannot be read: it has {len(fields)} fields, not five")
+    for index, everything in ((2, "1-31"), (4, "0-6")):
+        if not fields[index].startswith("*"):  # croniter would take any * in it for one at its beginning
+            fields[index] = fields[index].replace("*", everything)
     try:
-        times = croniter(cron, wall, ret_type=datetime, implement_cron_bug=True)  # the rule of the day fields above
+        # implement_cron_bug: the rule for the two fields of days.
+        times = croniter(" ".join(fields), wall, ret_type=datetime, implement_cron_bug=True)
     except CroniterBadCronError as error:
         raise ValueError(f"cron '{cron}' cannot be read: {error}") from error
     while True:

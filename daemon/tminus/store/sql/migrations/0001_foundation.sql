@@ -82,6 +82,11 @@ as $$
     values (kind, who, script, launch, site, coalesce(detail, '{}'))
 $$;
 
+-- What a client sent, fit to stand in a sentence.
+create function tminus.printable(value text) returns text
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select left(regexp_replace(value, '[[:cntrl:]]', '?', 'g'), 200) $$;
+
 -- The form in which the API writes a moment: 2025-10-30T10:00:00.000000Z
 create function tminus.api_time(moment timestamptz) returns text
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
@@ -92,7 +97,7 @@ create function tminus.t_minus(moment timestamptz) returns text
 language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp
 as $$
 declare
-    seconds bigint := floor(abs(extract(epoch from moment - tminus.clock())));
+    seconds bigint;
     unit text;
     size bigint;
     amount bigint;
@@ -100,6 +105,7 @@ begin
     if moment is null or not isfinite(moment) then
         return null;
     end if;
+    seconds := floor(abs(extract(epoch from moment - tminus.clock())));
     select u, s into unit, size
     from (values ('year', 31536000), ('month', 2592000), ('week', 604800), ('day', 86400), ('hour', 3600), ('minute', 60), ('second', 1)) as v (u, s)
     where seconds >= s
@@ -118,4 +124,4 @@ as $$ select (extract(epoch from duration) * 1000000)::bigint $$;
 
 create function tminus.plain_duration(duration interval) returns interval
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
-as $$ select make_interval(secs => extract(epoch from duration)::double precision) $$;
+as $$ select case when isfinite(duration) then make_interval(secs => extract(epoch from duration)::double precision) else duration end $$;

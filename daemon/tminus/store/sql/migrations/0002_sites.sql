@@ -11,7 +11,7 @@ create table tminus.sites (
     -- The name of a credential in the daemon's configuration; null is its `default`. No secret is in the database.
     credential text check (credential ~ '^[A-Za-z0-9_.-]{1,64}$'),
     -- What a person pinned: type and base64 of an OpenSSH public key, without a comment.
-    host_key text check (host_key ~ '^[a-z0-9@.-]+ [A-Za-z0-9+/]+=*$'),
+    host_key text check (host_key ~ '^(ssh|ecdsa|sk)-[a-z0-9@.-]+ AAAA[A-Za-z0-9+/]+=*$'),
     ssh_profile text not null default 'modern' check (ssh_profile in ('modern', 'legacy')),
     jump_host text check (jump_host ~ '^[^-[:cntrl:][:space:]][^[:cntrl:][:space:]]{0,252}$'),
     runner text check (runner ~ '^[^[:cntrl:]]{1,200}$'),
@@ -65,11 +65,11 @@ begin
             using errcode = 'check_violation', hint = 'Insert another site and disable this one.';
     end if;
     if new.id !~ '^[^[:cntrl:]]{1,200}$' or new.name !~ '^[^[:cntrl:]]{1,200}$' or new.runner !~ '^[^[:cntrl:]]{1,200}$' then
-        raise exception 'site %: id, name and runner are 1 to 200 printable characters', quote_literal(left(new.id, 200))
+        raise exception 'site %: id, name and runner are 1 to 200 printable characters', quote_literal(tminus.printable(new.id))
             using errcode = 'check_violation';
     end if;
     if new.address !~ '^[A-Za-z0-9:_][A-Za-z0-9._:%-]{0,252}$' then
-        raise exception 'site %: % is not an address (an IP address or a host name)', new.id, quote_literal(left(new.address, 253))
+        raise exception 'site %: % is not an address (an IP address or a host name)', new.id, quote_literal(tminus.printable(new.address))
             using errcode = 'check_violation';
     end if;
     if new.port not between 1 and 65535 then
@@ -91,7 +91,7 @@ begin
     new.host_key := concat_ws(' ', parts[1], parts[2]);
     if parts is null then
         new.host_key := null;
-    elsif new.host_key !~ '^[a-z0-9@.-]+ [A-Za-z0-9+/]+=*$' then
+    elsif new.host_key !~ '^(ssh|ecdsa|sk)-[a-z0-9@.-]+ AAAA[A-Za-z0-9+/]+=*$' then
         raise exception 'site %: host_key is not an OpenSSH public key (type and base64, as in ssh_host_ed25519_key.pub)', new.id
             using errcode = 'check_violation';
     end if;
@@ -100,7 +100,7 @@ begin
             using errcode = 'check_violation';
     end if;
     if not tminus.is_timezone(new.timezone) then
-        raise exception 'site %: there is no time zone %', new.id, quote_literal(new.timezone)
+        raise exception 'site %: there is no time zone %', new.id, quote_literal(tminus.printable(new.timezone))
             using errcode = 'check_violation', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
     end if;
     if jsonb_typeof(new.variables) <> 'object' then

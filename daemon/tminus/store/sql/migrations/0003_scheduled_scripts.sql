@@ -134,11 +134,11 @@ declare
 begin
     if cardinality(fields) <> 5 then
         raise exception 'cron % has % fields; it takes exactly five (minute hour day-of-month month day-of-week) or an @-name such as @daily',
-            quote_literal(expression), cardinality(fields) using errcode = 'check_violation';
+            quote_literal(tminus.printable(expression)), cardinality(fields) using errcode = 'check_violation';
     end if;
     for i in 1..5 loop
         if not tminus.is_cron_field(fields[i], bounds[i][1], bounds[i][2], case i when 4 then months when 5 then days else '{}' end) then
-            raise exception 'cron %: the % field % is not understood', quote_literal(expression), words[i], quote_literal(fields[i])
+            raise exception 'cron %: the % field % is not understood', quote_literal(tminus.printable(expression)), words[i], quote_literal(tminus.printable(fields[i]))
                 using errcode = 'check_violation',
                     hint = 'A field is *, a number or a name; ranges rise (1-5), steps follow a range or * (*/15), lists have commas.';
         end if;
@@ -275,7 +275,7 @@ begin
     where s is not null and not exists (select from tminus.sites where id = s);
     if unknown_sites is not null then
         raise exception 'unknown site%: %', case when cardinality(unknown_sites) > 1 then 's' else '' end,
-            array_to_string(unknown_sites[1:5], ', ') || case when cardinality(unknown_sites) > 5 then format(' and %s more', cardinality(unknown_sites) - 5) else '' end
+            tminus.printable(array_to_string(unknown_sites[1:5], ', ')) || case when cardinality(unknown_sites) > 5 then format(' and %s more', cardinality(unknown_sites) - 5) else '' end
             using errcode = 'foreign_key_violation', hint = 'Insert them into tminus.sites first.';
     end if;
     if array_ndims(new.notify) > 1 or cardinality(new.notify) > 1000
@@ -296,7 +296,7 @@ begin
         new.timezone := coalesce(new.timezone, 'UTC');
         perform tminus.check_cron(new.cron);
         if not tminus.is_timezone(new.timezone) then
-            raise exception 'there is no time zone %', quote_literal(new.timezone)
+            raise exception 'there is no time zone %', quote_literal(tminus.printable(new.timezone))
                 using errcode = 'check_violation', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
         end if;
     end if;

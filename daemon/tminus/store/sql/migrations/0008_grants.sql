@@ -9,7 +9,7 @@ grant usage on schema tminus to tminus_author, tminus_approver, tminus_reader, t
 grant select on tminus.sites, tminus.timezones, tminus.scheduled_scripts, tminus.scheduled_script_sites, tminus.authorizations, tminus.launches, tminus.site_runs,
     tminus.backups, tminus.backup_texts, tminus.events, tminus.instances, tminus.policy, tminus.cleanup_debts, tminus.schema_migrations
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
-grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_function(), tminus.api_time(timestamptz), tminus.t_minus(timestamptz),
+grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_function(), tminus.printable(text), tminus.api_time(timestamptz), tminus.t_minus(timestamptz),
     tminus.microseconds(interval), tminus.plain_duration(interval), tminus.is_timezone(text), tminus.plain_cron(text),
     tminus.is_cron_field(text, integer, integer, text[]), tminus.check_cron(text), tminus.netstring(text), tminus.digest_field(text, text),
     tminus.sha256_hex(text), tminus.row_digest(tminus.scheduled_scripts), tminus.site_digest(tminus.sites), tminus.site_digests(text[]),

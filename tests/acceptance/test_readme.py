@@ -1,0 +1,53 @@
+"""The examples of README.md, run verbatim with psql by the roles that they name."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+from tests.support import Db, clean_environment
+from tminus.store.embedded import psql
+
+_README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+_EXAMPLES = re.findall(r"<!-- test: (\w+) -->\n```sql\n(.*?)```", _README, re.DOTALL)
+
+
+async def run_psql(dsn: str, sql: str) -> str:
+    """Run SQL as a person would, and fail at the first error."""
+    process = await asyncio.create_subprocess_exec(
+        psql(), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--tuples-only", "--no-align", dsn,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env=clean_environment(),
+    )  # fmt: skip
+    out, err = await process.communicate(sql.encode())
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def test_the_examples_of_the_readme_do_what_it_says(database: Db) -> None:
+    script = "018f5bda-4690-4432-8472-358b2734f19b"
+    status = []
+    for who, sql in _EXAMPLES:
+        await run_psql(database.dsn if who == "owner" else database.dsn_as(who), sql)
+        status.append(await database.value("select status from tminus.scheduled_scripts where id = $1", script))
+    #  site, insert, authorize, edit, read, cancel, cron, policy
+    assert status == [
+        None,
+        "unauthorized",
+        "scheduled",
+        "unauthorized",
+        "unauthorized",
+        "cancelled",
+        "cancelled",
+        "cancelled",
+    ]
+    assert await database.value("select count(*) from tminus.scheduled_scripts where cron is not null") == 1
+    assert await database.value("select approval from tminus.policy") == "off"
+
+
+def test_every_test_that_the_readme_names_exists() -> None:
+    tests = Path(__file__).parents[1]
+    table = _README.split("## What it promises")[1].split("## Quick start")[0]
+    for name in set(re.findall(r"`(test_\w+)`", table)):
+        assert list(tests.glob(f"*/{name}.py")), f"README names {name}, which is not there"

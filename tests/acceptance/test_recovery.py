@@ -1,0 +1,136 @@
+"""A daemon that dies, drains or loses its routers: nothing runs twice, and every site ends."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from tests.support import Db, run_daemon, until
+from tminus.simulator import Fault, FleetSpec, Kind, SiteSpec, simulate
+
+SLOW_SCRIPT = '/ip dns static add name=before.example address=192.0.2.1\n:delay 3s\n:put "after"\n'
+
+
+async def _executing(database: Db, script: object, count: int) -> None:
+    async def look() -> bool:
+        runs = await database.site_runs(script)
+        return sum(run["executing_at"] is not None for run in runs.values()) >= count
+
+    await until(look)
+
+
+async def test_a_killed_daemons_started_runs_are_resolved_and_never_started_again(database: Db, tmp_path: Path) -> None:
+    async with simulate(FleetSpec(sites=4)) as fleet, run_daemon(database, tmp_path / "a", fleet) as first:
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(SLOW_SCRIPT, max_concurrency=2)
+        await _executing(database, script, 2)
+        await fleet.journal.wait("sim-0000", Kind.IMPORT_STARTED)
+        await first.kill()
+        async with run_daemon(database, tmp_path / "b", fleet) as second:
+            runs = await database.finished(script, within=60)
+            assert {run["state"] for run in runs.values()} == {"completed", "unknown"}
+            for site, run in runs.items():
+                assert len(fleet.journal.starts(site)) <= 1
+                assert not fleet.files(site)
+                if run["state"] == "unknown":
+                    assert run["reason"] == "daemon_lost"
+                    assert fleet.journal.events(site, Kind.IMPORT_INTERRUPTED)
+                else:
+                    assert [e.facts["outcome"] for e in fleet.journal.events(site, Kind.IMPORT_FINISHED)] == ["ok"]
+            states = [row["state"] for row in await database.fetch("select state from tminus.instances order by started_at")]
+            assert states == ["dead", "alive"]
+            assert await second.stop() == 0
+
+
+async def test_a_drain_finishes_what_runs_and_claims_nothing_new(database: Db, tmp_path: Path) -> None:
+    async with simulate(FleetSpec(sites=4)) as fleet, run_daemon(database, tmp_path / "a", fleet) as daemon:
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(SLOW_SCRIPT, max_concurrency=2)
+        await _executing(database, script, 2)
+        assert await daemon.stop() == 0
+        runs = await database.site_runs(script)
+        assert sorted(run["state"] for run in runs.values()) == ["completed", "completed", "pending", "pending"]
+        assert await database.value("select state from tminus.instances") == "stopped"
+        async with run_daemon(database, tmp_path / "b", fleet):
+            runs = await database.finished(script)
+            assert {run["state"] for run in runs.values()} == {"completed"}
+            assert all(len(fleet.journal.starts(site)) == 1 for site in runs)
+
+
+async def test_a_drain_that_takes_too_long_gives_back_what_was_not_started(database: Db, tmp_path: Path) -> None:
+    sites = (SiteSpec(id="stuck", version="7.20.8", faults=frozenset({Fault.BLACKHOLE})),)
+    async with (
+        simulate(FleetSpec(site_specs=sites)) as fleet,
+        run_daemon(database, tmp_path, fleet, drain_timeout=0.5, connect_timeout=30.0) as daemon,
+    ):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(":put 1")
+
+        async def running() -> bool:
+            return (await database.site_runs(script)).get("stuck", {}).get("state") == "running"
+
+        await until(running)
+        assert await daemon.stop() == 0
+        run = (await database.site_runs(script))["stuck"]
+        assert (run["state"], run["instance_id"], run["executing_at"]) == ("pending", None, None)
+
+
+async def test_an_offline_site_is_tried_again_and_runs_when_it_is_back(database: Db, tmp_path: Path) -> None:
+    sites = (SiteSpec(id="sim-0000", version="7.20.8", faults=frozenset({Fault.OFFLINE})),)
+    async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(":put 1")
+
+        async def put_off() -> bool:
+            run = (await database.site_runs(script)).get("sim-0000")
+            return run is not None and run["state"] == "pending" and run["retry_reason"] == "offline"
+
+        await until(put_off)
+        await fleet.set_faults("sim-0000", ())
+        await database.run("update tminus.site_runs set not_before = null where state = 'pending'")
+        runs = await database.finished(script)
+        assert runs["sim-0000"]["state"] == "completed"
+        assert runs["sim-0000"]["attempts"] == 2
+
+
+async def test_an_offline_site_fails_when_its_time_is_over(database: Db, tmp_path: Path) -> None:
+    sites = (SiteSpec(id="sim-0000", version="7.20.8", faults=frozenset({Fault.OFFLINE})),)
+    async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(":put 1", start_within=timedelta(seconds=3))
+        run = (await database.finished(script))["sim-0000"]
+        assert (run["state"], run["reason"], run["effect"]) == ("failed", "offline", "none")
+
+
+async def test_the_database_restarting_under_a_launch_loses_no_outcome(database: Db, tmp_path: Path) -> None:
+    async with simulate(FleetSpec(sites=3)) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(SLOW_SCRIPT)
+        await _executing(database, script, 3)
+        await database.fetch(
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tminus_serve' and pid <> pg_backend_pid()"
+        )
+        runs = await database.finished(script)
+        assert {run["state"] for run in runs.values()} == {"completed"}
+        assert all(len(fleet.journal.starts(site)) == 1 for site in runs)
+        assert await daemon.stop() == 0
+
+
+async def test_a_site_changed_after_authorization_fails_alone_and_nothing_is_sent_to_it(
+    database: Db, tmp_path: Path
+) -> None:
+    async with simulate(FleetSpec(sites=2)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(":put 1", due_in=1.0)
+        await database.run("update tminus.sites set username = 'other' where id = 'sim-0001'")
+        runs = await database.finished(script)
+        assert runs["sim-0000"]["state"] == "completed"
+        assert (runs["sim-0001"]["state"], runs["sim-0001"]["reason"]) == ("failed", "site_changed")
+        assert not fleet.journal.events("sim-0001")
+
+
+async def test_health_and_readiness_are_served(database: Db, tmp_path: Path) -> None:
+    async with simulate(FleetSpec(sites=1)) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
+        assert (await daemon.get("/healthz"))[0] == 200
+        assert (await daemon.get("/readyz"))[0] == 200
+        assert (await daemon.metrics())["tminus_heartbeat_trusted"] == 1

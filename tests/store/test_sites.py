@@ -1,0 +1,142 @@
+"""The inventory: what a site may look like, what an upsert does to it, and what is written down of a change."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.store.stage import HOST_KEY, WarmDb, insert, refused
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SITE = "insert into tminus.sites (id, name, address, {columns}) values ('new', 'New', '192.0.2.200', {values})"
+
+BAD_SITES: dict[str, tuple[str, object, str]] = {
+    "a host key that is none": ("host_key", "not a key at all!", "site new: host_key is not an OpenSSH public key"),
+    "the type of a host key alone": ("host_key", "ssh-ed25519", "host_key is not an OpenSSH public key"),
+    "an empty host key": ("host_key", " ", "host_key is not an OpenSSH public key"),
+    "a private key": ("host_key", "-----BEGIN OPENSSH PRIVATE KEY-----", "host_key is not an OpenSSH public key"),
+    "a user name that is an option": ("username", "-fadmin", "site new: a RouterOS user name"),
+    "a user name with console options": ("username", "admin+ct", "site new: a RouterOS user name"),
+    "a user name with a blank": ("username", "ad min", "site new: a RouterOS user name"),
+    "an empty user name": ("username", "", "site new: a RouterOS user name"),
+    "port 0": ("port", 0, "site new: port 0 does not lie between 1 and 65535"),
+    "port 65536": ("port", 65536, "site new: port 65536"),
+    "a secret as credential": ("credential", "pass word!", "site new: credential is the name of one"),
+    "an unknown profile": ("ssh_profile", "ancient", "site new: ssh_profile is modern or legacy"),
+    "a jump host that is an option": ("jump_host", "-oProxyCommand=x", "site new: jump_host must not begin with '-'"),
+    "a runner with a line break": ("runner", "a\nb", "site 'new': id, name and runner are 1 to 200 printable"),
+    "a zone that does not exist": ("timezone", "Mars/Olympus", "site new: there is no time zone 'Mars/Olympus'"),
+    "variables that are a list": ("variables", "[]", "site new: variables is a JSON object"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SITES)
+async def test_a_bad_site_is_refused_with_a_sentence(shared: WarmDb, case: str) -> None:
+    column, value, sentence = BAD_SITES[case]
+    assert sentence in await refused(shared, "api", SITE.format(columns=column, values="$1"), value)
+    text = await refused(shared, "api", f"update tminus.sites set {column} = $1 where id = 'a'", value)
+    assert sentence.replace("new", "a", 1) in text
+
+
+@pytest.mark.parametrize("address", ["", "-oProxyCommand", "10.0.0.1 10.0.0.2", "host\nname", "a/b", "x" * 254])
+async def test_an_address_is_an_address(shared: WarmDb, address: str) -> None:
+    text = await refused(shared, "api", "insert into tminus.sites (id, name, address) values ('new', 'n', $1)", address)
+    assert "is not an address" in text
+
+
+@pytest.mark.parametrize("site", ["", "a\nb", "x" * 201])
+async def test_an_id_is_printable(shared: WarmDb, site: str) -> None:
+    sql = "insert into tminus.sites (id, name, address) values ($1, 'n', '192.0.2.1')"
+    assert "id, name and runner are 1 to 200 printable characters" in await refused(shared, "api", sql, site)
+
+
+async def test_the_id_of_a_site_never_changes(shared: WarmDb) -> None:
+    text = await refused(shared, None, "update tminus.sites set id = 'z' where id = 'a'")
+    assert "the id of site a never changes (Insert another site and disable this one.)" in text
+    await refused(shared, "api", "update tminus.sites set id = 'z' where id = 'a'", clear=False)
+
+
+@pytest.mark.parametrize(("runner", "jump_host"), [(None, None), ("east", None), (None, "jump"), ("east", "jump")])
+async def test_one_router_is_one_site(shared: WarmDb, runner: str | None, jump_host: str | None) -> None:
+    sql = "insert into tminus.sites (id, name, address, port, runner, jump_host) values ($1, 'n', '192.0.2.77', 8022, $2, $3)"
+    first = f"one-{runner}-{jump_host}"
+    await shared.fetch(sql, first, runner, jump_host, role="api")
+    text = await refused(shared, "api", sql, "another", runner, jump_host)
+    assert f"site another would be a second name for site {first}: both are 192.0.2.77 port 8022" in text
+    move = "update tminus.sites set address = '192.0.2.77', port = 8022, runner = $1, jump_host = $2 where id = 'a'"
+    assert f"a second name for site {first}" in await refused(shared, "api", move, runner, jump_host)
+
+
+async def test_a_site_that_a_script_names_does_not_vanish(shared: WarmDb) -> None:
+    await insert(shared, sites=["c"])
+    for role in ("api", "alice", "tminus_serve"):
+        assert "permission denied" in await refused(
+            shared, role, "delete from tminus.sites where id = 'c'", clear=False
+        )
+    await refused(shared, None, "delete from tminus.sites where id = 'c'", clear=False)
+
+
+async def test_a_host_key_is_stored_without_its_comment(shared: WarmDb) -> None:
+    await shared.fetch(
+        "update tminus.sites set host_key = $1 where id = 'b'",
+        f"  {HOST_KEY.replace(' ', '   ')} root@host x\n",
+        role="api",
+    )
+    assert await shared.value("select host_key from tminus.sites where id = 'b'") == HOST_KEY
+    await shared.fetch("update tminus.sites set host_key = null where id = 'b'", role="api")
+    assert await shared.value("select host_key from tminus.sites where id = 'b'") is None
+
+
+async def test_an_upsert_that_changes_nothing_resets_nothing(shared: WarmDb) -> None:
+    sql = (
+        "insert into tminus.sites (id, name, address, port, host_key, tags) values ('up', 'Up', '192.0.2.9', 22, $1, '{x}')"
+        " on conflict (id) do update set name = excluded.name, address = excluded.address, port = excluded.port,"
+        " host_key = excluded.host_key, tags = excluded.tags"
+    )
+    await shared.fetch(sql, HOST_KEY + " comment", role="api")
+    await shared.fetch(
+        "update tminus.sites set identity = 'r1', serial = 'S', last_seen_at = now() where id = 'up'",
+        role="tminus_serve",
+    )
+    before = await shared.fetch("select * from tminus.sites where id = 'up'")
+    events = "select count(*) from tminus.events where site_id = 'up'"
+    assert await shared.value(events) == 1
+    await shared.fetch(sql, HOST_KEY + " another comment", role="api")
+    assert await shared.fetch("select * from tminus.sites where id = 'up'") == before
+    assert await shared.value(events) == 1
+
+
+async def test_a_change_is_written_down_with_who_made_it(shared: WarmDb) -> None:
+    await shared.fetch("update tminus.sites set address = '192.0.2.55', tags = '{y}' where id = 'c'", role="api")
+    event = (await shared.fetch("select * from tminus.events where site_id = 'c' order by id desc limit 1"))[0]
+    assert (event["kind"], event["principal"], event["session"]) == ("site_changed", "api", "api")
+    assert '"to": "192.0.2.55"' in event["detail"]
+    assert "port" not in event["detail"]
+
+
+async def test_what_the_daemon_learns_is_no_change_of_the_site(shared: WarmDb) -> None:
+    before = await shared.fetch(
+        "select updated_at, (select count(*) from tminus.events) from tminus.sites where id = 'a'"
+    )
+    await shared.fetch(
+        "update tminus.sites set version = '7.99', last_seen_at = now() where id = 'a'", role="tminus_serve"
+    )
+    assert (
+        await shared.fetch("select updated_at, (select count(*) from tminus.events) from tminus.sites where id = 'a'")
+        == before
+    )
+
+
+async def test_authors_approvers_and_readers_keep_their_hands_off_the_inventory(shared: WarmDb) -> None:
+    for role in ("alice", "bob", "rita"):
+        await refused(
+            shared, role, "insert into tminus.sites (id, name, address) values ('q', 'q', '192.0.2.99')", clear=False
+        )
+        await refused(shared, role, "update tminus.sites set address = '192.0.2.99' where id = 'a'", clear=False)
+    await refused(shared, "tminus_serve", "update tminus.sites set address = '192.0.2.99' where id = 'a'", clear=False)
+    await refused(shared, "api", "update tminus.sites set serial = 'mine' where id = 'a'", clear=False)
+
+
+async def test_a_serial_number_belongs_to_one_site(shared: WarmDb) -> None:
+    await shared.fetch("update tminus.sites set serial = 'HC1' where id = 'a'", role="tminus_serve")
+    await refused(shared, "tminus_serve", "update tminus.sites set serial = 'HC1' where id = 'b'", clear=False)
