@@ -18,7 +18,7 @@ from tminus.store import instances, launches, site_runs
 from tminus.store.pool import Database, open_database
 from tminus.store.site_runs import Claim
 
-from tests.support import Db
+from tests.support import Db, until
 
 SCRIPT = ":put hello"
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIL0pWxQVzXJ9sQ9yRjEaT1hV1cE5q6nqI8iG8tV4k0Zy"
@@ -42,7 +42,10 @@ _UNCLEAR = ("violates check constraint", "violates unique constraint", "violates
 
 @dataclass(frozen=True)
 class WarmDb(Db):
-    """A database whose connections stay open, one for each role. `anew` opens one that a test may spoil."""
+    """A database whose connections stay open, one for each role: for one statement at a time.
+
+    `anew` opens one that a test may spoil, or hold a transaction in; so does `run`.
+    """
 
     open: dict[str | None, asyncpg.Connection] = field(default_factory=dict)
 
@@ -57,19 +60,23 @@ class WarmDb(Db):
         async with super().connect(role) as connection:
             yield connection
 
+    async def run(self, sql: str, *, role: str | None = None) -> None:
+        async with self.anew(role) as connection:
+            await connection.execute(sql)
+
     async def close(self) -> None:
         for connection in self.open.values():
             await connection.close(timeout=5)
 
 
 async def add_sites(db: Db, *ids: str) -> None:
-    for number, site in enumerate(ids):
-        await db.fetch(
-            "insert into tminus.sites (id, name, address) values ($1, $1, $2) on conflict (id) do nothing",
-            site,
-            f"10.{uuid.uuid4().int % 250}.{number // 250}.{number % 250}-{site}",
-            role="api",
-        )
+    """Add sites that are not there yet, each at an address of its own."""
+    await db.fetch(
+        "insert into tminus.sites (id, name, address) select id, id, 'router-' || md5(id) from unnest($1::text[]) as id"
+        " on conflict (id) do nothing",
+        list(ids),
+        role="api",
+    )
 
 
 async def contents(connection: asyncpg.Connection) -> list[asyncpg.Record]:
@@ -123,7 +130,7 @@ async def authorize(db: Db, script: object, role: str = "bob") -> None:
 class Stage:
     """A database, and a pool of the daemon's login on it."""
 
-    db: Db
+    db: WarmDb
     store: Database
 
     async def instance(self, *, ttl: float = 600.0, name: str = "one") -> UUID:
@@ -189,5 +196,33 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(db: Db) -> AsyncIterator[Stage]:
-    async with open_database(db.dsn_as("tminus_serve"), size=4, application="tests") as store:
-        yield Stage(db, store)
+    warm = WarmDb(db.dsn)
+    try:
+        async with open_database(db.dsn_as("tminus_serve"), size=4, application="tests") as store:
+            yield Stage(warm, store)
+    finally:
+        await warm.close()
+
+
+@asynccontextmanager
+async def held_by_another(db: WarmDb, sql: str, *arguments: object, role: str | None = None) -> AsyncIterator[None]:
+    """Somebody's transaction that stays open, and with it the locks of `sql`."""
+    async with db.anew(role) as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.fetch(sql, *arguments)
+        yield
+        await transaction.rollback()
+
+
+async def until_waiting(db: Db, text: str) -> None:
+    """Wait until a session whose query holds `text` waits for a lock."""
+
+    async def waits() -> bool:
+        return await db.value(
+            "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+            " and query like '%' || $1::text || '%')",
+            text,
+        )
+
+    await until(waits, within=5)

@@ -46,8 +46,6 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
 }  # fmt: skip
 
 READING = (
-    ,
-)
     "api_time",
     "backup_text",
     "check_cron",
@@ -70,7 +68,7 @@ READING = (
     "site_digest",
     "site_digests",
     "t_minus",
-]
+)
 MAY_CALL: dict[str, frozenset[str]] = {
     **dict.fromkeys(READING, EVERYONE),
     "authorize": frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
@@ -194,7 +192,7 @@ async def test_operators_and_functions_of_the_caller_subvert_no_guard(stage: Sta
     mine = await insert(stage.db)
     foreign = await insert(stage.db, "arthur")
     await stage.db.run(EVIL)
-    async with stage.db.connect("alice") as alice:
+    async with stage.db.anew("alice") as alice:
         await alice.execute("set search_path = evil, pg_temp, pg_catalog, tminus")
         await alice.execute("create temp table sites (id text); insert into sites values ('ghost')")
         await alice.execute("create temp table policy as select true as one, 'off'::text as approval")
@@ -226,14 +224,14 @@ async def test_a_definer_function_of_the_caller_is_not_mistaken_for_ours(stage: 
         " 'update tminus.scheduled_scripts set status = ''scheduled'', authorized_by = ''bob'' where id = $1'"
     )
     for role in ("alice", "api"):
-        async with stage.db.connect("alice") as connection:
+        async with stage.db.anew("alice") as connection:
             with pytest.raises(asyncpg.PostgresError, match="not the client's to set"):
                 await connection.execute(f"select evil.go('{script}') -- {role}")
 
 
 async def test_nobody_becomes_the_owner_or_another_login(stage: Stage) -> None:
     for login in ("alice", "bob", "api", "rita", "tminus_serve"):
-        async with stage.db.connect(login) as connection:
+        async with stage.db.anew(login) as connection:
             for sql in (
                 "set role tminus_owner",
                 "set session authorization bob; select 1",
@@ -247,7 +245,7 @@ async def test_nobody_becomes_the_owner_or_another_login(stage: Stage) -> None:
 
 async def test_triggers_are_not_the_clients_to_switch_off(stage: Stage) -> None:
     for login in ("alice", "api", "tminus_serve"):
-        async with stage.db.connect(login) as connection:
+        async with stage.db.anew(login) as connection:
             for table in ("scheduled_scripts", "site_runs", "events"):
                 with pytest.raises(asyncpg.PostgresError, match="must be owner"):
                     await connection.execute(f"alter table tminus.{table} disable trigger all")

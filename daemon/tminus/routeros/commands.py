@@ -102,6 +102,11 @@ def dry_run(nonce: Nonce) -> str:
     return f'/import file-name="{nonce.file}" verbose=yes dry-run'
 
 
+def file_size_and_dry_run(nonce: Nonce) -> str:
+    """Both in one round trip: while the file is not listed the first fails, and then the second does not run."""
+    return f"{file_size(nonce)}; {dry_run(nonce)}"
+
+
 def start(nonce: Nonce, version: Version, *, stamp: bool) -> str:
     """The line that starts the script. Not verbose: the whole file is parsed before anything of it runs."""
     run = f'/import file-name="{nonce.file}"; {nonce._put("OK")}'

@@ -82,19 +82,24 @@ def read_export(output: bytes, end_marker: str) -> Export | Incomplete:
 
 
 def _normalise(said: list[str]) -> list[str]:
+    """Join what was wrapped, and leave out comments about the moment and blank lines at the end."""
     body: list[str] = []
-    joining = False
+    begun: list[str] = []  # the pieces so far of a line that RouterOS wrapped
     for line in said:
-        if joining:
-            body[-1] += line.lstrip()
+        if begun:
+            piece = line.lstrip()
         elif line.startswith("#") and _TRANSIENT.match(line):
             continue
         else:
-            body.append(line)
-        # A line that RouterOS wrapped ends with a single backslash; an escaped one is two.
-        joining = line.endswith("\\") and (len(body[-1]) - len(body[-1].rstrip("\\"))) % 2 == 1
-        if joining:
-            body[-1] = body[-1][:-1]
+            piece = line
+        # Wrapped is what ends with a single backslash; an escaped one is two.
+        if line.endswith("\\") and (len(piece) - len(piece.rstrip("\\"))) % 2 == 1:
+            begun.append(piece[:-1])
+        else:
+            body.append("".join((*begun, piece)) if begun else piece)
+            begun.clear()
+    if begun:
+        body.append("".join(begun))
     while body and not body[-1]:
         body.pop()
     return body

@@ -36,7 +36,8 @@ _PREFIXES = (
     "std failure",
     "interrupted",
 )
-_PLACE = re.compile(r"\(line (\d+) column (\d+)\)$|\(/[^)]*; line \d+\)$")
+# "(line 1 column 5)"; "(/ip/pool/add; line 1)", "(/ip/pool/add (range); line 1)" or "(:error; line 3)" on later 7.
+_PLACE = re.compile(r"\((?:line \d+ column \d+|[/:][^()]*(?:\([^()]*\))?; line \d+)\)$", re.ASCII)
 _IMPORT_SUFFIX = re.compile(r" ?\(:import; line \d+\)$")
 # Not "expected item id": seen where a list of items turned out empty, which is while running, perhaps.
 _PARSE_ERROR = re.compile(

@@ -276,42 +276,37 @@ class SiteRunner:
         )
 
     async def _upload(self, run: Run, connection: Connection) -> None:
-        """Put the script on the router and wait until it lists the whole of it."""
-        data = run.content.script
         run.uploaded = True  # from the first byte on there may be something to remove
         try:
-            await connection.upload(run.nonce.file, data, deadline=self._settings.command_timeout)
+            await connection.upload(run.nonce.file, run.content.script, deadline=self._settings.command_timeout)
         except UploadFailed as error:
             raise _Ended(not_started(Reason.UPLOAD_FAILED, _sentence(error))) from error
+
+    async def _rehearse(self, run: Run, connection: Connection) -> None:
+        """Wait until the router lists the whole file, and have it parse it, where its version can."""
+        assert run.facts is not None  # noqa: S101
+        size = len(run.content.script)
+        can_dry_run = run.facts.version.has_dry_run
+        command = commands.file_size_and_dry_run(run.nonce) if can_dry_run else commands.file_size(run.nonce)
+        cap = min(self._settings.export_cap, SMALL + 4 * size)  # a dry run repeats the script
         until = self._loop.time() + self._settings.upload_visible_within
         pause = 0.1
         while True:
-            result = await connection.run(
-                commands.file_size(run.nonce), deadline=self._settings.command_timeout, cap=SMALL
-            )
-            said = [line for line in lines(result.output) if line]
-            if said == [str(len(data))]:
-                return
+            result = await connection.run(command, deadline=self._settings.command_timeout, cap=cap)
+            listed, _, rest = result.output.lstrip().partition(b"\n")
+            if listed.strip() == str(size).encode():
+                break
             if self._loop.time() >= until:
-                shown = clean_line(result.output, cap=160) or "nothing"
-                message = (
-                    f"The uploaded file did not arrive whole: the router lists {shown} instead of {len(data)} bytes."
-                )
+                shown = clean_line(listed, cap=160) or "nothing"
+                message = f"The uploaded file did not arrive whole: the router lists {shown} instead of {size} bytes."
                 raise _Ended(not_started(Reason.UPLOAD_FAILED, message))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
-
-    async def _rehearse(self, run: Run, connection: Connection) -> None:
-        """Have the router itself parse the file, where its version can."""
-        assert run.facts is not None  # noqa: S101
-        if not run.facts.version.has_dry_run:
-            return
-        cap = min(self._settings.export_cap, SMALL + 4 * len(run.content.script))
-        result = await connection.run(commands.dry_run(run.nonce), deadline=self._settings.command_timeout, cap=cap)
-        verdict = judge_dry_run(result.output)
-        if isinstance(verdict, Ending):
-            raise _Ended(verdict)
-        run.warnings += verdict
+        if can_dry_run:
+            verdict = judge_dry_run(rest)
+            if isinstance(verdict, Ending):
+                raise _Ended(verdict)
+            run.warnings += verdict
 
     def _lost(self, run: Run, reason: Reason, error: Exception) -> _Ended | _TryLater:
         """Before the point of no return a lost connection is tried again, a few times."""
