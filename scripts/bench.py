@@ -177,6 +177,7 @@ async def fleet(folder: Path, sites: int, *, latency: bool) -> AsyncIterator[Non
 
 async def compare(sites: int, sessions: int, *, latency: bool) -> tuple[Cost, Cost]:
     import asyncpg
+
     from tminus.store.embedded import EmbeddedServer
     from tminus.store.migrate import migrate
 
@@ -207,6 +208,7 @@ async def compare(sites: int, sessions: int, *, latency: bool) -> tuple[Cost, Co
 async def due_query(rows: int) -> float:
     """Median milliseconds of the due query with `rows` scheduled scripts of which 10 are due."""
     import asyncpg
+
     from tminus.store.embedded import EmbeddedServer
     from tminus.store.migrate import migrate
     from tminus.store.pool import statement

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 import asyncpg
+
 from tminus.simulator import Fleet
 from tminus.store.embedded import EmbeddedServer
 from tminus.store.migrate import migrate

@@ -22,10 +22,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tminus.cli import main, screen
-from tminus.simulator import Fault, FleetSpec, SiteSpec, simulate
 
 from tests.support import Db, clean_environment, run_daemon, until
+from tminus.cli import main, screen
+from tminus.simulator import Fault, FleetSpec, SiteSpec, simulate
 
 SITES = "id,name,address,port,tags\nsite_a,Alpha,192.0.2.1,22,core;north\nsite_b,,192.0.2.2,,north\nsite_c,,192.0.2.3,2222,\n"
 SCRIPT = ":put hello\n"

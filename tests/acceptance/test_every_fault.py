@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tminus.simulator import Fault, FleetSpec, Kind, simulate
 
 from tests.support import Db, run_daemon
+from tminus.simulator import Fault, FleetSpec, Kind, simulate
 
 SCRIPT = "\n".join(
     [f'/ip firewall address-list add list=blacklist address=198.51.100.{n} comment="launch"' for n in range(1, 21)]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tminus.simulator import FleetSpec, simulate
-
 from tests.support import Db, run_daemon
+from tminus.simulator import FleetSpec, simulate
 
 SCRIPT = (
     '/ip firewall filter add chain=input action=drop src-address=192.0.2.1 comment="from tminus"\n:put "done here"\n'

@@ -22,9 +22,7 @@ async def test_psql_drives_a_launch_from_insert_to_progress(database: Db, tmp_pa
             values ('{SCRIPT_ID}', 'From psql', ':put "it''s \\"done\\""', array['sim-0000', 'sim-0001'], now() + interval '1 second');
             """,
         )
-        await run_psql(
-            database.dsn_as("bob"), f"select tminus.authorize('{SCRIPT_ID}', tminus.digest('{SCRIPT_ID}'));"
-        )
+        await run_psql(database.dsn_as("bob"), f"select tminus.authorize('{SCRIPT_ID}', tminus.digest('{SCRIPT_ID}'));")
 
         async def finished() -> bool:
             shown = json.loads(

@@ -37,7 +37,9 @@ async def test_a_killed_daemons_started_runs_are_resolved_and_never_started_agai
                     assert fleet.journal.events(site, Kind.IMPORT_INTERRUPTED)
                 else:
                     assert [e.facts["outcome"] for e in fleet.journal.events(site, Kind.IMPORT_FINISHED)] == ["ok"]
-            states = [row["state"] for row in await database.fetch("select state from tminus.instances order by started_at")]
+            states = [
+                row["state"] for row in await database.fetch("select state from tminus.instances order by started_at")
+            ]
             assert states == ["dead", "alive"]
             assert await second.stop() == 0
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import asyncssh
+
 from tminus.device import Connector, Credential, HostKey, HostKeyPolicy, Limits, SshProfile, Target
 
 HOST = "127.0.0.1"

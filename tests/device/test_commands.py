@@ -9,10 +9,10 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from tminus.device import LONGEST_COMMAND, Connection, Ended, Limits
-from tminus.errors import ConnectionLost, DeviceTimeout
 
 from tests.device.servers import BY_KEY, QUICK, Handler, Router, Wire, connector, router, target, until
+from tminus.device import LONGEST_COMMAND, Connection, Ended, Limits
+from tminus.errors import ConnectionLost, DeviceTimeout
 
 Process = asyncssh.SSHServerProcess[bytes]
 MIB = 1024 * 1024

@@ -10,8 +10,6 @@ from pathlib import Path
 import asyncssh
 import pytest
 from pydantic import SecretStr
-from tminus.device import Connector, Credential, HostKeyPolicy, Limits, SshProfile, problems
-from tminus.errors import ConfigError, ConnectionLost, DeviceError, DeviceTimeout, HostKeyChanged, LoginRefused, Offline
 
 from tests.device.servers import (
     BY_KEY,
@@ -27,6 +25,8 @@ from tests.device.servers import (
     text,
     until,
 )
+from tminus.device import Connector, Credential, HostKeyPolicy, Limits, SshProfile, problems
+from tminus.errors import ConfigError, ConnectionLost, DeviceError, DeviceTimeout, HostKeyChanged, LoginRefused, Offline
 
 BY_PASSWORD = Credential(name="pw", username="admin", password=SecretStr("right"))
 WRONG_PASSWORD = Credential(name="pw", username="admin", password=SecretStr("wrong"))

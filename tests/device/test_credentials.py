@@ -7,10 +7,10 @@ from pathlib import Path
 import asyncssh
 import pytest
 from pydantic import SecretStr
-from tminus.device import Credential, check_username, load_credential
-from tminus.errors import ConfigError
 
 from tests.device.servers import Access, connector, key, router, target
+from tminus.device import Credential, check_username, load_credential
+from tminus.errors import ConfigError
 
 
 def _load(base: Path, *, key_file: str | Path | None = None, password_file: str | Path | None = None) -> Credential:

@@ -3,10 +3,10 @@
 import base64
 
 import pytest
-from tminus.device.hostkeys import HostKey
-from tminus.device.profiles import SshProfile, host_key_algorithms
 
 from tests.device.servers import key, text
+from tminus.device.hostkeys import HostKey
+from tminus.device.profiles import SshProfile, host_key_algorithms
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 

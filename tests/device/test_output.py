@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from tminus.device.output import Output
 
 

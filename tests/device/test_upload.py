@@ -9,10 +9,10 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from tminus.device import Connection
-from tminus.errors import ConnectionLost, DeviceTimeout, UploadFailed
 
 from tests.device.servers import BY_KEY, Wire, connector, router, target, until
+from tminus.device import Connection
+from tminus.errors import ConnectionLost, DeviceTimeout, UploadFailed
 
 NAME = "tminus-0123456789abcdef.rsc"
 

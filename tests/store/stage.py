@@ -12,13 +12,13 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+
+from tests.support import Db, until
 from tminus.domain.digest import row_digest
 from tminus.domain.timing import next_occurrence
 from tminus.store import instances, launches, site_runs
 from tminus.store.pool import Database, open_database
 from tminus.store.site_runs import Claim
-
-from tests.support import Db, until
 
 SCRIPT = ":put hello"
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIL0pWxQVzXJ9sQ9yRjEaT1hV1cE5q6nqI8iG8tV4k0Zy"

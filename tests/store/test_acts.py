@@ -72,12 +72,12 @@ class TestAuthorize:
             "jump_host = 'j'",
         ],
     )
-    async def test_a_site_that_was_changed_after_it_was_seen(self, database: Db, change: str) -> None:
-        await add_sites(database, "a")
-        script = await insert(database)
-        seen = await database.value("select tminus.digest($1)", script)
-        await database.fetch(f"update tminus.sites set {change}", role="api")
-        assert "does not match" in await refused(database, "bob", "select tminus.authorize($1, $2)", script, seen)
+    async def test_a_site_that_was_changed_after_it_was_seen(self, clean: Db, change: str) -> None:
+        await add_sites(clean, "a")
+        script = await insert(clean)
+        seen = await clean.value("select tminus.digest($1)", script)
+        await clean.fetch(f"update tminus.sites set {change}", role="api")
+        assert "does not match" in await refused(clean, "bob", "select tminus.authorize($1, $2)", script, seen)
 
     async def test_the_author(self, shared: WarmDb) -> None:
         script = await insert(shared, "api", created_by="bob")
@@ -112,16 +112,16 @@ class TestAuthorize:
         kept = (await shared.fetch("select * from tminus.authorizations where script_id = $1", script))[0]
         assert (kept["approver"], kept["session"]) == ("carol", "api")
 
-    async def test_after_t_0(self, database: Db) -> None:
-        await add_sites(database, "a")
-        script = await insert(database)
-        await database.move_clock(timedelta(hours=1))
-        text = await refused(database, "bob", AUTHORIZE, script)
+    async def test_after_t_0(self, clean: Db) -> None:
+        await add_sites(clean, "a")
+        script = await insert(clean)
+        await clean.move_clock(timedelta(hours=1))
+        text = await refused(clean, "bob", AUTHORIZE, script)
         assert "has passed; it can no longer be authorized (Set launch_at to a time that is still to come" in text
-        await database.fetch(
+        await clean.fetch(
             "update tminus.scheduled_scripts set launch_at = tminus.clock() + interval '1 minute'", role="alice"
         )
-        await authorize(database, script)
+        await authorize(clean, script)
 
     async def test_what_is_authorized(self, shared: WarmDb) -> None:
         script = await insert(shared)
@@ -153,42 +153,42 @@ class TestAuthorize:
         await stage.plan()
         assert (await stage.row(script))["launch_at"] == planned + timedelta(days=1)
 
-    async def test_the_sites_stand_still_while_it_is_being_authorized(self, database: Db) -> None:
-        await add_sites(database, "a")
-        script = await insert(database)
-        async with database.connect("bob") as approver, database.connect("api") as tool, approver.transaction():
+    async def test_the_sites_stand_still_while_it_is_being_authorized(self, clean: Db) -> None:
+        await add_sites(clean, "a")
+        script = await insert(clean)
+        async with clean.connect("bob") as approver, clean.connect("api") as tool, approver.transaction():
             await approver.fetch(AUTHORIZE, script)
             await tool.execute("set lock_timeout = '50ms'")
             with pytest.raises(asyncpg.LockNotAvailableError):
                 await tool.execute("update tminus.sites set address = '192.0.2.1'")
 
-    async def test_one_of_two_at_the_same_time_is_told_so(self, database: Db) -> None:
-        await add_sites(database, "a")
-        script = await insert(database)
-        outcomes = await asyncio.gather(*(authorize(database, script) for _ in range(4)), return_exceptions=True)
+    async def test_one_of_two_at_the_same_time_is_told_so(self, clean: Db) -> None:
+        await add_sites(clean, "a")
+        script = await insert(clean)
+        outcomes = await asyncio.gather(*(authorize(clean, script) for _ in range(4)), return_exceptions=True)
         assert sum(outcome is None for outcome in outcomes) == 1
         assert all("is authorized already" in str(outcome) for outcome in outcomes if outcome is not None)
-        assert await database.value("select count(*) from tminus.authorizations") == 1
+        assert await clean.value("select count(*) from tminus.authorizations") == 1
 
 
 class TestPolicy:
-    async def test_off_lets_one_person_do_both(self, database: Db) -> None:
-        await add_sites(database, "a")
-        await database.fetch("update tminus.policy set approval = 'off'")
-        await database.run("grant tminus_author to bob")
+    async def test_off_lets_one_person_do_both(self, clean: Db) -> None:
+        await add_sites(clean, "a")
+        await clean.fetch("update tminus.policy set approval = 'off'")
+        await clean.run("grant tminus_author to bob")
         try:
-            script = await insert(database, "bob")
-            await authorize(database, script)
+            script = await insert(clean, "bob")
+            await authorize(clean, script)
         finally:
-            await database.run("revoke tminus_author from bob")
-        other = await insert(database)
-        assert "alice is not an approver" in await refused(database, "alice", AUTHORIZE, other)
+            await clean.run("revoke tminus_author from bob")
+        other = await insert(clean)
+        assert "alice is not an approver" in await refused(clean, "alice", AUTHORIZE, other)
 
-    async def test_a_policy_that_is_missing_is_the_strict_one(self, database: Db) -> None:
-        await add_sites(database, "a")
-        await database.fetch("delete from tminus.policy")
-        script = await insert(database, "api", created_by="bob")
-        assert "bob is the author" in await refused(database, "bob", AUTHORIZE, script)
+    async def test_a_policy_that_is_missing_is_the_strict_one(self, clean: Db) -> None:
+        await add_sites(clean, "a")
+        await clean.fetch("delete from tminus.policy")
+        script = await insert(clean, "api", created_by="bob")
+        assert "bob is the author" in await refused(clean, "bob", AUTHORIZE, script)
 
     async def test_nobody_but_the_owner_changes_it(self, shared: WarmDb) -> None:
         for role in ("alice", "bob", "api", "rita", "tminus_serve"):

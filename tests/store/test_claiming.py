@@ -10,12 +10,12 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from tminus.domain.digest import site_digest
-from tminus.store import instances, site_runs
-from tminus.store.pool import statement
 
 from tests.store.stage import HOST_KEY, Stage, add_sites, held_by_another, open_stage, until_waiting
 from tests.support import Db
+from tminus.domain.digest import site_digest
+from tminus.store import instances, site_runs
+from tminus.store.pool import statement
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -126,8 +126,8 @@ class TestOne:
 
 
 class TestMany:
-    async def test_no_site_is_claimed_twice_and_none_is_left_over(self, database: Db) -> None:
-        async with daemons(database, 5) as many:
+    async def test_no_site_is_claimed_twice_and_none_is_left_over(self, clean: Db) -> None:
+        async with daemons(clean, 5) as many:
             await many[0][0].launch(many[0][1], *sites(100))
 
             async def work(stage: Stage, instance: UUID) -> list[int]:
@@ -137,7 +137,7 @@ class TestMany:
 
             taken = await asyncio.gather(*(work(*daemon) for daemon in many))
             assert max(Counter(run for runs in taken for run in runs).values()) == 1
-            owners = await database.fetch(
+            owners = await clean.fetch(
                 "select instance_id, count(*) from tminus.site_runs where state = 'running' group by 1"
             )
             assert sum(row["count"] for row in owners) == 100
@@ -146,8 +146,8 @@ class TestMany:
             }
             assert len(owners) >= 3, "the work was shared"
 
-    async def test_max_concurrency_holds_over_all_of_them(self, database: Db) -> None:
-        async with daemons(database, 4) as many:
+    async def test_max_concurrency_holds_over_all_of_them(self, clean: Db) -> None:
+        async with daemons(clean, 4) as many:
             await many[0][0].launch(many[0][1], *sites(40), max_concurrency=7)
             most = 0
 
@@ -155,19 +155,17 @@ class TestMany:
                 nonlocal most
                 for _ in range(15):
                     claims = await site_runs.claim_site_runs(stage.store, instance, capacity=5)
-                    most = max(
-                        most, await database.value("select count(*) from tminus.site_runs where state = 'running'")
-                    )
+                    most = max(most, await clean.value("select count(*) from tminus.site_runs where state = 'running'"))
                     await stage.end(instance, *(claim.id for claim in claims), state="failed")
 
             await asyncio.gather(*(work(*daemon) for daemon in many))
             assert 1 < most <= 7
-            assert await database.value("select count(*) from tminus.site_runs where state = 'failed'") == 40
+            assert await clean.value("select count(*) from tminus.site_runs where state = 'failed'") == 40
 
-    async def test_one_router_in_two_launches_never_runs_twice_at_once(self, database: Db) -> None:
+    async def test_one_router_in_two_launches_never_runs_twice_at_once(self, clean: Db) -> None:
         """Opposite orders, so that daemons meet at the same routers from two sides. The index would refuse; nobody sees that."""
         names = sites(12)
-        async with daemons(database, 4) as many:
+        async with daemons(clean, 4) as many:
             stage = many[0][0]
             scripts = [await stage.launch(many[0][1], *order) for order in (names, names[::-1])]
             running: Counter[str] = Counter()
@@ -183,24 +181,24 @@ class TestMany:
 
             await asyncio.gather(*(work(*daemon) for daemon in many))
             for script in scripts:
-                assert {run["state"] for run in (await database.site_runs(script)).values()} == {"failed"}
+                assert {run["state"] for run in (await clean.site_runs(script)).values()} == {"failed"}
 
-    async def test_a_collision_on_a_router_costs_only_a_second_look(self, database: Db) -> None:
+    async def test_a_collision_on_a_router_costs_only_a_second_look(self, clean: Db) -> None:
         """Another claim of the same router, for another launch, is committed while this one waits for the index."""
-        async with daemons(database, 2) as [(stage, one), (_, two)]:
+        async with daemons(clean, 2) as [(stage, one), (_, two)]:
             first = await stage.launch(one, "a")
             second = await stage.launch(one, "a", "b")
-            others = (await database.site_runs(second))["a"]["id"]
-            async with database.connect() as connection, connection.transaction():
+            others = (await clean.site_runs(second))["a"]["id"]
+            async with clean.connect() as connection, connection.transaction():
                 await connection.execute(
                     "update tminus.site_runs set state = 'running', started_at = now(), instance_id = $2 where id = $1",
                     others,
                     two,
                 )
                 claim = asyncio.create_task(stage.claim(one))
-                await until_waiting(database, "tminus.claim_site_runs")
+                await until_waiting(clean, "tminus.claim_site_runs")
             assert set(await asyncio.wait_for(claim, 5)) == {"b"}
-            assert (await database.site_runs(first))["a"]["state"] == "pending"
+            assert (await clean.site_runs(first))["a"]["state"] == "pending"
 
     async def test_a_daemon_that_finds_rows_held_takes_the_next_ones(self, stage: Stage) -> None:
         instance = await stage.instance()
@@ -216,24 +214,24 @@ class TestMany:
         async with held_by_another(stage.db, "select 1 from tminus.launches where max_concurrency = 1 for update"):
             assert list(await asyncio.wait_for(stage.claim(instance), 5)) == ["b"]
 
-    async def test_what_appears_while_a_claim_waits_is_claimed_whole_or_not_at_all(self, database: Db) -> None:
+    async def test_what_appears_while_a_claim_waits_is_claimed_whole_or_not_at_all(self, clean: Db) -> None:
         """A claim that blocks between its statement's snapshot and its own looks must return every row that it takes."""
-        async with daemons(database, 1) as [(stage, instance)]:
-            await add_sites(database, "a")
-            script = await database.submit(":put 1", ["a"])
-            async with database.connect() as connection:
+        async with daemons(clean, 1) as [(stage, instance)]:
+            await add_sites(clean, "a")
+            script = await clean.submit(":put 1", ["a"])
+            async with clean.connect() as connection:
                 transaction = connection.transaction()
                 await transaction.start()
                 await connection.execute("lock table tminus.instances in access exclusive mode")
                 claim = asyncio.create_task(stage.claim(instance))
-                await until_waiting(database, "tminus.claim_site_runs")
-                await database.move_clock(timedelta(seconds=1))
+                await until_waiting(clean, "tminus.claim_site_runs")
+                await clean.move_clock(timedelta(seconds=1))
                 # The launch as the launcher makes it, but by somebody who needs no look at the locked table.
                 await connection.execute("set local role tminus_owner")
                 await connection.fetch("select tminus.launch($1, $2)", script, instance)
                 await transaction.commit()
             claimed = await asyncio.wait_for(claim, 10)
-            running = await database.value("select count(*) from tminus.site_runs where state = 'running'")
+            running = await clean.value("select count(*) from tminus.site_runs where state = 'running'")
             assert len(claimed) == running == 1
 
 
@@ -306,14 +304,14 @@ class TestTheDeadAndTheFrozen:
         reaped = await instances.reap(stage.store)
         assert (reaped.dead, reaped.released, reaped.orphaned) == (1, 0, 1)
 
-    async def test_a_start_that_waited_for_its_own_death_does_not_happen(self, database: Db) -> None:
-        async with daemons(database, 2) as [(stage, doomed), (other, _)]:
+    async def test_a_start_that_waited_for_its_own_death_does_not_happen(self, clean: Db) -> None:
+        async with daemons(clean, 2) as [(stage, doomed), (other, _)]:
             await stage.launch(doomed, "a")
             run = (await stage.claim(doomed))["a"].id
             async with other.store.transaction("reap") as connection:
                 await connection.execute("select 1 from tminus.instances where id = $1 for update", doomed)
                 start = asyncio.create_task(stage.execute(doomed, run))
-                await until_waiting(database, "update tminus.site_runs")
+                await until_waiting(clean, "update tminus.site_runs")
                 await connection.execute(
                     "update tminus.instances set state = 'dead', ended_at = now() where id = $1", doomed
                 )
@@ -358,22 +356,22 @@ class TestTheDeadAndTheFrozen:
         assert await stage.claim(instance) == {}
         await stage.run_through(instance, claims["a"].id)
 
-    async def test_reaping_by_several_settles_each_run_once(self, database: Db) -> None:
-        async with daemons(database, 4) as many:
+    async def test_reaping_by_several_settles_each_run_once(self, clean: Db) -> None:
+        async with daemons(clean, 4) as many:
             stage = many[0][0]
             doomed = await stage.instance(ttl=10, name="doomed")
             await stage.launch(doomed, *sites(10))
             claims = await stage.claim(doomed)
             assert len(claims) == 10
             await stage.execute(doomed, *(claims[site].id for site in sites(4)))
-            await database.move_clock(timedelta(seconds=20))
+            await clean.move_clock(timedelta(seconds=20))
             reaped = await asyncio.gather(*(instances.reap(one.store) for one, _ in many))
             assert [sum(getattr(r, what) for r in reaped) for what in ("dead", "released", "orphaned")] == [1, 6, 4]
 
 
 class TestOrphans:
-    async def test_each_is_taken_by_one(self, database: Db) -> None:
-        async with daemons(database, 3) as many:
+    async def test_each_is_taken_by_one(self, clean: Db) -> None:
+        async with daemons(clean, 3) as many:
             stage = many[0][0]
             gone = await stage.instance(name="gone")
             await stage.launch(gone, *sites(9))

@@ -9,10 +9,10 @@ import pytest
 from croniter import croniter
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tminus.domain.timing import next_occurrence
 
 from tests.support import Db
 from tests.unit.vixie import Rule
+from tminus.domain.timing import next_occurrence
 
 NUMBER = st.integers(0, 62).map(str) | st.sampled_from(["00", "07", "5", "099"])
 NAME = st.sampled_from(["jan", "Feb", "dec", "sun", "SAT", "mon", "fri", "1st", "l", "w", "?", "#"])
@@ -61,7 +61,9 @@ def readings(expression: str) -> list[set[int]]:
     ]
 
 
-@settings(max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(expressions=st.lists(ANYTHING, min_size=50, max_size=150))
 async def test_what_the_database_accepts_is_read_by_croniter_as_vixie_reads_it(
     database: Db, expressions: list[str]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+
+from tests.store.stage import HOST_KEY, Stage, add_sites, authorize, insert
 from tminus.domain.digest import combine, row_digest, site_digest
 from tminus.store import launches
 from tminus.store.launches import DueScript
-
-from tests.store.stage import HOST_KEY, Stage, add_sites, authorize, insert
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -63,11 +63,11 @@ BEHIND = {
 
 
 @pytest.mark.parametrize("way", ["replica", "trigger"])
-async def test_content_that_was_changed_behind_the_triggers_is_refused(stage: Stage, way: str) -> None:
-    await add_sites(stage.db, "a", "b")
-    await authorize(stage.db, await insert(stage.db, sites=["a"], script=":put other"))
-    script = await stage.db.submit(":put hello", ["a"])
-    await stage.db.move_clock(timedelta(seconds=1))
+async def test_content_that_was_changed_behind_the_triggers_is_refused(own_stage: Stage, way: str) -> None:
+    await add_sites(own_stage.db, "a", "b")
+    await authorize(own_stage.db, await insert(own_stage.db, sites=["a"], script=":put other"))
+    script = await own_stage.db.submit(":put hello", ["a"])
+    await own_stage.db.move_clock(timedelta(seconds=1))
     around = {
         "replica": ("set session_replication_role = replica", "reset session_replication_role"),
         "trigger": (
@@ -76,14 +76,14 @@ async def test_content_that_was_changed_behind_the_triggers_is_refused(stage: St
         ),
     }[way]
     for change in BEHIND.values():
-        original = dict(await stage.row(script))
-        await stage.db.run(
+        original = dict(await own_stage.row(script))
+        await own_stage.db.run(
             f"{around[0]}; update tminus.scheduled_scripts set {change} where id = '{script}'; {around[1]}"
         )
-        assert dict(await stage.row(script)) != original, change
-        assert not is_as_authorized(await due(stage)), change
+        assert dict(await own_stage.row(script)) != original, change
+        assert not is_as_authorized(await due(own_stage)), change
         columns = [name for name in original if name != "id"]
-        async with stage.db.anew() as connection:
+        async with own_stage.db.anew() as connection:
             await connection.execute(around[0])
             marks = ", ".join(f"{name} = ${number}" for number, name in enumerate(columns, 2))
             await connection.fetch(
@@ -92,7 +92,7 @@ async def test_content_that_was_changed_behind_the_triggers_is_refused(stage: St
                 *(original[name] for name in columns),
             )
             await connection.execute(around[1])
-        assert is_as_authorized(await due(stage))
+        assert is_as_authorized(await due(own_stage))
 
 
 async def test_a_refused_launch_is_unauthorized_again_and_says_why(stage: Stage) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
 from tminus.errors import EmbeddedError
 from tminus.store import embedded_layout as layout
 from tminus.store.embedded import EmbeddedServer, psql

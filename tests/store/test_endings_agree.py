@@ -7,9 +7,9 @@ import json
 
 import asyncpg
 import pytest
-from tminus.domain.endings import TABLE, Effect, Reason, State
 
 from tests.support import Db
+from tminus.domain.endings import TABLE, Effect, Reason, State
 
 # Has the script been started, in an ending of this kind? None: it may have been, or not.
 STARTED = {
@@ -30,7 +30,8 @@ declare
 begin
     for t in select * from jsonb_to_recordset('%s') as x (state text, effect text, reason text, started boolean) loop
         begin
-            insert into public.trial (launch_id, site_id, position, state, effect, reason, executing_at, instance_id, started_at, finished_at)
+            insert into public.trial
+                (launch_id, site_id, position, state, effect, reason, executing_at, instance_id, started_at, finished_at)
             values (gen_random_uuid(), 'site', 1, t.state, t.effect, t.reason, case when t.started then now() end,
                 case when t.state = 'running' then gen_random_uuid() end, case when t.state <> 'pending' then now() end,
                 case when t.state not in ('pending', 'running') then now() end);

@@ -141,18 +141,21 @@ async def test_what_may_be_called_is_on_the_list_and_nothing_else(shared: WarmDb
             assert may == (role in MAY_CALL.get(function["proname"], ())), (function["name"], role)
 
 
-async def test_a_function_that_a_later_migration_adds_is_executable_by_nobody(stage: Stage) -> None:
-    await stage.db.run("set role tminus_owner; create function tminus.later() returns int language sql as 'select 1'")
+async def test_a_function_that_a_later_migration_adds_is_executable_by_nobody(own_stage: Stage) -> None:
+    await own_stage.db.run(
+        "set role tminus_owner; create function tminus.later() returns int language sql as 'select 1'"
+    )
     for role in ROLES:
-        assert not await stage.db.value("select has_function_privilege($1, 'tminus.later()', 'execute')", role)
+        assert not await own_stage.db.value("select has_function_privilege($1, 'tminus.later()', 'execute')", role)
 
 
 async def test_every_function_pins_its_search_path_or_names_all_that_it_uses(shared: WarmDb) -> None:
     unpinned = await shared.fetch(
         "select proname::text, prosecdef, prosrc from pg_proc where pronamespace = 'tminus'::regnamespace"
-        " and not coalesce(proconfig, '{}') @> array['search_path=pg_catalog, pg_temp']"
+        " and prosqlbody is null and not coalesce(proconfig, '{}') @> array['search_path=pg_catalog, pg_temp']"
     )
-    # The clock is inlined into index conditions, so it may have no settings. (Its body here is that of the tests.)
+    # A body that was parsed at creation (prosqlbody) is bound to its operators. The clock is inlined into index
+    # conditions, so it may have no settings. (Its body here is that of the tests.)
     assert [(row["proname"], row["prosecdef"]) for row in unpinned] == [("clock", False)]
 
 
@@ -187,12 +190,12 @@ create table evil.scheduled_scripts (id uuid);
 """
 
 
-async def test_operators_and_functions_of_the_caller_subvert_no_guard(stage: Stage) -> None:
-    await add_sites(stage.db, "a")
-    mine = await insert(stage.db)
-    foreign = await insert(stage.db, "arthur")
-    await stage.db.run(EVIL)
-    async with stage.db.anew("alice") as alice:
+async def test_operators_and_functions_of_the_caller_subvert_no_guard(own_stage: Stage) -> None:
+    await add_sites(own_stage.db, "a")
+    mine = await insert(own_stage.db)
+    foreign = await insert(own_stage.db, "arthur")
+    await own_stage.db.run(EVIL)
+    async with own_stage.db.anew("alice") as alice:
         await alice.execute("set search_path = evil, pg_temp, pg_catalog, tminus")
         await alice.execute("create temp table sites (id text); insert into sites values ('ghost')")
         await alice.execute("create temp table policy as select true as one, 'off'::text as approval")
@@ -215,16 +218,16 @@ async def test_operators_and_functions_of_the_caller_subvert_no_guard(stage: Sta
                 await alice.execute(sql)
 
 
-async def test_a_definer_function_of_the_caller_is_not_mistaken_for_ours(stage: Stage) -> None:
-    await add_sites(stage.db, "a")
-    script = await insert(stage.db)
-    await stage.db.run(
+async def test_a_definer_function_of_the_caller_is_not_mistaken_for_ours(own_stage: Stage) -> None:
+    await add_sites(own_stage.db, "a")
+    script = await insert(own_stage.db)
+    await own_stage.db.run(
         "create schema evil authorization alice; set session authorization alice;"
         "create function evil.go(id uuid) returns void language sql security definer as"
         " 'update tminus.scheduled_scripts set status = ''scheduled'', authorized_by = ''bob'' where id = $1'"
     )
     for role in ("alice", "api"):
-        async with stage.db.anew("alice") as connection:
+        async with own_stage.db.anew("alice") as connection:
             with pytest.raises(asyncpg.PostgresError, match="not the client's to set"):
                 await connection.execute(f"select evil.go('{script}') -- {role}")
 

@@ -8,9 +8,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 import pytest_asyncio
-from tminus.domain.endings import TABLE, Effect, Reason, State
 
 from tests.store.stage import Stage
+from tminus.domain.endings import TABLE, Effect, Reason, State
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

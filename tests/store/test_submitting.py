@@ -167,18 +167,18 @@ async def test_a_duration_in_months_and_days_is_stored_as_plain_time(shared: War
     assert shown == "24:00:00"
 
 
-async def test_an_insert_that_is_repeated_after_its_time_is_one_wish(database: Db) -> None:
-    await database.fetch("insert into tminus.sites (id, name, address) values ('a', 'a', '192.0.2.1')", role="api")
+async def test_an_insert_that_is_repeated_after_its_time_is_one_wish(clean: Db) -> None:
+    await clean.fetch("insert into tminus.sites (id, name, address) values ('a', 'a', '192.0.2.1')", role="api")
     wish = uuid.uuid4()
-    at = await database.value("select tminus.clock() + interval '1 minute'")
+    at = await clean.value("select tminus.clock() + interval '1 minute'")
     sql = insert_sql({"id": wish, "launch_at": at}).replace(" returning id", " on conflict do nothing returning id")
-    assert await database.value(sql, wish, at, role="alice") == wish
-    await authorize(database, wish)
-    before = await database.fetch("select * from tminus.scheduled_scripts")
-    await database.move_clock(timedelta(days=1))
-    assert await database.value(sql, wish, at, role="alice") is None
-    assert await database.fetch("select * from tminus.scheduled_scripts") == before
-    assert await database.value("select count(*) from tminus.events where kind = 'submitted'") == 1
+    assert await clean.value(sql, wish, at, role="alice") == wish
+    await authorize(clean, wish)
+    before = await clean.fetch("select * from tminus.scheduled_scripts")
+    await clean.move_clock(timedelta(days=1))
+    assert await clean.value(sql, wish, at, role="alice") is None
+    assert await clean.fetch("select * from tminus.scheduled_scripts") == before
+    assert await clean.value("select count(*) from tminus.events where kind = 'submitted'") == 1
 
 
 async def test_an_upsert_that_changes_nothing_resets_nothing(shared: WarmDb) -> None:

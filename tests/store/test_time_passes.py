@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from tminus.store import instances, launches
 
 from tests.store.stage import Stage, add_sites, authorize, insert, until_waiting
+from tminus.store import instances, launches
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -75,15 +75,15 @@ class TestOneShots:
 
     @pytest.mark.parametrize("what", ["edited", "launched"])
     async def test_one_that_is_edited_or_launched_just_then_is_not_taken_for_missed(
-        self, stage: Stage, what: str
+        self, own_stage: Stage, what: str
     ) -> None:
         """The sweep has found it, and waits; what it then locks is another row than it saw."""
-        await add_sites(stage.db, "a")
-        instance = await stage.instance(ttl=LONG)
-        script = await (stage.db.submit(":put 1") if what == "launched" else insert(stage.db))
-        await stage.db.move_clock(2 * HOUR if what == "edited" else timedelta(minutes=30))
+        await add_sites(own_stage.db, "a")
+        instance = await own_stage.instance(ttl=LONG)
+        script = await (own_stage.db.submit(":put 1") if what == "launched" else insert(own_stage.db))
+        await own_stage.db.move_clock(2 * HOUR if what == "edited" else timedelta(minutes=30))
         # While the test holds the lock 7, the clock of the sweep waits for it, and is a day ahead.
-        await stage.db.run(
+        await own_stage.db.run(
             """
             create function public.slow() returns interval language plpgsql as $$
             begin
@@ -99,19 +99,19 @@ class TestOneShots:
             grant execute on function tminus.settle_late(integer) to rita;
             """
         )
-        async with stage.db.anew() as holder, stage.db.anew("rita") as sweeper:
+        async with own_stage.db.anew() as holder, own_stage.db.anew("rita") as sweeper:
             await holder.fetch("select pg_advisory_lock(7)")
             sweep = asyncio.create_task(sweeper.fetchval("select tminus.settle_late(10)"))
-            await until_waiting(stage.db, "settle_late")
+            await until_waiting(own_stage.db, "settle_late")
             if what == "edited":
-                await stage.db.fetch(
+                await own_stage.db.fetch(
                     "update tminus.scheduled_scripts set launch_at = tminus.clock() + interval '3 days'", role="alice"
                 )
             else:
-                assert None not in await stage.launch_due(instance)
+                assert None not in await own_stage.launch_due(instance)
             await holder.fetch("select pg_advisory_unlock(7)")
             assert await asyncio.wait_for(sweep, 10) == 0
-        row = await stage.row(script)
+        row = await own_stage.row(script)
         assert (row["status"], row["cancelled_at"]) == ("launched" if what == "launched" else "unauthorized", None)
 
     async def test_a_launch_is_made_once_by_any_number_of_launchers(self, stage: Stage) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tminus.routeros.facts import Facts, Version, parse_facts, parse_serial, parse_uptime
 
 MARKER = "TMINUS-ID-0123456789abcdef"
@@ -33,7 +34,8 @@ def test_versions(text: str, numbers: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "7", "v7.20", "bad command name system (line 1 column 7)", "7.x", "٧.٢٠", "7.20x", "12345.1", "7.20\n8"]
+    "text",
+    ["", "7", "v7.20", "bad command name system (line 1 column 7)", "7.x", "٧.٢٠", "7.20x", "12345.1", "7.20\n8"],
 )
 def test_what_is_no_version(text: str) -> None:
     assert Version.parse(text) is None
@@ -84,7 +86,8 @@ def test_uptimes(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "never", "12", "1:2:3", "5s3m", "-1d", "1d 2h", "no such item", "9" * 20 + "w", "9" * 5000 + "s", "٣s"]
+    "text",
+    ["", " ", "never", "12", "1:2:3", "5s3m", "-1d", "1d 2h", "no such item", "9" * 20 + "w", "9" * 5000 + "s", "٣s"],
 )
 def test_what_is_no_uptime(text: str) -> None:
     assert parse_uptime(text) is None

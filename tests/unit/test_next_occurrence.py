@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tminus.domain.timing import next_occurrence
 
 from tests.unit.vixie import MINUTE, occurrences, transitions
+from tminus.domain.timing import next_occurrence
 
 YEARS = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2029, 1, 1, tzinfo=UTC))
 ZONES = {

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tminus.domain.timing import retry_at
 
 TURN = datetime(2027, 1, 1, tzinfo=UTC)

@@ -8,13 +8,16 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tminus.routeros.text import clean, clean_line, lines
 
 HOSTILE = [
     "\x1b[31m", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\", "\x1b", "\x9b2J", "\x00", "\r", "\r\n", "\x08", "\x7f", "\x85",
     "\u202e", "\u2066", "\u200b", "\ufeff", "\u2028", "\u00ad", "\U000e0041", "[", "]", "31m", "text", "é", "🚀",
 ]  # fmt: skip
-BYTES = st.binary(max_size=300) | st.lists(st.sampled_from(HOSTILE), max_size=40).map(lambda parts: "".join(parts).encode())
+BYTES = st.binary(max_size=300) | st.lists(st.sampled_from(HOSTILE), max_size=40).map(
+    lambda parts: "".join(parts).encode()
+)
 TEXT = st.text(max_size=300) | st.lists(st.sampled_from([*HOSTILE, "\ud800"]), max_size=40).map("".join)
 
 
@@ -60,6 +63,7 @@ def test_harmless_text_is_not_touched(text: str) -> None:
         (b"\x1b]0;your title\x07visible", "visible"),
         (b"\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\", "link"),
         (b"\x1b]0;never ends\r\nfailure: x\r\n", "0;never ends\nfailure: x\n"),
+        (b"\x1b]0;ends late\nfailure: x\n\x07", "0;ends late\nfailure: x\n"),
         (b"\x1b[12", "12"),
         (b"safe\rgone", "safe\ngone"),
         (b"one\r\ntwo\rthree\x0bfour", "one\ntwo\nthree\nfour"),
@@ -86,7 +90,9 @@ def test_of_a_long_text_beginning_and_end_stay_with_a_note_of_what_was_left_out(
     assert "\n[900 characters left out]\n" in text
 
 
-@pytest.mark.parametrize("unit", [b"\x1b]", b"\x1b[", b"\x1b[0", b"\x1b[0;/", b"\x9b1", b"\x1b]x", b"\r", b"a", b"\x1b]\x1b"])
+@pytest.mark.parametrize(
+    "unit", [b"\x1b]", b"\x1b[", b"\x1b[0", b"\x1b[0;/", b"\x9b1", b"\x1b]x", b"\r", b"a", b"\x1b]\x1b"]
+)
 def test_time_grows_with_the_length_alone(unit: bytes) -> None:
     def seconds(size: int) -> float:
         data = unit * (size // len(unit)) + b"x"

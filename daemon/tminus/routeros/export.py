@@ -24,7 +24,7 @@ _TRANSIENT = re.compile(
     r"|.*please restart the device in order to apply the new setting)"
 )
 _CONTEXT = 3
-_LONGEST_COMPARISON = 20_000_000  # a second or two
+_LONGEST_COMPARISON = 4_000_000  # pairs of lines; a second or two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,14 +96,24 @@ def _judge_proof(answer: ImportAnswer, before: list[str]) -> Ending:
 
 
 def _judge_error(error: str, script: bytes) -> Ending:
-    shown = clean_line(error, cap=500) or "an error without text"
-    if messages.is_missing_file(error, script):
+    if messages.is_missing_file(error, script) or messages.is_parse_error(error, script):
+        return _judge_unstarted(error)
+    return partly_applied(f"The script failed; what it did before stays applied: {_shown(error)}.")
+
+
+def _judge_unstarted(error: str) -> Ending:
+    """Name the error before which nothing ran."""
+    if messages.is_missing_file(error, b""):
         return not_started(
-            Reason.UPLOAD_FAILED, f"RouterOS did not find the uploaded file, so nothing was run: {shown}."
+            Reason.UPLOAD_FAILED, f"RouterOS did not find the uploaded file, so nothing was run: {_shown(error)}."
         )
-    if messages.is_parse_error(error, script):
-        return not_started(Reason.SCRIPT_REJECTED, f"RouterOS rejected the script before running any of it: {shown}.")
-    return partly_applied(f"The script failed; what it did before stays applied: {shown}.")
+    return not_started(
+        Reason.SCRIPT_REJECTED, f"RouterOS rejected the script before running any of it: {_shown(error)}."
+    )
+
+
+def _shown(error: str) -> str:
+    return clean_line(error, cap=500).rstrip(".") or "an error without text"
 
 
 def judge_dry_run(output: bytes) -> Ending | tuple[str, ...]:
@@ -115,8 +125,7 @@ def judge_dry_run(output: bytes) -> Ending | tuple[str, ...]:
     if found is None and said and messages.is_error_line(said[-1]):
         found = said[-1]
     if found is not None:
-        shown = clean_line(messages.import_error(found), cap=500)
-        return not_started(Reason.SCRIPT_REJECTED, f"RouterOS rejected the script before running any of it: {shown}.")
+        return _judge_unstarted(messages.import_error(found))
     return ("The dry run did not say that the file is free of errors.",)
 
 

@@ -7,6 +7,7 @@ could not start within `start_within` is settled as missed by the janitor.
 
 from __future__ import annotations
 
+import contextlib
 from uuid import UUID
 
 import structlog
@@ -64,8 +65,10 @@ class Launcher:
             return
         next_at = None
         if script.row.cron is not None and script.row.timezone is not None:
-            # From the occurrence that is due, never from now alone, or a late start would lose or repeat one.
-            next_at = next_occurrence(script.row.cron, script.row.timezone, max(script.launch_at, script.now))
+            # From the occurrence that is due, never from now alone, or a late start would lose or repeat one. A rule
+            # that cannot be read any more (another zone database) launches this once; planning then says what is wrong.
+            with contextlib.suppress(ValueError):
+                next_at = next_occurrence(script.row.cron, script.row.timezone, max(script.launch_at, script.now))
         launch = await transaction.launch(script, self._instance, next_at=next_at)
         if launch is None:
             log.warning("launch_not_made", script_id=str(script.id), due_at=script.launch_at.isoformat())
@@ -81,8 +84,11 @@ class Launcher:
 
     async def _plan(self) -> None:
         for row in await launches.unplanned_scripts(self._db, limit=_BATCH):
-            next_at = next_occurrence(row.cron, row.timezone, row.now)
-            reason = None if next_at else f"cron '{row.cron}' names no date that will come"
+            try:
+                next_at = next_occurrence(row.cron, row.timezone, row.now)
+                reason = None if next_at else f"cron '{row.cron}' names no date that will come"
+            except ValueError as error:
+                next_at, reason = None, str(error)
             await launches.plan(self._db, row.id, next_at, reason=reason)
             log.info("planned", script_id=str(row.id), launch_at=next_at.isoformat() if next_at else None)
 

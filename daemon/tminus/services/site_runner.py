@@ -51,6 +51,7 @@ from tminus.store.site_runs import Claim
 from tminus.store.writer import Backup, EndRequest, Learned, Release, Start, StartRequest, Writer
 
 _ATTEMPTS = 3  # before the point of no return, where the connection was made and then lost
+_LONG_EXPORT = 500_000  # characters
 
 log = structlog.get_logger()
 
@@ -473,7 +474,11 @@ class SiteRunner:
         ending = replace(ending, warnings=(*run.warnings, *ending.warnings))
         diff = None
         if run.before is not None and after is not None:
-            diff = diff_exports(run.before.text, after.text)
+            # Milliseconds mostly; seconds where two long exports have little in common.
+            if max(len(run.before.text), len(after.text)) > _LONG_EXPORT:
+                diff = await asyncio.to_thread(diff_exports, run.before.text, after.text)
+            else:
+                diff = diff_exports(run.before.text, after.text)
         shown = commands.without_markers(run.nonce, clean(result.output, cap=self._settings.output_cap))
         request = EndRequest(
             run=run.claim.id,

@@ -41,11 +41,12 @@ async def store_errors(doing: str) -> AsyncIterator[None]:
     """Map what asyncpg raises while `doing` something (an infinitive, for the message)."""
     try:
         yield
-    except _REFUSALS as error:
-        raise Refused(_sentence(error)) from error
     except asyncpg.PostgresError as error:
+        # First: to asyncpg a lock that was not to be had in time is one of the refusals.
         if (error.sqlstate or "").startswith(_PASSING):
             raise StoreUnavailable(f"could not {doing}: {error}") from error
+        if isinstance(error, _REFUSALS):
+            raise Refused(_sentence(error)) from error
         raise StoreError(f"could not {doing}: {_sentence(error)}") from error
     except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         if isinstance(error, asyncpg.ClientConfigurationError):

@@ -192,7 +192,7 @@ class Writer:
             parts = batch.apart()
             if len(parts) < 2:
                 batch.fail(error)
-                log.exception("write_refused")
+                log.error("write_refused", error=str(error))  # noqa: TRY400 - a traceback would add nothing
                 return
             for part in parts:
                 await self._write_or_fail(part)

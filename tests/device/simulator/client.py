@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import asyncssh
+
 from tminus.simulator import DEFAULT, Behaviour, Fault, Fleet, FleetSpec, SiteSpec, simulate
 
 Start = Callable[..., AbstractAsyncContextManager[Fleet]]

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import asyncssh
 import pytest
-from tminus.simulator import Fleet
 
 from tests.device.simulator.client import connected, one
+from tminus.simulator import Fleet
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import asyncio
 
 import asyncssh
 import pytest
-from tminus.simulator import Behaviour, Fault, Fleet, FleetSpec, Kind, parse_faults, simulate
 
 from tests.device.simulator.client import SITE, connected, one, run, upload
+from tminus.simulator import Behaviour, Fault, Fleet, FleetSpec, Kind, parse_faults, simulate
 
 SCRIPT = b"/interface bridge add name=br9\n/interface bridge add name=br8\n"
 START = '/import file-name="a.rsc"; :put ("OK-" . "1")'

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from tminus.simulator import DEFAULT, TESTED, WORST, Behaviour, Fault, Kind, OverLength
-from tminus.simulator.versions import Version
 
 from tests.device.simulator.client import SITE, connected, one, run, upload
+from tminus.simulator import DEFAULT, TESTED, WORST, Behaviour, Fault, Kind, OverLength
+from tminus.simulator.versions import Version
 
 GOOD = b"/ip address add address=10.9.9.1/24 interface=bridge\n"
 BAD = GOOD + b"/interface bridge add name=bridge\n"

@@ -6,10 +6,10 @@ import asyncio
 
 import asyncssh
 import pytest
-from tminus.errors import UsageError
-from tminus.simulator import Behaviour, ChannelEnd, FleetSpec, Kind, OverLength, simulate
 
 from tests.device.simulator.client import SITE, connected, one, run, upload
+from tminus.errors import UsageError
+from tminus.simulator import Behaviour, ChannelEnd, FleetSpec, Kind, OverLength, simulate
 
 SCRIPT = b'/interface bridge add name=br9\n/ip address add address=10.9.0.1/24 interface=br9 comment="from tminus"\n'
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tminus.routeros.language import verdict
 
 _ROOT = Path(__file__).resolve().parents[3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tminus.routeros.language import ScriptSyntaxError, parse, verdict
 
 SYNTAX = "syntax error"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tminus.routeros.language import Verdict, parse, verdict, walk
 from tminus.routeros.language.cursor import MAX_DEPTH
 from tminus.routeros.language.problem import ScriptSyntaxError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tminus.routeros.language import Command, parse, walk
 from tminus.routeros.language.ast import (
     Array,

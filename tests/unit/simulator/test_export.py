@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from hypothesis import given, settings, strategies
+
 from tminus.routeros.language import ast, parse
 from tminus.simulator.defaults import base
 from tminus.simulator.export import WIDTH, quote, wrap

@@ -6,6 +6,7 @@ import json
 import random
 
 import pytest
+
 from tminus.errors import UsageError
 from tminus.simulator import Fault, FleetSpec, Journal, Kind, Site, parse_faults
 from tminus.simulator.faults import deal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from tminus.simulator import Behaviour, Fault, Kind
 from tminus.simulator.errors import Dropped, Rebooted
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from hypothesis import given, settings, strategies
+
+from tests.unit.simulator.machine import machine
 from tminus.routeros.language import ScriptSyntaxError
 from tminus.simulator.errors import Dropped, Quit, Rebooted, RunError
 from tminus.simulator.interpreter import Console
-
-from tests.unit.simulator.machine import machine
 
 WORDS = [
     ":put", ":local", ":global", ":set", ":if", ":foreach", ":for", ":do", ":onerror", ":error", ":log info", ":len",

@@ -213,16 +213,18 @@ declare
 begin
     for s in
         select q.*
-        from unnest(array['scheduled', 'unauthorized']) as waiting (status)
-        cross join lateral (
-            select i.id
-            from tminus.scheduled_scripts i
-            where i.status = waiting.status and i.launch_at < tminus.clock() and i.launch_at + i.start_within < tminus.clock()
-            order by i.launch_at
-            limit p_limit
+        from (
+            -- Each by its own partial index.
+            (select i.id, i.status from tminus.scheduled_scripts i
+             where i.status = 'scheduled' and i.launch_at < tminus.clock() and i.launch_at + i.start_within < tminus.clock()
+             order by i.launch_at limit p_limit)
+            union all
+            (select i.id, i.status from tminus.scheduled_scripts i
+             where i.status = 'unauthorized' and i.launch_at < tminus.clock() and i.launch_at + i.start_within < tminus.clock()
+             order by i.launch_at limit p_limit)
         ) late
         -- Once more what is asked of it, for a row that was launched or edited just now.
-        join tminus.scheduled_scripts q on q.id = late.id and q.status = waiting.status and q.launch_at + q.start_within < tminus.clock()
+        join tminus.scheduled_scripts q on q.id = late.id and q.status = late.status and q.launch_at + q.start_within < tminus.clock()
         for update of q skip locked
     loop
         why := case s.status when 'scheduled' then 'missed' else 'not_authorized' end;
@@ -310,7 +312,8 @@ begin
         begin
             with waiting as (
                 select l.id, l.due_at,
-                    least(p_capacity, coalesce(l.max_concurrency - (select count(*) from tminus.site_runs r where r.launch_id = l.id and r.state = 'running'), p_capacity)) as places
+                    case when l.max_concurrency is null then p_capacity else least(p_capacity, l.max_concurrency - (
+                        select count(*) from tminus.site_runs r where r.launch_id = l.id and r.state = 'running')) end as places
                 from tminus.launches l
                 where l.finished_at is null and l.state = 'running' and (l.max_concurrency is null or l.id = any (capped))
             ),

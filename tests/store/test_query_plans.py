@@ -1,0 +1,179 @@
+"""What the daemon asks again and again is answered from small indexes, whatever the size of the tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+from tests.store.stage import WarmDb, add_sites, open_stage
+from tests.support import Db, fresh_database
+from tminus.store.pool import statement
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+# A hundred thousand scheduled scripts: of every hundred one is authorized and far ahead, one waits, the rest are over;
+# and a hundred thousand site runs of launches that have ended, beside one launch that runs on 2,000 sites.
+FILL = """
+set session_replication_role = replica;
+insert into tminus.sites (id, name, address) select 'site_' || n, 'n', 'host-' || n from generate_series(1, 2000) n;
+insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, approver)
+select gen_random_uuid(), 'd', 'd', '{}', '{}', 'bob';
+insert into tminus.scheduled_scripts (script, sites, status, launch_at, cron, timezone, authorization_id, created_by, updated_by,
+    created_at, updated_at)
+select ':put ' || n, '{site_1}',
+    (array['scheduled', 'unauthorized', 'launched', 'cancelled'])[case n % 100 when 0 then 1 when 1 then 2 else 3 + n % 2 end],
+    now() + (n - 98000) * interval '1 minute', null, null, 1, 'alice', 'alice', now(), now()
+from generate_series(1, 100000) n;
+update tminus.scheduled_scripts set launch_at = null, cron = '@daily', timezone = 'UTC' where script in (':put 99900', ':put 99800');
+insert into tminus.launches (script_id, state, due_at, started_at, finished_at, start_until, description, script, sites, make_backup,
+    abort_if_offline, start_within, site_timeout, created_by)
+select (select id from tminus.scheduled_scripts limit 1), 'finished', now() - n * interval '1 hour', now(), now(), now(), '',
+    ':put 1', '{}', true, false, '1 hour', '10 minutes', 'alice'
+from generate_series(1, 50) n;
+insert into tminus.site_runs (launch_id, site_id, position, state, effect, executing_at, started_at, finished_at, nonce)
+select l.id, 'site_' || n, n, 'completed', 'applied', now(), now(), now(), 'n'
+from tminus.launches l cross join generate_series(1, 2000) n;
+insert into tminus.launches (script_id, state, due_at, started_at, start_until, description, script, sites, make_backup,
+    abort_if_offline, start_within, site_timeout, created_by)
+select id, 'running', now(), now(), now() + interval '1 hour', '', ':put 1', '{}', true, false, '1 hour', '10 minutes', 'alice'
+from tminus.scheduled_scripts limit 1;
+insert into tminus.site_runs (launch_id, site_id, position)
+select l.id, 'site_' || n, n from tminus.launches l cross join generate_series(1, 2000) n where l.state = 'running';
+reset session_replication_role;
+analyze;
+"""
+BIG = {"scheduled_scripts", "site_runs"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def big(postgres: str) -> AsyncIterator[WarmDb]:
+    async with fresh_database(postgres, "test_big") as db:
+        await db.run(FILL)
+        await db.run("vacuum analyze tminus.scheduled_scripts")
+        warm = WarmDb(db.dsn)
+        yield warm
+        await warm.close()
+
+
+async def plans_of(db: Db, sql: str, *arguments: object) -> list[dict[str, Any]]:
+    """Run a statement and return the plan of everything in it, function bodies included."""
+    heard: list[str] = []
+    async with db.anew() as connection:  # type: ignore[attr-defined]
+        connection.add_log_listener(lambda _, message: heard.append(message.message))
+        await connection.execute("load 'auto_explain'")
+        for setting in (
+            "auto_explain.log_min_duration = 0",
+            "auto_explain.log_nested_statements = on",
+            "auto_explain.log_format = json",
+            "auto_explain.log_analyze = on",
+            "auto_explain.log_timing = off",
+            "client_min_messages = log",
+            "jit = off",
+        ):
+            await connection.execute(f"set {setting}")
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.fetch(sql, *arguments)
+        await transaction.rollback()
+    plans = [json.loads(text[text.index("{") :])["Plan"] for text in heard if "plan:" in text]
+    assert plans
+    return plans
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    found = [plan]
+    for child in plan.get("Plans", ()):
+        found += nodes(child)
+    return found
+
+
+async def check(db: Db, sql: str, *arguments: object, at_most: int, uses: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+    """No sequential scan of a big table, no more than `at_most` rows read, and the named indexes used."""
+    seen = [node for plan in await plans_of(db, sql, *arguments) for node in nodes(plan)]
+    assert not [node for node in seen if node["Node Type"] == "Seq Scan" and node.get("Relation Name") in BIG]
+    scans = [node for node in seen if node.get("Relation Name") in BIG and "Scan" in node["Node Type"]]
+    read = sum((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] for node in scans)
+    assert read <= at_most, [
+        (node["Node Type"], node.get("Index Name"), node["Actual Rows"], node["Actual Loops"]) for node in scans
+    ]
+    assert uses <= {node["Index Name"] for node in seen if "Index Name" in node}
+
+
+async def test_what_is_due(big: WarmDb) -> None:
+    # What is late and not yet settled is passed over.
+    await check(big, statement("due_scripts"), 20, at_most=1000, uses={"scheduled_scripts_due"})
+
+
+async def test_the_time_to_the_next_launch(big: WarmDb) -> None:
+    await check(big, statement("next_due"), at_most=1, uses={"scheduled_scripts_due"})
+
+
+async def test_cron_rows_without_an_occurrence(big: WarmDb) -> None:
+    await check(big, statement("unplanned_scripts"), 20, at_most=2, uses={"scheduled_scripts_unplanned"})
+
+
+async def test_what_was_missed(big: WarmDb) -> None:
+    late = (
+        "select count(*) from tminus.scheduled_scripts where status in ('scheduled', 'unauthorized')"
+        " and launch_at < now() - interval '2 hours'"
+    )
+    assert await big.value(late) > 1000
+    # Each of the ten that are settled is looked up and updated; the other thousands are not touched.
+    await check(
+        big, "select tminus.settle_late(5)", at_most=400, uses={"scheduled_scripts_due", "scheduled_scripts_waiting"}
+    )
+
+
+async def test_a_claim_of_a_hundred(big: WarmDb) -> None:
+    async with open_stage(big) as stage:
+        instance: UUID = await stage.instance()
+    await check(big, statement("claim_site_runs"), instance, 100, at_most=1500, uses={"site_runs_pending"})
+
+
+async def test_the_sweeps_of_the_janitor_and_the_reaper(big: WarmDb) -> None:
+    # Of the launch that runs, all 2,000 pending runs are looked at.
+    await check(big, "select tminus.settle_pending(), tminus.finish_launches()", at_most=2100)
+    await check(big, "select * from tminus.reap()", at_most=10)
+
+
+async def test_the_numbers_for_the_metrics(big: WarmDb) -> None:
+    await check(big, statement("gauges"), at_most=2100)
+
+
+async def test_an_ending_and_what_follows_from_it(big: WarmDb) -> None:
+    async with open_stage(big) as stage:
+        instance = await stage.instance()
+        claims = await stage.claim(instance, 50)
+        ids = [claim.id for claim in claims.values()]
+        await check(
+            big, statement("start_executing"), instance, ids, ["0123456789abcdef"] * 50, [1.0] * 50, at_most=200
+        )
+        await check(big, statement("move_on_launches"), ids, at_most=60)
+        await check(big, statement("note_steps"), instance, ids, ["checking"] * 50, at_most=200)
+        await check(
+            big,
+            statement("end_site_runs"),
+            instance,
+            ids,
+            *([value] * 50 for value in ("failed", "offline", "none", "No.", None, "[]", None)),
+            at_most=200,
+        )
+
+
+async def test_the_api_object_of_a_script_with_many_launches(big: WarmDb) -> None:
+    busy = await big.value("select script_id from tminus.launches where state = 'running'")
+    await check(big, "select tminus.scheduled_script($1)", busy, at_most=2100)
+
+
+async def test_an_insert_and_an_authorization(big: WarmDb) -> None:
+    await add_sites(big, "new")
+    await check(
+        big,
+        "insert into tminus.scheduled_scripts (script, sites, launch_at) values (':put 1', '{new}', now() + interval '1 day')",
+        at_most=10,
+    )

@@ -1,0 +1,133 @@
+"""Every line that tminus sends: one line, short, plain, valid, and never its own proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tminus.routeros import commands
+from tminus.routeros.commands import Nonce
+from tminus.routeros.facts import Version
+from tminus.routeros.language import parse
+from tminus.routeros.text import lines
+
+NONCE = Nonce("0123456789abcdef")
+VERSIONS = [Version(6, 49), Version(7, 9), Version(7, 13), Version(7, 20)]
+KINDS = ["ID", "END", "OK", "ERR", "LEFT", "LOG"]
+
+
+def everything() -> Iterator[tuple[str, str]]:
+    yield "identify", commands.identify(NONCE, stamp=False)
+    yield "identify, stamped", commands.identify(NONCE, stamp=True)
+    yield "serial_number", commands.serial_number()
+    yield "remove", commands.remove(NONCE)
+    yield "file_size", commands.file_size(NONCE)
+    yield "dry_run", commands.dry_run(NONCE)
+    yield "file_size_and_dry_run", commands.file_size_and_dry_run(NONCE)
+    yield "evidence", commands.evidence(NONCE)
+    for version in VERSIONS:
+        name = f"{version.major}.{version.minor}"
+        yield f"export {name}", commands.export(NONCE, version)
+        yield f"remove_and_export {name}", commands.remove_and_export(NONCE, version)
+        yield f"start {name}", commands.start(NONCE, version, stamp=False)
+        yield f"start {name}, stamped", commands.start(NONCE, version, stamp=True)
+
+
+COMMANDS = dict(everything())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_one_short_line_of_ascii(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.isascii()
+    assert command.isprintable()
+    assert len(command) < 3500
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_text_of_a_command_never_holds_a_marker(name: str) -> None:
+    for kind in KINDS:
+        assert NONCE.marker(kind) not in COMMANDS[name]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_console_can_read_it(name: str) -> None:
+    unknown = {found.name for found in parse(COMMANDS[name].encode()).unknown}
+    assert unknown == ({"routerboard"} if name == "serial_number" else set())  # a CHR has none
+
+
+def test_every_public_command_is_tested_here() -> None:
+    others = {"Nonce", "Version", "says_gone", "after_removal", "without_markers", "dataclass"}
+    public = {name for name in vars(commands) if name[0] != "_" and callable(getattr(commands, name))}
+    assert public - others == {name.split()[0].rstrip(",") for name in COMMANDS}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_script_is_imported_as_a_whole_and_the_marker_follows_it_directly(version: Version) -> None:
+    command = commands.start(NONCE, version, stamp=False)
+    assert f'/import file-name="{NONCE.file}"; :put ("TMINUS-OK-" . "{NONCE.value}")' in command
+    assert "verbose" not in command
+    assert command.startswith(":onerror ") == ((version.major, version.minor) >= (7, 13))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_stamped_the_start_is_logged_before_everything_and_the_end_after_the_marker(version: Version) -> None:
+    command = commands.start(NONCE, version, stamp=True)
+    assert command.startswith(f':log info "tminus {NONCE.value} start"; ')
+    places = [command.index(word) for word in ("/import", "TMINUS-OK-", f"{NONCE.value} done")]
+    assert places == sorted(places)
+    assert (f"{NONCE.value} failed" in command) == version.has_onerror
+
+
+def test_an_export_never_holds_secrets() -> None:
+    assert commands.export(NONCE, Version(6, 49)).startswith("/export hide-sensitive; ")
+    assert commands.export(NONCE, Version(7, 20)).startswith("/export; ")
+
+
+def test_the_file_is_looked_for_again_after_it_was_removed() -> None:
+    command = commands.remove(NONCE)
+    assert command.count(f'[/file find name="{NONCE.file}"]') == 2
+    assert command.index("/file remove") < command.index("TMINUS-LEFT-") < command.index(":len")
+
+
+@pytest.mark.parametrize(
+    ("said", "gone"),
+    [
+        (["TMINUS-LEFT-0123456789abcdef-0"], True),
+        (["x", "TMINUS-LEFT-0123456789abcdef-0", "# 2026-11-05 12:16:16 by RouterOS 7.20.8"], True),
+        (["TMINUS-LEFT-0123456789abcdef-1"], False),
+        (["TMINUS-LEFT-0123456789abcdef-10"], False),
+        (["TMINUS-LEFT-fedcba9876543210-0"], False),
+        (["x TMINUS-LEFT-0123456789abcdef-0"], False),
+        ([commands.remove(NONCE)], False),
+        (["no such item"], False),
+        ([], False),
+    ],
+)
+def test_only_the_routers_own_count_of_nothing_proves_the_file_gone(said: list[str], gone: bool) -> None:
+    assert commands.says_gone(NONCE, said) is gone
+
+
+def test_the_export_behind_a_removal_is_told_apart() -> None:
+    output = b"TMINUS-LEFT-0123456789abcdef-0\r\n# header\r\n/ip\r\nTMINUS-END-0123456789abcdef\r\n"
+    rest = commands.after_removal(NONCE, output)
+    assert lines(rest) == ["# header", "/ip", "TMINUS-END-0123456789abcdef", ""]
+    assert commands.after_removal(NONCE, b"no such item\r\n") == b"no such item\r\n"
+
+
+def test_what_a_person_reads_is_free_of_our_markers_alone() -> None:
+    text = "one\nTMINUS-OK-0123456789abcdef\nTMINUS-OK-fedcba9876543210\n x TMINUS-ERR-0123456789abcdef"
+    assert commands.without_markers(NONCE, text) == "one\nTMINUS-OK-fedcba9876543210\n x TMINUS-ERR-0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "value", ["", "0123456789abcde", "0123456789ABCDEF", '0123456789abcde"', "0123456789abcdef\n", "g" * 16]
+)
+def test_a_nonce_that_could_break_out_of_a_command_cannot_be_made(value: str) -> None:
+    with pytest.raises(ValueError, match="16 hexadecimal"):
+        Nonce(value)
+
+
+def test_no_two_nonces_are_the_same() -> None:
+    assert len({Nonce.fresh() for _ in range(1000)}) == 1000

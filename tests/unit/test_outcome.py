@@ -1,0 +1,187 @@
+"""How a run ended, by what the router said: each kind of evidence, and the transcripts of real routers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tminus.domain.endings import Ending
+from tminus.routeros.commands import Nonce
+from tminus.routeros.outcome import Close, ImportAnswer, Unresolved, judge_dry_run, judge_import
+
+NONCE = Nonce("0123456789abcdef")
+OK, ERR = NONCE.marker("OK"), NONCE.marker("ERR")
+OTHER = Nonce("f" * 16).marker("OK")
+DONE = "Script file loaded and executed successfully"
+PLAIN = b"/ip dns set servers=192.0.2.53\n"
+DYNAMIC = b"/ip dns set servers=192.0.2.53\n/import more.rsc\n"
+
+COMPLETED = "completed/applied"
+PARTIAL = "failed/partial/script_error"
+REJECTED = "failed/none/script_rejected"
+NO_FILE = "failed/none/upload_failed"
+UNKNOWN = "unknown/unknown/connection_lost"
+LOOK = "look: connection_lost"
+LOOK_LATE = "look: timed_out"
+
+
+def judge(
+    *said: str, status: int | None = 0, close: Close = Close.CLOSED, script: bytes = PLAIN
+) -> Ending | Unresolved:
+    output = "".join(f"{line}\r\n" for line in said).encode()
+    return judge_import(ImportAnswer(output=output, exit_status=status, close=close), NONCE, script)
+
+
+def short(verdict: Ending | Unresolved) -> str:
+    if isinstance(verdict, Unresolved):
+        return f"look: {verdict.reason}"
+    return "/".join(filter(None, (verdict.state, verdict.effect, verdict.reason)))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        # the proof
+        (judge(DONE, OK), COMPLETED),
+        (judge("", DONE, "", OK, ""), COMPLETED),
+        (judge("what the script prints", DONE, OK), COMPLETED),
+        (judge(DONE, OK, status=None), COMPLETED),
+        (judge(DONE, OK, status=None, close=Close.LOST), COMPLETED),
+        (judge(DONE, OK, status=None, close=Close.TIMED_OUT), COMPLETED),
+        (judge("failure: caught by the script", DONE, OK), COMPLETED),
+        (judge(OTHER, DONE, OK), COMPLETED),
+        # the proof with something wrong
+        (judge(DONE, OK, status=1), PARTIAL),
+        (judge(OK), UNKNOWN),
+        (judge("x", OK), UNKNOWN),
+        (judge(OK, DONE), UNKNOWN),
+        (judge(f"x{DONE}", OK), UNKNOWN),
+        (judge(DONE, "failure: of the outer file", OK, script=DYNAMIC), UNKNOWN),  # the success is the inner file's
+        # an error that we caught
+        (judge(f"{ERR} failure: already have such address"), PARTIAL),
+        (judge(f"{ERR} failure: x", status=None, close=Close.LOST), PARTIAL),
+        (judge(f"{ERR} failure: x", status=None, close=Close.TIMED_OUT), PARTIAL),
+        (judge(f"{ERR} Script Error: syntax error (line 2 column 15) (:import; line 1)"), REJECTED),
+        (judge(f"{ERR} Script Error: bad command name x (line 1 column 1)"), REJECTED),
+        (judge(f"{ERR} Script Error: bad command name x (line 1 column 1)", script=DYNAMIC), PARTIAL),
+        (judge(f"{ERR} Script Error: Script Error: syntax error (line 2 column 15) (:import; line 2) (:import; line 1)"), PARTIAL),
+        (judge(f"{ERR} Cannot open import file, file does not exist (:import; line 1)"), NO_FILE),
+        (judge(f"{ERR} Script Error: Cannot open import file, file does not exist (:import; line 2)", script=DYNAMIC), PARTIAL),
+        (judge(f"{ERR} missing value(s) of argument(s) password (/system/backup/load; line 1)"), PARTIAL),
+        (judge(f"{ERR}", "failure: on the next line"), PARTIAL),
+        (judge(f"{ERR}"), PARTIAL),
+        (judge("output before", f"{ERR} no WAN"), PARTIAL),
+        # no marker: how versions without :onerror report a failing import
+        (judge("failure: already have interface with name bridge"), PARTIAL),
+        (judge("no such item", ""), PARTIAL),
+        (judge("syntax error (line 2 column 15)"), REJECTED),
+        (judge("syntax error (line 2 column 15)", status=1), REJECTED),
+        (judge("syntax error (line 2 column 15)", status=1, script=DYNAMIC), PARTIAL),
+        (judge("what the script prints", "input does not match any value of interface"), PARTIAL),
+        (judge("Cannot open import file, file does not exist"), NO_FILE),
+        (judge("anything", status=1), PARTIAL),
+        (judge(status=1), PARTIAL),
+        (judge(DONE, status=1), PARTIAL),
+        # nothing is proved: :exit, /quit, a reboot, a cut session
+        (judge(), LOOK),
+        (judge("anything"), LOOK),
+        (judge(DONE), LOOK),
+        (judge(status=None), LOOK),
+        (judge("failure: printed by the script, before the session was cut", status=None), LOOK),
+        (judge("failure: printed by the script", "and then it went on"), LOOK),
+        (judge(DONE, OTHER), LOOK),
+        (judge(f"{ERR.replace('0', '1')} failure: of another run"), LOOK),
+        (judge(DONE, status=None, close=Close.LOST), LOOK),
+        (judge("failure: x", status=None, close=Close.LOST), LOOK),
+        (judge(DONE, OK[:-1], status=None, close=Close.LOST), LOOK),
+        (judge(status=None, close=Close.TIMED_OUT), LOOK_LATE),
+        (judge("failure: x", status=None, close=Close.TIMED_OUT), LOOK_LATE),
+    ],
+)  # fmt: skip
+def test_the_evidence_decides(verdict: Ending | Unresolved, expected: str) -> None:
+    assert short(verdict) == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f':put ("TMINUS-OK-" . "{NONCE.value}")',
+        f':log info "tminus {NONCE.value} start"; :onerror e in={{ /import file-name="{NONCE.file}" }}',
+        f"x {OK}",
+        f"{OK} x",
+        f" {OK}",
+        f"\r{OK}",
+        f"x\r{OK}",
+        f"\x1b[0m{OK}",
+        OK.lower(),
+        OK.replace("OK", "ID"),
+        OTHER,
+    ],
+)
+def test_nothing_but_the_marker_alone_on_its_line_is_proof(line: str) -> None:
+    assert short(judge(DONE, line)) == LOOK
+
+
+def test_trailing_blanks_and_either_line_end_are_no_matter() -> None:
+    for output in (f"{DONE}\n{OK}\n", f"{DONE}  \r\n{OK} \r\n", f"{DONE}\r\n{OK}", f"{DONE}\r\r\n{OK}\n"):
+        answer = ImportAnswer(output=output.encode(), exit_status=0, close=Close.CLOSED)
+        assert short(judge_import(answer, NONCE, PLAIN)) == COMPLETED
+
+
+def test_error_text_before_the_proof_is_a_warning_and_no_more() -> None:
+    verdict = judge("failure: caught", "all is well", *(f"no such item {n}" for n in range(20)), DONE, OK)
+    assert isinstance(verdict, Ending)
+    assert verdict.warnings[0] == "The output contains 'failure: caught'."
+    assert len(verdict.warnings) == 10
+
+
+def test_the_missing_exit_status_is_a_warning_where_the_proof_had_arrived() -> None:
+    verdict = judge(DONE, OK, status=None, close=Close.LOST)
+    assert isinstance(verdict, Ending)
+    assert verdict.warnings == ("The session ended without an exit status, after the proof had arrived.",)
+
+
+def test_the_message_names_the_error_and_its_line() -> None:
+    verdict = judge(
+        f"{ERR} Script Error: failure: already have interface with name bridge (/interface/bridge/add; line 2) (:import; line 1)"
+    )
+    assert verdict.message == (
+        "The script failed; what it did before stays applied:"
+        " failure: already have interface with name bridge (/interface/bridge/add; line 2)."
+    )
+
+
+def test_a_hostile_error_is_cut_and_cleaned() -> None:
+    verdict = judge(f"{ERR} \x1b[31mfailure: \u202e" + "x" * 10_000)
+    assert verdict.message.startswith("The script failed; what it did before stays applied: failure: xxx")
+    assert len(verdict.message) < 700
+    assert "\x1b" not in verdict.message
+
+
+FOUND = "Script Error: found 1 error(s) in import file"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (["No syntax errors found in the import file"], ()),
+        (["#line 1", "/ip/dns/static add", "", "No syntax errors found in the import file", ""], ()),
+        (["#line 1", "/ip/dns/static add ...", "#line 2", "...", "expected name value (line 7 column 1)", FOUND], REJECTED),
+        ([FOUND], REJECTED),
+        (["bad parameter no-such-property (line 2 column 23)"], REJECTED),
+        (["not enough permissions (9)"], REJECTED),
+        (["Cannot open import file, file does not exist (:import; line 1)"], NO_FILE),
+        (["No syntax errors found in the import file", "expected name value (line 7 column 1)", FOUND], REJECTED),
+        ([], ("The dry run did not say that the file is free of errors.",)),
+        (["#line 1", ":put 1"], ("The dry run did not say that the file is free of errors.",)),
+        (["x No syntax errors found in the import file"], ("The dry run did not say that the file is free of errors.",)),
+    ],
+)  # fmt: skip
+def test_a_dry_run(said: list[str], expected: object) -> None:
+    verdict = judge_dry_run("".join(f"{line}\r\n" for line in said).encode())
+    assert (short(verdict) if isinstance(verdict, Ending) else verdict) == expected
+
+
+def test_a_dry_run_names_what_it_found() -> None:
+    verdict = judge_dry_run(f"#line 1\r\nx\r\nexpected name value (line 7 column 1)\r\n{FOUND}\r\n".encode())
+    assert isinstance(verdict, Ending)
+    assert verdict.message.endswith("before running any of it: expected name value (line 7 column 1).")

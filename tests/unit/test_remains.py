@@ -1,0 +1,144 @@
+"""After a lost connection: what the router's log and uptime prove, and what they do not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import combinations
+
+import pytest
+
+from tminus.domain.endings import Effect, Reason, State
+from tminus.routeros.commands import Nonce
+from tminus.routeros.outcome import Remains, judge_remains, read_remains
+
+NONCE = Nonce("0123456789abcdef")
+BEFORE = timedelta(days=3)
+SINCE = timedelta(minutes=2)
+SAME_BOOT = BEFORE + SINCE
+JUST_BOOTED = timedelta(seconds=40)
+WORDS = ("connected", "start", "done", "failed")
+
+
+def judge(
+    log: str, *, uptime: timedelta = SAME_BOOT, before: timedelta | None = BEFORE, stamped: bool = True
+) -> tuple[str, str, str | None]:
+    ending = judge_remains(
+        Remains(log=frozenset(log.split()), uptime=uptime),
+        uptime_before=before,
+        since=SINCE,
+        reason=Reason.DAEMON_LOST,
+        stamped=stamped,
+    )
+    return ending.state, ending.effect, ending.reason
+
+
+COMPLETED = ("completed", "applied", None)
+PARTIAL = ("failed", "partial", "script_error")
+NOT_STARTED = ("failed", "none", "connection_lost")
+UNKNOWN = ("unknown", "unknown", "daemon_lost")
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (judge("connected start done"), COMPLETED),
+        (judge("start done"), COMPLETED),  # the log turned over
+        (judge("connected start done", uptime=JUST_BOOTED), COMPLETED),  # a log on a disk
+        (judge("connected start failed"), PARTIAL),
+        (judge("failed", before=None), PARTIAL),
+        (judge("connected"), NOT_STARTED),
+        (judge("connected start"), UNKNOWN),
+        (judge(""), UNKNOWN),  # the log turned over, or was cleared
+        (judge("connected", uptime=JUST_BOOTED), UNKNOWN),  # on a disk, written late: the start may be lost
+        (judge("", uptime=JUST_BOOTED), UNKNOWN),
+        (judge("connected start", uptime=JUST_BOOTED), UNKNOWN),
+        (judge("connected", before=None), UNKNOWN),  # nobody knows whether it rebooted
+        (judge("connected", stamped=False), UNKNOWN),  # then the start leaves no line either
+        (judge("", stamped=False), UNKNOWN),
+    ],
+)
+def test_what_is_found_decides(found: tuple[str, str, str | None], expected: tuple[str, str, str | None]) -> None:
+    assert found == expected
+
+
+def test_no_combination_is_completed_without_done_or_unapplied_with_a_start() -> None:
+    for count in range(len(WORDS) + 1):
+        for log in combinations(WORDS, count):
+            for uptime in (SAME_BOOT, JUST_BOOTED, timedelta(0)):
+                for before in (BEFORE, None):
+                    for stamped in (True, False):
+                        state, effect, _ = judge(" ".join(log), uptime=uptime, before=before, stamped=stamped)
+                        assert (state == State.COMPLETED) == ("done" in log)
+                        if effect == Effect.NONE:
+                            assert log == ("connected",)
+                            assert (uptime, before, stamped) == (SAME_BOOT, BEFORE, True)
+
+
+@pytest.mark.parametrize(
+    ("uptime", "rebooted"),
+    [
+        (SAME_BOOT, False),
+        (SAME_BOOT - timedelta(seconds=4), False),  # both were read a moment apart, and rounded down
+        (SAME_BOOT + timedelta(seconds=30), False),
+        (SAME_BOOT - timedelta(seconds=6), True),
+        (JUST_BOOTED, True),
+    ],
+)
+def test_a_reboot_is_told_by_the_uptime(uptime: timedelta, rebooted: bool) -> None:
+    assert judge("connected", uptime=uptime) == (UNKNOWN if rebooted else NOT_STARTED)
+
+
+def test_a_router_that_had_just_booted_and_booted_again_is_told_too() -> None:
+    remains = Remains(log=frozenset({"connected"}), uptime=timedelta(seconds=25))
+    ending = judge_remains(
+        remains,
+        uptime_before=timedelta(seconds=10),
+        since=timedelta(seconds=50),
+        reason=Reason.TIMED_OUT,
+        stamped=True,
+    )
+    assert (ending.state, ending.reason) == ("unknown", "timed_out")
+    assert "rebooted" in ending.message
+
+
+def log(*words: str, uptime: str = "3d00:02:00", marker: str = NONCE.marker("LOG")) -> bytes:
+    said = [f"tminus {NONCE.value} {word}" for word in words]
+    return "".join(f"{line}\r\n" for line in [*said, uptime, marker]).encode()
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("connected",), ("connected", "start"), ("connected", "start", "done"), ("failed",)]
+)
+def test_the_answer_to_evidence(words: tuple[str, ...]) -> None:
+    assert read_remains(log(*words), NONCE) == Remains(log=frozenset(words), uptime=timedelta(days=3, minutes=2))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tminus 0123456789abcdef done again",
+        "script: tminus 0123456789abcdef done",
+        "tminus fedcba9876543210 done",
+        "TMINUS 0123456789abcdef done",
+        'user ops: :log info "tminus 0123456789abcdef done"',
+    ],
+)
+def test_a_line_of_the_log_that_only_looks_like_ours_proves_nothing(line: str) -> None:
+    found = read_remains(line.encode() + b"\r\n" + log(), NONCE)
+    assert found == Remains(log=frozenset(), uptime=timedelta(days=3, minutes=2))
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        b"",
+        log("connected")[:-4],
+        log("connected", marker="TMINUS-LOG-fedcba9876543210"),
+        log("connected", marker="x " + NONCE.marker("LOG")),
+        log("connected", uptime="no such item"),
+        log("connected", uptime=""),
+        NONCE.marker("LOG").encode() + b"\r\n",
+    ],
+)
+def test_what_is_no_whole_answer(output: bytes) -> None:
+    assert read_remains(output, NONCE) is None
