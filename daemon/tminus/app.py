@@ -26,6 +26,7 @@ from tminus.ops.systemd import feed_watchdog, notify
 from tminus.services.contact import Contact
 from tminus.services.dispatcher import Dispatcher
 from tminus.services.heartbeat import DeclaredDead, Heartbeat, Trust
+from tminus.services.holdings import Holdings
 from tminus.services.janitor import Janitor
 from tminus.services.launcher import Launcher
 from tminus.services.reaper import Reaper
@@ -44,6 +45,8 @@ from tminus.web.probes import serve_probes
 _EMBEDDED_LOGIN = "tminus_serve"
 """Whom the daemon is in an embedded server: a login that can neither author nor approve."""
 
+_SCRAPE_PATIENCE = 2.0  # seconds
+
 EXIT_DEAD = 6
 """This instance was declared dead by another; systemd starts a new one."""
 
@@ -52,6 +55,14 @@ log = structlog.get_logger()
 
 class _Drained(Exception):
     """The orderly end, thrown through the task group."""
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> str:
+    """The sentence of the first exception of a group, however deep it lies."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +97,13 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
         if place.server is not None:
             await ensure_login(place.server.dsn, _EMBEDDED_LOGIN, member_of="tminus_daemon")
         await check_schema_of(place.dsn)
-        async with open_database(place.dsn, size=8, application="tminus") as db:
-            return await _Daemon(settings, place, db, Contact(_connector(settings), credentials)).run()
+        contact = Contact(_connector(settings), credentials)
+        async with (
+            open_database(place.dsn, size=8, application="tminus") as db,
+            # The heartbeat waits for nobody.
+            open_database(place.dsn, size=1, application="tminus heartbeat") as heart,
+        ):
+            return await _Daemon(settings, place, db, heart, contact).run()
 
 
 def _allow_open_files(max_sessions: int) -> None:
@@ -113,12 +129,13 @@ def _connector(settings: Settings) -> Connector:
 
 
 class _Daemon:
-    def __init__(self, settings: Settings, place: Place, db: Database, contact: Contact) -> None:
+    def __init__(self, settings: Settings, place: Place, db: Database, heart: Database, contact: Contact) -> None:
         self._settings = settings
         self._place = place
         self._db = db
         self._instance = uuid.uuid4()
         self._clean = True
+        self._refreshing = asyncio.Lock()
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -144,14 +161,16 @@ class _Daemon:
             settings=run,
             observer=self._metrics,
         )
+        holdings = Holdings()
         self._heartbeat = Heartbeat(
-            db, self._instance, self._trust, interval=settings.heartbeat_interval, observer=self._metrics
+            heart, self._instance, self._trust, interval=settings.heartbeat_interval, observer=self._metrics
         )
         self._dispatcher = Dispatcher(
             db,
             self._instance,
             self._trust,
             runner,
+            holdings,
             max_sessions=settings.max_sessions,
             poll_interval=settings.poll_interval,
             observer=self._metrics,
@@ -169,7 +188,8 @@ class _Daemon:
             self._writer,
             self._instance,
             self._trust,
-            contact,
+            contact=contact,
+            holdings=holdings,
             interval=settings.reap_interval,
             settings=run,
             observer=self._metrics,
@@ -205,39 +225,48 @@ class _Daemon:
                 listening=f"{bound[0]}:{bound[1]}",
             )
             notify("READY=1", "STATUS=waiting for launches")
-            clean = True
-            died: BaseException | None = None
-            orphaned: BaseException | None = None
-            try:
-                async with asyncio.TaskGroup() as services:
-                    for duty in (
-                        self._heartbeat.run(),
-                        self._writer.run(),
-                        self._launcher.run(),
-                        self._dispatcher.run(),
-                        self._reaper.run(),
-                        self._janitor.run(),
-                        listen(self._place.dsn, self._heard),
-                        self._watch_server(),
-                        feed_watchdog(self._health.goes_round),
-                        self._stop_on_signal(),
-                    ):
-                        services.create_task(duty)
-            except* _Drained as stopped:
-                clean = self._clean and len(stopped.exceptions) == 1  # nothing else broke
-            except* DeclaredDead as dead:
-                died = dead.exceptions[0]
-            except* EmbeddedError as ended:
-                orphaned = ended.exceptions[0]
-            if died is not None:
-                log.error("declared_dead", error=str(died))
-                return EXIT_DEAD
-            if orphaned is not None:
-                log.error("embedded_database_ended", error=str(orphaned))
-                return EmbeddedError.exit_code
+            # The carriers outlive the services: a script that runs is listened to and written down whatever ends us.
+            async with asyncio.TaskGroup() as carriers:
+                carrying = [carriers.create_task(self._heartbeat.run()), carriers.create_task(self._writer.run())]
+                try:
+                    code = await self._serve()
+                finally:
+                    # After a drain there is nothing left to wait for; after anything else, what has started may end.
+                    await self._dispatcher.drain(
+                        0 if self._health.draining else settings.drain_timeout, unstarted_now=True
+                    )
+                    for task in carrying:
+                        task.cancel()
+            return code
+
+    async def _serve(self) -> int:
+        """Run the services until something ends them, and return the exit code."""
+        why: tuple[str, str] | None = None
+        try:
+            async with asyncio.TaskGroup() as services:
+                for duty in (
+                    self._launcher.run(),
+                    self._dispatcher.run(),
+                    self._reaper.run(),
+                    self._janitor.run(),
+                    self._heartbeat.until_dead(),
+                    listen(self._place.dsn, self._heard),
+                    self._watch_server(),
+                    feed_watchdog(self._health.goes_round),
+                    self._stop_on_signal(),
+                ):
+                    services.create_task(duty)
+        except* _Drained:
             await self._say_goodbye()
-            log.info("stopped", clean=clean)
-            return 0 if clean else TminusError.exit_code
+            log.info("stopped", clean=self._clean)
+            code = 0 if self._clean else TminusError.exit_code
+        except* DeclaredDead as dead:
+            why, code = ("declared_dead", _first(dead)), EXIT_DEAD
+        except* EmbeddedError as ended:
+            why, code = ("embedded_database_ended", _first(ended)), EmbeddedError.exit_code
+        if why is not None:
+            log.error(why[0], error=why[1])
+        return code
 
     async def _watch_server(self) -> None:
         """An embedded server that ends takes this process along; systemd starts both again."""
@@ -249,10 +278,15 @@ class _Daemon:
             service.hint.give()
 
     async def _refresh(self) -> None:
-        try:
-            self._metrics.from_store(await read_gauges(self._db))
-        except StoreError:
-            self._metrics.store_failed("metrics")
+        """Ask the database for its numbers; a scrape waits two seconds for them at most, and one asks for all."""
+        if self._refreshing.locked():
+            return
+        async with self._refreshing:
+            try:
+                async with asyncio.timeout(_SCRAPE_PATIENCE):
+                    self._metrics.from_store(await read_gauges(self._db))
+            except (StoreError, TimeoutError):
+                self._metrics.store_failed("metrics")
 
     async def _stop_on_signal(self) -> None:
         """SIGTERM and SIGINT drain: nothing new is claimed, what runs may finish. A second one ends the waiting."""

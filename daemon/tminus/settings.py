@@ -25,6 +25,7 @@ def _default_state_dir() -> Path:
 
 
 Seconds = Annotated[float, Field(gt=0, le=604800, allow_inf_nan=False)]
+Bounded = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 _PREFIX = "TMINUS_"
 # Environment variables that begin like settings and are none.
 _NOT_SETTINGS = {"TMINUS_CONFIG"}
@@ -58,24 +59,24 @@ class Settings(BaseSettings):
 
     # How much at once, and how often to look.
     max_sessions: int = Field(default=200, ge=1, le=20000)
-    poll_interval: Seconds = 2.0
+    poll_interval: float = Field(default=2.0, ge=0.05, le=10)
     drain_timeout: Seconds = 660.0
 
     # Who lives. See services/heartbeat.py.
-    heartbeat_interval: Seconds = 15.0
-    heartbeat_ttl: Seconds = 60.0
-    heartbeat_margin: Seconds = 10.0
-    reap_interval: Seconds = 10.0
+    heartbeat_interval: float = Field(default=15.0, ge=0.2, le=60)
+    heartbeat_ttl: float = Field(default=60.0, ge=1, le=600)
+    heartbeat_margin: float = Field(default=10.0, gt=0, le=300)
+    reap_interval: float = Field(default=10.0, ge=0.2, le=60)
 
     # On the router.
     credentials: dict[str, CredentialSettings] = Field(default_factory=dict)
     host_key_policy: HostKeyPolicy = HostKeyPolicy.PINNED
     stamp_log: bool = True
-    connect_timeout: Seconds = 6.0
-    login_timeout: Seconds = 20.0
-    command_timeout: Seconds = 60.0
-    export_timeout: Seconds = 300.0
-    resolve_within: Seconds = 300.0
+    connect_timeout: Bounded = 6.0
+    login_timeout: Bounded = 20.0
+    command_timeout: Bounded = 60.0
+    export_timeout: Bounded = 300.0
+    resolve_within: Bounded = 300.0
     export_cap: int = Field(default=8 * 1024 * 1024, ge=65536, le=256 * 1024 * 1024)
     output_cap: int = Field(default=64 * 1024, ge=1024, le=1024 * 1024)
 
@@ -146,6 +147,8 @@ def load_settings(file: Path | None) -> Settings:
         return FromFile()
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not UTF-8 text") from error
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
     except ValidationError as error:

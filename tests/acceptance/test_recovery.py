@@ -136,3 +136,34 @@ async def test_health_and_readiness_are_served(database: Db, tmp_path: Path) -> 
         assert (await daemon.get("/healthz"))[0] == 200
         assert (await daemon.get("/readyz"))[0] == 200
         assert (await daemon.metrics())["tminus_heartbeat_trusted"] == 1
+
+
+async def test_a_service_that_is_refused_does_not_cut_a_running_script(database: Db, tmp_path: Path) -> None:
+    async with simulate(FleetSpec(sites=2)) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(SLOW_SCRIPT)
+        await _executing(database, script, 2)
+        await database.run("revoke execute on function tminus.reap() from tminus_daemon")
+        runs = await database.finished(script)
+        assert {run["state"] for run in runs.values()} == {"completed"}
+        assert (await daemon.get("/healthz"))[0] == 200
+        assert "store_refused" in {event["event"] for event in daemon.log()}
+        assert await daemon.stop() == 0
+
+
+async def test_an_instance_that_is_declared_dead_lets_its_scripts_end_and_keeps_the_evidence(
+    database: Db, tmp_path: Path
+) -> None:
+    async with simulate(FleetSpec(sites=2)) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(SLOW_SCRIPT)
+        await _executing(database, script, 2)
+        await database.run("update tminus.instances set state = 'dead', ended_at = now()")
+        assert await daemon.process.wait() == 6
+        for site in ("sim-0000", "sim-0001"):
+            assert [e.facts["outcome"] for e in fleet.journal.events(site, Kind.IMPORT_FINISHED)] == ["ok"]
+            assert len(fleet.journal.starts(site)) == 1
+        async with run_daemon(database, tmp_path / "next", fleet):
+            runs = await database.finished(script)
+            # Resolved by the log: the scripts ran to their end.
+            assert {run["state"] for run in runs.values()} == {"completed"}

@@ -214,6 +214,12 @@ class TestMany:
         async with held_by_another(stage.db, "select 1 from tminus.launches where max_concurrency = 1 for update"):
             assert list(await asyncio.wait_for(stage.claim(instance), 5)) == ["b"]
 
+    async def test_nor_does_whoever_holds_a_launch_keep_its_sites_from_being_claimed(self, stage: Stage) -> None:
+        instance = await stage.instance()
+        await stage.launch(instance, "a")
+        async with held_by_another(stage.db, "select 1 from tminus.launches for update"):
+            assert list(await asyncio.wait_for(stage.claim(instance), 5)) == ["a"]
+
     async def test_what_appears_while_a_claim_waits_is_claimed_whole_or_not_at_all(self, clean: Db) -> None:
         """A claim that blocks between its statement's snapshot and its own looks must return every row that it takes."""
         async with daemons(clean, 1) as [(stage, instance)]:

@@ -84,6 +84,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "settle_pending",
             "finish_launches",
             "reap",
+            "sweep",
             "claim_orphans",
             "keep_late_evidence",
             "record_site_event",

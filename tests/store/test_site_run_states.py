@@ -115,7 +115,7 @@ async def test_a_running_run_has_an_owner_and_no_ending(stage: Stage, instance: 
         "finished_at = now()",
         "step = 'executing'",
         "executing_at = now()",
-        "executing_at = now(), step = 'executing'",
+        "executing_at = now(), step = 'executing', nonce = null",
         "step = 'dancing'",
         MAKE["completed"],
         MAKE["unknown"],

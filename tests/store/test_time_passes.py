@@ -81,26 +81,30 @@ class TestOneShots:
         await add_sites(own_stage.db, "a")
         instance = await own_stage.instance(ttl=LONG)
         script = await (own_stage.db.submit(":put 1") if what == "launched" else insert(own_stage.db))
-        await own_stage.db.move_clock(2 * HOUR if what == "edited" else timedelta(minutes=30))
-        # While the test holds the lock 7, the clock of the sweep waits for it, and is a day ahead.
+        await own_stage.db.move_clock(timedelta(minutes=90 if what == "edited" else 30))
+        # In the sweeper's session the clock is as far ahead as test.ahead says, and waits for the lock 7.
         await own_stage.db.run(
             """
-            create function public.slow() returns interval language plpgsql as $$
+            create function public.ahead() returns interval language plpgsql as $$
             begin
-                if session_user = 'rita' then
+                if current_setting('test.ahead', true) <> '' then
                     perform pg_advisory_lock(7);
                     perform pg_advisory_unlock(7);
-                    return interval '1 day';
+                    return current_setting('test.ahead')::interval;
                 end if;
                 return interval '0';
             end $$;
             create or replace function tminus.clock() returns timestamptz language sql stable
-            as 'select pg_catalog.statement_timestamp() + (select by from public.moved_clock) + public.slow()';
+            as 'select pg_catalog.statement_timestamp() + (select by from public.moved_clock) + public.ahead()';
             grant execute on function tminus.settle_late(integer) to rita;
             """
         )
         async with own_stage.db.anew() as holder, own_stage.db.anew("rita") as sweeper:
+            # Planned once and for all, so that it waits not while it is planned but after it took its snapshot.
+            await sweeper.execute("set plan_cache_mode = force_generic_plan")
+            assert await sweeper.fetchval("select tminus.settle_late(10)") == 0
             await holder.fetch("select pg_advisory_lock(7)")
+            await sweeper.execute("set test.ahead = '1 day'")
             sweep = asyncio.create_task(sweeper.fetchval("select tminus.settle_late(10)"))
             await until_waiting(own_stage.db, "settle_late")
             if what == "edited":

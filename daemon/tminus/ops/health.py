@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-_SILENCE = 30.0  # seconds without a round of a service before we call it broken
+_SILENCE = 30.0  # seconds without an answer from the database before we are not ready
+_STUCK = 120.0  # seconds without any attempt before the process is stuck; a query alone may take 30
 _SERVICES = ("launcher", "dispatcher")
 
 
@@ -35,4 +36,4 @@ class Health:
 
     def goes_round(self) -> bool:
         """Whether the services go round. A lost database must show in /readyz, never in the watchdog."""
-        return all(time.monotonic() - at < _SILENCE for at in self._tried.values())
+        return all(time.monotonic() - at < _STUCK for at in self._tried.values())

@@ -13,8 +13,9 @@ from uuid import UUID
 
 import structlog
 
-from tminus.errors import Refused, StoreError
+from tminus.errors import StoreError
 from tminus.services.heartbeat import Trust
+from tminus.services.holdings import Holdings
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
 from tminus.services.site_runner import Run, SiteRunner
@@ -24,6 +25,7 @@ from tminus.store.pool import Database
 from tminus.store.site_runs import Claim
 
 _BATCH = 100
+_SWEEP = 5.0  # seconds between looks for runs that nobody here knows
 _GATHER = 0.05  # seconds that freed sessions are gathered before the next claim
 _CONTENTS = 50  # launches whose content is kept in memory
 
@@ -37,6 +39,7 @@ class Dispatcher:
         instance: UUID,
         trust: Trust,
         runner: SiteRunner,
+        holdings: Holdings,
         *,
         max_sessions: int,
         poll_interval: float,
@@ -46,58 +49,88 @@ class Dispatcher:
         self._instance = instance
         self._trust = trust
         self._runner = runner
+        self._holdings = holdings
+        self._swept_at = float("-inf")
         self._max_sessions = max_sessions
         self._poll_interval = poll_interval
         self._observer = observer
         self._contents: dict[UUID, LaunchContent] = {}
         self._running: dict[asyncio.Task[None], Run] = {}
+        self._open: set[int] = set()  # those of them whose ending is not written yet: they take a place
         self._idle = asyncio.Event()
         self._idle.set()
         self.draining = False
         self.hint = Hint()
 
     async def run(self) -> None:
+        """Claim and run, until cancelled. The runs are not ended by that: see `drain`."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(repeat("dispatcher", lambda: self._work(tasks), hint=self.hint, observer=self._observer))
+            tasks.create_task(repeat("dispatcher", self._work, hint=self.hint, observer=self._observer))
             tasks.create_task(self._watch_trust())
 
-    async def drain(self, seconds: float) -> bool:
-        """Claim nothing more and wait for what runs. True if all of it ended; else what was not started is given back."""
+    async def drain(self, seconds: float, *, unstarted_now: bool = False) -> bool:
+        """Claim nothing more and wait for what runs. True if all of it ended; what was not started in time is given back.
+
+        With `unstarted_now` that is done at once, and only what is past its point of no return is waited for.
+        """
         self.draining = True
+        if unstarted_now:
+            self._cancel(lambda run: not run.past_no_return)
         try:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
         except TimeoutError:
-            log.warning("drain_timed_out", running=len(self._running))
+            log.warning("drain_timed_out", running=len(self._open))
             self._cancel(lambda run: not run.past_no_return)
             unstarted = [task for task, run in self._running.items() if not run.past_no_return]
             if unstarted:
                 await asyncio.wait(unstarted, timeout=5)
-            return not self._running
-        return True
+        return not self._open
 
-    async def _work(self, tasks: asyncio.TaskGroup) -> float:
-        free = self._max_sessions - len(self._running)
-        if self.draining or free <= 0 or not self._trust.lives():
+    async def _work(self) -> float:
+        free = self._max_sessions - len(self._open)
+        if self.draining or not self._trust.lives():
             return self._poll_interval
-        claims = await self._claim(min(free, _BATCH))
-        claimed_at = asyncio.get_running_loop().time()
-        for claim in claims:
-            self._begin(tasks, Run(claim=claim, content=self._contents[claim.launch_id], claimed_at=claimed_at))
+        async with self._holdings.lock:
+            await self._sweep()
+            claims = await self._claim(min(free, _BATCH)) if free > 0 else []
+            claimed_at = asyncio.get_running_loop().time()
+            for claim in claims:
+                self._begin(Run(claim=claim, content=self._contents[claim.launch_id], claimed_at=claimed_at))
         # A full batch says that more may be waiting; sessions that were freed meanwhile are claimed together.
         return 0.0 if len(claims) == min(free, _BATCH) and free > _BATCH else self._poll_interval
 
-    def _begin(self, tasks: asyncio.TaskGroup, run: Run) -> None:
-        task = tasks.create_task(self._run(run), name=f"site-run-{run.claim.id}")
+    async def _sweep(self) -> None:
+        """Settle, every few seconds, what is ours by the database and known to nobody here."""
+        now = asyncio.get_running_loop().time()
+        if now < self._swept_at + _SWEEP:
+            return
+        released, orphaned = await site_runs.sweep(self._db, self._instance, self._holdings.known())
+        self._swept_at = now
+        if released or orphaned:
+            log.warning("strays_swept", released=released, orphaned=orphaned)
+
+    def _begin(self, run: Run) -> None:
+        # A task of its own: a service that breaks must not take a running script along.
+        task = asyncio.create_task(self._run(run), name=f"site-run-{run.claim.id}")
         self._running[task] = run
+        self._holdings.add(run.claim.id)
+        self._open.add(run.claim.id)
         self._idle.clear()
-        self._observer.sessions(len(self._running))
+        self._observer.sessions(len(self._open))
         task.add_done_callback(self._ended)
+        run.written.add_done_callback(lambda _: self._freed(run))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._running[task]
-        self._observer.sessions(len(self._running))
-        if not self._running:
+        run = self._running.pop(task)
+        self._holdings.remove(run.claim.id)
+        self._freed(run)
+
+    def _freed(self, run: Run) -> None:
+        """A run ended, or its ending was written while its script is still listened to: its place is free."""
+        self._open.discard(run.claim.id)
+        self._observer.sessions(len(self._open))
+        if not self._open:
             self._idle.set()
         if not self.draining:
             asyncio.get_running_loop().call_later(_GATHER, self.hint.give)
@@ -114,17 +147,12 @@ class Dispatcher:
             try:
                 await self._runner.give_up(run)
             except StoreError:
-                # The row stays open and tminus_site_run_overrun_seconds tells; the other sites go on.
+                # The row stays open until the next sweep makes it somebody's again; the other sites go on.
                 log.exception("site_run_left_open", site_id=run.claim.site.id, site_run=run.claim.id)
 
     async def _claim(self, capacity: int) -> list[Claim]:
         """Claim, and have the content of every launch that is concerned."""
-        try:
-            claims = await site_runs.claim_site_runs(self._db, self._instance, capacity=capacity)
-        except Refused:
-            # Two instances took the same router for two launches at the same moment: the index let one of them win.
-            log.info("claim_collided")
-            return []
+        claims = await site_runs.claim_site_runs(self._db, self._instance, capacity=capacity)
         for launch in {claim.launch_id for claim in claims} - self._contents.keys():
             self._contents[launch] = await launches.launch_content(self._db, launch)
         for launch in list(self._contents)[: max(len(self._contents) - _CONTENTS, 0)]:

@@ -68,19 +68,29 @@ class Heartbeat:
         self._trust = trust
         self._interval = interval
         self._observer = observer
+        self._died = asyncio.Event()
         self.draining = False
         self.hint = Hint()
 
     async def beat(self) -> float:
-        """Send one heartbeat. Raises StoreUnavailable, or DeclaredDead."""
+        """Send one heartbeat. Raises StoreUnavailable. After our death it only waits to be cancelled."""
+        if self._died.is_set():
+            return self._interval
         asked_at = asyncio.get_running_loop().time()
-        if not await instances.beat(self._db, self._instance, draining=self.draining):
+        if await instances.beat(self._db, self._instance, draining=self.draining):
+            self._trust.extend(asked_at)
+        else:
             self._trust.dead = True
-            raise DeclaredDead(f"instance {self._instance} was declared dead; its runs are resolved by another")
-        self._trust.extend(asked_at)
+            self._died.set()
         return self._interval
 
+    async def until_dead(self) -> None:
+        """Raise DeclaredDead once another instance has said so."""
+        await self._died.wait()
+        raise DeclaredDead(f"instance {self._instance} was declared dead; its runs are resolved by another")
+
     async def run(self) -> None:
+        """Beat for ever: also while the services have ended and scripts still run."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(repeat("heartbeat", self.beat, hint=self.hint, observer=self._observer))
             tasks.create_task(self._watch())

@@ -6,11 +6,13 @@ It must never touch a router on which a script runs, nor remove anything but our
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from datetime import timedelta
 
 import structlog
 
-from tminus.errors import ConfigError, DeviceError
+from tminus.errors import ConfigError, DeviceError, StoreError
 from tminus.routeros.commands import Nonce
 from tminus.services.contact import Contact, remove_file
 from tminus.services.heartbeat import Trust
@@ -58,8 +60,9 @@ class Janitor:
             log.warning("sites_given_up", count=done.given_up)
         if done.finished:
             log.info("launches_finished", count=done.finished)
-        for debt in await site_runs.take_debts(self._db, limit=_DEBTS):
-            await self._clean_up(debt)
+        async with asyncio.TaskGroup() as visits:
+            for debt in await site_runs.take_debts(self._db, limit=_DEBTS):
+                visits.create_task(self._clean_up(debt))
         return self._poll_interval
 
     async def _clean_up(self, debt: Debt) -> None:
@@ -74,7 +77,8 @@ class Janitor:
                 "cleanup_put_off", site_id=debt.site.id, file=debt.file_name, attempts=debt.attempts, error=str(error)
             )
         if gone:
-            await site_runs.settle_debt(self._db, debt.id)
+            with contextlib.suppress(StoreError):  # it is looked for again, and found to be gone
+                await site_runs.settle_debt(self._db, debt.id)
             log.info("cleanup_done", site_id=debt.site.id, file=debt.file_name)
         elif debt.age > _TELL_AFTER:
             log.error("cleanup_owed", site_id=debt.site.id, file=debt.file_name, days=debt.age.days)

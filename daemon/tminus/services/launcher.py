@@ -47,8 +47,11 @@ class Launcher:
             return self._poll_interval
         await self._plan()
         async with launches.due_scripts(self._db, limit=_BATCH) as transaction:
-            for script in transaction.due:
-                await self._launch(transaction, script)
+            made = [(script, await self._launch(transaction, script)) for script in transaction.due]
+        # Committed: only now it is true.
+        for script, launch in made:
+            if launch is not None:
+                self._tell(script, launch)
         if transaction.due:
             self._launched.give()
         if len(transaction.due) == _BATCH:
@@ -56,13 +59,13 @@ class Launcher:
         wait = await launches.seconds_to_next_due(self._db)
         return self._poll_interval if wait is None else min(max(wait, 0.01), self._poll_interval)
 
-    async def _launch(self, transaction: DueTransaction, script: DueScript) -> None:
+    async def _launch(self, transaction: DueTransaction, script: DueScript) -> UUID | None:
         refusal = _differs(script)
         if refusal:
             await transaction.refuse(script, refusal)
             self._observer.launch_refused()
             log.error("launch_refused", script_id=str(script.id), reason=refusal)
-            return
+            return None
         next_at = None
         if script.row.cron is not None and script.row.timezone is not None:
             # From the occurrence that is due, never from now alone, or a late start would lose or repeat one. A rule
@@ -72,7 +75,9 @@ class Launcher:
         launch = await transaction.launch(script, self._instance, next_at=next_at)
         if launch is None:
             log.warning("launch_not_made", script_id=str(script.id), due_at=script.launch_at.isoformat())
-            return
+        return launch
+
+    def _tell(self, script: DueScript, launch: UUID) -> None:
         self._observer.launched(len(script.sites))
         log.info(
             "launched",

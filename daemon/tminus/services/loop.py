@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from tminus.errors import StoreUnavailable
+from tminus.errors import StoreError, StoreUnavailable
 from tminus.services.observer import Observer
 
 _LONGEST_BACKOFF = 10.0  # seconds
@@ -43,10 +43,13 @@ async def repeat(service: str, work: Callable[[], Awaitable[float]], *, hint: Hi
     while True:
         try:
             pause = await work()
-        except StoreUnavailable as error:
+        except StoreError as error:
             failures += 1
             observer.store_failed(service)
-            if failures == 1:
+            if not isinstance(error, StoreUnavailable):
+                # A missing grant, or a bug. It concerns this service alone: scripts that run must go on.
+                log.exception("store_refused", service=service)
+            elif failures == 1:
                 log.warning("store_unavailable", service=service, error=str(error))
             pause = min(0.2 * 2 ** min(failures, 8), _LONGEST_BACKOFF) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
         else:

@@ -17,6 +17,7 @@ from tminus.routeros.commands import Nonce
 from tminus.services.contact import Contact
 from tminus.services.endings import write_ending
 from tminus.services.heartbeat import Trust
+from tminus.services.holdings import Holdings
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
 from tminus.services.resolver import Answer, Question, resolve
@@ -38,8 +39,9 @@ class Reaper:
         writer: Writer,
         instance: UUID,
         trust: Trust,
-        contact: Contact,
         *,
+        contact: Contact,
+        holdings: Holdings,
         interval: float,
         settings: RunSettings,
         observer: Observer,
@@ -50,6 +52,7 @@ class Reaper:
         self._instance = instance
         self._trust = trust
         self._contact = contact
+        self._holdings = holdings
         self._interval = interval
         self._settings = settings
         self._observer = observer
@@ -70,9 +73,12 @@ class Reaper:
             self._observer.reaped(found.dead, found.released + found.orphaned)
             self._released.give()
         free = _AT_ONCE - self._resolving
-        for orphan in await site_runs.claim_orphans(self._db, self._instance, limit=free) if free > 0 else ():
-            self._resolving += 1
-            tasks.create_task(self._resolve(orphan))
+        if free > 0:
+            async with self._holdings.lock:
+                for orphan in await site_runs.claim_orphans(self._db, self._instance, limit=free):
+                    self._resolving += 1
+                    self._holdings.add(orphan.id)
+                    tasks.create_task(self._resolve(orphan))
         return self._interval
 
     async def _resolve(self, orphan: Orphan) -> None:
@@ -98,8 +104,12 @@ class Reaper:
                 if ours:
                     self._observer.site_ended(found.ending)
                 log.warning("orphan_resolved", state=str(found.ending.state), message=found.ending.message, ours=ours)
+            except Exception:
+                # One orphan must not end the process; the next sweep makes it an orphan again.
+                log.exception("orphan_broke")
             finally:
                 self._resolving -= 1
+                self._holdings.remove(orphan.id)
                 self.hint.give()
 
     async def _find_out(self, orphan: Orphan, question: Question) -> Answer:

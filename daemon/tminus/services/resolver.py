@@ -44,6 +44,8 @@ class Question:
     uptime_before: timedelta | None
     identified_at: float
     version: Version | None
+    # Loop time until which a script that may still be running is watched, once the router is reached.
+    watch_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +99,7 @@ async def _look(question: Question, connection: Connection, settings: RunSetting
             raise ConnectionLost("the connection was lost again")
         message = f"{question.message} Our file could not be removed, so a late start cannot be ruled out."
         return Answer(ending=unknown(question.reason, message), file_gone=False)
-    watch_until = loop.time() + settings.settle_for
+    watch_until = max(loop.time() + settings.settle_for, question.watch_until)
     while True:
         result = await connection.run(commands.evidence(question.nonce), deadline=settings.command_timeout, cap=SMALL)
         remains = read_remains(result.output, question.nonce)
@@ -116,14 +118,22 @@ async def _look(question: Question, connection: Connection, settings: RunSetting
             break
         await asyncio.sleep(2.0)
     ending = replace(ending, message=f"{question.message} {ending.message}")
-    export: Export | None = None
-    if question.version is not None:
+    return await _with_export(question, connection, settings, ending)
+
+
+async def _with_export(question: Question, connection: Connection, settings: RunSettings, ending: Ending) -> Answer:
+    """Add the export as it is now. What was found out stands, whether that succeeds or not."""
+    if question.version is None:
+        return Answer(ending=ending, file_gone=True)
+    try:
         taken = await connection.run(
             commands.export(question.nonce, question.version), deadline=settings.export_timeout, cap=settings.export_cap
         )
-        read = read_export(taken.output, question.nonce.marker("END"))
-        if isinstance(read, Export):
-            export = read
-        else:
-            ending = replace(ending, warnings=(*ending.warnings, f"The export afterwards is incomplete: {read.why}."))
-    return Answer(ending=ending, file_gone=True, export=export)
+    except (ConnectionLost, DeviceTimeout) as error:
+        why = f"The export afterwards failed: {error}."
+        return Answer(ending=replace(ending, warnings=(*ending.warnings, why)), file_gone=True)
+    read = read_export(taken.output, question.nonce.marker("END"))
+    if isinstance(read, Export):
+        return Answer(ending=ending, file_gone=True, export=read)
+    why = f"The export afterwards is incomplete: {read.why}."
+    return Answer(ending=replace(ending, warnings=(*ending.warnings, why)), file_gone=True)

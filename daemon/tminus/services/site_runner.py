@@ -51,6 +51,7 @@ from tminus.store.site_runs import Claim
 from tminus.store.writer import Backup, EndRequest, Learned, Release, Start, StartRequest, Writer
 
 _ATTEMPTS = 3  # before the point of no return, where the connection was made and then lost
+_LEAST_TIME = 15.0  # seconds that a script is given at least, or half of the site's time if that is less
 _LONG_EXPORT = 500_000  # characters
 
 log = structlog.get_logger()
@@ -74,7 +75,6 @@ class Run:
     claim: Claim
     content: LaunchContent
     claimed_at: float  # loop time
-    nonce: commands.Nonce = field(default_factory=commands.Nonce.fresh)
     connection: Connection | None = None
     facts: Facts | None = None
     identified_at: float = 0.0
@@ -84,8 +84,15 @@ class Run:
     past_no_return: bool = False
     committed: bool = False
     warnings: list[str] = field(default_factory=list)
+    verdict: Ending | None = None
+    # Done once the ending is written; the script of a run that timed out may still be listened to after that.
+    written: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     step_since: float = 0.0
     step: Step = Step.CONNECTING
+
+    @property
+    def nonce(self) -> commands.Nonce:
+        return commands.Nonce(self.claim.nonce)
 
     @property
     def deadline(self) -> float:
@@ -147,10 +154,15 @@ class SiteRunner:
             await self._execute(run)
 
     async def give_up(self, run: Run) -> None:
-        """End a run whose handling met a bug of ours: it must not stay open, and must not be tried for ever."""
-        if run.connection is not None:
+        """End a run whose handling met a bug of ours: it must not stay open, and must not be tried for ever.
+
+        A connection on which a script may run is left alone; what was proved before counts.
+        """
+        if run.connection is not None and not run.committed:
             run.connection.abort()
-        if run.committed:
+        if run.verdict is not None:
+            ending = run.verdict
+        elif run.committed:
             ending = unknown(Reason.DAEMON_LOST, "The daemon met an error of its own during the run; see its log.")
         else:
             ending = not_started(
@@ -180,6 +192,7 @@ class SiteRunner:
             self._step(run, Step.CHECKING)
             await self._upload(run, connection)
             await self._rehearse(run, connection)
+            self._check_readiness(run, connection)
         except ConnectionLost as error:
             raise self._lost(run, Reason.CONNECTION_LOST, error) from error
         except DeviceTimeout as error:
@@ -253,6 +266,14 @@ class SiteRunner:
         else:
             result = await connection.run(commands.serial_number(), deadline=self._settings.command_timeout, cap=SMALL)
             serial = parse_serial(result.output)
+        if serial is None and site.serial is not None and run.before is not None:
+            # The export does not name it; but this site is known to have one.
+            result = await connection.run(commands.serial_number(), deadline=self._settings.command_timeout, cap=SMALL)
+            serial = parse_serial(result.output)
+        if serial is None and site.serial is not None:
+            message = f"The router names no serial number, but {site.id} has {site.serial}: another device answers here; nothing was run."
+            await self._tell_site("identity_changed", run, {"serial": "", "known": site.serial})
+            raise _Ended(not_started(Reason.IDENTITY_CHANGED, message))
         if serial is not None and site.serial is not None and serial != site.serial:
             message = f"The router's serial number is {serial}, not {site.serial}: another device answers here; nothing was run."
             await self._tell_site("identity_changed", run, {"serial": serial, "known": site.serial})
@@ -308,6 +329,15 @@ class SiteRunner:
             if isinstance(verdict, Ending):
                 raise _Ended(verdict)
             run.warnings += verdict
+
+    def _check_readiness(self, run: Run, connection: Connection) -> None:
+        """The last look before the point of no return: a connection to start on, and time for the script."""
+        if connection.closed:
+            raise ConnectionLost(f"the connection to {run.claim.site.id} ended before the start")
+        left, whole = run.deadline - self._loop.time(), run.content.site_timeout.total_seconds()
+        if left < min(_LEAST_TIME, whole / 2):
+            message = f"Not started: only {left:.0f} s of {run.content.site_timeout} were left for the script."
+            raise _Ended(not_started(Reason.TIMED_OUT, message))
 
     def _lost(self, run: Run, reason: Reason, error: Exception) -> _Ended | _TryLater:
         """Before the point of no return a lost connection is tried again, a few times."""
@@ -380,10 +410,11 @@ class SiteRunner:
         answer = ImportAnswer(output=result.output, exit_status=result.exit_status, close=_close(result))
         verdict = judge_import(answer, run.nonce, run.content.script)
         self._step(run, Step.VERIFYING)
-        if isinstance(verdict, Unresolved):
-            await self._resolve(run, verdict, execution, result)
-        else:
+        if isinstance(verdict, Ending):
+            run.verdict = verdict
             await self._verify(run, verdict, connection, result)
+        else:
+            await self._resolve(run, verdict, execution, result)
 
     async def _commit_start(self, run: Run, facts: Facts) -> Ending | None:
         """THE POINT OF NO RETURN. Returns None if the script may be started, else why it is not."""
@@ -452,11 +483,14 @@ class SiteRunner:
             uptime_before=run.facts.uptime,
             identified_at=run.identified_at,
             version=run.facts.version,
+            # A session that is cut probably stops its script; one that is merely silent does not.
+            watch_until=0.0 if run.connection.closed else run.deadline,
         )
         found = await resolve(question, self._contact, self._settings)
+        run.verdict = found.ending
         left = None if found.file_gone else run.nonce.file
         await self._end_started(run, found.ending, result, found.export, left)
-        if found.ending.state is State.UNKNOWN and result.ended is Ended.TIMED_OUT:
+        if found.ending.state is State.UNKNOWN and not run.connection.closed:
             await self._linger(run, execution)
         run.connection.abort()
 
@@ -494,6 +528,8 @@ class SiteRunner:
         """Write the ending, however long the database is away. If the run is not ours any more, keep it as evidence."""
         self._step(run, run.step)
         ours = await write_ending(self._writer, self._trust, request)
+        if not run.written.done():
+            run.written.set_result(None)
         if ours is None:
             return
         if not ours:

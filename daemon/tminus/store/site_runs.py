@@ -41,6 +41,7 @@ class Claim:
     launch_id: UUID
     site: Site
     authorized_site: str | None
+    nonce: str
     attempts: int
     turn_at: datetime
     now: datetime
@@ -81,12 +82,19 @@ async def claim_site_runs(db: Database, instance: UUID, *, capacity: int) -> lis
             launch_id=row["launch_id"],
             site=_site(row),
             authorized_site=row["site_digest"],
+            nonce=row["nonce"],
             attempts=row["attempts"],
             turn_at=row["turn_at"],
             now=row["now"],
         )
         for row in rows
     ]
+
+
+async def sweep(db: Database, instance: UUID, known: list[int]) -> tuple[int, int]:
+    """Settle runs that are ours by the database and not `known` to us; return how many were given back and orphaned."""
+    row = (await db.call("select * from tminus.sweep($1, $2)", instance, known))[0]
+    return row["released"], row["orphaned"]
 
 
 async def claim_orphans(db: Database, instance: UUID, *, limit: int) -> list[Orphan]:

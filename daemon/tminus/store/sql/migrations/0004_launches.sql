@@ -151,7 +151,8 @@ begin
         raise exception 'site run % is instance %''s; another may have it only after that one gave it up or was declared dead', old.id, old.instance_id
             using errcode = 'object_not_in_prerequisite_state';
     end if;
-    if old.state = 'running' and new.state = 'running' and new.instance_id is null and old.instance_id is not null
+    -- Only its own sweep (a function of this schema) may take a run from an instance that lives.
+    if old.state = 'running' and new.state = 'running' and new.instance_id is null and old.instance_id is not null and not tminus.is_own_function()
         and exists (select from tminus.instances i where i.id = old.instance_id and i.state in ('alive', 'draining')) then
         raise exception 'site run % is instance %''s, which lives', old.id, old.instance_id using errcode = 'object_not_in_prerequisite_state';
     end if;
@@ -159,7 +160,8 @@ begin
         raise exception 'site run % is pending; it cannot become % without having run', old.id, new.state
             using errcode = 'object_not_in_prerequisite_state';
     end if;
-    if new.step = 'executing' and new.executing_at is null or new.executing_at is not null and new.nonce is null then
+    if new.step = 'executing' and new.executing_at is null or new.executing_at is not null and new.nonce is null
+        or old.executing_at is null and new.executing_at is not null and new.step is distinct from 'executing' then
         raise exception 'site run % cannot be executing without the time and the nonce of its point of no return', old.id
             using errcode = 'check_violation';
     end if;

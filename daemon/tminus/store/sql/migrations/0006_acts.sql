@@ -337,6 +337,8 @@ begin
             claimed as (
                 update tminus.site_runs r
                 set state = 'running', step = 'connecting', instance_id = p_instance, attempts = r.attempts + 1, started_at = tminus.clock(),
+                    -- Known before the first byte is sent, so that whoever finds this run abandoned can take its file away.
+                    nonce = left(replace(gen_random_uuid()::text, '-', ''), 16),
                     turn_at = coalesce(r.turn_at, tminus.clock()), not_before = null, message = null
                 from chosen c
                 where r.id = c.id and r.state = 'pending'
@@ -430,6 +432,43 @@ begin
     return closed;
 end $$;
 
+-- Settle site runs that nobody runs any more: those before their point of no return are pending again, and the file that
+-- may lie on the router becomes a debt; those past it lose their owner and wait to be resolved. The caller holds the rows.
+create function tminus.abandon(p_runs bigint[], out released integer, out orphaned integer)
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into tminus.cleanup_debts (site_id, site_run_id, file_name, next_try_at)
+    select r.site_id, r.id, 'tminus-' || r.nonce || '.rsc', tminus.clock() + interval '1 minute'
+    from tminus.site_runs r
+    where r.id = any (p_runs) and r.executing_at is null and r.nonce is not null
+    on conflict (site_run_id, file_name) do nothing;
+    with settled as (
+        update tminus.site_runs r
+        set state = case when r.executing_at is null then 'pending' else 'running' end,
+            step = case when r.executing_at is null then null else 'verifying' end,
+            instance_id = null, not_before = null
+        where r.id = any (p_runs) and r.state = 'running'
+        returning r.executing_at is null as startable
+    )
+    select count(*) filter (where startable), count(*) filter (where not startable) into released, orphaned from settled;
+    if released > 0 or orphaned > 0 then
+        perform pg_notify('tminus', 'launch');
+    end if;
+end $$;
+
+-- Settle site runs that are this instance's by the database and that it does not know: a claim whose answer was lost, or
+-- one that could not be given back while the database was away.
+create function tminus.sweep(p_instance uuid, p_known bigint[], out released integer, out orphaned integer)
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+    select a.released, a.orphaned
+    from tminus.abandon(array(
+        select r.id from tminus.site_runs r
+        where r.instance_id = p_instance and r.state = 'running' and r.id <> all (p_known)
+        for no key update skip locked)) a
+$$;
+
 -- Declare dead whoever has not been heard of for its ttl, and settle what it, or an instance that stopped, left behind:
 -- site runs before their point of no return are pending again; those past it lose their owner and wait to be resolved.
 -- An instance that is about to commit a start, and a run that is about to be written, are left to the next call.
@@ -449,25 +488,13 @@ begin
         insert into tminus.events (kind, principal, detail) select 'instance_dead', gone.name, jsonb_build_object('instance', gone.id) from gone
     )
     select count(*) into dead from gone;
-    with left_behind as (
-        select r.id, r.executing_at is null as startable
+    select a.released, a.orphaned into released, orphaned
+    from tminus.abandon(array(
+        select r.id
         from tminus.site_runs r
         join tminus.instances i on i.id = r.instance_id
         where i.state in ('stopped', 'dead') and r.state = 'running'
-        for no key update of r skip locked
-    ), settled as (
-        update tminus.site_runs r
-        set state = case when b.startable then 'pending' else 'running' end,
-            step = case when b.startable then null else 'verifying' end,
-            instance_id = null, not_before = null
-        from left_behind b
-        where r.id = b.id
-        returning b.startable
-    )
-    select count(*) filter (where startable), count(*) filter (where not startable) into released, orphaned from settled;
-    if released > 0 or orphaned > 0 then
-        perform pg_notify('tminus', 'launch');
-    end if;
+        for no key update of r skip locked)) a;
 end $$;
 
 -- Take over the resolution of runs whose instance died past their point of no return. Rows as after the claim.
