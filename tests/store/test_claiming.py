@@ -428,18 +428,3 @@ async def test_evidence_that_comes_too_late_changes_no_state(stage: Stage) -> No
     [event] = await stage.events("late_evidence")
     assert (event["site_id"], event["script_id"]) == ("a", script)
     assert '"verdict": "completed"' in event["detail"]
-
-
-class TestSerialNumbers:
-    async def test_a_router_is_known_by_one_site(self, stage: Stage) -> None:
-        await add_sites(stage.db, "a", "b")
-        assert await site_runs.serial_owner(stage.store, "a", "HC1") is None
-        assert await site_runs.serial_owner(stage.store, "a", "HC1") is None
-        assert await site_runs.serial_owner(stage.store, "b", "HC1") == "a"
-        assert await stage.db.fetch("select id, serial from tminus.sites order by id") == [("a", "HC1"), ("b", None)]
-
-    async def test_of_two_that_reach_the_same_router_at_once_one_is_told(self, stage: Stage) -> None:
-        names = sites(8)
-        await add_sites(stage.db, *names)
-        owners = await asyncio.gather(*(site_runs.serial_owner(stage.store, site, "HC1") for site in names))
-        assert Counter(owner is None for owner in owners) == {True: 1, False: 7}
