@@ -5,9 +5,7 @@ with backup as (
 ), texts as (
     -- In one order, so that two batches with the same new texts cannot deadlock.
     insert into tminus.backup_texts (sha256, text)
-    select distinct on (sha256) sha256, text from backup b
-    where not exists (select from tminus.backup_texts t where t.sha256 = b.sha256)
-    order by sha256
+    select distinct on (sha256) sha256, text from backup order by sha256
     on conflict do nothing
 )
 insert into tminus.backups (site_id, launch_id, site_run_id, phase, sha256, header, raw_bytes)

@@ -313,7 +313,7 @@ begin
             with waiting as (
                 select l.id, l.due_at,
                     case when l.max_concurrency is null then p_capacity else least(p_capacity, l.max_concurrency - (
-                        select count(*) from tminus.site_runs r where r.launch_id = l.id and r.state = 'running')) end as places
+                        select count(*) from tminus.site_runs r where r.launch_id = l.id and r.finished_at is null and r.state = 'running')) end as places
                 from tminus.launches l
                 where l.finished_at is null and l.state = 'running' and (l.max_concurrency is null or l.id = any (capped))
             ),
@@ -325,7 +325,8 @@ begin
                     select r.id, r.site_id, r.position
                     from tminus.site_runs r
                     where r.launch_id = w.id and r.state = 'pending' and (r.not_before is null or r.not_before <= tminus.clock())
-                        and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running')
+                        -- `offset`: looked up for each, not joined with all that are running.
+                        and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)
                     order by r.position
                     limit greatest(w.places, 0)
                     for no key update of r skip locked
@@ -341,7 +342,7 @@ begin
                     nonce = left(replace(gen_random_uuid()::text, '-', ''), 16),
                     turn_at = coalesce(r.turn_at, tminus.clock()), not_before = null, message = null
                 from chosen c
-                where r.id = c.id and r.state = 'pending'
+                where r.id = c.id and r.state = (select 'pending')  -- by its primary key, see note_steps.sql
                 returning r.id, r.launch_id
             ),
             moved_on as (
@@ -394,7 +395,7 @@ begin
             and (l.state in ('cancelled', 'halted')
                 or p.turn_at + l.start_within < tminus.clock()
                 or p.turn_at is null and l.start_until < tminus.clock()
-                    and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.state = 'running' and o.instance_id is not null))
+                    and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null))
         for update of p skip locked
     ) late
     where r.id = late.id and r.state = 'pending';
@@ -416,8 +417,7 @@ begin
         from tminus.launches q
         join tminus.scheduled_scripts s on s.id = q.script_id
         where q.finished_at is null
-            and not exists (select from tminus.site_runs r where r.launch_id = q.id and r.state = 'pending')
-            and not exists (select from tminus.site_runs r where r.launch_id = q.id and r.state = 'running')
+            and not exists (select from tminus.site_runs r where r.launch_id = q.id and r.finished_at is null)
         order by q.id
         for no key update of q, s skip locked
     loop
@@ -465,7 +465,7 @@ as $$
     select a.released, a.orphaned
     from tminus.abandon(array(
         select r.id from tminus.site_runs r
-        where r.instance_id = p_instance and r.state = 'running' and r.id <> all (p_known)
+        where r.instance_id = p_instance and r.finished_at is null and r.state = 'running' and r.id <> all (p_known)
         for no key update skip locked)) a
 $$;
 
@@ -493,7 +493,7 @@ begin
         select r.id
         from tminus.site_runs r
         join tminus.instances i on i.id = r.instance_id
-        where i.state in ('stopped', 'dead') and r.state = 'running'
+        where i.state in ('stopped', 'dead') and r.finished_at is null and r.state = 'running'
         for no key update of r skip locked)) a;
 end $$;
 
