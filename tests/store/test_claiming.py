@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.store.stage import HOST_KEY, Stage, add_sites, held_by_another, open_stage, until_waiting
+from tests.store.stage import HOST_KEY, NO_BACKUPS, Stage, add_sites, held_by_another, open_stage, until_waiting
 from tests.support import Db
 from tminus.domain.digest import site_digest
 from tminus.store import instances, site_runs
@@ -302,7 +302,9 @@ class TestTheDeadAndTheFrozen:
         await stage.launch(frozen, "a")
         run = (await stage.claim(frozen))["a"].id
         async with stage.store.transaction("start") as connection:
-            assert await connection.fetch(statement("start_executing"), frozen, [run], ["0123456789abcdef"], [1.0])
+            assert await connection.fetch(
+                statement("start_executing"), frozen, [run], ["0123456789abcdef"], [1.0], *NO_BACKUPS
+            )
             await stage.db.move_clock(timedelta(seconds=20))
             await instances.beat(stage.store, other, draining=False)
             reaped = await asyncio.wait_for(instances.reap(stage.store), 5)
@@ -329,7 +331,7 @@ class TestTheDeadAndTheFrozen:
         async with stage.store.transaction("claim") as connection:
             claimed = await connection.fetch(statement("claim_site_runs"), instance, 5)
             assert await connection.fetch(
-                statement("start_executing"), instance, [claimed[0]["id"]], ["0123456789abcdef"], [1.0]
+                statement("start_executing"), instance, [claimed[0]["id"]], ["0123456789abcdef"], [1.0], *NO_BACKUPS
             )
             assert await asyncio.wait_for(instances.beat(stage.store, instance, draining=False), 2)
 

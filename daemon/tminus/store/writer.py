@@ -1,9 +1,8 @@
 """Everything that site runs write, gathered into few transactions, in two lanes.
 
-What a router waits for (the point of no return, and whose a serial number is) is never delayed for the sake of a batch;
-but while a transaction is under way the next gathers, so that a commit is shared by all who wait for one. Progress
-(steps, endings, facts) is gathered for a moment, which nobody notices and which makes it cheap. What nobody waits for is
-written later, when the database is back.
+The point of no return is never delayed for the sake of a batch; but while a transaction is under way the next gathers,
+so that a commit is shared by all who wait for one. Progress (steps, endings, facts) is gathered for a moment, which
+nobody notices and which makes it cheap. What nobody waits for is written later, when the database is back.
 """
 
 from __future__ import annotations
@@ -93,23 +92,21 @@ class Learned:
 
 
 @dataclass(slots=True)
-class _UrgentBatch:
+class _StartBatch:
     starts: Questions[StartRequest, Start] = field(default_factory=Questions)
-    serials: Questions[SerialRequest, str | None] = field(default_factory=Questions)
 
     def apart(self) -> list[Self]:
-        new = type(self)
-        return [*(new(starts=one) for one in self.starts.apart()), *(new(serials=one) for one in self.serials.apart())]
+        return [type(self)(one) for one in self.starts.apart()]
 
     def fail(self, error: StoreError) -> None:
         self.starts.fail(error)
-        self.serials.fail(error)
 
 
 @dataclass(slots=True)
 class _ProgressBatch:
     ends: Questions[EndRequest, bool] = field(default_factory=Questions)
     releases: Questions[Release, bool] = field(default_factory=Questions)
+    serials: Questions[SerialRequest, str | None] = field(default_factory=Questions)
     steps: dict[int, Step] = field(default_factory=dict)
     learned: dict[str, Learned] = field(default_factory=dict)
 
@@ -118,6 +115,7 @@ class _ProgressBatch:
         return [
             *(new(ends=one) for one in self.ends.apart()),
             *(new(releases=one) for one in self.releases.apart()),
+            *(new(serials=one) for one in self.serials.apart()),
             *(new(steps={run: step}) for run, step in self.steps.items()),
             *(new(learned={site: learned}) for site, learned in self.learned.items()),
         ]
@@ -125,13 +123,14 @@ class _ProgressBatch:
     def fail(self, error: StoreError) -> None:
         self.ends.fail(error)
         self.releases.fail(error)
+        self.serials.fail(error)
 
 
 class Writer:
     """Gathers the writes of one instance. `run` has to be running for anything to be written."""
 
     def __init__(self, db: Database, instance: UUID) -> None:
-        self._urgent = _Urgent(db, instance)
+        self._starts = _Starts(db, instance)
         self._progress = _Progress(db, instance)
 
     def note_step(self, run: int, step: Step) -> None:
@@ -146,14 +145,14 @@ class Writer:
 
     async def start(self, request: StartRequest) -> Start:
         """Commit the point of no return. Only GO allows anything to be sent."""
-        return await self._urgent.ask(self._urgent.next.starts, request)
+        return await self._starts.ask(self._starts.next.starts, request)
 
     async def serial_owner(self, request: SerialRequest) -> str | None:
         """Note that the site is the router with this serial number; return another site that is so already, else None."""
         try:
-            return await self._urgent.ask(self._urgent.next.serials, request)
+            return await self._progress.ask(self._progress.next.serials, request)
         except Refused:  # both sites at the same moment: by now the other one is to be seen
-            return await self._urgent.ask(self._urgent.next.serials, request)
+            return await self._progress.ask(self._progress.next.serials, request)
 
     async def end(self, request: EndRequest) -> bool:
         """Write an ending. False: the run is not ours any more, and nothing was written."""
@@ -166,52 +165,41 @@ class Writer:
     async def run(self) -> None:
         """Write what was gathered, for ever. Ends only by being cancelled; whoever still waits is told so."""
         async with asyncio.TaskGroup() as lanes:
-            lanes.create_task(self._urgent.serve())
+            lanes.create_task(self._starts.serve())
             lanes.create_task(self._progress.serve())
 
 
-class _Urgent(Lane[_UrgentBatch]):
-    """What is sent to a router only once it is committed."""
+class _Starts(Lane[_StartBatch]):
+    """The point of no return: the only thing that a router waits for."""
 
     def __init__(self, db: Database, instance: UUID) -> None:
         super().__init__(gather=0)
         self._db = db
         self._instance = instance
 
-    def new(self) -> _UrgentBatch:
-        return _UrgentBatch()
+    def new(self) -> _StartBatch:
+        return _StartBatch()
 
-    async def write(self, batch: _UrgentBatch) -> None:
-        starts, serials = batch.starts.requests(), batch.serials.requests()
-        started: dict[int, Start] = {}
-        owners: dict[str, str] = {}
-        async with self._db.transaction("write the point of no return") as connection:
-            if starts:
-                started = await self._start(connection, starts)
-            if serials:
-                rows = await connection.fetch(
-                    statement("serial_owners"), [r.site for r in serials], [r.serial for r in serials]
-                )
-                owners = {row["site"]: row["owner"] for row in rows}
-        # Committed: only now may anybody act on it. A caller that was cancelled meanwhile left a cancelled future.
-        batch.starts.answer(lambda r: started.get(r.run, Start.NOT_OURS))
-        batch.serials.answer(lambda r: owners.get(r.site))
-
-    async def _start(self, connection: Transaction, requests: Sequence[StartRequest]) -> dict[int, Start]:
-        await _store_backups(connection, [(r.run, r.backup) for r in requests if r.backup])
-        rows = await connection.fetch(
-            statement("start_executing"),
-            self._instance,
-            [r.run for r in requests],
-            [r.nonce for r in requests],
-            [r.uptime for r in requests],
-        )
-        answers = {row["id"]: Start.GO for row in rows}
+    async def write(self, batch: _StartBatch) -> None:
+        requests = batch.starts.requests()
+        answers: dict[int, Start] = {}
+        if requests:
+            # One statement, and so one transaction: no start without its backup.
+            rows = await self._db.fetch(
+                "start_executing",
+                self._instance,
+                [r.run for r in requests],
+                [r.nonce for r in requests],
+                [r.uptime for r in requests],
+                *_columns([(r.run, r.backup) for r in requests if r.backup]),
+            )
+            answers = {row["id"]: Start.GO for row in rows}
         left_out = [r.run for r in requests if r.run not in answers]
         if left_out:
-            for row in await connection.fetch(statement("why_not_started"), self._instance, left_out):
+            for row in await self._db.fetch("why_not_started", self._instance, left_out):
                 answers[row["id"]] = Start.CANCELLED
-        return answers
+        # Committed: only now may anybody act on it. A caller that was cancelled meanwhile left a cancelled future.
+        batch.starts.answer(lambda r: answers.get(r.run, Start.NOT_OURS))
 
 
 class _Progress(Lane[_ProgressBatch]):
@@ -236,6 +224,8 @@ class _Progress(Lane[_ProgressBatch]):
 
     async def write(self, batch: _ProgressBatch) -> None:
         held: dict[str, Learned] = {}
+        owners: dict[str, str] = {}
+        serials = batch.serials.requests()
         async with self._db.transaction("write progress") as connection:
             ended = await self._end(connection, [r for r, _ in batch.ends.asked])
             released = await self._release(connection, [r for r, _ in batch.releases.asked])
@@ -246,11 +236,17 @@ class _Progress(Lane[_ProgressBatch]):
                     list(batch.steps),
                     [str(step) for step in batch.steps.values()],
                 )
+            if serials:
+                rows = await connection.fetch(
+                    statement("serial_owners"), [r.site for r in serials], [r.serial for r in serials]
+                )
+                owners = {row["site"]: row["owner"] for row in rows}
             if batch.learned:
                 written = await self._learn(connection, list(batch.learned.values()))
                 held = {site: learned for site, learned in batch.learned.items() if site not in written}
         batch.ends.answer(lambda r: r.run in ended)
         batch.releases.answer(lambda r: r.run in released)
+        batch.serials.answer(lambda r: owners.get(r.site))
         self.keep(_ProgressBatch(learned=held))
 
     async def _end(self, connection: Transaction, requests: Sequence[EndRequest]) -> set[int]:
@@ -269,7 +265,9 @@ class _Progress(Lane[_ProgressBatch]):
             [r.diff for r in requests],
         )
         ended: set[int] = {row["id"] for row in rows}
-        await _store_backups(connection, [(r.run, b) for r in requests if r.run in ended for b in r.backups])
+        backups = [(r.run, b) for r in requests if r.run in ended for b in r.backups]
+        if backups:
+            await connection.execute("select tminus.store_backups($1, $2, $3, $4, $5, $6)", *_columns(backups))
         # Also of a run that is another's by now: its new owner knows only its own file.
         await _owe_cleanup(connection, [(r.run, r.left_file) for r in requests if r.left_file])
         await connection.execute(statement("move_on_launches"), list(ended))
@@ -308,17 +306,16 @@ async def _owe_cleanup(connection: Transaction, debts: Sequence[tuple[int, str]]
         await connection.execute(statement("owe_cleanup"), [run for run, _ in debts], [name for _, name in debts])
 
 
-async def _store_backups(connection: Transaction, backups: Sequence[tuple[int, Backup]]) -> None:
-    if backups:
-        await connection.execute(
-            statement("store_backups"),
-            [run for run, _ in backups],
-            [b.phase for _, b in backups],
-            [b.sha256 for _, b in backups],
-            [b.text for _, b in backups],
-            [b.header for _, b in backups],
-            [b.raw_bytes for _, b in backups],
-        )
+def _columns(backups: Sequence[tuple[int, Backup]]) -> tuple[list[object], ...]:
+    """Return the arguments of tminus.store_backups."""
+    return (
+        [run for run, _ in backups],
+        [b.phase for _, b in backups],
+        [b.sha256 for _, b in backups],
+        [b.text for _, b in backups],
+        [b.header for _, b in backups],
+        [b.raw_bytes for _, b in backups],
+    )
 
 
 def _merged(earlier: Learned, later: Learned) -> Learned:

@@ -544,3 +544,23 @@ $$;
 create function tminus.record_site_event(p_kind text, p_instance uuid, p_site text, p_detail jsonb) returns void
 language sql security definer set search_path = pg_catalog, pg_temp
 as $$ select tminus.record(p_kind, p_instance::text, null, null, p_site, p_detail) $$;
+
+-- Store exports, each text once. Arrays of one length, an element a backup: site run, phase, SHA-256, text, header, and
+-- the size as the router sent it.
+create function tminus.store_backups(p_runs bigint[], p_phases text[], p_sha256 bytea[], p_texts text[], p_headers text[], p_raw_bytes integer[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- In one order, so that two batches with the same new texts cannot deadlock.
+    insert into tminus.backup_texts (sha256, text)
+    select distinct on (b.sha256) b.sha256, b.text
+    from unnest(p_sha256, p_texts) as b (sha256, text)
+    order by b.sha256
+    on conflict do nothing;
+    insert into tminus.backups (site_id, launch_id, site_run_id, phase, sha256, header, raw_bytes)
+    select r.site_id, r.launch_id, r.id, b.phase, b.sha256, b.header, b.raw_bytes
+    from unnest(p_runs, p_phases, p_sha256, p_headers, p_raw_bytes) as b (site_run_id, phase, sha256, header, raw_bytes)
+    join tminus.site_runs r on r.id = b.site_run_id
+    on conflict (site_run_id, phase) do update
+    set sha256 = excluded.sha256, header = excluded.header, raw_bytes = excluded.raw_bytes, taken_at = tminus.clock();
+end $$;
