@@ -31,8 +31,9 @@ begin
     for t in select * from jsonb_to_recordset('%s') as x (state text, effect text, reason text, started boolean) loop
         begin
             insert into public.trial
-                (launch_id, site_id, position, state, effect, reason, executing_at, instance_id, started_at, finished_at)
-            values (gen_random_uuid(), 'site', 1, t.state, t.effect, t.reason, case when t.started then now() end,
+                (launch_id, site_id, position, rehearsal, state, effect, reason, executing_at, instance_id, started_at, finished_at)
+            values (gen_random_uuid(), 'site', 1, t.reason is not distinct from 'rehearsed',
+                t.state, t.effect, t.reason, case when t.started then now() end,
                 case when t.state = 'running' then gen_random_uuid() end, case when t.state <> 'pending' then now() end,
                 case when t.state not in ('pending', 'running') then now() end);
             insert into public.allowed values (t.state, t.effect, t.reason, t.started);

@@ -73,6 +73,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
     **dict.fromkeys(READING, EVERYONE),
     "authorize": frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     "cancel": frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
+    "rehearse": frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     **dict.fromkeys(
         (
             "due_scripts",

@@ -25,7 +25,7 @@ failed    none    offline auth_failed host_key_changed identity_changed upload_f
 failed    none    guard_failed site_changed store_lost timed_out connection_lost
 failed    partial script_error
 failed    applied check_failed
-skipped   none    missed busy halted cancelled site_disabled
+skipped   none    missed busy halted cancelled site_disabled rehearsed
 unknown   unknown timed_out connection_lost daemon_lost
 """
 ROWS = {

@@ -242,6 +242,7 @@ def _print_site_run(console: Console, run: asyncpg.Record, backups: list[asyncpg
     facts = screen.facts()
     rows: list[tuple[str, RenderableType]] = [
         ("site", screen.text(run["site_id"])),
+        ("launch", "rehearsal" if run["kind"] == "rehearsal" else ""),
         ("state", ending),
         ("step", screen.text(run["step"])),
         ("message", screen.text(run["message"])),

@@ -52,6 +52,7 @@ class Reason(StrEnum):
     HALTED = "halted"
     CANCELLED = "cancelled"
     SITE_DISABLED = "site_disabled"
+    REHEARSED = "rehearsed"
     DAEMON_LOST = "daemon_lost"
 
 
@@ -77,7 +78,7 @@ TABLE: dict[tuple[State, Effect], frozenset[Reason | None]] = {
     (State.FAILED, Effect.PARTIAL): frozenset({Reason.SCRIPT_ERROR}),
     (State.FAILED, Effect.APPLIED): frozenset({Reason.CHECK_FAILED}),
     (State.SKIPPED, Effect.NONE): frozenset(
-        {Reason.MISSED, Reason.BUSY, Reason.HALTED, Reason.CANCELLED, Reason.SITE_DISABLED}
+        {Reason.MISSED, Reason.BUSY, Reason.HALTED, Reason.CANCELLED, Reason.SITE_DISABLED, Reason.REHEARSED}
     ),
     (State.UNKNOWN, Effect.UNKNOWN): frozenset({Reason.TIMED_OUT, Reason.CONNECTION_LOST, Reason.DAEMON_LOST}),
 }
@@ -116,8 +117,9 @@ def partly_applied(message: str, *, warnings: tuple[str, ...] = ()) -> Ending:
     )
 
 
-def skipped(reason: Reason, message: str) -> Ending:
-    return Ending(state=State.SKIPPED, effect=Effect.NONE, reason=reason, message=message)
+def skipped(reason: Reason, message: str, *, warnings: tuple[str, ...] = ()) -> Ending:
+    """Not run, and not by a fault of the site. `rehearsed`: all that a rehearsal does was done, and it is ready."""
+    return Ending(state=State.SKIPPED, effect=Effect.NONE, reason=reason, message=message, warnings=warnings)
 
 
 def unknown(reason: Reason, message: str, *, warnings: tuple[str, ...] = ()) -> Ending:

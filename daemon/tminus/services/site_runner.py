@@ -52,6 +52,7 @@ from tminus.store.writer import Backup, EndRequest, Learned, Release, SerialRequ
 
 _ATTEMPTS = 3  # before the point of no return, where the connection was made and then lost
 _LEAST_TIME = 15.0  # seconds that a script is given at least, or half of the site's time if that is less
+_READY = "Ready: logged in, exported, uploaded and checked; the script was not run."
 _LONG_EXPORT = 500_000  # characters
 
 log = structlog.get_logger()
@@ -193,6 +194,8 @@ class SiteRunner:
             await self._upload(run, connection)
             await self._rehearse(run, connection)
             self._check_readiness(run, connection)
+            if run.content.rehearsal:
+                raise _Ended(skipped(Reason.REHEARSED, _READY, warnings=tuple(run.warnings)))
         except ConnectionLost as error:
             raise self._lost(run, Reason.CONNECTION_LOST, error) from error
         except DeviceTimeout as error:

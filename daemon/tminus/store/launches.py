@@ -40,6 +40,7 @@ class LaunchContent:
     start_within: timedelta
     site_timeout: timedelta
     due_at: datetime
+    rehearsal: bool  # stop before the point of no return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

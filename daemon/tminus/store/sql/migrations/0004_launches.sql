@@ -82,8 +82,10 @@ create table tminus.site_runs (
     launch_id uuid not null references tminus.launches (id),
     site_id text not null references tminus.sites (id),
     position integer not null,
-    -- Of this site, as authorized; null where nothing was (a missed launch).
+    -- Of this site, as authorized, or as it was when the rehearsal was asked for; null where nothing was (a missed launch).
     site_digest text,
+    -- Of a rehearsal, which has no point of no return.
+    rehearsal boolean not null default false,
     state text not null default 'pending',
     step text check (step in ('connecting', 'backing_up', 'checking', 'executing', 'verifying')),
     reason text,
@@ -113,6 +115,7 @@ create table tminus.site_runs (
 
     unique (launch_id, site_id),
     -- `is true`: a constraint holds where it is null, and reason and effect may be null.
+    constraint site_runs_rehearsal check (rehearsal and executing_at is null or not rehearsal and reason is distinct from 'rehearsed'),
     constraint site_runs_state check ((
         state = 'pending' and effect is null and reason is null and instance_id is null and executing_at is null and finished_at is null
         or state = 'running' and effect is null and reason is null and finished_at is null and started_at is not null
@@ -123,7 +126,7 @@ create table tminus.site_runs (
                 'backup_incomplete', 'script_rejected', 'guard_failed', 'site_changed', 'store_lost', 'timed_out', 'connection_lost')
             or state = 'failed' and effect = 'partial' and reason = 'script_error' and executing_at is not null
             or state = 'failed' and effect = 'applied' and reason = 'check_failed' and executing_at is not null
-            or state = 'skipped' and effect = 'none' and reason in ('missed', 'busy', 'halted', 'cancelled', 'site_disabled') and executing_at is null
+            or state = 'skipped' and effect = 'none' and reason in ('missed', 'busy', 'halted', 'cancelled', 'site_disabled', 'rehearsed') and executing_at is null
             or state = 'unknown' and effect = 'unknown' and reason in ('timed_out', 'connection_lost', 'daemon_lost') and executing_at is not null)
         ) is true)
 );

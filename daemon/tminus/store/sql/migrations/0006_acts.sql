@@ -15,6 +15,13 @@ begin
     return s;
 end $$;
 
+-- Does a launch of it go on? Rehearsals are not part of its life.
+create function tminus.is_under_way(p_script uuid) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select from tminus.launches l where l.script_id = p_script and l.finished_at is null and l.kind <> 'rehearsal')
+$$;
+
 -- Make a scheduled script launchable. `digest` is what the approver saw (tminus.digest(id)); `approver` is the person,
 -- or null for the caller. Returns the scheduled script as the API shows it.
 create function tminus.authorize(id uuid, digest text, approver text default null) returns json
@@ -92,7 +99,7 @@ begin
     end if;
     update tminus.scheduled_scripts u
     set status = 'cancelled', status_reason = 'cancelled by ' || who, cancelled_at = tminus.clock(), cancelled_by = who,
-        finished_at = case when not exists (select from tminus.launches l where l.script_id = s.id and l.finished_at is null) then tminus.clock() end
+        finished_at = case when not tminus.is_under_way(s.id) then tminus.clock() end
     where u.id = s.id;
     perform tminus.record('cancelled', who, s.id, null, null, jsonb_build_object('was', s.status));
     update tminus.launches l
@@ -104,6 +111,41 @@ begin
     where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.state = 'pending';
     perform tminus.finish_launches();
     return tminus.scheduled_script(s.id);
+end $$;
+
+-- Rehearse a scheduled script, as it is now, on all its sites at once: everything up to its point of no return, and
+-- nothing beyond. `by` is the person, or null for the caller. Returns the launch, whose site runs tell who is not ready.
+create function tminus.rehearse(id uuid, by text default null) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s tminus.scheduled_scripts;
+    who text := tminus.principal(rehearse.by);
+    earlier uuid;
+    the_launch uuid;
+begin
+    s := tminus.lock_script(rehearse.id);
+    if s.status not in ('unauthorized', 'scheduled') then
+        raise exception 'scheduled script % is %; there is nothing left to rehearse', s.id, s.status using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    select l.id into earlier from tminus.launches l where l.script_id = s.id and l.kind = 'rehearsal' and l.finished_at is null;
+    if found then
+        raise exception 'scheduled script % is being rehearsed already (launch %)', s.id, earlier
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Wait until that one has finished.';
+    end if;
+    -- Now or never: an offline site is an answer, and a router that is busy is asked again for some minutes only.
+    insert into tminus.launches (script_id, kind, due_at, started_at, start_until, description, script, sites, make_backup,
+        abort_if_offline, start_within, site_timeout, max_concurrency, digest, created_by)
+    select s.id, 'rehearsal', tminus.clock(), tminus.clock(), tminus.clock() + patience, s.description, s.script, s.sites, s.make_backup,
+        true, patience, s.site_timeout, s.max_concurrency, tminus.digest(s.id), who
+    from (select least(s.start_within, interval '15 minutes') as patience) p
+    returning launches.id into the_launch;
+    insert into tminus.site_runs (launch_id, site_id, position, site_digest, rehearsal)
+    select the_launch, site_id, position, site_digest, true
+    from unnest(s.sites, tminus.site_digests(s.sites)) with ordinality as u (site_id, site_digest, position);
+    perform tminus.record('rehearsed', who, s.id, the_launch, null, jsonb_build_object('sites', cardinality(s.sites)));
+    perform pg_notify('tminus', 'launch');
+    return the_launch;
 end $$;
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -150,7 +192,7 @@ begin
         return null;
     end if;
     select * into a from tminus.authorizations where id = s.authorization_id;
-    is_overlap := s.cron is not null and exists (select from tminus.launches l where l.script_id = s.id and l.finished_at is null);
+    is_overlap := s.cron is not null and tminus.is_under_way(s.id);
     if is_overlap then
         perform tminus.insert_missed_launch(s, 'overlap', 'The previous launch was still running.');
     else
@@ -241,7 +283,7 @@ begin
             if s.status = 'scheduled' then
                 perform tminus.insert_missed_launch(s, why, message);
                 -- started_at is the latest launch's, and this one was not started.
-                if not exists (select from tminus.launches l where l.script_id = s.id and l.finished_at is null) then
+                if not tminus.is_under_way(s.id) then
                     s.started_at := null;
                     s.finished_at := tminus.clock();
                 end if;
@@ -278,7 +320,7 @@ begin
         cancelled_at = case when p_next is null then tminus.clock() end,
         cancelled_by = case when p_next is null then 'tminus' end,
         finished_at = case
-            when p_next is null and not exists (select from tminus.launches l where l.script_id = u.id and l.finished_at is null) then tminus.clock()
+            when p_next is null and not tminus.is_under_way(u.id) then tminus.clock()
             else u.finished_at end
     where u.id = p_script and u.cron is not null and u.launch_at is null and u.status in ('unauthorized', 'scheduled');
     if found and p_next is null then
@@ -413,7 +455,7 @@ declare
     l record;
 begin
     for l in
-        select q.id, q.script_id
+        select q.id, q.script_id, q.kind
         from tminus.launches q
         join tminus.scheduled_scripts s on s.id = q.script_id
         where q.finished_at is null
@@ -424,7 +466,7 @@ begin
         update tminus.launches u
         set state = case u.state when 'running' then 'finished' else u.state end, finished_at = tminus.clock()
         where u.id = l.id;
-        update tminus.scheduled_scripts u set finished_at = tminus.clock() where u.id = l.script_id and u.finished_at is null;
+        update tminus.scheduled_scripts u set finished_at = tminus.clock() where u.id = l.script_id and u.finished_at is null and l.kind <> 'rehearsal';
         perform tminus.record('launch_finished', 'tminus', l.script_id, l.id, null,
             (select jsonb_object_agg(state, n) from (select r.state, count(*) as n from tminus.site_runs r where r.launch_id = l.id group by r.state) c));
         closed := closed + 1;

@@ -19,7 +19,7 @@ grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_
 -- Authors and gateways. The guard lets them set what is a client's, and answers an attempt on any other column with a
 -- sentence; a missing grant would only say 'permission denied'.
 grant insert, update on tminus.scheduled_scripts to tminus_author, tminus_gateway;
-grant execute on function tminus.cancel(uuid, text) to tminus_author, tminus_approver, tminus_gateway;
+grant execute on function tminus.cancel(uuid, text), tminus.rehearse(uuid, text) to tminus_author, tminus_approver, tminus_gateway;
 -- An author is refused by a sentence, not by a missing grant.
 grant execute on function tminus.authorize(uuid, text, text) to tminus_author, tminus_approver, tminus_gateway;
 

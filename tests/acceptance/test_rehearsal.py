@@ -1,0 +1,88 @@
+"""`tminus rehearse`: who is not ready and why, found out without running anything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.support import Db, clean_environment, run_daemon
+from tminus.simulator import Fault, FleetSpec, Kind, simulate
+
+SCRIPT = '/ip firewall filter add chain=input action=drop comment="from tminus"\n'
+FAULTS = {
+    Fault.OFFLINE: "offline",
+    Fault.REFUSES_LOGIN: "auth_failed",
+    Fault.CHANGED_HOST_KEY: "host_key_changed",
+    Fault.TRUNCATES_EXPORT: "backup_incomplete",
+    Fault.NO_SFTP: "upload_failed",
+}
+
+
+async def tminus(database: Db, *arguments: str, login: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tminus", *arguments,
+        env=clean_environment() | {"TMINUS_DATABASE_URL": database.dsn_as(login)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def wish(database: Db, script: str = SCRIPT) -> Any:
+    """A scheduled script of alice's, days ahead and not authorized."""
+    return await database.value(
+        "insert into tminus.scheduled_scripts (script, sites, launch_at)"
+        " select $1, array_agg(id order by id), tminus.clock() + interval '3 days' from tminus.sites returning id",
+        script,
+        role="alice",
+    )
+
+
+async def test_it_tells_who_is_not_ready_and_starts_nothing(database: Db, tmp_path: Path) -> None:
+    spec = FleetSpec(
+        sites=10, faults=dict.fromkeys(FAULTS, 1), versions=("7.20.8", "7.12.2"), base="127.46.0.1", seed=3
+    )
+    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        exports = {site: fleet.export(site) for site in await database.site_ids()}
+        script = await wish(database)
+        code, out, err = await tminus(database, "rehearse", str(script), "--json", login="alice")
+        assert (code, err) == (1, "")
+        told = json.loads(out)
+        assert (told["sites"], told["ready"]) == (10, 5)
+        for run in told["site_runs"]:
+            fault = next(iter(fleet.router(run["site_id"]).faults), None)
+            expected = ("failed", FAULTS[fault]) if fault else ("skipped", "rehearsed")
+            assert (run["state"], run["reason"], run["effect"]) == (*expected, "none"), (fault, run["message"])
+            assert run["executing_at"] is None
+        for site, export in exports.items():
+            assert fleet.journal.starts(site) == []
+            assert fleet.export(site) == export
+            assert fleet.files(site) == {}
+        uploads = [site for site in exports if fleet.journal.events(site, Kind.UPLOAD)]
+        assert len(uploads) == 5, "all that comes before the start was done"
+        assert await database.value("select count(*) from tminus.backups where phase = 'before'") == 6
+        assert (await database.script(script))["status"] == "unauthorized"
+
+        code, out, _ = await tminus(database, "rehearse", str(script), login="bob")
+        assert code == 1
+        assert "5 of 10 sites are ready." in out
+        assert "backup_incomplete" in out
+
+
+async def test_a_script_that_does_not_parse_is_found_out(database: Db, tmp_path: Path) -> None:
+    async with simulate(FleetSpec(sites=2)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        code, out, _ = await tminus(
+            database, "rehearse", str(await wish(database, "/ip adress print\n")), login="alice"
+        )
+        assert code == 1
+        assert "0 of 2 sites are ready." in out
+        assert "script_rejected" in out
+        code, out, err = await tminus(database, "rehearse", str(await wish(database)), login="alice")
+        assert (code, out.strip(), err) == (0, "2 of 2 sites are ready.", "")
