@@ -42,11 +42,14 @@ from tminus.store.pool import Database, open_database
 from tminus.store.writer import Writer
 from tminus.web.probes import serve_probes
 
-_EMBEDDED_LOGIN = "tminus_serve"
+EMBEDDED_LOGIN = "tminus_serve"
 """Whom the daemon is in an embedded server: a login that can neither author nor approve."""
 
 _SCRAPE_PATIENCE = 2.0  # seconds
 _STATUS_EVERY, _STATUS_PATIENCE = 2.0, 2.0  # seconds
+
+_OTHER_FILES = 200
+"""Open files beside those of the sessions: the database, the listener, the logs."""
 
 EXIT_DEAD = 6
 """This instance was declared dead by another; systemd starts a new one."""
@@ -73,6 +76,14 @@ class Place:
     dsn: str
     server: EmbeddedServer | None = None
 
+    async def make_ready(self) -> None:
+        """Bring an embedded server that was started here to this program's schema.
+
+        One that another process runs is left alone: that process may be a daemon of another version.
+        """
+        if self.server is not None and self.server.started_here:
+            await migrate(self.server.dsn)
+
 
 @asynccontextmanager
 async def database_of(settings: Settings, *, role: str | None = None) -> AsyncIterator[Place]:
@@ -86,7 +97,6 @@ async def database_of(settings: Settings, *, role: str | None = None) -> AsyncIt
     async with EmbeddedServer(
         settings.state_dir, run_as=settings.embedded_user, socket_group=settings.embedded_socket_group
     ) as server:
-        await migrate(server.dsn)
         yield Place(dsn=server.dsn if role is None else server.dsn_as(role), server=server)
 
 
@@ -94,9 +104,10 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
     """Run the daemon until it is told to stop; return the exit code."""
     credentials = settings.load_credentials(credentials_base)
     _allow_open_files(settings.max_sessions)
-    async with database_of(settings, role=_EMBEDDED_LOGIN) as place:
+    async with database_of(settings, role=EMBEDDED_LOGIN) as place:
         if place.server is not None:
-            await ensure_login(place.server.dsn, _EMBEDDED_LOGIN, member_of="tminus_daemon")
+            await migrate(place.server.dsn)
+            await ensure_login(place.server.dsn, EMBEDDED_LOGIN, member_of="tminus_daemon")
         await check_schema_of(place.dsn)
         contact = Contact(_connector(settings), credentials)
         async with (
@@ -107,9 +118,14 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
             return await _Daemon(settings, place, db, heart, contact).run()
 
 
+def open_files_for(max_sessions: int) -> int:
+    """Return how many open files a daemon needs for so many sessions."""
+    return max_sessions + _OTHER_FILES
+
+
 def _allow_open_files(max_sessions: int) -> None:
     """Raise our own limit of open files as far as we may; ConfigError if the sessions do not fit."""
-    wanted = max_sessions + 200
+    wanted = open_files_for(max_sessions)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise ConfigError(

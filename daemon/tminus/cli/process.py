@@ -34,12 +34,8 @@ async def migrate(context: Context) -> None:
     from tminus.app import database_of
     from tminus.store.migrate import migrate as apply
 
-    settings = context.settings
-    if settings.database_url is None:
-        async with database_of(settings):
-            click.echo("The embedded database is up to date.")
-        return
-    applied = await apply(settings.database_url.get_secret_value())
+    async with database_of(context.settings) as place:
+        applied = await apply(place.dsn)
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:
@@ -58,6 +54,7 @@ async def psql(context: Context, role: str | None, arguments: tuple[str, ...]) -
     if context.settings.database_url is not None and role is not None:
         raise UsageError("--as is for the embedded database; database_url names its own login")
     async with database_of(context.settings, role=role) as place:
+        await place.make_ready()
         process = await asyncio.create_subprocess_exec(
             shipped(),
             *arguments,
