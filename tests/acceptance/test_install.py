@@ -123,7 +123,9 @@ def installed() -> Iterator[Installed]:
 
 def test_everything_lies_where_the_documentation_says(installed: Installed) -> None:
     root = installed.root
-    assert os.readlink(root / "usr/local/bin/tminus") == "/opt/tminus/current/bin/tminus"
+    command = root / "usr/local/bin/tminus"
+    assert "exec /opt/tminus/current/bin/tminus " in command.read_text()
+    assert command.stat().st_mode & 0o777 == 0o755
     assert installed.release.parent == root / "opt/tminus/releases"
     assert stat.S_IMODE((root / "etc/tminus").stat().st_mode) == 0o750
     assert stat.S_IMODE((root / "etc/tminus/tminus.toml").stat().st_mode) == 0o640
@@ -156,6 +158,30 @@ def test_the_program_runs_and_knows_nothing_of_the_folder_it_was_installed_from(
         path for path in installed.release.rglob("*") if not path.is_symlink() and not path.stat().st_mode & 0o004
     ]
     assert not others, "the daemon's user could not read these"
+
+
+def test_the_command_takes_the_configuration_of_the_host_unless_another_is_named(
+    installed: Installed, tmp_path: Path
+) -> None:
+    config = tmp_path / "tminus.toml"
+    shown = tmp_path / "tminus"
+    shown.write_text('#!/bin/sh\necho "${TMINUS_CONFIG-none} $*"\n')
+    shown.chmod(0o755)
+    text = (installed.root / "usr/local/bin/tminus").read_text()
+    command = tmp_path / "command"
+    command.write_text(
+        text.replace("/etc/tminus/tminus.toml", str(config)).replace("/opt/tminus/current/bin/tminus", str(shown))
+    )
+
+    def says(**environment: str) -> str:
+        ours = clean_environment() | environment
+        return subprocess.run(["sh", command, "a b", "c"], capture_output=True, text=True, env=ours, check=True).stdout
+
+    assert says() == "none a b c\n"
+    config.touch()
+    assert says() == f"{config} a b c\n"
+    assert says(TMINUS_CONFIG="mine") == "mine a b c\n"
+    assert says(TMINUS_DATABASE_URL="postgresql://db") == "none a b c\n"
 
 
 def test_a_second_time_changes_nothing_and_says_nothing(installed: Installed) -> None:
