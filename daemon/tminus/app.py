@@ -46,7 +46,7 @@ EMBEDDED_LOGIN = "tminus_serve"
 """Whom the daemon is in an embedded server: a login that can neither author nor approve."""
 
 _SCRAPE_PATIENCE = 2.0  # seconds
-_STATUS_EVERY, _STATUS_PATIENCE = 2.0, 2.0  # seconds
+_STATUS_PATIENCE = 2.0  # seconds
 
 _OTHER_FILES = 200
 """Open files beside those of the sessions: the database, the listener, the logs."""
@@ -250,7 +250,7 @@ class _Daemon:
                         self._heartbeat.run(),
                         self._writer.run(),
                         systemd.feed_watchdog(self._health.goes_round),
-                        systemd.tell_status(self._status, every=_STATUS_EVERY),
+                        systemd.tell_status(self._status, every=settings.poll_interval),
                     )
                 ]
                 try:

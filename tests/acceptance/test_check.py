@@ -6,13 +6,9 @@ import asyncio
 import json
 import os
 import re
-import shutil
-import signal
 import socket
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +18,7 @@ import asyncssh
 import pytest
 
 from tests.acceptance.test_cli import Answer, call, on_terminal
-from tests.support import Db, clean_environment, run_daemon, until, write_config
+from tests.support import Db, clean_environment, run_daemon, write_config
 
 CHECKS = [
     "configuration",
@@ -293,50 +289,16 @@ async def test_what_the_fleet_needs_and_the_configuration_lacks_is_named(host: H
 # ---- the embedded one -------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def _serving(environment: dict[str, str], log: Path) -> AsyncIterator[None]:
-    with log.open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tminus", "serve", stderr=stderr, env=clean_environment() | environment
-        )
-    try:
-
-        async def ready() -> bool:
-            assert process.returncode is None, log.read_text()
-            return '"event": "ready"' in log.read_text()
-
-        await until(ready, within=60)
-        yield
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def test_an_embedded_database_is_looked_at_where_it_runs_and_never_started(host: Host) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="tminus-check-", dir="/tmp"))
-    folder.chmod(0o755)
-    state = folder / "state"
-    try:
-        host.configure(database_url=None, state_dir=str(state))
-        verdict, said = (await host.found())["database"]
-        assert (verdict, "was not started" in said) == ("skipped", True)
-        assert not state.exists()
-
-        environment = {"TMINUS_STATE_DIR": str(state), "TMINUS_HTTP_LISTEN": "127.0.0.1:0"}
-        async with _serving(environment, folder / "log"):
-            found = await host.found()
-            assert {verdict for verdict, _ in found.values()} == {"ok"}
-            assert found["database"][1].startswith("embedded PostgreSQL 18")
-            assert found["database"][1].endswith("connected as tminus_serve")
-
-        def listing() -> dict[str, tuple[int, int]]:
-            return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
-
-        before = listing()
-        assert (await host.found())["database"][0] == "skipped"
-        assert listing() == before
-    finally:
-        shutil.rmtree(folder)
+async def test_an_embedded_database_that_does_not_run_is_not_started(host: Host, tmp_path: Path) -> None:
+    """One that runs is looked at in test_install_guide."""
+    state = tmp_path / "state"
+    host.configure(database_url=None, state_dir=str(state))
+    verdict, said = (await host.found())["database"]
+    assert (verdict, "was not started" in said) == ("skipped", True)
+    assert not state.exists()
+    state.mkdir()
+    (state / "server.lock").write_text("/what/an/older/one/left\n")
+    before = (state / "server.lock").stat()
+    assert (await host.found())["database"][0] == "skipped"
+    assert [path.name for path in state.iterdir()] == ["server.lock"]
+    assert (state / "server.lock").stat().st_mtime_ns == before.st_mtime_ns

@@ -68,7 +68,7 @@ async def test_a_daemon_tells_ready_how_its_launch_goes_and_that_it_stops(
 ) -> None:
     environment = {"NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "400000"}
     async with (
-        simulate(FleetSpec(sites=3, script_ms=4000)) as fleet,
+        simulate(FleetSpec(sites=3, script_ms=2500)) as fleet,
         run_daemon(database, tmp_path, fleet, environment=environment) as daemon,
     ):
         await database.run(fleet.inventory_sql("default"))
@@ -95,7 +95,8 @@ async def test_a_lost_database_shows_in_the_status_and_never_in_the_watchdog(
     database: Db, tmp_path: Path, listener: Systemd
 ) -> None:
     environment = {"NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "200000"}
-    async with run_daemon(database, tmp_path, environment=environment):
+    quick = {"heartbeat_ttl": 2.0, "heartbeat_margin": 0.5}
+    async with run_daemon(database, tmp_path, environment=environment, **quick):
         await listener.hears("STATUS=waiting, nothing scheduled")
         await database.run("revoke usage on schema tminus from tminus_daemon")
         await listener.hears("STATUS=no answer from the database, 0 sites running")
@@ -119,7 +120,7 @@ async def test_a_daemon_that_ends_by_itself_is_not_killed_while_its_scripts_run(
 ) -> None:
     environment = {"NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "200000"}
     async with (
-        simulate(FleetSpec(sites=1, script_ms=3000)) as fleet,
+        simulate(FleetSpec(sites=1, script_ms=2000)) as fleet,
         run_daemon(database, tmp_path, fleet, environment=environment) as daemon,
     ):
         await database.run(fleet.inventory_sql("default"))

@@ -47,14 +47,13 @@ async def migrate(context: Context) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @asynchronous
 async def psql(context: Context, role: str | None, arguments: tuple[str, ...]) -> None:
-    """Open psql on the database; ARGUMENTS go to psql."""
+    """Open psql on the database, as it is; ARGUMENTS go to psql."""
     from tminus.app import database_of
     from tminus.store.embedded import psql as shipped
 
     if context.settings.database_url is not None and role is not None:
         raise UsageError("--as is for the embedded database; database_url names its own login")
     async with database_of(context.settings, role=role) as place:
-        await place.make_ready()
         process = await asyncio.create_subprocess_exec(
             shipped(),
             *arguments,
