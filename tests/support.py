@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -237,7 +237,14 @@ def write_config(folder: Path, *, key_file: Path | None, **settings: object) -> 
 
 
 @asynccontextmanager
-async def run_daemon(db: Db, folder: Path, fleet: Fleet | None = None, **settings: object) -> AsyncIterator[Daemon]:
+async def run_daemon(
+    db: Db,
+    folder: Path,
+    fleet: Fleet | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    **settings: object,
+) -> AsyncIterator[Daemon]:
     """Run a daemon against a database until the block ends; it is killed if it still runs then."""
     folder.mkdir(parents=True, exist_ok=True)
     key_file = None
@@ -250,8 +257,9 @@ async def run_daemon(db: Db, folder: Path, fleet: Fleet | None = None, **setting
     log_file = folder / "serve.log"
     with log_file.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tminus", "--config", str(config), "serve", stderr=log, env=clean_environment()
-        )
+            sys.executable, "-m", "tminus", "--config", str(config), "serve", stderr=log,
+            env=clean_environment() | dict(environment or {}),
+        )  # fmt: skip
     daemon = Daemon(process, log_file)
     try:
 

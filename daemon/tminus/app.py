@@ -20,9 +20,9 @@ from tminus import __version__
 from tminus.device.connection import Connector
 from tminus.device.target import Limits
 from tminus.errors import ConfigError, EmbeddedError, StoreError, TminusError
+from tminus.ops import systemd
 from tminus.ops.health import Health
 from tminus.ops.metrics import Metrics
-from tminus.ops.systemd import feed_watchdog, notify
 from tminus.services.contact import Contact
 from tminus.services.dispatcher import Dispatcher
 from tminus.services.heartbeat import DeclaredDead, Heartbeat, Trust
@@ -33,7 +33,7 @@ from tminus.services.reaper import Reaper
 from tminus.services.run_settings import RunSettings
 from tminus.services.site_runner import SiteRunner
 from tminus.settings import Settings
-from tminus.store import instances
+from tminus.store import instances, launches
 from tminus.store.embedded import EmbeddedServer
 from tminus.store.gauges import read_gauges
 from tminus.store.listen import listen
@@ -42,10 +42,14 @@ from tminus.store.pool import Database, open_database
 from tminus.store.writer import Writer
 from tminus.web.probes import serve_probes
 
-_EMBEDDED_LOGIN = "tminus_serve"
+EMBEDDED_LOGIN = "tminus_serve"
 """Whom the daemon is in an embedded server: a login that can neither author nor approve."""
 
 _SCRAPE_PATIENCE = 2.0  # seconds
+_STATUS_PATIENCE = 2.0  # seconds
+
+_OTHER_FILES = 200
+"""Open files beside those of the sessions: the database, the listener, the logs."""
 
 EXIT_DEAD = 6
 """This instance was declared dead by another; systemd starts a new one."""
@@ -72,6 +76,14 @@ class Place:
     dsn: str
     server: EmbeddedServer | None = None
 
+    async def make_ready(self) -> None:
+        """Bring an embedded server that was started here to this program's schema.
+
+        One that another process runs is left alone: that process may be a daemon of another version.
+        """
+        if self.server is not None and self.server.started_here:
+            await migrate(self.server.dsn)
+
 
 @asynccontextmanager
 async def database_of(settings: Settings, *, role: str | None = None) -> AsyncIterator[Place]:
@@ -85,7 +97,6 @@ async def database_of(settings: Settings, *, role: str | None = None) -> AsyncIt
     async with EmbeddedServer(
         settings.state_dir, run_as=settings.embedded_user, socket_group=settings.embedded_socket_group
     ) as server:
-        await migrate(server.dsn)
         yield Place(dsn=server.dsn if role is None else server.dsn_as(role), server=server)
 
 
@@ -93,9 +104,10 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
     """Run the daemon until it is told to stop; return the exit code."""
     credentials = settings.load_credentials(credentials_base)
     _allow_open_files(settings.max_sessions)
-    async with database_of(settings, role=_EMBEDDED_LOGIN) as place:
+    async with database_of(settings, role=EMBEDDED_LOGIN) as place:
         if place.server is not None:
-            await ensure_login(place.server.dsn, _EMBEDDED_LOGIN, member_of="tminus_daemon")
+            await migrate(place.server.dsn)
+            await ensure_login(place.server.dsn, EMBEDDED_LOGIN, member_of="tminus_daemon")
         await check_schema_of(place.dsn)
         contact = Contact(_connector(settings), credentials)
         async with (
@@ -106,9 +118,14 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
             return await _Daemon(settings, place, db, heart, contact).run()
 
 
+def open_files_for(max_sessions: int) -> int:
+    """Return how many open files a daemon needs for so many sessions."""
+    return max_sessions + _OTHER_FILES
+
+
 def _allow_open_files(max_sessions: int) -> None:
     """Raise our own limit of open files as far as we may; ConfigError if the sessions do not fit."""
-    wanted = max_sessions + 200
+    wanted = open_files_for(max_sessions)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise ConfigError(
@@ -161,7 +178,7 @@ class _Daemon:
             settings=run,
             observer=self._metrics,
         )
-        holdings = Holdings()
+        self._holdings = holdings = Holdings()
         self._heartbeat = Heartbeat(
             heart, self._instance, self._trust, interval=settings.heartbeat_interval, observer=self._metrics
         )
@@ -224,13 +241,23 @@ class _Daemon:
                 pid=os.getpid(),
                 listening=f"{bound[0]}:{bound[1]}",
             )
-            notify("READY=1", "STATUS=waiting for launches")
+            systemd.notify("READY=1", f"STATUS={await self._status()}")
             # The carriers outlive the services: a script that runs is listened to and written down whatever ends us.
             async with asyncio.TaskGroup() as carriers:
-                carrying = [carriers.create_task(self._heartbeat.run()), carriers.create_task(self._writer.run())]
+                carrying = [
+                    carriers.create_task(duty)
+                    for duty in (
+                        self._heartbeat.run(),
+                        self._writer.run(),
+                        systemd.feed_watchdog(self._health.goes_round),
+                        systemd.tell_status(self._status, every=settings.poll_interval),
+                    )
+                ]
                 try:
                     code = await self._serve()
                 finally:
+                    self._health.ending = True
+                    systemd.notify("STOPPING=1", f"STATUS={await self._status()}")
                     # After a drain there is nothing left to wait for; after anything else, what has started may end.
                     await self._dispatcher.drain(
                         0 if self._health.draining else settings.drain_timeout, unstarted_now=True
@@ -252,7 +279,6 @@ class _Daemon:
                     self._heartbeat.until_dead(),
                     listen(self._place.dsn, self._heard),
                     self._watch_server(),
-                    feed_watchdog(self._health.goes_round),
                     self._stop_on_signal(),
                 ):
                     services.create_task(duty)
@@ -277,6 +303,18 @@ class _Daemon:
         for service in (self._launcher, self._dispatcher, self._janitor):
             service.hint.give()
 
+    async def _status(self) -> str:
+        """Say in one line what is going on, for `systemctl status`: launches of all instances, sites of this one."""
+        sites = len(self._holdings.known())
+        if reason := self._health.why_not_ready():
+            return f"{reason}, {systemd.running(sites)}"
+        try:
+            async with asyncio.timeout(_STATUS_PATIENCE):
+                outlook = await launches.outlook(self._db)
+        except (StoreError, TimeoutError):
+            return f"no answer from the database, {systemd.running(sites)}"
+        return systemd.working(launches=outlook.running, sites=sites, next_in=outlook.next_in)
+
     async def _refresh(self) -> None:
         """Ask the database for its numbers; a scrape waits two seconds for them at most, and one asks for all."""
         if self._refreshing.locked():
@@ -300,8 +338,8 @@ class _Daemon:
             loop.add_signal_handler(number, signalled)
         await first.wait()
         log.info("draining", seconds=self._settings.drain_timeout)
-        notify("STOPPING=1", "STATUS=draining")
         self._health.draining = True
+        systemd.notify("STOPPING=1", f"STATUS={await self._status()}")
         self._launcher.draining = True
         self._heartbeat.draining = True
         self._heartbeat.hint.give()

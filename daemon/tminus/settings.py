@@ -127,8 +127,11 @@ class Settings(BaseSettings):
 def load_settings(file: Path | None) -> Settings:
     """Read the settings; `file` falls back to TMINUS_CONFIG, then to none. Raises ConfigError in one sentence."""
     file = file or (Path(os.environ["TMINUS_CONFIG"]) if os.environ.get("TMINUS_CONFIG") else None)
-    if file is not None and not file.is_file():
-        raise ConfigError(f"there is no configuration file {file}")
+    try:
+        if file is not None and not file.is_file():
+            raise ConfigError(f"there is no configuration file {file}")
+    except PermissionError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
 
     class FromFile(Settings):
         @classmethod

@@ -49,6 +49,7 @@ class Context:
         from tminus.store.pool import store_errors
 
         async with database_of(self.settings, role=role) as place:
+            await place.make_ready()
             await check_schema_of(place.dsn)
             async with store_errors("talk to the database"):
                 connection = await asyncpg.connect(place.dsn, timeout=10, command_timeout=60)

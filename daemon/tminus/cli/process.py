@@ -34,12 +34,8 @@ async def migrate(context: Context) -> None:
     from tminus.app import database_of
     from tminus.store.migrate import migrate as apply
 
-    settings = context.settings
-    if settings.database_url is None:
-        async with database_of(settings):
-            click.echo("The embedded database is up to date.")
-        return
-    applied = await apply(settings.database_url.get_secret_value())
+    async with database_of(context.settings) as place:
+        applied = await apply(place.dsn)
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:
@@ -51,7 +47,7 @@ async def migrate(context: Context) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @asynchronous
 async def psql(context: Context, role: str | None, arguments: tuple[str, ...]) -> None:
-    """Open psql on the database; ARGUMENTS go to psql."""
+    """Open psql on the database, as it is; ARGUMENTS go to psql."""
     from tminus.app import database_of
     from tminus.store.embedded import psql as shipped
 

@@ -7,33 +7,45 @@ from collections.abc import Callable
 
 _SILENCE = 30.0  # seconds without an answer from the database before we are not ready
 _STUCK = 120.0  # seconds without any attempt before the process is stuck; a query alone may take 30
-_SERVICES = ("launcher", "dispatcher")
+
+_STARTERS = ("launcher", "dispatcher")
+# Whose every round is a few queries. The janitor's is not: it waits for routers, and nobody waits for it.
+_ROUNDS = (*_STARTERS, "heartbeat", "reaper")
 
 
 class Health:
-    """Remembers when the services that start things last went round, with or without the database."""
+    """Remembers when the services last went round, with or without the database. `now` is monotonic, in seconds."""
 
-    def __init__(self, *, lives: Callable[[], bool]) -> None:
+    def __init__(self, *, lives: Callable[[], bool], now: Callable[[], float] = time.monotonic) -> None:
         self._lives = lives
-        self._answered = dict.fromkeys(_SERVICES, time.monotonic())
-        self._tried = dict.fromkeys(_SERVICES, time.monotonic())
+        self._now = now
+        self._answered = dict.fromkeys(_STARTERS, now())
+        self._tried = dict.fromkeys(_ROUNDS, now())
         self.draining = False
+        self.ending = False
+        """The services have ended, orderly or not; what has started on routers is still listened to."""
 
     def went_round(self, service: str, *, answered: bool) -> None:
         if service in self._tried:
-            self._tried[service] = time.monotonic()
-            if answered:
-                self._answered[service] = time.monotonic()
+            self._tried[service] = self._now()
+        if answered and service in self._answered:
+            self._answered[service] = self._now()
 
     def why_not_ready(self) -> str | None:
         """Say why nothing new can be started now; None if all is well."""
         if self.draining:
             return "draining"
+        if self.ending:
+            return "ending"
         if not self._lives():
             return "cannot prove to the database that this instance lives"
-        silent = [name for name, at in self._answered.items() if time.monotonic() - at > _SILENCE]
+        silent = [name for name, at in self._answered.items() if self._now() - at > _SILENCE]
         return f"no answer from the database for {' and '.join(silent)}" if silent else None
 
     def goes_round(self) -> bool:
-        """Whether the services go round. A lost database must show in /readyz, never in the watchdog."""
-        return all(time.monotonic() - at < _STUCK for at in self._tried.values())
+        """Whether the services go round. A lost database must show in /readyz and STATUS, never in the watchdog.
+
+        At the end there is none left that could: then this being called is all there is to prove, for no longer than a
+        drain may take. To be killed earlier would cut the scripts that are waited for.
+        """
+        return self.ending or all(self._now() - at < _STUCK for at in self._tried.values())

@@ -54,6 +54,31 @@ def psql() -> Path:
     return layout.binaries() / "bin/psql"
 
 
+def dsn_of_running(state_dir: Path, role: str = SUPERUSER) -> str | None:
+    """Return the database of the server that runs on a state directory, as a role; None if none runs, or not yet.
+
+    Starts nothing, waits for nothing and changes nothing. Raises EmbeddedError where it may not look.
+    """
+    state_dir = state_dir.resolve()
+    try:
+        lock = os.open(state_dir / "server.lock", os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise EmbeddedError(
+            f"{state_dir} cannot be looked at ({error.strerror}); run this as root, or as the user of the daemon"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        socket_dir = _read_lock(lock)
+        return None if socket_dir is None else _dsn(socket_dir, DATABASE, role)
+    else:
+        return None
+    finally:
+        os.close(lock)
+
+
 class EmbeddedServer:
     """The PostgreSQL of one state directory, started or attached to.
 

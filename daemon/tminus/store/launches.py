@@ -50,6 +50,14 @@ class Housekeeping:
     finished: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What runs and what comes, of all instances; `next_in` is in seconds."""
+
+    running: int
+    next_in: float | None
+
+
 class DueTransaction:
     """Due scripts, locked until the transaction ends; each is launched or refused within it."""
 
@@ -116,6 +124,12 @@ async def unplanned_scripts(db: Database, *, limit: int) -> list[Unplanned]:
 
 async def plan(db: Database, script: UUID, next_at: datetime | None, *, reason: str | None = None) -> None:
     await db.call("select tminus.plan($1, $2, $3)", script, next_at, reason)
+
+
+async def outlook(db: Database) -> Outlook:
+    row = await db.fetchrow("outlook")
+    assert row is not None  # noqa: S101 - a select without FROM has one row
+    return Outlook(**dict(row))
 
 
 async def seconds_to_next_due(db: Database) -> float | None:

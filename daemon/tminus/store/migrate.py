@@ -109,16 +109,17 @@ async def ensure_login(dsn: str, role: str, *, member_of: str) -> None:
 
 async def check_schema_of(dsn: str, folder: Traversable | None = None) -> None:
     """Raise SchemaMismatch unless the database has exactly this program's schema (or that of `folder`)."""
-    known = known_migrations(folder or shipped_migrations())
     async with store_errors("look at the schema"):
         connection = await asyncpg.connect(dsn, timeout=_CONNECT_WITHIN, command_timeout=_ANSWER_WITHIN)
         try:
-            await _check_schema(connection, known)
+            await check_schema(connection, folder)
         finally:
             await connection.close(timeout=5)
 
 
-async def _check_schema(connection: asyncpg.Connection, known: list[Migration]) -> None:
+async def check_schema(connection: asyncpg.Connection, folder: Traversable | None = None) -> None:
+    """Do what `check_schema_of` does, on a connection; what asyncpg raises is the caller's to map."""
+    known = known_migrations(folder or shipped_migrations())
     try:
         missing = _missing(await _applied(connection), known)
     except asyncpg.UndefinedTableError as error:

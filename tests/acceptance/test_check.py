@@ -1,0 +1,304 @@
+"""`tminus check`: each thing that can be wrong is named with its remedy, and looking changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+
+from tests.acceptance.test_cli import Answer, call, on_terminal
+from tests.support import Db, clean_environment, run_daemon, write_config
+
+CHECKS = [
+    "configuration",
+    "credential default",
+    "open files",
+    "listener",
+    "database",
+    "login",
+    "schema",
+    "clock",
+    "fleet",
+]
+
+
+@dataclass(frozen=True)
+class Host:
+    """A folder with a configuration and a key, against a database."""
+
+    db: Db
+    folder: Path
+
+    @property
+    def key(self) -> Path:
+        return self.folder / "id_ed25519"
+
+    def configure(self, **settings: object) -> Path:
+        merged = {"database_url": self.db.dsn_as("tminus_serve"), "http_listen": "127.0.0.1:0"} | settings
+        kept = {name: value for name, value in merged.items() if value is not None}
+        return write_config(self.folder, key_file=Path("id_ed25519"), **kept)
+
+    async def check(self, *options: str) -> Answer:
+        config = str(self.folder / "tminus.toml")
+        return await asyncio.to_thread(call, None, ("--config", config, "check", *options), b"")
+
+    async def found(self, code: int = 0) -> dict[str, tuple[str, str]]:
+        """Each check with its verdict and what it said, from a call that ends with `code`."""
+        answer = await self.check("--json")
+        assert (answer.code, answer.err) == (code, ""), answer
+        document = json.loads(answer.out)
+        assert document["ok"] == (code == 0)
+        return {entry["check"]: (entry["verdict"], entry["said"]) for entry in document["checks"]}
+
+
+@pytest.fixture
+def host(database: Db, tmp_path: Path) -> Host:
+    made = Host(database, tmp_path)
+    made.key.write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_private_key())
+    made.key.chmod(0o600)
+    made.configure()
+    return made
+
+
+async def test_a_good_host_is_ok_on_every_line(host: Host) -> None:
+    found = await host.found()
+    assert list(found) == CHECKS
+    verdicts = {check: verdict for check, (verdict, _) in found.items()}
+    if await host.db.value("show fsync") == "off":  # as the tests' own server has it, for their speed
+        assert verdicts.pop("database") == "warning"
+        assert "fsync is off" in found["database"][1]
+    assert set(verdicts.values()) == {"ok"}
+    assert re.match(r"PostgreSQL 1\d\S*.*, connected as tminus_serve", found["database"][1])
+    shown = (await host.check()).out.splitlines()
+    # What the clock differs by is another each time.
+    assert [line for line in shown if ": clock: " not in line] == [
+        f"{verdict}: {check}: {said}" for check, (verdict, said) in found.items() if check != "clock"
+    ]
+
+
+async def test_looking_changes_nothing(host: Host) -> None:
+    def listing() -> dict[str, tuple[int, int]]:
+        return {str(path): (path.stat().st_mtime_ns, path.stat().st_mode) for path in host.folder.rglob("*")}
+
+    async def content() -> list[Any]:
+        tables = await host.db.fetch("select tablename from pg_tables where schemaname = 'tminus' order by 1")
+        return [await host.db.fetch(f"select * from tminus.{row['tablename']}") for row in tables]
+
+    before = (listing(), await content(), await host.db.fetch("select rolname from pg_roles order by 1"))
+    await host.check()
+    assert (listing(), await content(), await host.db.fetch("select rolname from pg_roles order by 1")) == before
+
+
+async def test_on_a_terminal_it_is_a_table(host: Host) -> None:
+    config = host.configure(database_url=None)  # the environment names it
+    async with on_terminal(host.db, "tminus_serve", "--config", str(config), "check") as terminal:
+        assert await terminal.end() == 0
+        assert "connected as tminus_serve" in terminal.shown
+        assert "\x1b[" in terminal.shown
+        assert "ok: database:" not in terminal.shown
+
+
+async def test_without_a_valid_configuration_the_rest_is_skipped(host: Host) -> None:
+    host.configure(max_session=5)
+    found = await host.found(3)
+    assert found.pop("configuration") == (
+        "failed",
+        f"there is no setting 'max_session' (in {host.folder / 'tminus.toml'} or the environment); did you mean 'max_sessions'?",
+    )
+    assert set(found.values()) == {("skipped", "needs a valid configuration")}
+    assert {"database", "login", "schema", "clock", "fleet"} < found.keys()
+
+
+def _open_the_key(host: Host) -> None:
+    host.key.chmod(0o644)
+
+
+def _remove_the_key(host: Host) -> None:
+    host.key.unlink()
+
+
+def _break_the_key(host: Host) -> None:
+    host.key.write_text("no key")
+
+
+def _open_a_password(host: Host) -> None:
+    (host.folder / "secret").write_text("swordfish\n")
+    (host.folder / "secret").chmod(0o644)
+    with (host.folder / "tminus.toml").open("a") as config:
+        config.write('[credentials.old]\npassword_file = "secret"\n')
+
+
+def _open_the_password_of_the_database(host: Host) -> None:
+    host.configure(database_url=host.db.dsn_as("tminus_serve") + "&password=swordfish").chmod(0o644)
+
+
+def _name_no_address(host: Host) -> None:
+    host.configure(http_listen="192.0.2.1:9468")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check", "verdict", "said", "code"),
+    [
+        # A daemon would refuse such a key, so it is no mere warning.
+        (_open_the_key, "credential default", "failed", "is open to other users; run 'chmod 600", 3),
+        (_remove_the_key, "credential default", "failed", "does not exist", 3),
+        (_break_the_key, "credential default", "failed", "ssh-keygen -t ed25519", 3),
+        (_open_a_password, "credential old", "warning", "is open to other users; run 'chmod 600", 0),
+        (_open_the_password_of_the_database, "configuration", "warning", "run 'chmod 640", 0),
+        (_name_no_address, "listener", "failed", "set http_listen to a free address", 3),
+    ],
+)
+async def test_what_is_wrong_with_a_host_is_named(
+    host: Host, spoil: Callable[[Host], None], check: str, verdict: str, said: str, code: int
+) -> None:
+    spoil(host)
+    found = await host.found(code)
+    assert found[check][0] == verdict
+    assert said in found[check][1]
+    assert found["schema"][0] == "ok", "what is wrong with one thing says nothing about another"
+    assert "swordfish" not in str(found)
+
+
+async def test_too_few_open_files_are_named(host: Host) -> None:
+    config = str(host.configure(max_sessions=150))
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", 'ulimit -n 300 && exec "$@"', "sh", sys.executable, "-m", "tminus", "--config", config, "check",
+        stdout=asyncio.subprocess.PIPE, env=clean_environment(),
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert process.returncode == 3
+    assert "failed: open files: max_sessions = 150 needs 350 open files and the limit here is 300" in out.decode()
+
+
+async def test_a_busy_address_is_named_unless_a_daemon_of_ours_has_it(host: Host, tmp_path: Path) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        host.configure(http_listen=f"127.0.0.1:{busy.getsockname()[1]}")
+        found = await host.found(3)
+    assert found["listener"][0] == "failed"
+    assert "set http_listen to a free address" in found["listener"][1]
+    async with run_daemon(host.db, tmp_path / "daemon") as daemon:
+        host.configure(http_listen=daemon.url.removeprefix("http://"))
+        found = await host.found()
+    assert found["listener"][0] == "ok"
+    assert "a running daemon listens" in found["listener"][1]
+
+
+# ---- the database -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_database_that_cannot_be_reached_is_named_without_its_password(host: Host) -> None:
+    host.configure(database_url="postgresql://tminus_serve:swordfish@127.0.0.1:1/tminus")
+    found = await host.found(4)
+    assert found["database"][0] == "failed"
+    assert {found[check] for check in ("login", "schema", "clock", "fleet")} == {("skipped", "needs the database")}
+    assert "swordfish" not in str(found)
+
+
+async def test_a_login_without_or_with_other_rights_is_named(host: Host) -> None:
+    host.configure(database_url=host.db.dsn_as("alice"))
+    found = await host.found(4)
+    assert found["login"] == ("failed", "alice has not the rights of tminus_daemon; run 'grant tminus_daemon to alice'")
+    assert found["schema"][0] == found["clock"][0] == found["fleet"][0] == "skipped"
+
+    host.configure(database_url=host.db.dsn)
+    verdict, said = (await host.found())["login"]
+    assert (verdict, "is a superuser" in said) == ("warning", True)
+
+    login = f"both_{os.getpid()}"
+    await host.db.run(f"create role {login} login in role tminus_daemon, tminus_approver")
+    try:
+        host.configure(database_url=host.db.dsn_as(login))
+        verdict, said = (await host.found())["login"]
+        assert verdict == "warning"
+        assert f"run 'revoke tminus_approver from {login}'" in said
+    finally:
+        await host.db.run(f"drop role {login}")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "insert into tminus.schema_migrations (version, name, sha256) values (9999, '9999_later.sql', '')",
+            "install the newer",
+        ),
+        (
+            "delete from tminus.schema_migrations where version = 8",
+            "older than this program (0008_grants.sql is missing); run",
+        ),
+        ("update tminus.schema_migrations set sha256 = '' where version = 8", "differs from what was applied"),
+        ("drop schema tminus cascade", "run 'tminus migrate'"),
+    ],
+)
+async def test_another_schema_than_the_programs_is_named(host: Host, change: str, said: str) -> None:
+    await host.db.run(change)
+    found = await host.found(5)
+    assert found["schema"][0] == "failed"
+    assert said in found["schema"][1]
+    assert found["clock"] == found["fleet"] == ("skipped", "needs this program's schema")
+
+
+@pytest.mark.parametrize(
+    ("by", "verdict", "said", "code"),
+    [
+        (0.5, "ok", "differs", 0),
+        (3.0, "warning", "3.0 s ahead of this host's", 0),
+        (-3.0, "warning", "3.0 s behind this host's", 0),
+        (60.0, "failed", "60.0 s ahead of this host's", 1),
+    ],
+)
+async def test_a_clock_that_goes_wrong_is_named(host: Host, by: float, verdict: str, said: str, code: int) -> None:
+    await host.db.move_clock(timedelta(seconds=by))
+    found = await host.found(code)
+    assert found["clock"][0] == verdict
+    assert said in found["clock"][1]
+    assert ("NTP" in found["clock"][1]) == (verdict != "ok")
+
+
+async def test_what_the_fleet_needs_and_the_configuration_lacks_is_named(host: Host) -> None:
+    await host.db.run(
+        "insert into tminus.sites (id, name, address, credential, enabled) values"
+        " ('a', 'a', '192.0.2.1', null, true), ('b', 'b', '192.0.2.2', 'branch', true), ('c', 'c', '192.0.2.3', 'off', false)"
+    )
+    verdict, said = (await host.found())["fleet"]
+    assert (verdict, said) == (
+        "warning",
+        "1 of 2 enabled sites name a credential that is not configured; add [credentials.branch]",
+    )
+    await host.db.run("update tminus.sites set credential = 'default'")
+    assert (await host.found())["fleet"][0] == "ok"
+    await host.db.submit(":put 1", ["a"], due_in=3600, site_timeout=timedelta(minutes=20))
+    verdict, said = (await host.found())["fleet"]
+    assert verdict == "warning"
+    assert "may run 1200 s" in said
+    assert "TimeoutStopSec" in said
+
+
+# ---- the embedded one -------------------------------------------------------------------------------------------------
+
+
+async def test_an_embedded_database_that_does_not_run_is_not_started(host: Host, tmp_path: Path) -> None:
+    """One that runs is looked at in test_install_guide."""
+    state = tmp_path / "state"
+    host.configure(database_url=None, state_dir=str(state))
+    verdict, said = (await host.found())["database"]
+    assert (verdict, "was not started" in said) == ("skipped", True)
+    assert not state.exists()
+    state.mkdir()
+    (state / "server.lock").write_text("/what/an/older/one/left\n")
+    before = (state / "server.lock").stat()
+    assert (await host.found())["database"][0] == "skipped"
+    assert [path.name for path in state.iterdir()] == ["server.lock"]
+    assert (state / "server.lock").stat().st_mtime_ns == before.st_mtime_ns

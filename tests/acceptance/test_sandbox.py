@@ -1,0 +1,146 @@
+"""The daemon, with an embedded database, lives under the system calls that its unit leaves it.
+
+systemd cannot be started in a test, but what it would load can: the same sets of system calls, by the same library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import ctypes.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import FAST, Db, clean_environment, until, write_config
+from tminus.simulator import FleetSpec, simulate
+
+_UNIT = Path(__file__).parents[2] / "systemd/tminus.service"
+_NEEDED_BY_ROOT = ["setgroups", "setregid", "setreuid"]
+"""To run the database as another user, which the unit's user need not and must not do."""
+
+# Refuses as systemd does, then becomes the daemon. Calls come as JSON in the first argument. One filter refuses to make
+# memory executable that is or was writable, and odd address families; the other lets through what is listed.
+_LAUNCHER = """
+import ctypes, errno, json, os, sys
+
+seccomp = ctypes.CDLL("libseccomp.so.2")
+ALLOW, REFUSE, EQUAL, GREATER, MASKED = 0x7FFF0000, 0x00050000 | errno.EPERM, 4, 6, 7
+
+class Compare(ctypes.Structure):
+    _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
+
+seccomp.seccomp_init.restype = ctypes.c_void_p
+seccomp.seccomp_init.argtypes = [ctypes.c_uint32]
+seccomp.seccomp_load.argtypes = [ctypes.c_void_p]
+seccomp.seccomp_rule_add_array.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p]
+
+def rule(context, action, name, *compare):
+    number = seccomp.seccomp_syscall_resolve_name(name.encode())
+    if number >= 0:  # else this architecture has no such call
+        array = (Compare * len(compare))(*compare)
+        assert seccomp.seccomp_rule_add_array(context, action, number, len(compare), array) == 0, name
+
+memory = seccomp.seccomp_init(ALLOW)
+READ, WRITE, EXECUTE = 1, 2, 4
+rule(memory, REFUSE, "mmap", Compare(2, MASKED, EXECUTE | WRITE, EXECUTE | WRITE))
+rule(memory, REFUSE, "mprotect", Compare(2, MASKED, EXECUTE, EXECUTE))
+rule(memory, REFUSE, "pkey_mprotect", Compare(2, MASKED, EXECUTE, EXECUTE))
+for family in (3, 4, 5, 6, 7, 8, 9):  # AF_UNIX is 1, AF_INET 2 and AF_INET6 10
+    rule(memory, REFUSE, "socket", Compare(0, EQUAL, family, 0))
+rule(memory, REFUSE, "socket", Compare(0, GREATER, 10, 0))
+assert seccomp.seccomp_load(memory) == 0
+
+calls = seccomp.seccomp_init(REFUSE)
+for name in json.loads(sys.argv[1]):
+    rule(calls, ALLOW, name)
+assert seccomp.seccomp_load(calls) == 0
+try:
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+except PermissionError:
+    os.execv(sys.argv[2], sys.argv[2:])
+sys.exit("the filter filters nothing")
+"""
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None or ctypes.util.find_library("seccomp") is None,
+    reason="systemd-analyze or libseccomp is not installed",
+)
+
+
+def _members(group: str) -> set[str]:
+    """The system calls of one of systemd's sets."""
+    done = subprocess.run(["systemd-analyze", "syscall-filter", group], capture_output=True, text=True, check=True)
+    found: set[str] = set()
+    for line in done.stdout.splitlines()[1:]:
+        name = line.strip()
+        if name.startswith("@"):
+            found |= _members(name)
+        elif name and not name.startswith("#"):
+            found.add(name)
+    return found
+
+
+def _allowed() -> set[str]:
+    """What the lines of the unit leave, read as systemd reads them: one after the other."""
+    allowed = _members("@default")
+    for line in re.findall(r"^SystemCallFilter=(.*)$", _UNIT.read_text(), re.MULTILINE):
+        named = {call for group in line.lstrip("~").split() for call in _members(group)}
+        allowed = allowed - named if line.startswith("~") else allowed | named
+    return allowed
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that the server's user can reach where the tests are root."""
+    made = Path(tempfile.mkdtemp(prefix="tminus-sandbox-", dir="/tmp"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+async def test_a_launch_with_an_embedded_database_needs_no_more_than_the_unit_leaves(folder: Path) -> None:
+    allowed = _allowed()
+    assert "fchown" in allowed
+    assert not allowed & {"setuid", "mount", "ptrace", "bpf", "reboot", "init_module"}
+    if os.geteuid() == 0:
+        allowed.update(_NEEDED_BY_ROOT)
+    async with simulate(FleetSpec(sites=1)) as fleet:
+        key = folder / "id_ed25519"
+        key.write_bytes(fleet.client_key.export_private_key())
+        key.chmod(0o600)
+        config = write_config(folder, key_file=key, state_dir=str(folder / "state"), http_listen="127.0.0.1:0", **FAST)
+        log = folder / "log"
+        with log.open("wb") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", _LAUNCHER, json.dumps(sorted(allowed)),
+                sys.executable, "-m", "tminus", "--config", str(config), "serve",
+                stderr=stderr, env=clean_environment(),
+            )  # fmt: skip
+        try:
+
+            async def ready() -> bool:
+                assert process.returncode is None, log.read_text()
+                return '"event": "ready"' in log.read_text()
+
+            await until(ready, within=60)
+            db = Db(f"postgresql:///tminus?host={folder}/state/run&port=5432&user=tminus")
+            await db.run("create role alice login in role tminus_author; create role bob login in role tminus_approver")
+            await db.run(fleet.inventory_sql("default"))
+            runs = await db.finished(await db.submit(":put 1"))
+            assert runs["sim-0000"]["state"] == "completed", runs["sim-0000"]["message"]
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+            code = await asyncio.wait_for(process.wait(), 30)
+        assert code == 0, log.read_text()
+        assert "PermissionError" not in log.read_text()
