@@ -6,7 +6,6 @@ import asyncio
 import os
 import resource
 import signal
-import socket
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,6 +35,7 @@ from tminus.settings import Settings
 from tminus.store import instances
 from tminus.store.embedded import EmbeddedServer
 from tminus.store.gauges import read_gauges
+from tminus.store.instances import Reach
 from tminus.store.listen import listen
 from tminus.store.migrate import check_schema_of, ensure_login, migrate
 from tminus.store.pool import Database, open_database
@@ -97,13 +97,14 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
         if place.server is not None:
             await ensure_login(place.server.dsn, _EMBEDDED_LOGIN, member_of="tminus_daemon")
         await check_schema_of(place.dsn)
-        contact = Contact(_connector(settings), credentials)
+        contact = Contact(_connector(settings), credentials, runners=settings.runners)
+        reach = Reach(runner_tags=settings.runner_tags, credentials=tuple(credentials))
         async with (
             open_database(place.dsn, size=8, application="tminus") as db,
             # The heartbeat waits for nobody.
             open_database(place.dsn, size=1, application="tminus heartbeat") as heart,
         ):
-            return await _Daemon(settings, place, db, heart, contact).run()
+            return await _Daemon(settings, place, db, heart, contact=contact, reach=reach).run()
 
 
 def _allow_open_files(max_sessions: int) -> None:
@@ -129,9 +130,12 @@ def _connector(settings: Settings) -> Connector:
 
 
 class _Daemon:
-    def __init__(self, settings: Settings, place: Place, db: Database, heart: Database, contact: Contact) -> None:
+    def __init__(
+        self, settings: Settings, place: Place, db: Database, heart: Database, *, contact: Contact, reach: Reach
+    ) -> None:
         self._settings = settings
         self._place = place
+        self._reach = reach
         self._db = db
         self._instance = uuid.uuid4()
         self._clean = True
@@ -197,6 +201,7 @@ class _Daemon:
         )
         self._janitor = Janitor(
             db,
+            self._instance,
             self._trust,
             contact,
             poll_interval=settings.poll_interval,
@@ -209,7 +214,8 @@ class _Daemon:
         await instances.register(
             self._db,
             instance=self._instance,
-            name=settings.instance_name or socket.gethostname(),
+            name=settings.instance_name,
+            reach=self._reach,
             max_sessions=settings.max_sessions,
             ttl=settings.heartbeat_ttl,
         )

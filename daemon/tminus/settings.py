@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import socket
 import tomllib
 from pathlib import Path
 from typing import Annotated, Self
@@ -26,6 +27,7 @@ def _default_state_dir() -> Path:
 
 Seconds = Annotated[float, Field(gt=0, le=604800, allow_inf_nan=False)]
 Bounded = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+_NAME = r"^[^\x00-\x1f\x7f]{1,200}$"
 _PREFIX = "TMINUS_"
 # Environment variables that begin like settings and are none.
 _NOT_SETTINGS = {"TMINUS_CONFIG"}
@@ -52,7 +54,9 @@ class Settings(BaseSettings):
     embedded_user: str | None = None
     embedded_socket_group: str | None = None
 
-    instance_name: str | None = None
+    # Who this process is to sites that name a runner.
+    instance_name: str = Field(default_factory=socket.gethostname, pattern=_NAME)
+    runner_tags: tuple[Annotated[str, Field(pattern=_NAME)], ...] = ()
     http_listen: str = "127.0.0.1:9468"
     log_level: str = "info"
     log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
@@ -104,6 +108,11 @@ class Settings(BaseSettings):
         if self.heartbeat_margin >= self.heartbeat_ttl / 2:
             raise ValueError("heartbeat_margin must be less than half of heartbeat_ttl")
         return self
+
+    @property
+    def runners(self) -> frozenset[str]:
+        """What a site may name as its runner, to be served by this process."""
+        return frozenset({self.instance_name, *self.runner_tags})
 
     @property
     def listen_address(self) -> tuple[str, int]:

@@ -132,7 +132,7 @@ async def test_what_was_missed(big: WarmDb) -> None:
 async def test_a_claim_of_a_hundred(big: WarmDb) -> None:
     async with open_stage(big) as stage:
         instance: UUID = await stage.instance()
-    await check(big, statement("claim_site_runs"), instance, 100, at_most=1500, uses={"site_runs_pending"})
+    await check(big, statement("claim_site_runs"), instance, 100, [], [], at_most=1500, uses={"site_runs_pending"})
 
 
 async def test_the_sweeps_of_the_janitor_and_the_reaper(big: WarmDb) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from tminus.device.connection import Connection, Connector
 from tminus.device.credentials import Credential
@@ -18,11 +18,14 @@ SMALL = 65536
 
 
 class Contact:
-    """Reaches sites with the credentials that the configuration names."""
+    """Reaches sites with the credentials that the configuration names. `runners`: whom this daemon is to its sites."""
 
-    def __init__(self, connector: Connector, credentials: Mapping[str, Credential]) -> None:
+    def __init__(
+        self, connector: Connector, credentials: Mapping[str, Credential], *, runners: Collection[str] = ()
+    ) -> None:
         self._connector = connector
         self._credentials = credentials
+        self._runners = runners
 
     def credential(self, site: Site) -> Credential:
         """Return the credential of a site; ConfigError names what is missing."""
@@ -37,6 +40,9 @@ class Contact:
     async def connect(self, site: Site, *, host_key: str | None = None) -> Connection:
         """Log in once. `host_key` stands in for a site that has none yet. Raises DeviceError or ConfigError."""
         part = site.part
+        if site.runner is not None and site.runner not in self._runners:
+            # Its address may be another router's in this network.
+            raise ConfigError(f"{site.id} is reached by runner '{site.runner}', which this daemon is not")
         if part.jump_host is not None:
             raise ConfigError(f"{site.id} is behind jump host {part.jump_host}, which this version cannot use yet")
         target = Target(
