@@ -89,22 +89,27 @@ async def database_of(settings: Settings, *, role: str | None = None) -> AsyncIt
         yield Place(dsn=server.dsn if role is None else server.dsn_as(role), server=server)
 
 
+@asynccontextmanager
+async def open_contact(settings: Settings, credentials_base: Path) -> AsyncIterator[Contact]:
+    """Yield all that it takes to reach sites from here. Raises ConfigError."""
+    credentials = settings.load_credentials(credentials_base)
+    yield Contact(_connector(settings), credentials, runners=settings.runners)
+
+
 async def serve(settings: Settings, *, credentials_base: Path) -> int:
     """Run the daemon until it is told to stop; return the exit code."""
-    credentials = settings.load_credentials(credentials_base)
-    _allow_open_files(settings.max_sessions)
-    async with database_of(settings, role=_EMBEDDED_LOGIN) as place:
-        if place.server is not None:
-            await ensure_login(place.server.dsn, _EMBEDDED_LOGIN, member_of="tminus_daemon")
-        await check_schema_of(place.dsn)
-        contact = Contact(_connector(settings), credentials, runners=settings.runners)
-        reach = Reach(runner_tags=settings.runner_tags, credentials=tuple(credentials))
-        async with (
-            open_database(place.dsn, size=8, application="tminus") as db,
-            # The heartbeat waits for nobody.
-            open_database(place.dsn, size=1, application="tminus heartbeat") as heart,
-        ):
-            return await _Daemon(settings, place, db, heart, contact=contact, reach=reach).run()
+    async with open_contact(settings, credentials_base) as contact:
+        _allow_open_files(settings.max_sessions)
+        async with database_of(settings, role=_EMBEDDED_LOGIN) as place:
+            if place.server is not None:
+                await ensure_login(place.server.dsn, _EMBEDDED_LOGIN, member_of="tminus_daemon")
+            await check_schema_of(place.dsn)
+            async with (
+                open_database(place.dsn, size=8, application="tminus") as db,
+                # The heartbeat waits for nobody.
+                open_database(place.dsn, size=1, application="tminus heartbeat") as heart,
+            ):
+                return await _Daemon(settings, place, db, heart, contact=contact).run()
 
 
 def _allow_open_files(max_sessions: int) -> None:
@@ -130,12 +135,9 @@ def _connector(settings: Settings) -> Connector:
 
 
 class _Daemon:
-    def __init__(
-        self, settings: Settings, place: Place, db: Database, heart: Database, *, contact: Contact, reach: Reach
-    ) -> None:
+    def __init__(self, settings: Settings, place: Place, db: Database, heart: Database, *, contact: Contact) -> None:
         self._settings = settings
         self._place = place
-        self._reach = reach
         self._db = db
         self._instance = uuid.uuid4()
         self._clean = True
@@ -215,7 +217,7 @@ class _Daemon:
             self._db,
             instance=self._instance,
             name=settings.instance_name,
-            reach=self._reach,
+            reach=Reach(runner_tags=settings.runner_tags, credentials=tuple(settings.credentials)),
             max_sessions=settings.max_sessions,
             ttl=settings.heartbeat_ttl,
         )

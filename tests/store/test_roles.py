@@ -77,6 +77,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
     **dict.fromkeys(READING, EVERYONE),
     "authorize": frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     "cancel": frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
+    "accept_sites": frozenset({"tminus_gateway"}),
     **dict.fromkeys(
         (
             "due_scripts",

@@ -10,6 +10,8 @@ import click
 from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, asynchronous, print_json
 from tminus.cli.inputs import read_text
+from tminus.cli.outdated import warn_of_outdated
+from tminus.cli.scan import scan
 from tminus.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ async def import_(context: Context, file: str, *, dry_run: bool, as_json: bool) 
     else:
         tail = " (dry run: nothing was written)" if dry_run else ""
         click.echo(f"{len(added)} added, {len(changed)} changed, {unchanged} unchanged{tail}")
-    _warn(outdated)
+    warn_of_outdated(outdated)
 
 
 def _place(row: asyncpg.Record) -> Place:
@@ -68,16 +70,6 @@ def _place(row: asyncpg.Record) -> Place:
         where=(row["runner"], row["jump_host"], row["address"], row["port"]),
         holder=row["holder"],
     )
-
-
-def _warn(outdated: list[asyncpg.Record]) -> None:
-    """Say which authorizations no longer cover how their sites are reached."""
-    for row in outdated:
-        click.echo(
-            f"warning: the authorization of scheduled script {row['id']} does not cover {screen.plural(row['sites'], 'site')} as"
-            " changed: there it will end as site_changed, unless you cancel it, submit it again and have it authorized",
-            err=True,
-        )
 
 
 @site.command("list")
@@ -152,7 +144,7 @@ async def pin(context: Context, site_id: str, key: str | None) -> None:
         click.echo(f"site {site_id} has this key pinned already: {new}")
     else:
         click.echo(f"site {site_id}: pinned {new}{f'; before: {old}' if old else ''}")
-    _warn(outdated)
+    warn_of_outdated(outdated)
 
 
 def _readable(host_key: str | None) -> str | None:
@@ -166,5 +158,7 @@ def _readable(host_key: str | None) -> str | None:
     except ValueError:
         return f"{screen.one_line(host_key, 40)} (which is no key)"
 
+
+site.add_command(scan)
 
 COMMANDS = (site,)

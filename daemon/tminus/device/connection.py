@@ -153,6 +153,11 @@ class Connection:
         return self._client.host_key.text
 
     @property
+    def username(self) -> str:
+        """Return whom the router knows us as."""
+        return str(self._transport.get_extra_info("username", ""))
+
+    @property
     def server_version(self) -> str:
         """Return the router's SSH banner, such as `SSH-2.0-ROSSSH`, cleaned."""
         return problems.banner(self._transport)
@@ -243,6 +248,25 @@ class Connection:
                 f"{self.target} did not take the file {name} by SFTP ({problems.describe(error)}); nothing was run;"
                 " the user on the router needs the policy 'ftp', and the file some room"
             ) from error
+
+    async def check_sftp(self, *, deadline: float) -> None:
+        """Find out whether an upload would be taken, without one; raises as `upload` does."""
+        patience = asyncio.timeout(deadline)
+        try:
+            async with patience:
+                await sftp.greet(self._transport)
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        except Exception as error:
+            if patience.expired():
+                self.abort()
+                raise DeviceTimeout(
+                    f"{self.target} did not open SFTP within {deadline:g} s; connection aborted"
+                ) from error
+            if self.closed:
+                raise self._lost("was lost while SFTP was opened", error) from error
+            raise UploadFailed(f"{self.target} does not open it ({problems.describe(error)})") from error
 
     async def close(self) -> None:
         """Say goodbye and close, within `Limits.close_timeout`. Stops a script that is still running."""

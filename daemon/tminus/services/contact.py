@@ -39,13 +39,20 @@ class Contact:
 
     async def connect(self, site: Site, *, host_key: str | None = None) -> Connection:
         """Log in once. `host_key` stands in for a site that has none yet. Raises DeviceError or ConfigError."""
+        return await self._connector.connect(self._target(site, host_key), self.credential(site))
+
+    async def fetch_host_key(self, site: Site) -> str:
+        """Return the key that a site's router proves to own now, whatever is pinned; nobody logs in."""
+        return await self._connector.fetch_host_key(self._target(site, None))
+
+    def _target(self, site: Site, host_key: str | None) -> Target:
         part = site.part
         if site.runner is not None and site.runner not in self._runners:
             # Its address may be another router's in this network.
             raise ConfigError(f"{site.id} is reached by runner '{site.runner}', which this daemon is not")
         if part.jump_host is not None:
             raise ConfigError(f"{site.id} is behind jump host {part.jump_host}, which this version cannot use yet")
-        target = Target(
+        return Target(
             site_id=part.id,
             address=part.address,
             port=part.port,
@@ -53,7 +60,6 @@ class Contact:
             host_key=site.host_key or host_key,
             ssh_profile=SshProfile(site.ssh_profile),
         )
-        return await self._connector.connect(target, self.credential(site))
 
 
 async def remove_file(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> bool:

@@ -86,7 +86,7 @@ async def claim_site_runs(
         Claim(
             id=row["id"],
             launch_id=row["launch_id"],
-            site=_site(row),
+            site=read_site(row),
             authorized_site=row["site_digest"],
             nonce=row["nonce"],
             attempts=row["attempts"],
@@ -109,7 +109,7 @@ async def claim_orphans(db: Database, instance: UUID, *, limit: int) -> list[Orp
         Orphan(
             id=row["id"],
             launch_id=row["launch_id"],
-            site=_site(row),
+            site=read_site(row),
             authorized_site=row["site_digest"],
             nonce=row["nonce"],
             uptime_before=row["uptime_before"],
@@ -122,7 +122,7 @@ async def claim_orphans(db: Database, instance: UUID, *, limit: int) -> list[Orp
 async def take_debts(db: Database, instance: UUID, *, limit: int) -> list[Debt]:
     rows = await db.fetch("take_debts", limit, instance)
     return [
-        Debt(id=row["id"], site=_site(row), file_name=row["file_name"], attempts=row["attempts"], age=row["age"])
+        Debt(id=row["id"], site=read_site(row), file_name=row["file_name"], attempts=row["attempts"], age=row["age"])
         for row in rows
     ]
 
@@ -150,7 +150,8 @@ async def keep_late_evidence(db: Database, run: int, instance: UUID, detail: str
     await db.call("select tminus.keep_late_evidence($1, $2, $3::jsonb)", run, instance, detail)
 
 
-def _site(row: asyncpg.Record) -> Site:
+def read_site(row: asyncpg.Record) -> Site:
+    """Make a site of a row that holds its columns, the id as `site_id`."""
     return Site(
         part=SitePart(
             id=row["site_id"],

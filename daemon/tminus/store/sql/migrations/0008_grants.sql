@@ -28,6 +28,7 @@ grant execute on function tminus.authorize(uuid, text, text) to tminus_author, t
 grant insert (id, name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, variables, enabled),
     update (name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, variables, enabled)
     on tminus.sites to tminus_gateway;
+grant execute on function tminus.accept_sites(jsonb) to tminus_gateway;
 
 -- The daemon.
 grant insert (id, name, host, pid, version, max_sessions, ttl, runner_tags, credentials, jump_hosts), update (heartbeat_at, state, ended_at) on tminus.instances to tminus_daemon;
