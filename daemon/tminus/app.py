@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from tminus import __version__
 from tminus.device.connection import Connector
+from tminus.device.jump_hosts import Gate
 from tminus.device.target import Limits
 from tminus.errors import ConfigError, EmbeddedError, StoreError, TminusError
 from tminus.ops.health import Health
@@ -93,7 +94,14 @@ async def database_of(settings: Settings, *, role: str | None = None) -> AsyncIt
 async def open_contact(settings: Settings, credentials_base: Path) -> AsyncIterator[Contact]:
     """Yield all that it takes to reach sites from here. Raises ConfigError."""
     credentials = settings.load_credentials(credentials_base)
-    yield Contact(_connector(settings), credentials, runners=settings.runners)
+    jump_hosts = settings.load_jump_hosts(credentials_base, credentials)
+    connector = _connector(settings)
+    gates = {host.name: Gate(host, connector.dial, silence=connector.limits.silence) for host in jump_hosts}
+    try:
+        yield Contact(connector, credentials, gates=gates, runners=settings.runners)
+    finally:
+        for gate in gates.values():
+            await gate.close()
 
 
 async def serve(settings: Settings, *, credentials_base: Path) -> int:
@@ -177,6 +185,7 @@ class _Daemon:
             self._trust,
             runner,
             holdings,
+            contact=contact,
             max_sessions=settings.max_sessions,
             poll_interval=settings.poll_interval,
             observer=self._metrics,
@@ -217,7 +226,11 @@ class _Daemon:
             self._db,
             instance=self._instance,
             name=settings.instance_name,
-            reach=Reach(runner_tags=settings.runner_tags, credentials=tuple(settings.credentials)),
+            reach=Reach(
+                runner_tags=settings.runner_tags,
+                credentials=tuple(settings.credentials),
+                jump_hosts=tuple(settings.jump_hosts),
+            ),
             max_sessions=settings.max_sessions,
             ttl=settings.heartbeat_ttl,
         )

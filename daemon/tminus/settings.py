@@ -6,6 +6,7 @@ import difflib
 import os
 import socket
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -13,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from tminus.device.credentials import Credential, load_credential
-from tminus.device.hostkeys import HostKeyPolicy
+from tminus.device.hostkeys import HostKey, HostKeyPolicy
+from tminus.device.jump_hosts import JumpHost
 from tminus.errors import ConfigError
 
 
@@ -41,6 +43,23 @@ class CredentialSettings(BaseModel):
     username: str | None = None
     private_key_file: Path | None = None
     password_file: Path | None = None
+
+
+class JumpHostSettings(BaseModel):
+    """How to reach the sites that name this jump host."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: str = Field(pattern=r"^[A-Za-z0-9:_][A-Za-z0-9._:%-]{0,252}$")
+    port: int = Field(default=22, ge=1, le=65535)
+    host_keys: tuple[str, ...] = Field(min_length=1)
+    username: str | None = None
+    # One of [credentials], or a secret of its own.
+    credential: str | None = None
+    private_key_file: Path | None = None
+    password_file: Path | None = None
+    max_sites: int = Field(default=50, ge=1, le=10000)
+    idle_timeout: Bounded = 60.0
 
 
 class Settings(BaseSettings):
@@ -74,6 +93,7 @@ class Settings(BaseSettings):
 
     # On the router.
     credentials: dict[str, CredentialSettings] = Field(default_factory=dict)
+    jump_hosts: dict[str, JumpHostSettings] = Field(default_factory=dict)
     host_key_policy: HostKeyPolicy = HostKeyPolicy.PINNED
     stamp_log: bool = True
     connect_timeout: Bounded = 6.0
@@ -131,6 +151,47 @@ class Settings(BaseSettings):
             )
             for name, spec in self.credentials.items()
         }
+
+    def load_jump_hosts(self, base: Path, credentials: Mapping[str, Credential]) -> list[JumpHost]:
+        """Make the jump hosts, with keys and secrets. Raises ConfigError, which names jump host and remedy."""
+        return [_jump_host(name, spec, base, credentials) for name, spec in self.jump_hosts.items()]
+
+
+def _jump_host(name: str, spec: JumpHostSettings, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:
+    owner = f"[jump_hosts.{name}]"
+    if spec.credential is None:
+        credential = load_credential(
+            f"of jump host {name}",
+            username=spec.username,
+            private_key_file=spec.private_key_file,
+            password_file=spec.password_file,
+            base=base,
+        )
+    elif spec.private_key_file is not None or spec.password_file is not None:
+        raise ConfigError(f"{owner} has both a credential and a secret of its own: remove one of them")
+    elif spec.credential not in credentials:
+        raise ConfigError(f"{owner} names the credential {spec.credential!r}, and there is no such [credentials.…]")
+    else:
+        credential = credentials[spec.credential]
+    username = spec.username or credential.username
+    if not username:
+        raise ConfigError(f"{owner} has no username, and its credential has none either: add one")
+    try:
+        host_keys = tuple(HostKey.parse(key) for key in spec.host_keys)
+    except ValueError as error:
+        raise ConfigError(
+            f"a key of host_keys in {owner} is no OpenSSH public key: {error}; 'ssh-keyscan {spec.address}' shows them"
+        ) from None
+    return JumpHost(
+        name=name,
+        address=spec.address,
+        port=spec.port,
+        username=username,
+        credential=credential,
+        host_keys=host_keys,
+        max_sites=spec.max_sites,
+        idle_timeout=spec.idle_timeout,
+    )
 
 
 def load_settings(file: Path | None) -> Settings:
@@ -191,6 +252,8 @@ def _explain(error: ValidationError, file: Path | None) -> str:
 
 def _did_you_mean(name: str) -> str:
     near = difflib.get_close_matches(
-        name.rsplit(".", maxsplit=1)[-1], [*Settings.model_fields, *CredentialSettings.model_fields], 1
+        name.rsplit(".", maxsplit=1)[-1],
+        [*Settings.model_fields, *CredentialSettings.model_fields, *JumpHostSettings.model_fields],
+        1,
     )
     return f"; did you mean {near[0]!r}?" if near else ""
