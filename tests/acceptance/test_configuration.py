@@ -10,12 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.test_cli import KEY
 from tests.support import Db, clean_environment, run_daemon, write_config
 from tminus.simulator import FleetSpec, simulate
-
-
-GATE = '[jump_hosts.gate]\naddress = "127.0.0.1"\nusername = "jump"\n'
 
 
 async def tminus(*arguments: str, **environment: str) -> tuple[int, str, str]:
@@ -45,16 +41,6 @@ def is_one_sentence(text: str) -> bool:
         ('[credentials.default]\nusername = "a"\nprivate_key_file = "nowhere"\n', "nowhere"),
         ('[credentials.default]\nusername = "-a"\npassword_file = "secret"\n', "begins with '-'"),
         ('[credentials.default]\nusername = "a"\n', "private_key_file or a password_file"),
-        ('runner_tags = [""]\n', "runner_tags"),
-        (GATE + "host_keys = []\n", "host_keys"),
-        (GATE + 'host_keys = ["ssh-rsa nonsense"]\npassword_file = "secret"\n', "ssh-keyscan 127.0.0.1"),
-        (GATE + f'host_keys = ["{KEY}"]\n', "private_key_file or a password_file"),
-        (GATE + f'host_keys = ["{KEY}"]\ncredential = "none"\n', "no such [credentials"),
-        (GATE + f'host_keys = ["{KEY}"]\npassword_file = "secret"\nmax_site = 1\n', "did you mean 'max_sites'?"),
-        (
-            f'[jump_hosts.gate]\naddress = "h"\nhost_keys = ["{KEY}"]\npassword_file = "secret"\n',
-            "[jump_hosts.gate] has no username",
-        ),
     ],
 )
 async def test_a_wrong_setting_is_named(tmp_path: Path, text: str, said: str) -> None:

@@ -26,22 +26,23 @@ def site() -> None:
 
 
 @site.command("import")
-@click.argument("file", metavar="CSV")
+@click.argument("file", metavar="FILE")
 @click.option("--dry-run", is_flag=True, help="Check and count, but change nothing.")
 @as_json_option
 @asynchronous
 async def import_(context: Context, file: str, *, dry_run: bool, as_json: bool) -> None:
-    """Add and update sites from a CSV file with a header line, or from stdin for '-'.
+    """Add and update sites from a CSV file with a header line or a JSON array of objects, or from stdin for '-'.
 
-    Its columns are id, address and, as you like, name, port, username, credential, host_key, ssh_profile, runner, tags
-    (separated by blanks or ';'), timezone and enabled. A column that it does not have stays as it is. All of the file is
-    imported, or nothing.
+    Columns, or keys, are id, address and, as you like, name, port, username, credential, host_key, ssh_profile, jump_host,
+    runner, tags (in CSV separated by blanks or ';'), timezone and enabled. A column that is not there stays as it is. All of
+    the file is imported, or nothing.
     """
     from tminus.cli.inventory import in_order, read_inventory
+    from tminus.cli.inventory_json import is_json, read_json
     from tminus.store.pool import statement
 
-    inventory = read_inventory(*read_text(file))
-    name = "stdin" if file == "-" else file
+    text, name = read_text(file)
+    inventory = read_json(text, name) if is_json(text) else read_inventory(text, name)
     columns = list(inventory.columns)
     async with context.connect() as connection:
         transaction = connection.transaction()
@@ -87,7 +88,7 @@ async def list_(context: Context, tag: str | None, *, as_json: bool) -> None:
         return
     if not rows:
         click.echo(
-            "no site has this tag" if tag else "there are no sites yet; add some with 'tminus site import CSV'",
+            "no site has this tag" if tag else "there are no sites yet; add some with 'tminus site import FILE'",
             err=True,
         )
         return
