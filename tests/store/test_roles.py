@@ -89,6 +89,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "settle_pending",
             "finish_launches",
             "reap",
+            "store_backups",
             "sweep",
             "claim_orphans",
             "keep_late_evidence",

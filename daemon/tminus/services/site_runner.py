@@ -49,7 +49,7 @@ from tminus.store import site_runs
 from tminus.store.launches import LaunchContent
 from tminus.store.pool import Database
 from tminus.store.site_runs import Claim
-from tminus.store.writer import Backup, EndRequest, Learned, Release, Start, StartRequest, Writer
+from tminus.store.writer import Backup, EndRequest, Learned, Release, SerialRequest, Start, StartRequest, Writer
 
 _ATTEMPTS = 3  # before the point of no return, where the connection was made and then lost
 _LEAST_TIME = 15.0  # seconds that a script is given at least, or half of the site's time if that is less
@@ -286,7 +286,7 @@ class SiteRunner:
             raise _Ended(not_started(Reason.IDENTITY_CHANGED, message))
         if serial is not None and site.serial is None:
             try:
-                other = await site_runs.serial_owner(self._db, site.id, serial)
+                other = await self._writer.serial_owner(SerialRequest(site=site.id, serial=serial))
             except StoreUnavailable as error:
                 raise _Ended(not_started(Reason.STORE_LOST, f"Not started: {error}.")) from error
             if other is not None:
