@@ -6,7 +6,6 @@ import asyncio
 import os
 import resource
 import signal
-import socket
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from tminus import __version__
 from tminus.device.connection import Connector
+from tminus.device.jump_hosts import Gate
 from tminus.device.target import Limits
 from tminus.errors import ConfigError, EmbeddedError, StoreError, TminusError
 from tminus.ops import systemd
@@ -36,6 +36,7 @@ from tminus.settings import Settings
 from tminus.store import instances, launches
 from tminus.store.embedded import EmbeddedServer
 from tminus.store.gauges import read_gauges
+from tminus.store.instances import Reach
 from tminus.store.listen import listen
 from tminus.store.migrate import check_schema_of, ensure_login, migrate
 from tminus.store.pool import Database, open_database
@@ -100,22 +101,35 @@ async def database_of(settings: Settings, *, role: str | None = None) -> AsyncIt
         yield Place(dsn=server.dsn if role is None else server.dsn_as(role), server=server)
 
 
+@asynccontextmanager
+async def open_contact(settings: Settings, credentials_base: Path) -> AsyncIterator[Contact]:
+    """Yield all that it takes to reach sites from here. Raises ConfigError."""
+    credentials = settings.load_credentials(credentials_base)
+    jump_hosts = settings.load_jump_hosts(credentials_base, credentials)
+    connector = _connector(settings)
+    gates = {host.name: Gate(host, connector.dial, silence=connector.limits.silence) for host in jump_hosts}
+    try:
+        yield Contact(connector, credentials, gates=gates, runners=settings.runners)
+    finally:
+        for gate in gates.values():
+            await gate.close()
+
+
 async def serve(settings: Settings, *, credentials_base: Path) -> int:
     """Run the daemon until it is told to stop; return the exit code."""
-    credentials = settings.load_credentials(credentials_base)
-    _allow_open_files(settings.max_sessions)
-    async with database_of(settings, role=EMBEDDED_LOGIN) as place:
-        if place.server is not None:
-            await migrate(place.server.dsn)
-            await ensure_login(place.server.dsn, EMBEDDED_LOGIN, member_of="tminus_daemon")
-        await check_schema_of(place.dsn)
-        contact = Contact(_connector(settings), credentials)
-        async with (
-            open_database(place.dsn, size=8, application="tminus") as db,
-            # The heartbeat waits for nobody.
-            open_database(place.dsn, size=1, application="tminus heartbeat") as heart,
-        ):
-            return await _Daemon(settings, place, db, heart, contact).run()
+    async with open_contact(settings, credentials_base) as contact:
+        _allow_open_files(settings.max_sessions)
+        async with database_of(settings, role=EMBEDDED_LOGIN) as place:
+            if place.server is not None:
+                await migrate(place.server.dsn)
+                await ensure_login(place.server.dsn, EMBEDDED_LOGIN, member_of="tminus_daemon")
+            await check_schema_of(place.dsn)
+            async with (
+                open_database(place.dsn, size=8, application="tminus") as db,
+                # The heartbeat waits for nobody.
+                open_database(place.dsn, size=1, application="tminus heartbeat") as heart,
+            ):
+                return await _Daemon(settings, place, db, heart, contact=contact).run()
 
 
 def open_files_for(max_sessions: int) -> int:
@@ -146,7 +160,7 @@ def _connector(settings: Settings) -> Connector:
 
 
 class _Daemon:
-    def __init__(self, settings: Settings, place: Place, db: Database, heart: Database, contact: Contact) -> None:
+    def __init__(self, settings: Settings, place: Place, db: Database, heart: Database, *, contact: Contact) -> None:
         self._settings = settings
         self._place = place
         self._db = db
@@ -188,6 +202,7 @@ class _Daemon:
             self._trust,
             runner,
             holdings,
+            contact=contact,
             max_sessions=settings.max_sessions,
             poll_interval=settings.poll_interval,
             observer=self._metrics,
@@ -214,6 +229,7 @@ class _Daemon:
         )
         self._janitor = Janitor(
             db,
+            self._instance,
             self._trust,
             contact,
             poll_interval=settings.poll_interval,
@@ -226,7 +242,12 @@ class _Daemon:
         await instances.register(
             self._db,
             instance=self._instance,
-            name=settings.instance_name or socket.gethostname(),
+            name=settings.instance_name,
+            reach=Reach(
+                runner_tags=settings.runner_tags,
+                credentials=tuple(settings.credentials),
+                jump_hosts=tuple(settings.jump_hosts),
+            ),
             max_sessions=settings.max_sessions,
             ttl=settings.heartbeat_ttl,
         )

@@ -12,6 +12,7 @@ TminusError
     ├── Offline             no TCP, no SSH banner, or no answer in time
     ├── LoginRefused        it refused our credential; never tried again in one launch
     ├── HostKeyChanged      another key than the pinned one, or none is pinned
+    ├── JumpHostFailed      the jump host of a site; the site behind it was not looked at
     ├── ConnectionLost      the connection ended while we used it
     ├── DeviceTimeout       a step did not end within its deadline
     └── UploadFailed        SFTP refused, or the file did not arrive whole
@@ -72,6 +73,10 @@ class LoginRefused(DeviceError):
 
 
 class HostKeyChanged(DeviceError):
+    pass
+
+
+class JumpHostFailed(DeviceError):
     pass
 
 

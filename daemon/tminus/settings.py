@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import socket
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -12,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from tminus.device.credentials import Credential, load_credential
-from tminus.device.hostkeys import HostKeyPolicy
+from tminus.device.hostkeys import HostKey, HostKeyPolicy
+from tminus.device.jump_hosts import JumpHost
 from tminus.errors import ConfigError
 
 
@@ -26,6 +29,7 @@ def _default_state_dir() -> Path:
 
 Seconds = Annotated[float, Field(gt=0, le=604800, allow_inf_nan=False)]
 Bounded = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+_NAME = r"^[^\x00-\x1f\x7f]{1,200}$"
 _PREFIX = "TMINUS_"
 # Environment variables that begin like settings and are none.
 _NOT_SETTINGS = {"TMINUS_CONFIG"}
@@ -41,6 +45,23 @@ class CredentialSettings(BaseModel):
     password_file: Path | None = None
 
 
+class JumpHostSettings(BaseModel):
+    """How to reach the sites that name this jump host."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: str = Field(pattern=r"^[A-Za-z0-9:_][A-Za-z0-9._:%-]{0,252}$")
+    port: int = Field(default=22, ge=1, le=65535)
+    host_keys: tuple[str, ...] = Field(min_length=1)
+    username: str | None = None
+    # One of [credentials], or a secret of its own.
+    credential: str | None = None
+    private_key_file: Path | None = None
+    password_file: Path | None = None
+    max_sites: int = Field(default=50, ge=1, le=10000)
+    idle_timeout: Bounded = 60.0
+
+
 class Settings(BaseSettings):
     """All settings; config/tminus.toml explains each to an operator."""
 
@@ -52,7 +73,9 @@ class Settings(BaseSettings):
     embedded_user: str | None = None
     embedded_socket_group: str | None = None
 
-    instance_name: str | None = None
+    # Who this process is to sites that name a runner.
+    instance_name: str = Field(default_factory=socket.gethostname, pattern=_NAME)
+    runner_tags: tuple[Annotated[str, Field(pattern=_NAME)], ...] = ()
     http_listen: str = "127.0.0.1:9468"
     log_level: str = "info"
     log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
@@ -70,6 +93,7 @@ class Settings(BaseSettings):
 
     # On the router.
     credentials: dict[str, CredentialSettings] = Field(default_factory=dict)
+    jump_hosts: dict[str, JumpHostSettings] = Field(default_factory=dict)
     host_key_policy: HostKeyPolicy = HostKeyPolicy.PINNED
     stamp_log: bool = True
     connect_timeout: Bounded = 6.0
@@ -106,6 +130,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def runners(self) -> frozenset[str]:
+        """What a site may name as its runner, to be served by this process."""
+        return frozenset({self.instance_name, *self.runner_tags})
+
+    @property
     def listen_address(self) -> tuple[str, int]:
         host, _, port = self.http_listen.rpartition(":")
         return host.strip("[]"), int(port)
@@ -122,6 +151,47 @@ class Settings(BaseSettings):
             )
             for name, spec in self.credentials.items()
         }
+
+    def load_jump_hosts(self, base: Path, credentials: Mapping[str, Credential]) -> list[JumpHost]:
+        """Make the jump hosts, with keys and secrets. Raises ConfigError, which names jump host and remedy."""
+        return [_jump_host(name, spec, base, credentials) for name, spec in self.jump_hosts.items()]
+
+
+def _jump_host(name: str, spec: JumpHostSettings, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:
+    owner = f"[jump_hosts.{name}]"
+    if spec.credential is None:
+        credential = load_credential(
+            f"of jump host {name}",
+            username=spec.username,
+            private_key_file=spec.private_key_file,
+            password_file=spec.password_file,
+            base=base,
+        )
+    elif spec.private_key_file is not None or spec.password_file is not None:
+        raise ConfigError(f"{owner} has both a credential and a secret of its own: remove one of them")
+    elif spec.credential not in credentials:
+        raise ConfigError(f"{owner} names the credential {spec.credential!r}, and there is no such [credentials.…]")
+    else:
+        credential = credentials[spec.credential]
+    username = spec.username or credential.username
+    if not username:
+        raise ConfigError(f"{owner} has no username, and its credential has none either: add one")
+    try:
+        host_keys = tuple(HostKey.parse(key) for key in spec.host_keys)
+    except ValueError as error:
+        raise ConfigError(
+            f"a key of host_keys in {owner} is no OpenSSH public key: {error}; 'ssh-keyscan {spec.address}' shows them"
+        ) from None
+    return JumpHost(
+        name=name,
+        address=spec.address,
+        port=spec.port,
+        username=username,
+        credential=credential,
+        host_keys=host_keys,
+        max_sites=spec.max_sites,
+        idle_timeout=spec.idle_timeout,
+    )
 
 
 def load_settings(file: Path | None) -> Settings:
@@ -185,6 +255,8 @@ def _explain(error: ValidationError, file: Path | None) -> str:
 
 def _did_you_mean(name: str) -> str:
     near = difflib.get_close_matches(
-        name.rsplit(".", maxsplit=1)[-1], [*Settings.model_fields, *CredentialSettings.model_fields], 1
+        name.rsplit(".", maxsplit=1)[-1],
+        [*Settings.model_fields, *CredentialSettings.model_fields, *JumpHostSettings.model_fields],
+        1,
     )
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -186,8 +186,8 @@ async def test_an_import_adds_changes_and_leaves_alone_what_is_as_given(cli: Cli
 
 
 async def test_an_import_takes_every_column(cli: Cli) -> None:
-    header = "id,name,address,port,username,credential,host_key,ssh_profile,runner,tags,timezone,enabled"
-    line = f"site_x,Xray,2001:db8::1,2222,ops,branch,{KEY} root@x,legacy,dc1,a b;c;a,Europe/Berlin,no"
+    header = "id,name,address,port,username,credential,host_key,ssh_profile,jump_host,runner,tags,timezone,enabled"
+    line = f"site_x,Xray,2001:db8::1,2222,ops,branch,{KEY} root@x,legacy,gate,dc1,a b;c;a,Europe/Berlin,no"
     answer = await cli.ok("site", "import", "-", "--json", stdin=f"{header}\n{line}\n")
     assert answer.json() == {"added": ["site_x"], "changed": [], "unchanged": 0, "dry_run": False}
     row = (await cli.db.fetch("select * from tminus.sites where id = 'site_x'"))[0]
@@ -199,6 +199,7 @@ async def test_an_import_takes_every_column(cli: Cli) -> None:
         "branch",
         KEY,
         "legacy",
+        "gate",
         "dc1",
         ["a", "b", "c"],
         "Europe/Berlin",
@@ -207,6 +208,24 @@ async def test_an_import_takes_every_column(cli: Cli) -> None:
     assert tuple(row[name] for name in header.split(",")[1:]) == expected
     again = await cli.ok("site", "import", "-", stdin=f"{header}\n{line}\n")
     assert again.out == "0 added, 0 changed, 1 unchanged\n"  # the comment of the key is not part of it
+
+
+async def test_a_json_array_is_imported_like_a_csv(cli: Cli) -> None:
+    sites = [
+        {"id": 7, "name": "Seven", "address": "192.0.2.7", "port": 2222, "jump_host": "gate", "tags": ["a b", "c"], "enabled": True},
+        {"id": "site_b", "name": None, "address": "192.0.2.2", "port": None, "jump_host": None, "tags": [], "enabled": False},
+    ]  # fmt: skip
+    answer = await cli.ok("site", "import", "-", "--json", stdin=json.dumps(sites))
+    assert answer.json() == {"added": ["7"], "changed": ["site_b"], "unchanged": 0, "dry_run": False}
+    rows = await cli.db.fetch(
+        "select id, name, port, jump_host, tags, enabled from tminus.sites where id in ('7', 'site_b') order by id"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("7", "Seven", 2222, "gate", ["a b", "c"], True),
+        ("site_b", "site_b", 22, None, [], False),
+    ]
+    again = await cli.ok("site", "import", "-", stdin="\ufeff" + json.dumps(sites, indent=2))
+    assert again.out == "0 added, 0 changed, 2 unchanged\n"
 
 
 async def test_an_empty_cell_of_a_column_takes_the_default_back(cli: Cli) -> None:
@@ -253,6 +272,31 @@ async def test_a_site_may_take_the_address_that_another_one_of_the_file_leaves(c
         ("id,address\nx,192.0.2.1\n", ["line 2", "192.0.2.1", "'site_a'"]),
         ("id,address\nx,192.0.2.9\ny,192.0.2.9\n", ["line 3", "192.0.2.9", "'x'", "line 2"]),
         ("id,address\nsite_a,192.0.2.2\nsite_b,192.0.2.1\n", ["site_a", "site_b", "free address"]),
+        ("id,address,jump_host\nx,192.0.2.9,-gate\n", ["line 2", "'-gate'"]),
+        ("[", ["line 1", "not JSON"]),
+        ('{"id": "x", "address": "192.0.2.9"}', ["not an array"]),
+        ("[]", ["not an array"]),
+        ("[" * 100_000, ["nested too deeply"]),
+        ('["x"]', ["object 1", "is an object"]),
+        ('[{"id": "x", "adress": "192.0.2.9"}]', ["object 1", "'adress'", "address"]),
+        ('[{"id": "x"}]', ["object 1", "'address' is missing"]),
+        ('[{"id": "x", "id": "y", "address": "192.0.2.9"}]', ["'id' is there twice"]),
+        (
+            '[{"id": "x", "address": "a", "port": 1}, {"id": "y", "address": "b"}]',
+            ["object 1 has the key 'port'", "object 2 has not"],
+        ),
+        (
+            '[{"id": "x", "address": "a"}, {"id": "y", "address": "b", "port": 1}]',
+            ["object 2 has the key 'port'", "object 1 has not"],
+        ),
+        ('[{"id": "x", "address": "a"}, {"id": "x", "address": "b"}]', ["object 2", "'x'", "object 1 already"]),
+        ('[{"id": "x", "address": ["a"]}]', ["object 1", 'address ["a"] is no text']),
+        ('[{"id": "x", "address": "a", "name": true}]', ["object 1", "name true is no text"]),
+        ('[{"id": "x", "address": "a", "port": true}]', ["object 1", "port true is no text"]),
+        ('[{"id": "x", "address": "a", "port": 70000}]', ["object 1", "port '70000'"]),
+        ('[{"id": "x", "address": "a", "tags": "b"}]', ["object 1", "no array"]),
+        ('[{"id": "x", "address": "a", "tags": [1]}]', ["object 1", "the tag 1"]),
+        ('[{"id": "x", "address": "192.0.2.1"}]', ["object 1", "192.0.2.1", "'site_a'"]),
     ],
 )
 async def test_a_bad_inventory_is_refused_with_its_line_and_changes_nothing(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,10 +17,12 @@ from tests.support import Db, until
 from tminus.domain.digest import row_digest
 from tminus.domain.timing import next_occurrence
 from tminus.store import instances, launches, site_runs
+from tminus.store.instances import Reach
 from tminus.store.pool import Database, open_database
 from tminus.store.site_runs import Claim
 
 SCRIPT = ":put hello"
+REACH = Reach(credentials=("default",))
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIL0pWxQVzXJ9sQ9yRjEaT1hV1cE5q6nqI8iG8tV4k0Zy"
 TABLES = [
     "sites",
@@ -135,9 +137,9 @@ class Stage:
     db: WarmDb
     store: Database
 
-    async def instance(self, *, ttl: float = 600.0, name: str = "one") -> UUID:
+    async def instance(self, *, ttl: float = 600.0, name: str = "one", reach: Reach = REACH) -> UUID:
         instance = uuid.uuid4()
-        await instances.register(self.store, instance=instance, name=name, max_sessions=10, ttl=ttl)
+        await instances.register(self.store, instance=instance, name=name, reach=reach, max_sessions=10, ttl=ttl)
         return instance
 
     async def launch(self, instance: UUID, *sites: str, **columns: object) -> UUID:
@@ -166,8 +168,10 @@ class Stage:
         for row in await launches.unplanned_scripts(self.store, limit=20):
             await launches.plan(self.store, row.id, next_occurrence(row.cron, row.timezone, row.now), reason="no date")
 
-    async def claim(self, instance: UUID, capacity: int = 100) -> dict[str, Claim]:
-        claims = await site_runs.claim_site_runs(self.store, instance, capacity=capacity)
+    async def claim(
+        self, instance: UUID, capacity: int = 100, places: Mapping[str, int] | None = None
+    ) -> dict[str, Claim]:
+        claims = await site_runs.claim_site_runs(self.store, instance, capacity=capacity, places=places)
         return {claim.site.id: claim for claim in claims}
 
     async def execute(self, instance: UUID, *runs: int, nonce: str = "0123456789abcdef") -> list[int]:

@@ -15,6 +15,7 @@ from tests.store.stage import HOST_KEY, NO_BACKUPS, Stage, add_sites, held_by_an
 from tests.support import Db
 from tminus.domain.digest import site_digest
 from tminus.store import instances, site_runs
+from tminus.store.instances import Reach
 from tminus.store.pool import statement
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,7 +42,7 @@ class TestOne:
         await stage.db.fetch(
             "update tminus.sites set username = 'u', credential = 'c', host_key = $1, port = 2222", HOST_KEY, role="api"
         )
-        instance = await stage.instance()
+        instance = await stage.instance(reach=Reach(credentials=("c",)))
         script = await stage.launch(instance, "a")
         claim = (await stage.claim(instance))["a"]
         run = (await stage.db.site_runs(script))["a"]
@@ -329,7 +330,7 @@ class TestTheDeadAndTheFrozen:
         instance = await stage.instance()
         await stage.launch(instance, "a")
         async with stage.store.transaction("claim") as connection:
-            claimed = await connection.fetch(statement("claim_site_runs"), instance, 5)
+            claimed = await connection.fetch(statement("claim_site_runs"), instance, 5, [], [])
             assert await connection.fetch(
                 statement("start_executing"), instance, [claimed[0]["id"]], ["0123456789abcdef"], [1.0], *NO_BACKUPS
             )

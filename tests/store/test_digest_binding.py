@@ -9,6 +9,7 @@ import pytest
 from tests.store.stage import HOST_KEY, Stage, add_sites, authorize, insert
 from tminus.domain.digest import combine, row_digest, site_digest
 from tminus.store import launches
+from tminus.store.instances import Reach
 from tminus.store.launches import DueScript
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -120,7 +121,7 @@ async def test_a_refused_launch_is_unauthorized_again_and_says_why(stage: Stage)
 async def test_a_site_that_changes_after_the_authorization_fails_alone(stage: Stage, change: str) -> None:
     """The row stays scheduled, the launch is made, and the run keeps the digest that was authorized."""
     await add_sites(stage.db, "a", "b")
-    instance = await stage.instance()
+    instance = await stage.instance(reach=Reach(credentials=("default", "other"), jump_hosts=("gate",)))
     script = await stage.db.submit(":put hello", ["a", "b"])
     authorized = dict(await stage.db.fetch("select unnest(site_ids), unnest(site_digests) from tminus.authorizations"))
     await stage.db.fetch(f"update tminus.sites set {change} where id = 'a'", role="api")

@@ -30,7 +30,8 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
                            "runner", "tags", "timezone", "variables", "enabled"},
         "tminus_daemon": {"identity", "model", "serial", "version", "seen_host_key", "last_seen_at"},
     },
-    ("instances", "insert"): {"tminus_daemon": {"id", "name", "host", "pid", "version", "max_sessions", "ttl"}},
+    ("instances", "insert"): {"tminus_daemon": {"id", "name", "host", "pid", "version", "max_sessions", "ttl", "runner_tags", "credentials",
+                                                 "jump_hosts"}},
     ("instances", "update"): {"tminus_daemon": {"heartbeat_at", "state", "ended_at"}},
     ("launches", "update"): {"tminus_daemon": {"start_until"}},
     ("site_runs", "update"): {
@@ -48,6 +49,7 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
 READING = (
     "api_time",
     "backup_text",
+    "can_serve",
     "check_cron",
     "clock",
     "combine_digests",
@@ -55,6 +57,7 @@ READING = (
     "digest_field",
     "is_cron_field",
     "is_own_function",
+    "is_runner_of",
     "is_timezone",
     "microseconds",
     "netstring",
@@ -68,12 +71,14 @@ READING = (
     "site_digest",
     "site_digests",
     "t_minus",
+    "why_unserved",
 )
 MAY_CALL: dict[str, frozenset[str]] = {
     **dict.fromkeys(READING, EVERYONE),
     "authorize": frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     "cancel": frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     "rehearse": frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
+    "accept_sites": frozenset({"tminus_gateway"}),
     **dict.fromkeys(
         (
             "due_scripts",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.store.stage import HOST_KEY, WarmDb, insert, refused
+from tests.store.stage import HOST_KEY, WarmDb, authorize, insert, refused
+from tminus.store.pool import statement
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -140,3 +143,39 @@ async def test_authors_approvers_and_readers_keep_their_hands_off_the_inventory(
 async def test_a_serial_number_belongs_to_one_site(shared: WarmDb) -> None:
     await shared.fetch("update tminus.sites set serial = 'HC1' where id = 'a'", role="tminus_serve")
     await refused(shared, "tminus_serve", "update tminus.sites set serial = 'HC1' where id = 'b'", clear=False)
+
+
+UPSERT = (
+    "insert into tminus.sites (id, name, address, host_key, tags, runner, enabled)"
+    " select id, name, address, host_key, tags, runner, enabled"
+    " from jsonb_to_recordset($1::jsonb) as n (id text, name text, address text, host_key text, tags text[], runner text, enabled boolean)"
+    " on conflict (id) do update set name = excluded.name, address = excluded.address, host_key = excluded.host_key,"
+    " tags = excluded.tags, runner = excluded.runner, enabled = excluded.enabled"
+)
+
+
+async def test_an_upsert_of_an_inventory_tool_keeps_what_its_changes_do_not_concern(shared: WarmDb) -> None:
+    """A whole inventory is written again; an authorization covers how a router is reached, and nothing else of it."""
+    sites = [
+        {"id": f"nb_{n}", "name": "x", "address": f"198.51.100.{n}", "host_key": HOST_KEY, "tags": [], "enabled": True}
+        for n in (1, 2)
+    ]
+
+    async def write() -> int:
+        """Write all of them, and return how many sites of authorized scripts are not covered any more."""
+        await shared.fetch(UPSERT, json.dumps(sites), role="api")
+        outdated = await shared.fetch(statement("outdated_authorizations"), ["nb_1", "nb_2"], role="api")
+        return sum(row["sites"] for row in outdated)
+
+    await write()
+    script = await insert(shared, sites=["nb_1", "nb_2"])
+    await authorize(shared, script)
+    assert await write() == 0
+    for change in ({"name": "y"}, {"tags": ["core"]}, {"runner": "north"}, {"enabled": False}):
+        sites[0].update(change)
+        assert await write() == 0, change
+    sites[1]["address"] = "198.51.100.3"
+    assert await write() == 1
+    assert await shared.value("select status from tminus.scheduled_scripts where id = $1", script) == "scheduled"
+    sites[1]["address"] = "198.51.100.2"
+    assert await write() == 0, "as it was authorized again"

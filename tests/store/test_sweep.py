@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from uuid import uuid4
 
+from tests.store.stage import REACH
 from tests.support import Db
 from tminus.store import instances, site_runs
 from tminus.store.pool import open_database
@@ -18,7 +19,7 @@ async def test_a_sweep_gives_back_what_nobody_knows_and_leaves_what_is_known(dat
     script = await database.submit(":put 1", ["s1", "s2", "s3"])
     me = uuid4()
     async with open_database(database.dsn_as("tminus_serve"), size=2, application="test") as db:
-        await instances.register(db, instance=me, name="me", max_sessions=5, ttl=60)
+        await instances.register(db, instance=me, name="me", reach=REACH, max_sessions=5, ttl=60)
         await database.run("update public.moved_clock set by = by + interval '1 second'")
         await db.call("select tminus.launch($1, $2)", script, me)
         known, lost, started = await site_runs.claim_site_runs(db, me, capacity=5)

@@ -166,6 +166,8 @@ def test_reading_facts_never_raises(data: bytes) -> None:
     [
         (b"HCQ08FX50J7\r\n", "HCQ08FX50J7"),
         (b"\r\n8B0A0123ABCD/r2 \r\n", "8B0A0123ABCD/r2"),
+        (b"HCWJLYRTBQD\r\n", "HCWJLYRTBQD"),
+        (b"ERROR\r\n", None),
         (b"", None),
         (b"\r\n", None),
         (b"bad command name routerboard (line 1 column 14)\r\n", None),

@@ -1,4 +1,4 @@
-"""A CSV file of sites: read and checked, so that each refusal names its line."""
+"""A file of sites: CSV here, JSON in inventory_json; read and checked, so that each refusal names its line or object."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ COLUMNS = (
     "credential",
     "host_key",
     "ssh_profile",
+    "jump_host",
     "runner",
     "tags",
     "timezone",
@@ -38,6 +39,8 @@ _FORMS = {
     ),
     "credential": (re.compile(r"[A-Za-z0-9_.-]{1,64}"), "is no name of a credential: letters, digits and '_.-'"),
     "ssh_profile": (re.compile(r"modern|legacy"), "is neither 'modern' nor 'legacy'"),
+    "jump_host": (re.compile(r"[^-\s]\S{0,252}"), "is no name of a jump host: no '-' in front, no blanks"),
+    "runner": (re.compile(r".{1,200}"), "has more than 200 characters"),
 }
 _YES = frozenset({"true", "t", "yes", "y", "on", "1"})
 _NO = frozenset({"false", "f", "no", "n", "off", "0"})
@@ -55,6 +58,7 @@ class SiteLine:
     credential: str | None
     host_key: str | None
     ssh_profile: str | None
+    jump_host: str | None
     runner: str | None
     tags: tuple[str, ...]
     timezone: str | None
@@ -64,7 +68,7 @@ class SiteLine:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
     columns: tuple[str, ...]
-    lines: Mapping[str, int]  # site id -> number of its line
+    places: Mapping[str, str]  # site id -> where it stands: 'line 4', 'object 4'
     sites: tuple[SiteLine, ...]
 
     def documents(self) -> list[dict[str, object]]:
@@ -86,7 +90,7 @@ def read_inventory(text: str, name: str) -> Inventory:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     columns: tuple[str, ...] | None = None
     sites: list[SiteLine] = []
-    lines: dict[str, int] = {}
+    places: dict[str, str] = {}
     try:
         for cells in reader:
             where = f"{name}, line {reader.line_num}"
@@ -95,39 +99,50 @@ def read_inventory(text: str, name: str) -> Inventory:
             if columns is None:
                 columns = _header(cells, where)
                 continue
-            site = _site(columns, cells, where)
-            if site.id in lines:
-                raise UsageError(
-                    f"{where}: site {site.id!r} stands in line {lines[site.id]} already; name each site once"
-                )
-            lines[site.id] = reader.line_num
-            sites.append(site)
+            if len(cells) != len(columns):
+                raise UsageError(f"{where}: it has {len(cells)} cells, the header line has {len(columns)}")
+            given = {column: cell.strip() for column, cell in zip(columns, cells, strict=True)}
+            sites.append(checked_site(given, _tags(given.get("tags", "")), where))
+            note_place(places, sites[-1].id, f"line {reader.line_num}", where)
     except csv.Error as error:
         raise UsageError(f"{name}, line {reader.line_num}: this is not CSV: {error}") from None
     if columns is None:
         raise UsageError(f"{name} is empty; its first line names the columns, such as id,name,address")
     if not sites:
         raise UsageError(f"{name} has a header line, but no sites")
-    return Inventory(columns=columns, lines=lines, sites=tuple(sites))
+    return Inventory(columns=columns, places=places, sites=tuple(sites))
 
 
 def _header(cells: Sequence[str], where: str) -> tuple[str, ...]:
     columns = tuple(cell.strip().lower() for cell in cells)
     for column in columns:
-        if column not in COLUMNS:
-            raise UsageError(f"{where}: there is no column {column!r}; the columns are {', '.join(COLUMNS)}")
         if columns.count(column) > 1:
             raise UsageError(f"{where}: column {column!r} is there twice")
+    return checked_columns(columns, where)
+
+
+def checked_columns(columns: tuple[str, ...], where: str) -> tuple[str, ...]:
+    for column in columns:
+        if column not in COLUMNS:
+            raise UsageError(f"{where}: there is no column {column!r}; the columns are {', '.join(COLUMNS)}")
     for column in _REQUIRED:
         if column not in columns:
             raise UsageError(f"{where}: the column {column!r} is missing; id and address are needed")
     return columns
 
 
-def _site(columns: Sequence[str], cells: Sequence[str], where: str) -> SiteLine:
-    if len(cells) != len(columns):
-        raise UsageError(f"{where}: it has {len(cells)} cells, the header line has {len(columns)}")
-    given = {column: cell.strip() for column, cell in zip(columns, cells, strict=True)}
+def note_place(places: dict[str, str], site_id: str, place: str, where: str) -> None:
+    if site_id in places:
+        raise UsageError(f"{where}: site {site_id!r} stands in {places[site_id]} already; name each site once")
+    places[site_id] = place
+
+
+def _tags(cell: str) -> tuple[str, ...]:
+    return tuple(re.split(r"[;\s]+", cell.strip("; "))) if cell.strip("; ") else ()
+
+
+def checked_site(given: Mapping[str, str], tags: tuple[str, ...], where: str) -> SiteLine:
+    """Make a site of its cells, empty ones included. UsageError names the place, the column and what is wrong."""
     for column in _REQUIRED:
         if not given[column]:
             raise UsageError(f"{where}: the {column} is missing")
@@ -146,8 +161,9 @@ def _site(columns: Sequence[str], cells: Sequence[str], where: str) -> SiteLine:
         credential=given.get("credential") or None,
         host_key=_host_key(given.get("host_key"), where),
         ssh_profile=given.get("ssh_profile") or None,
+        jump_host=given.get("jump_host") or None,
         runner=given.get("runner") or None,
-        tags=tuple(dict.fromkeys(re.split(r"[;\s]+", given.get("tags", "").strip("; ")))) if given.get("tags") else (),
+        tags=tuple(dict.fromkeys(tags)),
         timezone=given.get("timezone") or None,
         enabled=_enabled(given.get("enabled"), where),
     )
@@ -192,10 +208,10 @@ def in_order(inventory: Inventory, places: Iterable[Place], name: str) -> Invent
     graph: dict[str, set[str]] = {}
     for site in inventory.sites:
         place = here[site.id]
-        at = f"{name}, line {inventory.lines[site.id]}: site {site.id!r} has the address {place.where[2]} port {place.where[3]} of"
+        at = f"{name}, {inventory.places[site.id]}: site {site.id!r} has the address {place.where[2]} port {place.where[3]} of"
         if place.where in taken:
             raise UsageError(
-                f"{at} site {taken[place.where]!r} in line {inventory.lines[taken[place.where]]}; give one of them another"
+                f"{at} site {taken[place.where]!r} in {inventory.places[taken[place.where]]}; give one of them another"
             )
         taken[place.where] = site.id
         if place.holder is not None and place.holder not in here:
@@ -210,6 +226,6 @@ def in_order(inventory: Inventory, places: Iterable[Place], name: str) -> Invent
         ) from None
     return Inventory(
         columns=inventory.columns,
-        lines=inventory.lines,
+        places=inventory.places,
         sites=tuple(sorted(inventory.sites, key=lambda site: order[site.id])),
     )

@@ -10,6 +10,8 @@ import click
 from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, asynchronous, print_json
 from tminus.cli.inputs import read_text
+from tminus.cli.outdated import warn_of_outdated
+from tminus.cli.scan import scan
 from tminus.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,22 +26,23 @@ def site() -> None:
 
 
 @site.command("import")
-@click.argument("file", metavar="CSV")
+@click.argument("file", metavar="FILE")
 @click.option("--dry-run", is_flag=True, help="Check and count, but change nothing.")
 @as_json_option
 @asynchronous
 async def import_(context: Context, file: str, *, dry_run: bool, as_json: bool) -> None:
-    """Add and update sites from a CSV file with a header line, or from stdin for '-'.
+    """Add and update sites from a CSV file with a header line or a JSON array of objects, or from stdin for '-'.
 
-    Its columns are id, address and, as you like, name, port, username, credential, host_key, ssh_profile, runner, tags
-    (separated by blanks or ';'), timezone and enabled. A column that it does not have stays as it is. All of the file is
-    imported, or nothing.
+    Columns, or keys, are id, address and, as you like, name, port, username, credential, host_key, ssh_profile, jump_host,
+    runner, tags (in CSV separated by blanks or ';'), timezone and enabled. A column that is not there stays as it is. All of
+    the file is imported, or nothing.
     """
     from tminus.cli.inventory import in_order, read_inventory
+    from tminus.cli.inventory_json import is_json, read_json
     from tminus.store.pool import statement
 
-    inventory = read_inventory(*read_text(file))
-    name = "stdin" if file == "-" else file
+    text, name = read_text(file)
+    inventory = read_json(text, name) if is_json(text) else read_inventory(text, name)
     columns = list(inventory.columns)
     async with context.connect() as connection:
         transaction = connection.transaction()
@@ -57,7 +60,7 @@ async def import_(context: Context, file: str, *, dry_run: bool, as_json: bool) 
     else:
         tail = " (dry run: nothing was written)" if dry_run else ""
         click.echo(f"{len(added)} added, {len(changed)} changed, {unchanged} unchanged{tail}")
-    _warn(outdated)
+    warn_of_outdated(outdated)
 
 
 def _place(row: asyncpg.Record) -> Place:
@@ -68,16 +71,6 @@ def _place(row: asyncpg.Record) -> Place:
         where=(row["runner"], row["jump_host"], row["address"], row["port"]),
         holder=row["holder"],
     )
-
-
-def _warn(outdated: list[asyncpg.Record]) -> None:
-    """Say which authorizations no longer cover how their sites are reached."""
-    for row in outdated:
-        click.echo(
-            f"warning: the authorization of scheduled script {row['id']} does not cover {screen.plural(row['sites'], 'site')} as"
-            " changed: there it will end as site_changed, unless you cancel it, submit it again and have it authorized",
-            err=True,
-        )
 
 
 @site.command("list")
@@ -95,7 +88,7 @@ async def list_(context: Context, tag: str | None, *, as_json: bool) -> None:
         return
     if not rows:
         click.echo(
-            "no site has this tag" if tag else "there are no sites yet; add some with 'tminus site import CSV'",
+            "no site has this tag" if tag else "there are no sites yet; add some with 'tminus site import FILE'",
             err=True,
         )
         return
@@ -152,7 +145,7 @@ async def pin(context: Context, site_id: str, key: str | None) -> None:
         click.echo(f"site {site_id} has this key pinned already: {new}")
     else:
         click.echo(f"site {site_id}: pinned {new}{f'; before: {old}' if old else ''}")
-    _warn(outdated)
+    warn_of_outdated(outdated)
 
 
 def _readable(host_key: str | None) -> str | None:
@@ -166,5 +159,7 @@ def _readable(host_key: str | None) -> str | None:
     except ValueError:
         return f"{screen.one_line(host_key, 40)} (which is no key)"
 
+
+site.add_command(scan)
 
 COMMANDS = (site,)

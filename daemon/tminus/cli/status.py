@@ -129,7 +129,8 @@ def _print_recent(console: Console, rows: list[asyncpg.Record]) -> None:
 def counts(row: asyncpg.Record) -> str:
     """Return how many site runs of a launch are in which state, as words; those that are none are left out."""
     states = ("completed", "failed", "unknown", "skipped", "running", "pending")
-    return ", ".join(f"{row[name]} {name}" for name in states if row.get(name)) or "none"
+    shown = ", ".join(f"{row[name]} {name}" for name in states if row.get(name)) or "none"
+    return f"{shown} ({row['unserved']} that no living daemon can serve)" if row.get("unserved") else shown
 
 
 async def _status_of(context: Context, script: str, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from tminus.device.connection import LONGEST_COMMAND, Connection, Connector, Execution
 from tminus.device.credentials import Credential, check_username, load_credential
 from tminus.device.hostkeys import HostKey, HostKeyPolicy
+from tminus.device.jump_hosts import Gate, JumpHost
 from tminus.device.output import Ended, ExecResult
 from tminus.device.profiles import SshProfile
 from tminus.device.target import Limits, Target
@@ -15,8 +16,10 @@ __all__ = [
     "Ended",
     "ExecResult",
     "Execution",
+    "Gate",
     "HostKey",
     "HostKeyPolicy",
+    "JumpHost",
     "Limits",
     "SshProfile",
     "Target",

@@ -72,7 +72,7 @@ class Transport(asyncssh.SSHClientConnection):
 class Client(asyncssh.SSHClient):
     """Judges the host key, hands out the credential once, and notes how far the connection came."""
 
-    def __init__(self, *, pinned: HostKey | None, credential: Credential | None) -> None:
+    def __init__(self, *, pinned: tuple[HostKey, ...], credential: Credential | None) -> None:
         """Prepare to log in with a credential; with None the connection is dropped after the key exchange."""
         loop = asyncio.get_running_loop()
         self.pinned = pinned
@@ -86,6 +86,7 @@ class Client(asyncssh.SSHClient):
         self.secret_used = False
         self.reason: Exception | None = None
         """Why the connection ended; None if it did not, or if it was said goodbye to."""
+        self.on_lost: Callable[[], None] = lambda: None
         self._connection: asyncssh.SSHClientConnection | None = None
 
     @property
@@ -99,10 +100,9 @@ class Client(asyncssh.SSHClient):
         self._connection = conn
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        # With nothing pinned, later key exchanges of the connection have to show the key of the first.
-        expected = self.pinned or self.presented
-        self.presented = HostKey(kind=key.get_algorithm(), blob=key.public_data)
-        return expected is None or expected == self.presented
+        # Later key exchanges of the connection have to show the key of the first.
+        before, self.presented = self.presented, HostKey(kind=key.get_algorithm(), blob=key.public_data)
+        return (not self.pinned or self.presented in self.pinned) and before in (None, self.presented)
 
     def begin_auth(self, username: str) -> None:
         self.exchanged = True
@@ -118,6 +118,7 @@ class Client(asyncssh.SSHClient):
         self.reason = exc
         _settle(self.exchange_ended)
         _settle(self.login_ended)
+        self.on_lost()
 
     def public_key_auth_requested(self) -> list[asyncssh.SSHKey] | None:
         # The key, not a key pair: asyncssh makes a pair for each connection, and notes in it the signature algorithm

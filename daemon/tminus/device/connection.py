@@ -28,10 +28,11 @@ from tminus.device import problems, sftp
 from tminus.device.callbacks import Client, Session, Transport
 from tminus.device.credentials import Credential, check_username
 from tminus.device.hostkeys import HostKey, HostKeyPolicy
+from tminus.device.jump_hosts import Gate, JumpHost, Lane
 from tminus.device.output import Ended, ExecResult
 from tminus.device.profiles import ALGORITHMS, SshProfile, host_key_algorithms
 from tminus.device.target import Limits, Target
-from tminus.errors import ConfigError, ConnectionLost, DeviceTimeout, HostKeyChanged, UploadFailed
+from tminus.errors import ConfigError, ConnectionLost, DeviceTimeout, HostKeyChanged, JumpHostFailed, UploadFailed
 
 __all__ = ["LONGEST_COMMAND", "Connection", "Connector", "Execution"]
 
@@ -48,12 +49,15 @@ class Connector:
     def __init__(self, *, limits: Limits, policy: HostKeyPolicy) -> None:
         # At INFO asyncssh writes several lines per channel, commands and user names among them.
         asyncssh.set_log_level(logging.WARNING)
-        self._limits = limits
+        self.limits = limits
         self._policy = policy
         self._prepared = {profile: _prepare(profile, limits) for profile in SshProfile}
 
-    async def connect(self, target: Target, credential: Credential) -> Connection:
+    async def connect(self, target: Target, credential: Credential, *, through: Gate | None = None) -> Connection:
         """Log in to a router; raise Offline, HostKeyChanged, LoginRefused, ConnectionLost or DeviceTimeout.
+
+        `through` is the jump host; then JumpHostFailed says that the router was not looked at. The wait for it is not part
+        of the time that the router has.
 
         The host key is judged before anything of the credential is used, and at most one login is attempted.
         ConfigError is raised if there is no user name, or one that must not reach a router.
@@ -66,20 +70,42 @@ class Connector:
         check_username(username, str(target))
         pinned = _pinned_key(target)
         if pinned is None and self._policy is HostKeyPolicy.PINNED:
-            presented = HostKey.parse(await self.fetch_host_key(target))
+            presented = HostKey.parse(await self.fetch_host_key(target, through=through))
             raise HostKeyChanged(
                 f"no host key is pinned for {target}, which presents {presented}; not logged in;"
                 f" compare it with the router's and pin it with 'tminus site pin {target.site_id}'"
             )
-        client = Client(pinned=pinned, credential=credential)
-        transport = await self._exchange_keys(target, client, username)
+        client = Client(pinned=() if pinned is None else (pinned,), credential=credential)
+        lane = None if through is None else await through.enter(target)
+        transport = await self._log_in(target, client, username, lane)
+        return Connection(target, self.limits, transport, client, lane)
+
+    async def dial(self, host: JumpHost) -> tuple[Transport, Client]:
+        """Log in to a jump host; raise what `connect` raises."""
+        target = Target(
+            site_id=f"jump host {host.name}",
+            address=host.address,
+            port=host.port,
+            username=host.username,
+            host_key=None,
+            ssh_profile=SshProfile.MODERN,
+            how_to_pin=f"put the new key into host_keys of [jump_hosts.{host.name}] and restart the daemon",
+        )
+        client = Client(pinned=host.host_keys, credential=host.credential)
+        transport = await self._log_in(target, client, host.username, None)
+        # Scripts may run behind it: its silence is judged by those who use it.
+        transport.set_keepalive(count_max=_NEVER)
+        return transport, client
+
+    async def _log_in(self, target: Target, client: Client, username: str, lane: Lane | None) -> Transport:
+        transport = await self._exchange_keys(target, client, username, lane)
         try:
-            async with asyncio.timeout(self._limits.login_timeout):
+            async with asyncio.timeout(self.limits.login_timeout):
                 await client.login_ended
         except TimeoutError as error:
             transport.abort()
             raise DeviceTimeout(
-                f"{target} did not answer the login of {username!r} within {self._limits.login_timeout:g} s;"
+                f"{target} did not answer the login of {username!r} within {self.limits.login_timeout:g} s;"
                 " connection aborted"
             ) from error
         except asyncio.CancelledError:
@@ -87,37 +113,44 @@ class Connector:
             raise
         if not client.logged_in:
             raise problems.login_error(target, username, client) from client.reason
-        return Connection(target, self._limits, transport, client)
+        return transport
 
-    async def fetch_host_key(self, target: Target) -> str:
+    async def fetch_host_key(self, target: Target, *, through: Gate | None = None) -> str:
         """Return the key, `KIND BASE64`, that a router presents and proves to own, whatever is pinned; do not log in.
 
-        Raises Offline. Whether it is the right router's key is for a person to say.
+        Raises Offline, or JumpHostFailed. Whether it is the right router's key is for a person to say.
         """
-        client = Client(pinned=None, credential=None)
-        await self._exchange_keys(target, client, "")
+        client = Client(pinned=(), credential=None)
+        lane = None if through is None else await through.enter(target)
+        await self._exchange_keys(target, client, "", lane)
         return client.host_key.text
 
-    async def _exchange_keys(self, target: Target, client: Client, username: str) -> Transport:
-        """Connect, up to the end of the key exchange; raise Offline or HostKeyChanged."""
+    async def _exchange_keys(self, target: Target, client: Client, username: str, lane: Lane | None) -> Transport:
+        """Connect, up to the end of the key exchange; raise Offline or HostKeyChanged, or JumpHostFailed."""
         loop = asyncio.get_running_loop()
         transport = Transport(loop, self._options(target, client, username))
-        patience = asyncio.timeout(self._limits.connect_timeout)
+        patience = asyncio.timeout(self.limits.connect_timeout)
         connected = False
         try:
             async with patience:
-                await loop.create_connection(lambda: transport, target.address, target.port)
+                if lane is None:
+                    await loop.create_connection(lambda: transport, target.address, target.port)
+                else:
+                    client.on_lost = lane.leave
+                    await lane.open(transport, target)
                 connected = True
                 await client.exchange_ended
         except (OSError, UnicodeError) as error:
             transport.abort()
             if patience.expired():
-                raise problems.stall(target, transport, self._limits, connected=connected) from error
+                raise problems.stall(target, transport, self.limits, connected=connected) from error
             raise problems.unreachable(target, error) from error
         except asyncio.CancelledError:
             transport.abort()
             raise
         if not client.exchanged:
+            if lane is not None and (problem := lane.problem()) is not None:
+                raise JumpHostFailed(f"{problem}; {target.site_id} was not reached") from client.reason
             raise problems.exchange_error(target, client, transport) from client.reason
         return transport
 
@@ -129,7 +162,7 @@ class Connector:
         options.username = username
         options.protocol_factory = lambda: client
         options.server_host_key_algs = host_key_algorithms(
-            client.pinned.kind if client.pinned else None, target.ssh_profile
+            client.pinned[0].kind if client.pinned else None, target.ssh_profile
         )
         if client.credential is None or client.credential.key is None:
             options.preferred_auth = ("password", "keyboard-interactive")
@@ -141,7 +174,10 @@ class Connector:
 class Connection:
     """A logged-in connection, for one task at a time. Leaving its context closes it; an exception aborts it."""
 
-    def __init__(self, target: Target, limits: Limits, transport: Transport, client: Client) -> None:
+    def __init__(
+        self, target: Target, limits: Limits, transport: Transport, client: Client, lane: Lane | None = None
+    ) -> None:
+        self._lane = lane
         self.target = target
         self.limits = limits
         self._transport = transport
@@ -151,6 +187,16 @@ class Connection:
     def host_key(self) -> str:
         """Return the key that the router proved to own, `KIND BASE64`. Under `accept-new` the caller pins it."""
         return self._client.host_key.text
+
+    @property
+    def jump_problem(self) -> str | None:
+        """Return what is wrong with the jump host at this moment, as a clause; None if nothing is, or there is none."""
+        return None if self._lane is None else self._lane.problem()
+
+    @property
+    def username(self) -> str:
+        """Return whom the router knows us as."""
+        return str(self._transport.get_extra_info("username", ""))
 
     @property
     def server_version(self) -> str:
@@ -244,6 +290,25 @@ class Connection:
                 " the user on the router needs the policy 'ftp', and the file some room"
             ) from error
 
+    async def check_sftp(self, *, deadline: float) -> None:
+        """Find out whether an upload would be taken, without one; raises as `upload` does."""
+        patience = asyncio.timeout(deadline)
+        try:
+            async with patience:
+                await sftp.greet(self._transport)
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        except Exception as error:
+            if patience.expired():
+                self.abort()
+                raise DeviceTimeout(
+                    f"{self.target} did not open SFTP within {deadline:g} s; connection aborted"
+                ) from error
+            if self.closed:
+                raise self._lost("was lost while SFTP was opened", error) from error
+            raise UploadFailed(f"{self.target} does not open it ({problems.describe(error)})") from error
+
     async def close(self) -> None:
         """Say goodbye and close, within `Limits.close_timeout`. Stops a script that is still running."""
         self._transport.close()
@@ -287,7 +352,7 @@ class Connection:
 
     def _lost(self, what: str, error: BaseException | None) -> ConnectionLost:
         # asyncssh tells a channel only that the connection was closed, and the client why.
-        reason = problems.describe(self._client.reason or error)
+        reason = self.jump_problem or problems.describe(self._client.reason or error)
         return ConnectionLost(f"{self.target} {what} ({reason}); connection aborted")
 
 

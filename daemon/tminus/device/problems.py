@@ -44,8 +44,8 @@ def exchange_error(target: Target, client: Client, transport: Transport) -> Devi
         case asyncssh.HostKeyNotVerifiable() if client.pinned:
             presented = client.presented or "one that cannot be read"
             return HostKeyChanged(
-                f"host key of {target} changed: pinned is {client.pinned}, presented was {presented};"
-                f" not logged in; if the change is legitimate, pin the new key with 'tminus site pin {target.site_id}'"
+                f"host key of {target} changed: pinned is {' or '.join(map(str, client.pinned))}, presented was {presented};"
+                f" not logged in; if the change is legitimate, {target.how_to_pin}"
             )
         case asyncssh.KeyExchangeFailed() if client.presented:
             return HostKeyChanged(

@@ -13,7 +13,7 @@ import struct
 
 import asyncssh
 
-__all__ = ["put"]
+__all__ = ["greet", "put"]
 
 _INIT, _VERSION, _OPEN, _CLOSE, _WRITE, _STATUS, _HANDLE = 1, 2, 3, 4, 6, 101, 102
 _CREATE_OR_REPLACE = 0x02 | 0x08 | 0x10  # write, create, truncate
@@ -21,6 +21,17 @@ _CHUNK = 32 * 1024
 """Bytes in a write; every server has to take this many."""
 _MOST = 1024 * 1024
 """Bytes of replies to one upload. Honest ones take less than a hundred each."""
+
+
+async def greet(transport: asyncssh.SSHClientConnection) -> None:
+    """Open SFTP, exchange versions and close it again. Raises what `put` raises. Has no deadline of its own."""
+    replies = _Replies()
+    channel, _ = await transport.create_session(lambda: replies, command=None, subsystem="sftp")
+    try:
+        channel.write(_packet(_INIT, 3, b""))
+        _expect(_VERSION, *await replies.get())
+    finally:
+        channel.close()
 
 
 async def put(transport: asyncssh.SSHClientConnection, name: str, data: bytes) -> None:

@@ -22,10 +22,19 @@ class Target:
     host_key: str | None
     """The pinned key, `KIND BASE64`."""
     ssh_profile: SshProfile
+    jump_host: str | None = None
+    """Through which it is reached, for messages."""
+    how_to_pin: str = ""
+    """What a person does about a changed key, for messages; made from the site, unless given."""
+
+    def __post_init__(self) -> None:
+        if not self.how_to_pin:
+            object.__setattr__(self, "how_to_pin", f"pin the new key with 'tminus site pin {self.site_id}'")
 
     def __str__(self) -> str:
         host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{self.site_id} ({host}:{self.port})"
+        through = f" through {self.jump_host}" if self.jump_host is not None else ""
+        return f"{self.site_id} ({host}:{self.port}{through})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

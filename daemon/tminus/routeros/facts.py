@@ -16,8 +16,8 @@ _UPTIME = re.compile(
     r"(?:(\d{1,6}):(\d\d):(\d\d)(?:\.\d+)?|(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,6})s)?(?:\d+ms)?)$",
     re.ASCII,
 )
-# Letters and digits; a digit at least, or a message of one word would be taken for a serial number.
-_SERIAL = re.compile(r"(?=.*[0-9])[A-Za-z0-9/_-]{4,32}")
+# Letters and digits; a digit at least, or capitals alone, or a message of one word would be taken for a serial number.
+_SERIAL = re.compile(r"(?=.*[0-9])[A-Za-z0-9/_-]{4,32}|[A-Z]{8,32}")
 
 
 @dataclass(frozen=True, slots=True, order=True)

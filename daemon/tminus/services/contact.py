@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from tminus.device.connection import Connection, Connector
 from tminus.device.credentials import Credential
+from tminus.device.jump_hosts import Gate
 from tminus.device.profiles import SshProfile
 from tminus.device.target import Target
 from tminus.errors import ConfigError, ConnectionLost, DeviceTimeout
@@ -18,11 +19,34 @@ SMALL = 65536
 
 
 class Contact:
-    """Reaches sites with the credentials that the configuration names."""
+    """Reaches sites with the credentials that the configuration names. `runners`: whom this daemon is to its sites."""
 
-    def __init__(self, connector: Connector, credentials: Mapping[str, Credential]) -> None:
+    def __init__(
+        self,
+        connector: Connector,
+        credentials: Mapping[str, Credential],
+        *,
+        gates: Mapping[str, Gate] | None = None,
+        runners: Collection[str] = (),
+    ) -> None:
         self._connector = connector
         self._credentials = credentials
+        self._gates = gates or {}
+        self._runners = runners
+
+    def places(self) -> dict[str, int]:
+        """Return for how many sites more each jump host has a place."""
+        return {name: gate.free for name, gate in self._gates.items()}
+
+    def hold_place(self, site: Site) -> Callable[[], None]:
+        """Hold the place of a site on its jump host, if it has one and there is one; return what gives it back.
+
+        Who got none waits for it when it connects.
+        """
+        gate = self._gates.get(site.part.jump_host or "")
+        if gate is None or not gate.try_hold(site.id):
+            return lambda: None
+        return lambda: gate.release(site.id)
 
     def credential(self, site: Site) -> Credential:
         """Return the credential of a site; ConfigError names what is missing."""
@@ -36,18 +60,38 @@ class Contact:
 
     async def connect(self, site: Site, *, host_key: str | None = None) -> Connection:
         """Log in once. `host_key` stands in for a site that has none yet. Raises DeviceError or ConfigError."""
+        target, credential = self._target(site, host_key), self.credential(site)
+        return await self._connector.connect(target, credential, through=self._gate(site))
+
+    async def fetch_host_key(self, site: Site) -> str:
+        """Return the key that a site's router proves to own now, whatever is pinned; nobody logs in."""
+        return await self._connector.fetch_host_key(self._target(site, None), through=self._gate(site))
+
+    def _gate(self, site: Site) -> Gate | None:
+        name = site.part.jump_host
+        if name is None:
+            return None
+        try:
+            return self._gates[name]
+        except KeyError:
+            raise ConfigError(
+                f"jump host '{name}' of {site.id} is not in this daemon's configuration; add [jump_hosts.{name}] or name another"
+            ) from None
+
+    def _target(self, site: Site, host_key: str | None) -> Target:
         part = site.part
-        if part.jump_host is not None:
-            raise ConfigError(f"{site.id} is behind jump host {part.jump_host}, which this version cannot use yet")
-        target = Target(
+        if site.runner is not None and site.runner not in self._runners:
+            # Its address may be another router's in this network.
+            raise ConfigError(f"{site.id} is reached by runner '{site.runner}', which this daemon is not")
+        return Target(
             site_id=part.id,
             address=part.address,
             port=part.port,
             username=part.username,
             host_key=site.host_key or host_key,
             ssh_profile=SshProfile(site.ssh_profile),
+            jump_host=part.jump_host,
         )
-        return await self._connector.connect(target, self.credential(site))
 
 
 async def remove_file(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> bool:

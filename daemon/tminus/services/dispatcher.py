@@ -1,5 +1,8 @@
 """Claims site runs for this instance, as many as it has free sessions, and runs each in a task of its own.
 
+A site behind a jump host is claimed only when that has a place for it: it waits while it is pending, before its own time
+begins, and takes no session from a site that needs no jump host.
+
 It must never claim while this instance cannot prove that it lives, nor while it drains. When trust is lost it aborts
 what is before the point of no return; what is past it goes on. It fails by ending the process; a bug in the run on one
 site ends that run alone.
@@ -14,6 +17,7 @@ from uuid import UUID
 import structlog
 
 from tminus.errors import StoreError
+from tminus.services.contact import Contact
 from tminus.services.heartbeat import Trust
 from tminus.services.holdings import Holdings
 from tminus.services.loop import Hint, repeat
@@ -41,6 +45,7 @@ class Dispatcher:
         runner: SiteRunner,
         holdings: Holdings,
         *,
+        contact: Contact,
         max_sessions: int,
         poll_interval: float,
         observer: Observer,
@@ -50,6 +55,8 @@ class Dispatcher:
         self._trust = trust
         self._runner = runner
         self._holdings = holdings
+        self._contact = contact
+        self._release: dict[asyncio.Task[None], Callable[[], None]] = {}  # gives back the place on a jump host
         self._swept_at = float("-inf")
         self._max_sessions = max_sessions
         self._poll_interval = poll_interval
@@ -93,12 +100,16 @@ class Dispatcher:
             return self._poll_interval
         async with self._holdings.lock:
             await self._sweep()
-            claims = await self._claim(min(free, _BATCH)) if free > 0 else []
+            places = self._contact.places()
+            claims = await self._claim(min(free, _BATCH), places) if free > 0 else []
             claimed_at = asyncio.get_running_loop().time()
             for claim in claims:
                 self._begin(Run(claim=claim, content=self._contents[claim.launch_id], claimed_at=claimed_at))
-        # A full batch says that more may be waiting; sessions that were freed meanwhile are claimed together.
-        return 0.0 if len(claims) == min(free, _BATCH) and free > _BATCH else self._poll_interval
+        # A full batch says that more may be waiting; sessions that were freed meanwhile are claimed together. A jump host
+        # that has just become full may have hidden sites that need none.
+        now = self._contact.places()
+        filled = len(claims) < free and any(count > 0 and now[name] == 0 for name, count in places.items())
+        return 0.0 if filled or (len(claims) == min(free, _BATCH) and free > _BATCH) else self._poll_interval
 
     async def _sweep(self) -> None:
         """Settle, every few seconds, what is ours by the database and known to nobody here."""
@@ -114,6 +125,7 @@ class Dispatcher:
         # A task of its own: a service that breaks must not take a running script along.
         task = asyncio.create_task(self._run(run), name=f"site-run-{run.claim.id}")
         self._running[task] = run
+        self._release[task] = self._contact.hold_place(run.claim.site)
         self._holdings.add(run.claim.id)
         self._open.add(run.claim.id)
         self._idle.clear()
@@ -123,6 +135,7 @@ class Dispatcher:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         run = self._running.pop(task)
+        self._release.pop(task)()
         self._holdings.remove(run.claim.id)
         self._freed(run)
 
@@ -150,9 +163,9 @@ class Dispatcher:
                 # The row stays open until the next sweep makes it somebody's again; the other sites go on.
                 log.exception("site_run_left_open", site_id=run.claim.site.id, site_run=run.claim.id)
 
-    async def _claim(self, capacity: int) -> list[Claim]:
+    async def _claim(self, capacity: int, places: dict[str, int]) -> list[Claim]:
         """Claim, and have the content of every launch that is concerned."""
-        claims = await site_runs.claim_site_runs(self._db, self._instance, capacity=capacity)
+        claims = await site_runs.claim_site_runs(self._db, self._instance, capacity=capacity, places=places)
         for launch in {claim.launch_id for claim in claims} - self._contents.keys():
             self._contents[launch] = await launches.launch_content(self._db, launch)
         for launch in list(self._contents)[: max(len(self._contents) - _CONTENTS, 0)]:

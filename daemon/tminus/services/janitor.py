@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 
@@ -32,6 +33,7 @@ class Janitor:
     def __init__(
         self,
         db: Database,
+        instance: UUID,
         trust: Trust,
         contact: Contact,
         *,
@@ -40,6 +42,7 @@ class Janitor:
         observer: Observer,
     ) -> None:
         self._db = db
+        self._instance = instance
         self._trust = trust
         self._contact = contact
         self._poll_interval = poll_interval
@@ -61,7 +64,7 @@ class Janitor:
         if done.finished:
             log.info("launches_finished", count=done.finished)
         async with asyncio.TaskGroup() as visits:
-            for debt in await site_runs.take_debts(self._db, limit=_DEBTS):
+            for debt in await site_runs.take_debts(self._db, self._instance, limit=_DEBTS):
                 visits.create_task(self._clean_up(debt))
         return self._poll_interval
 

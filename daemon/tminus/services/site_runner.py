@@ -27,6 +27,7 @@ from tminus.errors import (
     ConnectionLost,
     DeviceTimeout,
     HostKeyChanged,
+    JumpHostFailed,
     LoginRefused,
     Offline,
     StoreError,
@@ -207,13 +208,18 @@ class SiteRunner:
         try:
             try:
                 return await self._contact.connect(site)
-            except Offline:
+            except (Offline, JumpHostFailed):
                 await asyncio.sleep(self._settings.second_try_after)
                 return await self._contact.connect(site)
         except Offline as error:
             if run.content.abort_if_offline:
                 raise _Ended(not_started(Reason.OFFLINE, _sentence(error))) from error
             raise _TryLater(Reason.OFFLINE, _sentence(error)) from error
+        except JumpHostFailed as error:
+            # Nobody looked at the site, so it is not offline; but what abort_if_offline asks for is a start now or never.
+            if run.content.abort_if_offline:
+                raise _Ended(not_started(Reason.CONNECTION_LOST, _sentence(error))) from error
+            raise _TryLater(Reason.CONNECTION_LOST, _sentence(error)) from error
         except LoginRefused as error:
             raise _Ended(not_started(Reason.AUTH_FAILED, _sentence(error))) from error
         except HostKeyChanged as error:
@@ -479,13 +485,16 @@ class SiteRunner:
         """The session proves nothing. Look on the router, over a new connection; the old one is left alone till then."""
         assert run.facts is not None  # noqa: S101
         assert run.connection is not None  # noqa: S101
-        log.warning("site_unresolved", reason=str(verdict.reason), message=verdict.message)
+        message = verdict.message
+        if (problem := run.connection.jump_problem) is not None:
+            message = f"{message.removesuffix('.')}: {problem}."
+        log.warning("site_unresolved", reason=str(verdict.reason), message=message)
         question = Question(
             site=run.claim.site,
             host_key=run.connection.host_key,
             nonce=run.nonce,
             reason=verdict.reason,
-            message=verdict.message,
+            message=message,
             uptime_before=run.facts.uptime,
             identified_at=run.identified_at,
             version=run.facts.version,

@@ -192,7 +192,7 @@ MENUS: tuple[Menu, ...] = (
     _menu("queue simple", f"name! target!:list max-limit=0/0 priority=8/8 parent=none {TAIL}", unique="name",
           duplicate="failure: already have such name", noun="simple queue"),
     _menu("snmp", "enabled:bool=no contact= location= trap-version:num=1", Shape.SINGLE),
-    _menu("system clock", "time-zone-name=manual time-zone-autodetect:bool=yes -date -time", Shape.SINGLE),
+    _menu("system clock", "time-zone-name=manual time-zone-autodetect:bool=yes -date -time -gmt-offset", Shape.SINGLE),
     _menu("system identity", "name=MikroTik", Shape.SINGLE),
     _menu("system note", "note= show-at-login:bool=yes", Shape.SINGLE),
     _menu("system ntp client", "enabled:bool=no servers:list= mode:broadcast|manycast|multicast|unicast=unicast",
@@ -204,6 +204,8 @@ MENUS: tuple[Menu, ...] = (
     _menu("user", f"name! group!:full|read|write #password address:list= {TAIL}", unique="name", exported=False,
           duplicate="failure: user with the same name already exists"),
     # Computed.
+    _menu("user group", "name policy skin", Shape.VIEW),
+    _menu("system device-mode", "mode scheduler:bool", Shape.VIEW),
     _menu("interface", f"name type mtu:num actual-mtu:num mac-address running:bool {TAIL}", Shape.FIXED, exported=False),
     _menu("file", "name type size:size creation-time last-modified contents", Shape.LIST, exported=False),
     _menu("log", "time topics message", Shape.VIEW),
@@ -220,7 +222,9 @@ MENUS: tuple[Menu, ...] = (
 
 BY_PATH: Mapping[Path, Menu] = {menu.path: menu for menu in MENUS}
 
-SINGLE_VIEWS = frozenset({("system", "resource"), ("system", "routerboard"), ("system", "license")})
+SINGLE_VIEWS = frozenset(
+    {("system", "resource"), ("system", "routerboard"), ("system", "license"), ("system", "device-mode")}
+)
 """Views of one row, printed as ``key: value`` lines."""
 
 _PRINT = Signature(

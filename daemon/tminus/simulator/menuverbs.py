@@ -98,8 +98,10 @@ async def _get(frame: Frame, menu: Menu) -> Value:
     name = await frame.text("value-name")
     if name not in menu.fields:
         raise RunError("input does not match any value of value-name", argument="value-name")
-    if menu.path == ("system", "clock") and name in ("date", "time"):
+    if menu.path == ("system", "clock") and name in ("date", "time", "gmt-offset"):
         now = router.now()
+        if name == "gmt-offset":
+            return "+00:00"
         return router.version.date(now) if name == "date" else now.strftime("%H:%M:%S")
     value = item.get(menu, name)
     if name == "uptime" and router.behaviour.short_uptime:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from .behaviour import Behaviour
 from .config import Config, Table
@@ -18,6 +18,7 @@ from .menus import Menu, Path
 from .values import Value
 from .versions import Version
 
+MIB = 1 << 20
 LOG_LINES = 1000  # RouterOS keeps as many in memory unless told otherwise
 
 
@@ -98,6 +99,10 @@ class Router:
         self.jobs: dict[int, Job] = {}
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
         self.history: deque[Action] = deque(maxlen=100)
+        self.clock_error = timedelta()  # as after a power cut without a time server
+        self.free_storage = 3 * MIB + 356 * 1024
+        self.denied: frozenset[str] = frozenset()  # policies that the groups of users lack
+        self.device_mode = "advanced"
         self.on_reboot: Callable[[], None] = lambda: None
         self.cached_export: tuple[object, str] | None = None
         self._journal = journal
@@ -117,7 +122,7 @@ class Router:
         return UPLOAD_LATE_S if Fault.UPLOAD_LATE in self.faults else self.behaviour.file_delay_s
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + self.clock_error
 
     def next_id(self) -> int:
         number = self._next_id

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from .config import Item
+from .faults import Fault
 from .menus import Path
-from .router import Router
+from .router import MIB, Router
 from .values import Duration
-
-MIB = 1 << 20
 
 
 def rows(router: Router, path: Path) -> tuple[Item, ...] | None:
@@ -37,7 +36,7 @@ def _resource(router: Router) -> Iterator[Item]:
             "cpu-count": "2",
             "cpu-frequency": "880",
             "cpu-load": "1",
-            "free-hdd-space": str(3 * MIB + 356 * 1024),
+            "free-hdd-space": str(router.free_storage),
             "total-hdd-space": str(16 * MIB),
             "architecture-name": hardware.architecture,
             "board-name": hardware.board,
@@ -70,6 +69,27 @@ def _license(router: Router) -> Iterator[Item]:
         yield from _only({"system-id": router.hardware.software_id, "level": "free"})
     else:
         yield from _only({"software-id": router.hardware.software_id, "nlevel": "4", "features": ""})
+
+
+def _device_mode(router: Router) -> Iterator[Item]:
+    scheduler = "no" if router.device_mode == "home" else "yes"
+    yield from _only({"mode": router.device_mode, "scheduler": scheduler})
+
+
+# What the groups that are always there may do; what follows a '!' they may not.
+_READ = "local,telnet,ssh,reboot,read,test,winbox,password,web,sniff,sensitive,api,romon,rest-api"
+_GROUPS = {
+    "read": f"{_READ},!ftp,!write,!policy",
+    "write": f"{_READ},write,!ftp,!policy",
+    "full": f"{_READ},ftp,write,policy",
+}
+
+
+def _groups(router: Router) -> Iterator[Item]:
+    denied = router.denied | ({"ftp"} if Fault.NO_SFTP in router.faults else set())
+    for number, (name, policy) in enumerate(_GROUPS.items(), 1):
+        words = [f"!{word}" if word in denied else word for word in policy.split(",")]
+        yield Item(id=number, values={"name": name, "policy": ";".join(words)})
 
 
 def _package(router: Router) -> Iterator[Item]:
@@ -138,6 +158,8 @@ _VIEWS = {
     ("system", "routerboard"): _routerboard,
     ("system", "license"): _license,
     ("system", "package"): _package,
+    ("system", "device-mode"): _device_mode,
+    ("user", "group"): _groups,
     ("system", "history"): _history,
     ("system", "script", "job"): _jobs,
     ("log",): _log,

@@ -20,9 +20,28 @@ class Reaped:
     orphaned: int
 
 
-async def register(db: Database, *, instance: UUID, name: str, max_sessions: int, ttl: float) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Which sites an instance can serve, beside those whose runner is its name: see tminus.can_serve."""
+
+    runner_tags: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
+    jump_hosts: tuple[str, ...] = ()
+
+
+async def register(db: Database, *, instance: UUID, name: str, reach: Reach, max_sessions: int, ttl: float) -> None:
     await db.fetch(
-        "register_instance", instance, name, socket.gethostname(), os.getpid(), __version__, max_sessions, ttl
+        "register_instance",
+        instance,
+        name,
+        socket.gethostname(),
+        os.getpid(),
+        __version__,
+        max_sessions,
+        ttl,
+        list(reach.runner_tags),
+        list(reach.credentials),
+        list(reach.jump_hosts),
     )
 
 

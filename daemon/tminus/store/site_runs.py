@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -19,6 +20,7 @@ class Site:
     part: SitePart
     seen_host_key: str | None
     ssh_profile: str
+    runner: str | None
     enabled: bool
     serial: str | None
 
@@ -73,13 +75,17 @@ class Debt:
     age: timedelta
 
 
-async def claim_site_runs(db: Database, instance: UUID, *, capacity: int) -> list[Claim]:
-    rows = await db.fetch("claim_site_runs", instance, capacity)
+async def claim_site_runs(
+    db: Database, instance: UUID, *, capacity: int, places: Mapping[str, int] | None = None
+) -> list[Claim]:
+    """Claim what this instance can serve. `places`: for how many sites more each jump host has room."""
+    free = {name: count for name, count in (places or {}).items() if count > 0}
+    rows = await db.fetch("claim_site_runs", instance, capacity, list(free), list(free.values()))
     return [
         Claim(
             id=row["id"],
             launch_id=row["launch_id"],
-            site=_site(row),
+            site=read_site(row),
             authorized_site=row["site_digest"],
             nonce=row["nonce"],
             attempts=row["attempts"],
@@ -102,7 +108,7 @@ async def claim_orphans(db: Database, instance: UUID, *, limit: int) -> list[Orp
         Orphan(
             id=row["id"],
             launch_id=row["launch_id"],
-            site=_site(row),
+            site=read_site(row),
             authorized_site=row["site_digest"],
             nonce=row["nonce"],
             uptime_before=row["uptime_before"],
@@ -112,10 +118,10 @@ async def claim_orphans(db: Database, instance: UUID, *, limit: int) -> list[Orp
     ]
 
 
-async def take_debts(db: Database, *, limit: int) -> list[Debt]:
-    rows = await db.fetch("take_debts", limit)
+async def take_debts(db: Database, instance: UUID, *, limit: int) -> list[Debt]:
+    rows = await db.fetch("take_debts", limit, instance)
     return [
-        Debt(id=row["id"], site=_site(row), file_name=row["file_name"], attempts=row["attempts"], age=row["age"])
+        Debt(id=row["id"], site=read_site(row), file_name=row["file_name"], attempts=row["attempts"], age=row["age"])
         for row in rows
     ]
 
@@ -134,7 +140,8 @@ async def keep_late_evidence(db: Database, run: int, instance: UUID, detail: str
     await db.call("select tminus.keep_late_evidence($1, $2, $3::jsonb)", run, instance, detail)
 
 
-def _site(row: asyncpg.Record) -> Site:
+def read_site(row: asyncpg.Record) -> Site:
+    """Make a site of a row that holds its columns, the id as `site_id`."""
     return Site(
         part=SitePart(
             id=row["site_id"],
@@ -147,6 +154,7 @@ def _site(row: asyncpg.Record) -> Site:
         ),
         seen_host_key=row["seen_host_key"],
         ssh_profile=row["ssh_profile"],
+        runner=row["runner"],
         enabled=row["enabled"],
         serial=row["serial"],
     )

@@ -2,5 +2,5 @@
 select
     (c.run).id, (c.run).launch_id, (c.run).site_digest, (c.run).nonce, (c.run).uptime_before, (c.run).executing_at,
     (c.site).id as site_id, (c.site).address, (c.site).port, (c.site).username, (c.site).credential, (c.site).host_key,
-    (c.site).seen_host_key, (c.site).ssh_profile, (c.site).jump_host, (c.site).enabled, (c.site).serial, tminus.clock() as now
+    (c.site).seen_host_key, (c.site).ssh_profile, (c.site).jump_host, (c.site).runner, (c.site).enabled, (c.site).serial, tminus.clock() as now
 from tminus.claim_orphans($1, $2) c

@@ -11,23 +11,23 @@ select
     case when 'credential' = any ($2) then n.credential else e.credential end,
     case when 'host_key' = any ($2) then n.host_key else e.host_key end,
     case when 'ssh_profile' = any ($2) or e.id is null then coalesce(n.ssh_profile, 'modern') else e.ssh_profile end,
-    e.jump_host,
+    case when 'jump_host' = any ($2) then n.jump_host else e.jump_host end,
     case when 'runner' = any ($2) then n.runner else e.runner end,
     case when 'tags' = any ($2) or e.id is null then coalesce(n.tags, '{}') else e.tags end,
     case when 'timezone' = any ($2) or e.id is null then coalesce(n.timezone, 'UTC') else e.timezone end,
     case when 'enabled' = any ($2) or e.id is null then coalesce(n.enabled, true) else e.enabled end
 from rows from (jsonb_to_recordset($1::jsonb) as (id text, name text, address text, port integer, username text, credential text, host_key text,
-    ssh_profile text, runner text, tags text[], timezone text, enabled boolean)) with ordinality
-    as n (id, name, address, port, username, credential, host_key, ssh_profile, runner, tags, timezone, enabled, position)
+    ssh_profile text, jump_host text, runner text, tags text[], timezone text, enabled boolean)) with ordinality
+    as n (id, name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, enabled, position)
 left join tminus.sites e on e.id = n.id
 order by n.position
 on conflict (id) do update
 set name = excluded.name, address = excluded.address, port = excluded.port, username = excluded.username, credential = excluded.credential,
-    host_key = excluded.host_key, ssh_profile = excluded.ssh_profile, runner = excluded.runner, tags = excluded.tags,
+    host_key = excluded.host_key, ssh_profile = excluded.ssh_profile, jump_host = excluded.jump_host, runner = excluded.runner, tags = excluded.tags,
     timezone = excluded.timezone, enabled = excluded.enabled
-where (s.name, s.address, s.port, s.username, s.credential, s.host_key, s.ssh_profile, s.runner, s.tags, s.timezone, s.enabled)
+where (s.name, s.address, s.port, s.username, s.credential, s.host_key, s.ssh_profile, s.jump_host, s.runner, s.tags, s.timezone, s.enabled)
     is distinct from
     (excluded.name, excluded.address, excluded.port, excluded.username, excluded.credential, excluded.host_key, excluded.ssh_profile,
-        excluded.runner, excluded.tags, excluded.timezone, excluded.enabled)
+        excluded.jump_host, excluded.runner, excluded.tags, excluded.timezone, excluded.enabled)
 -- The snapshot of this statement does not hold what it inserts.
 returning s.id, not exists (select from tminus.sites was where was.id = s.id) as added

@@ -2,7 +2,7 @@
 -- A row per site; `holder` is null where the place is free or the site's own. What exists stays locked until the end of the
 -- transaction, so that import_sites keeps what it is not given.
 with given as materialized (
-    select n.* from jsonb_to_recordset($1::jsonb) as n (id text, address text, port integer, runner text)
+    select n.* from jsonb_to_recordset($1::jsonb) as n (id text, address text, port integer, jump_host text, runner text)
 ), existing as materialized (
     select e.id, e.jump_host, e.runner, e.port
     from tminus.sites e
@@ -11,7 +11,8 @@ with given as materialized (
     for no key update
 ), placed as (
     select
-        n.id, e.jump_host, n.address,
+        n.id, n.address,
+        case when 'jump_host' = any ($2) then n.jump_host else e.jump_host end as jump_host,
         case when 'runner' = any ($2::text[]) then n.runner else e.runner end as runner,
         case when 'port' = any ($2) or e.id is null then coalesce(n.port, 22) else e.port end as port
     from given n

@@ -6,7 +6,7 @@ select
     (select count(*) from tminus.instances i where i.state = 'alive' and i.heartbeat_at + i.ttl >= tminus.clock()) as instances,
     l.id as launch_id, l.state as launch_state, l.reason as launch_reason, l.due_at, l.started_at, l.finished_at,
     extract(epoch from coalesce(l.finished_at, tminus.clock()) - l.started_at)::double precision as seconds_since_start,
-    c.total, c.completed, c.failed, c.skipped, c.unknown, c.running, c.pending
+    c.total, c.completed, c.failed, c.skipped, c.unknown, c.running, c.pending, c.unserved
 from tminus.scheduled_scripts s
 left join lateral (
     (select q.* from tminus.launches q where q.script_id = s.id and q.kind = 'scheduled' and q.finished_at is null limit 1)
@@ -22,7 +22,11 @@ cross join lateral (
         count(*) filter (where r.state = 'skipped') as skipped,
         count(*) filter (where r.state = 'unknown') as unknown,
         count(*) filter (where r.state = 'running') as running,
-        count(*) filter (where r.state = 'pending') as pending
+        count(*) filter (where r.state = 'pending') as pending,
+        -- Of those that wait: what no living daemon can serve.
+        count(*) filter (where r.state = 'pending' and not exists (
+            select from tminus.sites t join tminus.instances i on tminus.can_serve(i, t)
+            where t.id = r.site_id and i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock())) as unserved
     from tminus.site_runs r
     where r.launch_id = l.id
 ) c

@@ -1,7 +1,8 @@
--- Launches that have not finished, with how many of their site runs are in which state.
+-- Launches that have not finished, with how many of their site runs are in which state; and of those that wait, how many no
+-- living daemon can serve.
 select
     l.id as launch_id, l.script_id, l.kind, l.state, l.description, l.due_at, l.started_at, l.authorized_by, c.sites, c.completed, c.failed,
-    c.skipped, c.unknown, c.running, c.pending
+    c.skipped, c.unknown, c.running, c.pending, c.unserved
 from tminus.launches l
 cross join lateral (
     select
@@ -11,7 +12,10 @@ cross join lateral (
         count(*) filter (where r.state = 'skipped') as skipped,
         count(*) filter (where r.state = 'unknown') as unknown,
         count(*) filter (where r.state = 'running') as running,
-        count(*) filter (where r.state = 'pending') as pending
+        count(*) filter (where r.state = 'pending') as pending,
+        count(*) filter (where r.state = 'pending' and not exists (
+            select from tminus.sites t join tminus.instances i on tminus.can_serve(i, t)
+            where t.id = r.site_id and i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock())) as unserved
     from tminus.site_runs r
     where r.launch_id = l.id
 ) c

@@ -1,13 +1,17 @@
 -- Cleanup debts whose next try is due, put off by their back-off so that no other instance tries at the same time.
--- $1: how many. Sites on which a script runs are left alone. No row: nothing is owed, or it is not time yet.
+-- $1: how many, $2: instance. Sites on which a script runs are left alone, and those that another instance can serve and this
+-- one cannot. No row: nothing is owed, or it is not time yet.
 with due as (
     select d.id
     from tminus.cleanup_debts d
+    join tminus.sites s on s.id = d.site_id
+    join tminus.instances i on i.id = $2
     where d.settled_at is null and d.next_try_at <= tminus.clock()
         and not exists (select from tminus.site_runs r where r.site_id = d.site_id and r.state = 'running')
+        and (tminus.can_serve(i, s) or tminus.why_unserved(s) is not null)
     order by d.next_try_at
     limit $1
-    for update skip locked
+    for update of d skip locked
 ), taken as (
     update tminus.cleanup_debts d
     set attempts = d.attempts + 1,
@@ -18,6 +22,7 @@ with due as (
 )
 select
     t.id, t.file_name, t.attempts, tminus.clock() - t.since as age,
-    s.id as site_id, s.address, s.port, s.username, s.credential, s.host_key, s.seen_host_key, s.ssh_profile, s.jump_host, s.enabled, s.serial
+    s.id as site_id, s.address, s.port, s.username, s.credential, s.host_key, s.seen_host_key, s.ssh_profile, s.jump_host, s.runner,
+    s.enabled, s.serial
 from taken t
 join tminus.sites s on s.id = t.site_id

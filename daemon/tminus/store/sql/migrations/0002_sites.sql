@@ -153,3 +153,38 @@ end $$;
 create trigger audit after insert or update of name, address, port, username, credential, host_key, ssh_profile, jump_host, runner,
     variables, enabled on tminus.sites
     for each row execute function tminus.record_site_change();
+
+-- Take over what a person accepted of a scan: pin keys, and keep what the routers said of themselves. `p_found` is an array of
+-- objects: id; was_key, the pinned key that the person saw, or null; host_key to pin; identity, model, serial, version.
+-- A null leaves what is there. Returns the ids that were written: a site whose pinned key was changed meanwhile is left alone.
+create function tminus.accept_sites(p_found jsonb) returns setof text
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+    with found as materialized (
+        select * from jsonb_to_recordset(p_found)
+            as f (id text, was_key text, host_key text, identity text, model text, serial text, version text)
+    ), was as materialized (
+        select s.id, s.identity, s.model, s.serial, s.version
+        from tminus.sites s
+        join found f on f.id = s.id and f.was_key is not distinct from s.host_key
+        order by s.id
+        for no key update of s
+    ), written as (
+        update tminus.sites s
+        set host_key = coalesce(f.host_key, s.host_key), identity = coalesce(f.identity, s.identity), model = coalesce(f.model, s.model),
+            serial = coalesce(f.serial, s.serial), version = coalesce(f.version, s.version),
+            last_seen_at = case when f.version is null then s.last_seen_at else tminus.clock() end
+        from found f
+        join was w on w.id = f.id
+        where s.id = f.id
+        returning s.id
+    ), told as (
+        insert into tminus.events (kind, principal, site_id, detail)
+        select 'site_accepted', session_user, f.id, jsonb_strip_nulls(jsonb_build_object(
+            'host_key', nullif(f.host_key, f.was_key), 'host_key_before', case when f.host_key <> f.was_key then f.was_key end,
+            'identity', f.identity, 'model', f.model, 'serial', f.serial, 'serial_before', nullif(w.serial, f.serial), 'version', f.version))
+        from found f
+        join was w on w.id = f.id
+    )
+    select id from written order by id
+$$;

@@ -12,6 +12,11 @@ create table tminus.instances (
     version text not null,
     max_sessions integer not null,
     ttl interval not null check (ttl >= interval '1 second'),
+    -- Which sites it can serve: those whose runner is null, its name or one of its tags, and whose credential and jump host
+    -- are in its configuration. See tminus.can_serve.
+    runner_tags text[] not null default '{}',
+    credentials text[] not null default '{}',
+    jump_hosts text[] not null default '{}',
     state text not null default 'alive' check (state in ('alive', 'draining', 'stopped', 'dead')),
     started_at timestamptz not null default tminus.clock(),
     heartbeat_at timestamptz not null default tminus.clock(),
@@ -37,6 +42,38 @@ begin
     return new;
 end $$;
 create trigger guard before update on tminus.instances for each row execute function tminus.guard_instance();
+
+-- Whether an instance has all that it takes to reach a site. Bound to their operators now, by RETURN, so that they can be
+-- inlined: a claim looks at thousands of sites.
+create function tminus.is_runner_of(i tminus.instances, s tminus.sites) returns boolean
+language sql immutable parallel safe
+return s.runner is null or s.runner = i.name or s.runner = any (i.runner_tags);
+
+create function tminus.can_serve(i tminus.instances, s tminus.sites) returns boolean
+language sql immutable parallel safe
+return tminus.is_runner_of(i, s) and coalesce(s.credential, 'default') = any (i.credentials)
+    and (s.jump_host is null or s.jump_host = any (i.jump_hosts));
+
+-- Why no living instance can serve a site, as part of a sentence; null where one can. An instance that drains starts
+-- nothing more, so it serves nobody.
+create function tminus.why_unserved(s tminus.sites) returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when count(i.id) = 0 then 'no daemon is alive'
+        when bool_or(tminus.can_serve(i, s)) then null
+        when not bool_or(tminus.is_runner_of(i, s)) then 'no living daemon has the name or the tag ' || quote_literal(s.runner) || ', which is its runner'
+        else 'no living daemon' || coalesce(' of its runner ' || quote_literal(s.runner), '') || ' has in its configuration the '
+            || case
+                when not bool_or(tminus.is_runner_of(i, s) and coalesce(s.credential, 'default') = any (i.credentials))
+                    then 'credential ' || quote_literal(coalesce(s.credential, 'default'))
+                when not bool_or(tminus.is_runner_of(i, s) and s.jump_host = any (i.jump_hosts)) then 'jump host ' || quote_literal(s.jump_host)
+                else 'jump host ' || quote_literal(s.jump_host) || ' together with the credential ' || quote_literal(coalesce(s.credential, 'default'))
+            end
+        end
+    from tminus.instances i
+    where i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock()
+$$;
 
 create table tminus.launches (
     id uuid primary key default gen_random_uuid(),

@@ -329,19 +329,23 @@ begin
 end $$;
 
 -- Take up to p_capacity pending site runs for this instance, sharing places fairly among the launches that wait. No row:
--- nothing is pending, every router is busy, each launch is at its own cap, or the instance may not start anything.
+-- nothing is pending that it can serve, every router is busy, each launch is at its own cap, or the instance may not start
+-- anything. `p_jump_hosts` names those that have a place for one site more, `p_places` how many; sites behind others wait.
 -- Returns the rows as they are after the claim: a statement that joined them itself would look at an older snapshot, and
 -- miss what was inserted while this function waited.
-create function tminus.claim_site_runs(p_instance uuid, p_capacity integer) returns table (run tminus.site_runs, site tminus.sites)
+create function tminus.claim_site_runs(p_instance uuid, p_capacity integer, p_jump_hosts text[] default '{}', p_places integer[] default '{}')
+    returns table (run tminus.site_runs, site tminus.sites)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+    me tminus.instances;
     capped uuid[];
     taken bigint[];
 begin
     if tminus.living_state(p_instance) is distinct from 'alive' or p_capacity < 1 then
         return;
     end if;
+    select * into me from tminus.instances where id = p_instance;
     -- Who counts the places of a capped launch holds its row; the count below is a new snapshot, so it sees what others
     -- took. Whatever is locked here and below is left to its holder: nobody's open transaction may stop the claims.
     select array_agg(c.id) into capped
@@ -361,21 +365,34 @@ begin
             ),
             candidates as materialized (
                 select c.id, w.due_at, w.id as launch_id, row_number() over (partition by w.id order by c.position) as rank,
-                    row_number() over (partition by c.site_id order by w.due_at, w.id) as site_rank
+                    row_number() over (partition by c.site_id order by w.due_at, w.id) as site_rank,
+                    (select s.jump_host from tminus.sites s where s.id = c.site_id) as jump_host
                 from waiting w
                 cross join lateral (
                     select r.id, r.site_id, r.position
                     from tminus.site_runs r
                     where r.launch_id = w.id and r.state = 'pending' and (r.not_before is null or r.not_before <= tminus.clock())
-                        -- `offset`: looked up for each, not joined with all that are running.
+                        -- A scalar, and `offset`: looked up for each, not joined with all sites or with all that are running.
+                        and (select tminus.can_serve(me, s) and (s.jump_host is null or s.jump_host = any (p_jump_hosts))
+                            from tminus.sites s where s.id = r.site_id)
                         and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)
                     order by r.position
                     limit greatest(w.places, 0)
                     for no key update of r skip locked
                 ) c
             ),
+            placed as (
+                select c.*, row_number() over (partition by c.jump_host order by c.rank, c.due_at, c.launch_id) as jump_rank
+                from candidates c
+                where c.site_rank = 1
+            ),
             chosen as materialized (
-                select c.id from candidates c where c.site_rank = 1 order by c.rank, c.due_at, c.launch_id limit p_capacity
+                select c.id
+                from placed c
+                left join unnest(p_jump_hosts, p_places) as j (name, places) on j.name = c.jump_host
+                where c.jump_host is null or c.jump_rank <= j.places
+                order by c.rank, c.due_at, c.launch_id
+                limit p_capacity
             ),
             claimed as (
                 update tminus.site_runs r
@@ -409,6 +426,7 @@ end $$;
 
 -- End the pending site runs that may no longer start: their launch was cancelled or halted while they were given back,
 -- their own turn is over, or their launch has stood still (no daemon served it, or the router was busy) for start_within.
+-- A site that no living daemon can serve is missed, whatever was met there before: nobody looks at it any more.
 -- Returns how many.
 create function tminus.settle_pending() returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -422,12 +440,14 @@ begin
         message = case late.reason
             when 'cancelled' then 'Cancelled before it was started.'
             when 'halted' then 'Not started: the launch was halted.'
-            when 'missed' then 'Not started: no daemon served this site within ' || late.start_within || '.'
+            when 'missed' then 'Not started: no daemon served this site within ' || late.start_within
+                || coalesce('; ' || late.unserved, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '')
             when 'busy' then 'Not started: another launch was running on this router for ' || late.start_within || '.'
             else coalesce(r.message, 'Gave up after ' || late.start_within || '.') end
     from (
-        select p.id, l.start_within,
+        select p.id, l.start_within, (select tminus.why_unserved(s) from tminus.sites s where s.id = p.site_id) as unserved,
             case when l.state in ('cancelled', 'halted') then l.state
+                when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) then 'missed'
                 when p.retry_reason is not null then p.retry_reason
                 when exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running') then 'busy'
                 else 'missed' end as reason
@@ -539,22 +559,29 @@ begin
         for no key update of r skip locked)) a;
 end $$;
 
--- Take over the resolution of runs whose instance died past their point of no return. Rows as after the claim.
+-- Take over the resolution of runs whose instance died past their point of no return. Rows as after the claim. Who cannot
+-- serve a site leaves it, for start_within, to who can; then it is taken by anyone, since every site ends.
 create function tminus.claim_orphans(p_instance uuid, p_limit integer) returns table (run tminus.site_runs, site tminus.sites)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+    me tminus.instances;
     taken bigint[];
 begin
     if tminus.living_state(p_instance) is distinct from 'alive' then
         return;
     end if;
+    select * into me from tminus.instances where id = p_instance;
     with chosen as materialized (
-        select q.id from tminus.site_runs q
+        select q.id
+        from tminus.site_runs q
+        join tminus.launches l on l.id = q.launch_id
+        join tminus.sites s on s.id = q.site_id
         where q.state = 'running' and q.instance_id is null
+            and (tminus.can_serve(me, s) or q.executing_at + l.start_within < tminus.clock())
         order by q.executing_at
         limit p_limit
-        for no key update skip locked
+        for no key update of q skip locked
     ), claimed as (
         update tminus.site_runs r
         set instance_id = p_instance

@@ -32,7 +32,8 @@ as $$
         'cron', s.cron,
         'timezone', s.timezone,
         'launch_id', l.id,
-        'launch_state', l.state)
+        'launch_state', l.state,
+        'unserved', to_json(p.unserved))
     from tminus.scheduled_scripts s
     -- The launch that is under way; else the latest, missed ones included.
     left join lateral (
@@ -45,7 +46,11 @@ as $$
         select
             coalesce(array_agg(r.site_id order by r.position) filter (where r.state = 'completed'), '{}') as completed,
             coalesce(array_agg(r.site_id order by r.position) filter (where r.state in ('failed', 'skipped', 'unknown')), '{}') as failed,
-            coalesce(array_agg(r.site_id order by r.position) filter (where r.state in ('pending', 'running')), '{}') as pending
+            coalesce(array_agg(r.site_id order by r.position) filter (where r.state in ('pending', 'running')), '{}') as pending,
+            -- Of those that are launched and wait: what no living daemon can serve. See tminus.why_unserved.
+            coalesce(array_agg(r.site_id order by r.position) filter (where l.id is not null and r.state = 'pending' and not exists (
+                select from tminus.sites t join tminus.instances i on tminus.can_serve(i, t)
+                where t.id = r.site_id and i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock())), '{}') as unserved
         from (
             -- Before the first launch every site is pending, or, if it was cancelled, will never run.
             select site_id, position::bigint, case s.status when 'cancelled' then 'skipped' else 'pending' end as state

@@ -13,7 +13,8 @@ grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_
     tminus.microseconds(interval), tminus.plain_duration(interval), tminus.is_timezone(text), tminus.plain_cron(text),
     tminus.is_cron_field(text, integer, integer, text[]), tminus.check_cron(text), tminus.netstring(text), tminus.digest_field(text, text),
     tminus.sha256_hex(text), tminus.row_digest(tminus.scheduled_scripts), tminus.site_digest(tminus.sites), tminus.site_digests(text[]),
-    tminus.combine_digests(text, text[], text[]), tminus.digest(uuid), tminus.scheduled_script(uuid), tminus.backup_text(bigint)
+    tminus.combine_digests(text, text[], text[]), tminus.digest(uuid), tminus.scheduled_script(uuid), tminus.backup_text(bigint),
+    tminus.is_runner_of(tminus.instances, tminus.sites), tminus.can_serve(tminus.instances, tminus.sites), tminus.why_unserved(tminus.sites)
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 
 -- Authors and gateways. The guard lets them set what is a client's, and answers an attempt on any other column with a
@@ -27,9 +28,10 @@ grant execute on function tminus.authorize(uuid, text, text) to tminus_author, t
 grant insert (id, name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, variables, enabled),
     update (name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, variables, enabled)
     on tminus.sites to tminus_gateway;
+grant execute on function tminus.accept_sites(jsonb) to tminus_gateway;
 
 -- The daemon.
-grant insert (id, name, host, pid, version, max_sessions, ttl), update (heartbeat_at, state, ended_at) on tminus.instances to tminus_daemon;
+grant insert (id, name, host, pid, version, max_sessions, ttl, runner_tags, credentials, jump_hosts), update (heartbeat_at, state, ended_at) on tminus.instances to tminus_daemon;
 grant update (state, step, reason, effect, message, output, warnings, diff, instance_id, not_before, retry_reason, nonce, uptime_before,
     export_header, export_bytes, executing_at, finished_at) on tminus.site_runs to tminus_daemon;
 grant update (start_until) on tminus.launches to tminus_daemon;
@@ -38,7 +40,7 @@ grant insert on tminus.backups, tminus.backup_texts to tminus_daemon;
 grant update (sha256, header, raw_bytes, taken_at) on tminus.backups to tminus_daemon;
 grant insert (site_id, site_run_id, file_name, next_try_at), update (attempts, next_try_at, settled_at) on tminus.cleanup_debts to tminus_daemon;
 grant execute on function tminus.store_backups(bigint[], text[], bytea[], text[], text[], integer[]), tminus.due_scripts(integer), tminus.launch(uuid, uuid, timestamptz), tminus.settle_late(integer),
-    tminus.refuse_launch(uuid, text), tminus.plan(uuid, timestamptz, text), tminus.claim_site_runs(uuid, integer), tminus.settle_pending(),
+    tminus.refuse_launch(uuid, text), tminus.plan(uuid, timestamptz, text), tminus.claim_site_runs(uuid, integer, text[], integer[]), tminus.settle_pending(),
     tminus.finish_launches(), tminus.reap(), tminus.sweep(uuid, bigint[]), tminus.claim_orphans(uuid, integer), tminus.keep_late_evidence(bigint, uuid, jsonb),
     tminus.record_site_event(text, uuid, text, jsonb)
     to tminus_daemon;
