@@ -83,6 +83,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "claim_site_runs",
             "settle_pending",
             "finish_launches",
+            "tell_launches",
             "reap",
             "sweep",
             "claim_orphans",

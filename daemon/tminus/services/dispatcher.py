@@ -80,7 +80,11 @@ class Dispatcher:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
         except TimeoutError:
-            log.warning("drain_timed_out", running=len(self._open))
+            log.warning(
+                "drain_timed_out",
+                running=len(self._open),
+                message="What was not started is given back; what was is resolved later.",
+            )
             self._cancel(lambda run: not run.past_no_return)
             unstarted = [task for task, run in self._running.items() if not run.past_no_return]
             if unstarted:
@@ -108,7 +112,12 @@ class Dispatcher:
         released, orphaned = await site_runs.sweep(self._db, self._instance, self._holdings.known())
         self._swept_at = now
         if released or orphaned:
-            log.warning("strays_swept", released=released, orphaned=orphaned)
+            log.warning(
+                "strays_swept",
+                released=released,
+                orphaned=orphaned,
+                message="Claimed by this instance and unknown to it, after database trouble: given back, or resolved.",
+            )
 
     def _begin(self, run: Run) -> None:
         # A task of its own: a service that breaks must not take a running script along.

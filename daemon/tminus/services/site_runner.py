@@ -44,6 +44,7 @@ from tminus.services.heartbeat import Trust
 from tminus.services.observer import Observer
 from tminus.services.resolver import Question, resolve
 from tminus.services.run_settings import RunSettings
+from tminus.services.story import tell_site_ended
 from tminus.store import site_runs
 from tminus.store.launches import LaunchContent
 from tminus.store.pool import Database
@@ -535,16 +536,7 @@ class SiteRunner:
         if not ours:
             await self._keep_late(run, ending)
             return
-        self._observer.site_ended(ending)
-        log.info(
-            "site_ended",
-            state=str(ending.state),
-            effect=str(ending.effect),
-            reason=str(ending.reason) if ending.reason else None,
-            message=ending.message,
-            warnings=len(ending.warnings),
-            seconds=round(self._loop.time() - run.claimed_at, 3),
-        )
+        tell_site_ended(ending, self._observer, seconds=self._loop.time() - run.claimed_at)
 
     async def _keep_late(self, run: Run, ending: Ending) -> None:
         log.warning("late_evidence", state=str(ending.state), message=ending.message)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
@@ -122,11 +122,15 @@ class _Gathered:
 
 
 class Writer:
-    """Gathers the writes of one instance. `run` has to be running for anything to be written."""
+    """Gathers the writes of one instance. `run` has to be running for anything to be written.
 
-    def __init__(self, db: Database, instance: UUID) -> None:
+    `failed` hears of each transaction that failed.
+    """
+
+    def __init__(self, db: Database, instance: UUID, *, failed: Callable[[], None] = lambda: None) -> None:
         self._db = db
         self._instance = instance
+        self._failed = failed
         self._next = _Gathered()
         self._wanted = asyncio.Event()  # somebody waits for an answer
         self._noted = asyncio.Event()  # something can be written some time
@@ -185,9 +189,11 @@ class Writer:
         try:
             await self._write(batch)
         except StoreUnavailable as error:
+            self._failed()
             batch.fail(error)
             self._put_back(batch.steps, batch.learned)
         except StoreError as error:
+            self._failed()
             # A rule of the database refused one of them, and with it all. Each alone, so that one cannot spoil the rest.
             parts = batch.apart()
             if len(parts) < 2:
