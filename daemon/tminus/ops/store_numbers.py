@@ -100,6 +100,11 @@ def _gauges(gauges: StoreGauges) -> Iterator[Metric]:
         "Unix time of the first authorized launch that was not made yet; +Inf if there is none",
         math.inf if gauges.next_launch_at is None else gauges.next_launch_at,
     )
+    yield _gauge(
+        "tminus_launches_missed_recently",
+        "Launches of the last 24 hours that were not started in time, or not authorized in time",
+        gauges.missed_launches,
+    )
     yield _gauge("tminus_cleanup_debts", "Files of ours that still lie on routers", gauges.cleanup_debts)
     yield _gauge(
         "tminus_cleanup_debt_age_seconds", "Age of the oldest file of ours on a router", gauges.oldest_debt_seconds

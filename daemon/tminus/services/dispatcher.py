@@ -151,13 +151,23 @@ class Dispatcher:
             raise  # given back, or left to the reaper
         except Exception:
             log.exception(
-                "site_run_broke", site_id=run.claim.site.id, site_run=run.claim.id, past_no_return=run.past_no_return
+                "site_run_broke",
+                launch_id=str(run.claim.launch_id),
+                site_id=run.claim.site.id,
+                site_run=run.claim.id,
+                past_no_return=run.past_no_return,
+                todo="a bug of the daemon; the run on this site is ended, the others go on; report it with this traceback",
             )
             try:
                 await self._runner.give_up(run)
             except StoreError:
                 # The row stays open until the next sweep makes it somebody's again; the other sites go on.
-                log.exception("site_run_left_open", site_id=run.claim.site.id, site_run=run.claim.id)
+                log.exception(
+                    "site_run_left_open",
+                    launch_id=str(run.claim.launch_id),
+                    site_id=run.claim.site.id,
+                    site_run=run.claim.id,
+                )
 
     async def _claim(self, capacity: int) -> list[Claim]:
         """Claim, and have the content of every launch that is concerned."""

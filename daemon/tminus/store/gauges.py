@@ -17,6 +17,7 @@ class StoreGauges:
     longest_overrun_seconds: float
     unauthorized_scripts: int
     next_launch_at: float | None
+    missed_launches: int
     cleanup_debts: int
     oldest_debt_seconds: float
 

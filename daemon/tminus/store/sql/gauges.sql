@@ -10,6 +10,7 @@ select
     (select count(*) from tminus.scheduled_scripts s
         where s.status = 'unauthorized' and s.launch_at between tminus.clock() and tminus.clock() + interval '1 hour') as unauthorized_scripts,
     (select extract(epoch from min(s.launch_at))::double precision from tminus.scheduled_scripts s where s.status = 'scheduled') as next_launch_at,
+    (select count(*) from tminus.launches where state = 'missed' and finished_at > tminus.clock() - interval '1 day') as missed_launches,
     (select count(*) from tminus.cleanup_debts where settled_at is null) as cleanup_debts,
     (select coalesce(extract(epoch from max(tminus.clock() - d.since)), 0)::double precision
         from tminus.cleanup_debts d where d.settled_at is null) as oldest_debt_seconds
