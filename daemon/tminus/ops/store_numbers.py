@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
+import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -22,7 +23,10 @@ from tminus.store.pool import Database
 _PATIENCE = 2.0  # seconds that a scrape waits for the database
 _SHOWN_FOR = 30.0  # seconds after which a number is not shown any more
 _SIZES_EVERY = 300.0  # seconds
+_SIZES_AGAIN_AFTER = 30.0  # where they could not be had
 _SIZES_SHOWN_FOR = 900.0
+
+log = structlog.get_logger()
 
 _T = TypeVar("_T")
 
@@ -35,10 +39,11 @@ class StoreNumbers(Collector):
         self._failed = failed
         self._now = now
         self._reading = asyncio.Lock()
+        self._failing = False
         self._up: bool | None = None  # not asked yet
         self._gauges: tuple[float, StoreGauges] | None = None
         self._sizes: tuple[float, StoreSizes] | None = None
-        self._sizes_tried_at = -math.inf
+        self._sizes_due_at = -math.inf
 
     async def refresh(self) -> None:
         """Ask the database; a scrape waits two seconds for that at most, and one scrape asks for all."""
@@ -50,19 +55,30 @@ class StoreNumbers(Collector):
             if gauges is None:
                 return
             self._gauges = (self._now(), gauges)
-            if self._now() >= self._sizes_tried_at + _SIZES_EVERY:
-                self._sizes_tried_at = self._now()
+            if self._now() >= self._sizes_due_at:
                 sizes = await self._ask(read_sizes(self._db))
                 if sizes is not None:
                     self._sizes = (self._now(), sizes)
+                self._sizes_due_at = self._now() + (_SIZES_AGAIN_AFTER if sizes is None else _SIZES_EVERY)
 
     async def _ask(self, question: Awaitable[_T]) -> _T | None:
         try:
             async with asyncio.timeout(_PATIENCE):
-                return await question
-        except (StoreError, TimeoutError):
+                answer = await question
+        except (StoreError, TimeoutError) as error:
             self._failed()
+            if not self._failing:
+                log.warning(
+                    "numbers_not_read",
+                    error=str(error) or f"no answer within {_PATIENCE} s",
+                    message="What only the database knows is missing in the metrics until it answers.",
+                )
+            self._failing = True
             return None
+        if self._failing:
+            log.info("numbers_read_again")
+        self._failing = False
+        return answer
 
     def collect(self) -> Iterator[Metric]:
         if self._up is not None:

@@ -228,7 +228,9 @@ class SiteRunner:
             # Policy accept-new: never silent, and enforced from now on.
             self._writer.note_learned(Learned(site=site.id, host_key=connection.host_key))
             await self._tell_site("host_key_accepted", run, {"host_key": connection.host_key})
-            log.warning("host_key_accepted", host_key=connection.host_key, todo="compare it with the router's, and pin it")
+            log.warning(
+                "host_key_accepted", host_key=connection.host_key, todo="compare it with the router's, and pin it"
+            )
         command = commands.identify(run.nonce, stamp=self._settings.stamp_log)
         result = await connection.run(command, deadline=self._settings.command_timeout, cap=SMALL)
         facts = parse_facts(result.output, run.nonce.marker("ID"))
@@ -475,7 +477,9 @@ class SiteRunner:
         """The session proves nothing. Look on the router, over a new connection; the old one is left alone till then."""
         assert run.facts is not None  # noqa: S101
         assert run.connection is not None  # noqa: S101
-        log.warning("site_unresolved", reason=str(verdict.reason), message=f"{verdict.message} The router is asked about it.")
+        log.warning(
+            "site_unresolved", reason=str(verdict.reason), message=f"{verdict.message} The router is asked about it."
+        )
         question = Question(
             site=run.claim.site,
             host_key=run.connection.host_key,
@@ -540,7 +544,9 @@ class SiteRunner:
         tell_site_ended(ending, self._observer, seconds=self._loop.time() - run.claimed_at)
 
     async def _keep_late(self, run: Run, ending: Ending) -> None:
-        log.warning("late_evidence", state=str(ending.state), message=f"{ending.message} Kept as an event; it changes no state.")
+        log.warning(
+            "late_evidence", state=str(ending.state), message=f"{ending.message} Kept as an event; it changes no state."
+        )
         detail = {"verdict": str(ending.state), "effect": str(ending.effect), "message": ending.message}
         with contextlib.suppress(StoreUnavailable):
             await site_runs.keep_late_evidence(self._db, run.claim.id, self._instance, json.dumps(detail))
