@@ -263,6 +263,7 @@ async def test_a_real_prometheus_scrapes_a_daemon_and_answers(database: Db, tmp_
             }
             assert await prometheus.query("sum(tminus_dispatch_lag_seconds_count)") == {(): 2}
             assert await prometheus.query('tminus_step_seconds_count{step="verifying"}') != {}
+            assert await prometheus.query("tminus_ready + tminus_heartbeat_trusted + tminus_store_up") == {(): 3}
             assert await prometheus.query("tminus_sessions_max") == {("tminus_sessions_max",): 200}
             [age] = (await prometheus.query("tminus_heartbeat_age_seconds")).values()
             assert 0 <= age < 4

@@ -25,6 +25,7 @@ from tminus.store.site_runs import Debt
 
 _DEBTS = 5
 _ENDED = 20
+_AFTER_THE_LAST_SITE = 0.05  # seconds for the task that wrote the last ending to tell of it
 _TELL_AFTER = timedelta(days=3)
 
 log = structlog.get_logger()
@@ -59,7 +60,10 @@ class Janitor:
         if done.late:
             # Those of a cron row that was not authorized leave no launch that could be told of.
             log.info("late_scripts_settled", count=done.late)
-        for launch in await launches.take_ended(self._db, limit=_ENDED):
+        ended = await launches.take_ended(self._db, limit=_ENDED)
+        if ended:
+            await asyncio.sleep(_AFTER_THE_LAST_SITE)
+        for launch in ended:
             tell_launch_ended(launch, self._observer)
         async with asyncio.TaskGroup() as visits:
             for debt in await site_runs.take_debts(self._db, limit=_DEBTS):
