@@ -36,6 +36,8 @@ TABLES = [
     "policy",
     "cleanup_debts",
 ]
+# What start_executing takes where nothing is stored with the start.
+NO_BACKUPS: tuple[list[object], ...] = ([], [], [], [], [], [])
 # What PostgreSQL says by itself where nobody wrote a sentence.
 _UNCLEAR = ("violates check constraint", "violates unique constraint", "violates foreign key", "permission denied")
 
@@ -170,7 +172,9 @@ class Stage:
 
     async def execute(self, instance: UUID, *runs: int, nonce: str = "0123456789abcdef") -> list[int]:
         """Pass the point of no return; returns the runs that may be started."""
-        rows = await self.store.fetch("start_executing", instance, list(runs), [nonce] * len(runs), [60.0] * len(runs))
+        rows = await self.store.fetch(
+            "start_executing", instance, list(runs), [nonce] * len(runs), [60.0] * len(runs), *NO_BACKUPS
+        )
         return [row["id"] for row in rows]
 
     async def end(self, instance: UUID, *runs: int, state: str = "completed") -> list[int]:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.store.stage import HOST_KEY, Stage, add_sites, held_by_another, open_stage, until_waiting
+from tests.store.stage import HOST_KEY, NO_BACKUPS, Stage, add_sites, held_by_another, open_stage, until_waiting
 from tests.support import Db
 from tminus.domain.digest import site_digest
 from tminus.store import instances, site_runs
@@ -302,7 +302,9 @@ class TestTheDeadAndTheFrozen:
         await stage.launch(frozen, "a")
         run = (await stage.claim(frozen))["a"].id
         async with stage.store.transaction("start") as connection:
-            assert await connection.fetch(statement("start_executing"), frozen, [run], ["0123456789abcdef"], [1.0])
+            assert await connection.fetch(
+                statement("start_executing"), frozen, [run], ["0123456789abcdef"], [1.0], *NO_BACKUPS
+            )
             await stage.db.move_clock(timedelta(seconds=20))
             await instances.beat(stage.store, other, draining=False)
             reaped = await asyncio.wait_for(instances.reap(stage.store), 5)
@@ -329,7 +331,7 @@ class TestTheDeadAndTheFrozen:
         async with stage.store.transaction("claim") as connection:
             claimed = await connection.fetch(statement("claim_site_runs"), instance, 5)
             assert await connection.fetch(
-                statement("start_executing"), instance, [claimed[0]["id"]], ["0123456789abcdef"], [1.0]
+                statement("start_executing"), instance, [claimed[0]["id"]], ["0123456789abcdef"], [1.0], *NO_BACKUPS
             )
             assert await asyncio.wait_for(instances.beat(stage.store, instance, draining=False), 2)
 
@@ -428,18 +430,3 @@ async def test_evidence_that_comes_too_late_changes_no_state(stage: Stage) -> No
     [event] = await stage.events("late_evidence")
     assert (event["site_id"], event["script_id"]) == ("a", script)
     assert '"verdict": "completed"' in event["detail"]
-
-
-class TestSerialNumbers:
-    async def test_a_router_is_known_by_one_site(self, stage: Stage) -> None:
-        await add_sites(stage.db, "a", "b")
-        assert await site_runs.serial_owner(stage.store, "a", "HC1") is None
-        assert await site_runs.serial_owner(stage.store, "a", "HC1") is None
-        assert await site_runs.serial_owner(stage.store, "b", "HC1") == "a"
-        assert await stage.db.fetch("select id, serial from tminus.sites order by id") == [("a", "HC1"), ("b", None)]
-
-    async def test_of_two_that_reach_the_same_router_at_once_one_is_told(self, stage: Stage) -> None:
-        names = sites(8)
-        await add_sites(stage.db, *names)
-        owners = await asyncio.gather(*(site_runs.serial_owner(stage.store, site, "HC1") for site in names))
-        assert Counter(owner is None for owner in owners) == {True: 1, False: 7}

@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from tests.store.stage import WarmDb, add_sites, open_stage
+from tests.store.stage import NO_BACKUPS, WarmDb, add_sites, open_stage
 from tests.support import Db, fresh_database
-from tminus.store.pool import statement
+from tminus.store.pool import PLANNING, statement
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,7 +47,7 @@ select l.id, 'site_' || n, n from tminus.launches l cross join generate_series(1
 reset session_replication_role;
 analyze;
 """
-BIG = {"scheduled_scripts", "site_runs"}
+BIG = {"scheduled_scripts", "site_runs", "sites"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -57,6 +57,17 @@ async def big(postgres: str) -> AsyncIterator[WarmDb]:
         await db.run("vacuum analyze tminus.scheduled_scripts")
         warm = WarmDb(db.dsn)
         yield warm
+        await warm.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def unknown(postgres: str) -> AsyncIterator[WarmDb]:
+    """A launch over 2,000 sites of which 1,000 run, a moment after it began: the planner has no statistics."""
+    async with fresh_database(postgres, "test_unknown") as db:
+        warm = WarmDb(db.dsn)
+        async with open_stage(warm) as stage:
+            await stage.launch(await stage.instance(), *[f"s{number}" for number in range(2000)])
+            yield warm
         await warm.close()
 
 
@@ -73,7 +84,7 @@ async def plans_of(db: Db, sql: str, *arguments: object) -> list[dict[str, Any]]
             "auto_explain.log_analyze = on",
             "auto_explain.log_timing = off",
             "client_min_messages = log",
-            "jit = off",
+            *(f"{name} = {value}" for name, value in PLANNING.items()),
         ):
             await connection.execute(f"set {setting}")
         transaction = connection.transaction()
@@ -156,7 +167,14 @@ async def test_an_ending_and_what_follows_from_it(big: WarmDb) -> None:
         claims = await stage.claim(instance, 50)
         ids = [claim.id for claim in claims.values()]
         await check(
-            big, statement("start_executing"), instance, ids, ["0123456789abcdef"] * 50, [1.0] * 50, at_most=200
+            big,
+            statement("start_executing"),
+            instance,
+            ids,
+            ["0123456789abcdef"] * 50,
+            [1.0] * 50,
+            *NO_BACKUPS,
+            at_most=200,
         )
         await check(big, statement("move_on_launches"), ids, at_most=60)
         await check(big, statement("note_steps"), instance, ids, ["checking"] * 50, at_most=200)
@@ -168,6 +186,25 @@ async def test_an_ending_and_what_follows_from_it(big: WarmDb) -> None:
             *([value] * 50 for value in ("failed", "offline", "none", "No.", None, "[]", None)),
             at_most=200,
         )
+
+
+async def test_a_batch_of_two_reads_two_while_nothing_is_known_of_the_tables(unknown: WarmDb) -> None:
+    async with open_stage(unknown) as stage:
+        instance = (await unknown.fetch("select id from tminus.instances"))[0]["id"]
+        runs = [claim.id for _ in range(10) for claim in (await stage.claim(instance, 100)).values()]
+        assert len(runs) == 1000
+        two = runs[500:502]
+        nonces = ["0123456789abcdef"] * 2
+        await check(unknown, statement("start_executing"), instance, two, nonces, [1.0] * 2, *NO_BACKUPS, at_most=4)
+        await check(unknown, statement("note_steps"), instance, two, ["checking"] * 2, at_most=4)
+        nothing = [[value] * 2 for value in ("failed", "offline", "none", "No.", None, "[]", None)]
+        await check(unknown, statement("end_site_runs"), instance, two, *nothing, at_most=8)
+        await check(
+            unknown, statement("release_site_runs"), instance, two, [1.0] * 2, ["offline"] * 2, ["No."] * 2, at_most=4
+        )
+        # As many as are claimed, each looked at as it waits, as its router's, and as it is afterwards.
+        await check(unknown, statement("claim_site_runs"), instance, 100, at_most=500)
+        await check(unknown, statement("serial_owners"), ["s1", "s2"], ["HC1", "HC2"], at_most=4)
 
 
 async def test_the_api_object_of_a_script_with_many_launches(big: WarmDb) -> None:

@@ -85,6 +85,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "finish_launches",
             "tell_launches",
             "reap",
+            "store_backups",
             "sweep",
             "claim_orphans",
             "keep_late_evidence",

@@ -15,7 +15,7 @@ from tests.store.stage import Stage, held_by_another, until_waiting
 from tests.support import until
 from tminus.domain.endings import Reason, Step, completed, not_started
 from tminus.errors import Refused, StoreError, StoreUnavailable
-from tminus.store.writer import Backup, EndRequest, Learned, Release, Start, StartRequest, Writer
+from tminus.store.writer import Backup, EndRequest, Learned, Release, SerialRequest, Start, StartRequest, Writer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -86,7 +86,7 @@ async def test_starts_that_are_asked_for_together_share_one_commit(scene: Scene)
     assert {tuple(row) for row in rows} == {("executing", "0123456789abcdef", True)}
 
 
-async def test_all_kinds_of_writes_ride_together(scene: Scene) -> None:
+async def test_writes_of_all_kinds_share_two_transactions(scene: Scene) -> None:
     runs = scene.runs
     scene.go()
     assert await asyncio.gather(*(scene.writer.start(start(run)) for run in runs[:5])) == [Start.GO] * 5
@@ -103,7 +103,7 @@ async def test_all_kinds_of_writes_ride_together(scene: Scene) -> None:
     )
     assert answers == [True] * 8 + [Start.GO] * 2
     after = await scene.stage.db.value("select pg_current_xact_id()::text::bigint")
-    assert after - before <= 3, "two of them were the questions"
+    assert after - before <= 4, "two of them were the questions"
     assert await scene.states() == ["completed"] * 5 + ["pending"] * 3 + ["running"] * 12
     row = (await scene.stage.db.fetch("select * from tminus.site_runs where id = $1", runs[0]))[0]
     assert (row["output"], row["diff"], row["message"], row["step"]) == ("o", "d", "Done.", None)
@@ -204,6 +204,43 @@ class TestRefusals:
             task.cancel()
         rows = await stage.db.fetch("select site_id, file_name from tminus.cleanup_debts order by file_name")
         assert [tuple(row) for row in rows] == list(zip(SITES[:4], files, strict=True))
+
+
+class TestSerialNumbers:
+    async def test_a_router_is_known_by_one_site(self, scene: Scene) -> None:
+        scene.go()
+        a, b = SITES[:2]
+        assert await scene.writer.serial_owner(SerialRequest(site=a, serial="HC1")) is None
+        assert await scene.writer.serial_owner(SerialRequest(site=a, serial="HC1")) is None
+        assert await scene.writer.serial_owner(SerialRequest(site=b, serial="HC1")) == a
+        assert await scene.stage.db.fetch(
+            "select id, serial from tminus.sites where id in ($1, $2) order by id", a, b
+        ) == [(a, "HC1"), (b, None)]
+
+    async def test_many_are_asked_for_together(self, scene: Scene) -> None:
+        requests = [SerialRequest(site=site, serial=f"HC{site}") for site in SITES]
+        asked = [asyncio.create_task(scene.writer.serial_owner(request)) for request in requests]
+        await asyncio.sleep(0)
+        scene.go()
+        assert await asyncio.gather(*asked) == [None] * len(SITES)
+        assert await scene.stage.db.value("select count(distinct xmin::text) from tminus.sites") == 1
+
+    async def test_of_those_that_reach_one_router_at_once_all_but_one_are_told(self, scene: Scene) -> None:
+        """Of one instance or of two: the index refuses all but one, and who was refused asks again."""
+        other = Writer(scene.stage.store, await scene.stage.instance(name="two"))
+        task = asyncio.create_task(other.run())
+        scene.go()
+        try:
+            owners = await asyncio.gather(
+                *(
+                    (scene.writer, other)[number % 2].serial_owner(SerialRequest(site=site, serial="HC1"))
+                    for number, site in enumerate(SITES)
+                )
+            )
+        finally:
+            task.cancel()
+        assert [owner is None for owner in owners].count(True) == 1
+        assert len({owner for owner in owners if owner is not None}) == 1
 
 
 class TestCallersThatGiveUp:

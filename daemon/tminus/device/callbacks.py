@@ -9,14 +9,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import asyncssh
+from asyncssh.logging import SSHLogger
 
 from tminus.device.credentials import Credential
 from tminus.device.hostkeys import HostKey
 from tminus.device.output import Ended, ExecResult, Output
 
 __all__ = ["Client", "Session", "Transport"]
+
+
+class _Quiet(SSHLogger):
+    """asyncssh's logger without what nobody reads: it would prepare some seventy lines a site, to throw them away."""
+
+    def debug1(self, msg: str, *args: object, **kwargs: object) -> None:
+        pass
+
+    def debug2(self, msg: str, *args: object, **kwargs: object) -> None:
+        pass
+
+    def packet(self, pktid: int | None, packet: bytes, msg: str, *args: object, **kwargs: object) -> None:
+        pass
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        if self.isEnabledFor(level):
+            super().log(level, msg, *args, **kwargs)
+
+    def get_child(self, child: str = "", context: str = "") -> SSHLogger:
+        return self
+
+
+_QUIET = _Quiet()
 
 
 class Transport(asyncssh.SSHClientConnection):
@@ -27,6 +52,17 @@ class Transport(asyncssh.SSHClientConnection):
         self._now = loop.time
         self.heard_at = loop.time()
         """By the clock of the event loop."""
+
+    @property
+    def logger(self) -> SSHLogger:
+        """What the connection, its channels and its logins log to."""
+        return _QUIET
+
+    def log_sent_packet(self, pkttype: int, pktid: int | None, packet: object, note: str = "") -> None:
+        pass
+
+    def log_received_packet(self, pkttype: int, pktid: int | None, packet: object, note: str = "") -> None:
+        pass
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:
         self.heard_at = self._now()

@@ -6,7 +6,8 @@ import difflib
 import hashlib
 import re
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, compress, count
+from operator import ne
 
 from tminus.routeros.messages import is_error_line
 from tminus.routeros.text import clean, clean_line, lines
@@ -63,8 +64,9 @@ def read_export(output: bytes, end_marker: str) -> Export | Incomplete:
         said.pop(0)
     if not said or not _DATED.match(said[0]):
         return Incomplete("its first line is not RouterOS's export header")
-    for line in said:
-        if line.startswith("#") and _BROKEN.match(line):
+    comments = [line for line in said if line[:1] == "#"]
+    for line in comments:
+        if _BROKEN.match(line):
             return Incomplete(f"RouterOS reported '{clean_line(line, cap=120)}'")
     last = next((line for line in reversed(said) if line), "")
     if is_error_line(last):
@@ -86,9 +88,12 @@ def _normalise(said: list[str]) -> list[str]:
     body: list[str] = []
     begun: list[str] = []  # the pieces so far of a line that RouterOS wrapped
     for line in said:
+        if not begun and line[-1:] != "\\" and line[:1] != "#":  # nearly all of them
+            body.append(line)
+            continue
         if begun:
             piece = line.lstrip()
-        elif line.startswith("#") and _TRANSIENT.match(line):
+        elif _TRANSIENT.match(line):
             continue
         else:
             piece = line
@@ -115,12 +120,9 @@ def diff_exports(before: str, after: str) -> str:
     if a == b:
         return ""
     # What both begin and end with need not be compared.
-    head = 0
-    while head < min(len(a), len(b)) and a[head] == b[head]:
-        head += 1
-    tail = 0
-    while tail < min(len(a), len(b)) - head and a[-1 - tail] == b[-1 - tail]:
-        tail += 1
+    shorter = min(len(a), len(b))
+    head = next(compress(count(), map(ne, a, b)), shorter)
+    tail = min(next(compress(count(), map(ne, reversed(a), reversed(b))), shorter), shorter - head)
     skipped, kept = max(head - _CONTEXT, 0), max(tail - _CONTEXT, 0)
     a, b = a[skipped : len(a) - kept], b[skipped : len(b) - kept]
     diff = ["--- before", "+++ after"]

@@ -49,7 +49,7 @@ from tminus.store import site_runs
 from tminus.store.launches import LaunchContent
 from tminus.store.pool import Database
 from tminus.store.site_runs import Claim
-from tminus.store.writer import Backup, EndRequest, Learned, Release, Start, StartRequest, Writer
+from tminus.store.writer import Backup, EndRequest, Learned, Release, SerialRequest, Start, StartRequest, Writer
 
 _ATTEMPTS = 3  # before the point of no return, where the connection was made and then lost
 _LEAST_TIME = 15.0  # seconds that a script is given at least, or half of the site's time if that is less
@@ -284,7 +284,7 @@ class SiteRunner:
             raise _Ended(not_started(Reason.IDENTITY_CHANGED, message))
         if serial is not None and site.serial is None:
             try:
-                other = await site_runs.serial_owner(self._db, site.id, serial)
+                other = await self._writer.serial_owner(SerialRequest(site=site.id, serial=serial))
             except StoreUnavailable as error:
                 raise _Ended(not_started(Reason.STORE_LOST, f"Not started: {error}.")) from error
             if other is not None:
@@ -448,10 +448,15 @@ class SiteRunner:
 
     async def _verify(self, run: Run, ending: Ending, connection: Connection, result: ExecResult) -> None:
         """Decided. Remove the file, take the export afterwards, and write it all; none of it changes the outcome."""
-        assert run.facts is not None  # noqa: S101
         warnings: list[str] = []
+        after, left = await self._tidy_up(run, connection, warnings)
+        await connection.close()
+        await self._end_started(run, replace(ending, warnings=(*ending.warnings, *warnings)), result, after, left)
+
+    async def _tidy_up(self, run: Run, connection: Connection, warnings: list[str]) -> tuple[Export | None, str | None]:
+        """Return the export afterwards and the name of the file if it is still there. What went wrong is a warning."""
+        assert run.facts is not None  # noqa: S101
         left: str | None = run.nonce.file
-        after: Export | None = None
         try:
             taken = await connection.run(
                 commands.remove_and_export(run.nonce, run.facts.version),
@@ -460,18 +465,16 @@ class SiteRunner:
             )
         except (ConnectionLost, DeviceTimeout) as error:
             warnings.append(f"Cleanup and the export afterwards failed: {_sentence(error)}")
+            return None, left
+        if commands.says_gone(run.nonce, lines(taken.output[:SMALL])):
+            left = None
         else:
-            if commands.says_gone(run.nonce, lines(taken.output[:SMALL])):
-                left = None
-            else:
-                warnings.append(f"The file {run.nonce.file} could not be removed; it is tried again.")
-            read = read_export(commands.after_removal(run.nonce, taken.output), run.nonce.marker("END"))
-            if isinstance(read, Export):
-                after = read
-            else:
-                warnings.append(f"The export afterwards is incomplete: {read.why}.")
-        await connection.close()
-        await self._end_started(run, replace(ending, warnings=(*ending.warnings, *warnings)), result, after, left)
+            warnings.append(f"The file {run.nonce.file} could not be removed; it is tried again.")
+        export = read_export(commands.after_removal(run.nonce, taken.output), run.nonce.marker("END"))
+        if isinstance(export, Export):
+            return export, left
+        warnings.append(f"The export afterwards is incomplete: {export.why}.")
+        return None, left
 
     async def _resolve(self, run: Run, verdict: Unresolved, execution: Execution, result: ExecResult) -> None:
         """The session proves nothing. Look on the router, over a new connection; the old one is left alone till then."""
@@ -519,6 +522,7 @@ class SiteRunner:
                 diff = await asyncio.to_thread(diff_exports, run.before.text, after.text)
             else:
                 diff = diff_exports(run.before.text, after.text)
+        run.before = None  # 50 KB and more, of which nothing is needed any longer
         shown = commands.without_markers(run.nonce, clean(result.output, cap=self._settings.output_cap))
         request = EndRequest(
             run=run.claim.id,

@@ -9,7 +9,6 @@ from uuid import UUID
 import asyncpg
 
 from tminus.domain.digest import SitePart
-from tminus.errors import Refused
 from tminus.store.pool import Database
 
 
@@ -123,15 +122,6 @@ async def take_debts(db: Database, *, limit: int) -> list[Debt]:
 
 async def settle_debt(db: Database, debt: int) -> None:
     await db.fetch("settle_debt", debt)
-
-
-async def serial_owner(db: Database, site: str, serial: str) -> str | None:
-    """Note that `site` is the router with this serial number; return another site that is so already, else None."""
-    try:
-        row = await db.fetchrow("serial_owner", site, serial)
-    except Refused:  # both sites at the same moment: by now the other one is to be seen
-        row = await db.fetchrow("serial_owner", site, serial)
-    return None if row is None else str(row["id"])
 
 
 async def record_site_event(db: Database, kind: str, instance: UUID, site: str, detail: str) -> None:

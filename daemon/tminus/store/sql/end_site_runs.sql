@@ -11,7 +11,7 @@ with ending as (
     set state = n.state, reason = n.reason, effect = n.effect, message = n.message, output = n.output,
         warnings = array(select jsonb_array_elements_text(n.warnings::jsonb)), diff = n.diff, step = null, finished_at = tminus.clock()
     from ending n
-    where r.id = n.id and r.instance_id = $1 and r.state = 'running'
+    where r.id = n.id and r.instance_id is not distinct from $1 and r.state = (select 'running')
         and exists (select from tminus.instances i where i.id = $1 and i.state in ('alive', 'draining'))
     returning r.id
 )

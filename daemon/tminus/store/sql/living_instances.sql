@@ -4,7 +4,7 @@ select
     i.id, i.name, i.host, i.pid, i.version, i.state, i.started_at, i.max_sessions,
     extract(epoch from tminus.clock() - i.heartbeat_at)::double precision as heard_ago,
     i.heartbeat_at + i.ttl < tminus.clock() as silent,
-    (select count(*) from tminus.site_runs r where r.instance_id = i.id and r.state = 'running') as running
+    (select count(*) from tminus.site_runs r where r.instance_id = i.id and r.finished_at is null and r.state = 'running') as running
 from tminus.instances i
 where i.state in ('alive', 'draining')
 order by i.started_at, i.id

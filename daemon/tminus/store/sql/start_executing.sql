@@ -1,5 +1,6 @@
 -- THE POINT OF NO RETURN. Returns the ids that may be started, once this is committed.
--- $1: instance; per run $2: id, $3: nonce, $4: uptime of the router in seconds before it.
+-- $1: instance; per run $2: id, $3: nonce, $4: uptime of the router in seconds before it; $5 to $10: the exports that are
+-- stored with it, see tminus.store_backups.
 -- An id that is missing: the run is not ours any more, its launch was cancelled, or this instance cannot prove that it
 -- lives. Nothing may be sent for it.
 with living as materialized (
@@ -8,11 +9,13 @@ with living as materialized (
     from tminus.instances i
     where i.id = $1 and i.state in ('alive', 'draining') and i.heartbeat_at + i.ttl > tminus.clock()
     for key share
+), stored as materialized (
+    select tminus.store_backups($5, $6, $7, $8, $9, $10)
 )
 update tminus.site_runs r
 set step = 'executing', executing_at = tminus.clock(), nonce = n.nonce, uptime_before = make_interval(secs => n.uptime)
 from unnest($2::bigint[], $3::text[], $4::double precision[]) as n (id, nonce, uptime)
-where r.id = n.id and r.instance_id = $1 and r.state = 'running' and r.executing_at is null
-    and exists (select from tminus.launches l where l.id = r.launch_id and l.state = 'running')
-    and exists (select from living)
+where r.id = n.id and r.instance_id is not distinct from $1 and r.state = (select 'running') and r.executing_at is null
+    and (select l.state from tminus.launches l where l.id = r.launch_id) = 'running'
+    and exists (select from living) and exists (select from stored)
 returning r.id

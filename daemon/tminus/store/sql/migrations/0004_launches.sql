@@ -134,47 +134,58 @@ create table tminus.site_runs (
 -- One change at a time per router, across all launches and all daemons.
 create unique index site_runs_one_running_per_site on tminus.site_runs (site_id) where state = 'running';
 create index site_runs_pending on tminus.site_runs (launch_id, position) where state = 'pending';
-create index site_runs_running on tminus.site_runs (launch_id) where state = 'running';
-create index site_runs_by_instance on tminus.site_runs (instance_id) where state = 'running';
+-- Not `where state = 'running'`: of two indexes with one condition the planner, for as long as it knows no statistics, may
+-- walk through the wrong one.
+create index site_runs_open on tminus.site_runs (launch_id) where finished_at is null;
+create index site_runs_by_instance on tminus.site_runs (instance_id) where finished_at is null and instance_id is not null;
 create index site_runs_unknown on tminus.site_runs (id) where state = 'unknown';
 create index site_runs_by_site on tminus.site_runs (site_id, id desc);
 
-create function tminus.guard_site_run() returns trigger
+-- What may become of a site run. Each rule is the condition of a trigger, since a function called for every row would cost
+-- more than the update; the function only says it. They are asked in the order of their names. In the sentence: %1$s the id, %2$s the state before, %3$s the state
+-- afterwards, %4$s the instance before.
+create function tminus.refuse_site_run() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if old.state not in ('pending', 'running') then
-        raise exception 'site run % has ended as %; an ending never changes', old.id, old.state
-            using errcode = 'object_not_in_prerequisite_state';
-    end if;
-    if old.executing_at is not null and (new.executing_at is distinct from old.executing_at or new.nonce is distinct from old.nonce or new.state = 'pending') then
-        raise exception 'site run % is past its point of no return; it cannot be started again', old.id
-            using errcode = 'object_not_in_prerequisite_state';
-    end if;
-    if old.instance_id <> new.instance_id then
-        raise exception 'site run % is instance %''s; another may have it only after that one gave it up or was declared dead', old.id, old.instance_id
-            using errcode = 'object_not_in_prerequisite_state';
-    end if;
-    -- Only its own sweep (a function of this schema) may take a run from an instance that lives.
-    if old.state = 'running' and new.state = 'running' and new.instance_id is null and old.instance_id is not null and not tminus.is_own_function()
-        and exists (select from tminus.instances i where i.id = old.instance_id and i.state in ('alive', 'draining')) then
+    raise exception '%', format(tg_argv[0], old.id, old.state, new.state, old.instance_id) using errcode = tg_argv[1];
+end $$;
+
+create trigger ended before update on tminus.site_runs for each row
+    when (old.state not in ('pending', 'running'))
+    execute function tminus.refuse_site_run('site run %1$s has ended as %2$s; an ending never changes', 'object_not_in_prerequisite_state');
+create trigger started before update on tminus.site_runs for each row
+    when (old.executing_at is not null
+        and (new.executing_at is distinct from old.executing_at or new.nonce is distinct from old.nonce or new.state = 'pending'))
+    execute function tminus.refuse_site_run('site run %1$s is past its point of no return; it cannot be started again', 'object_not_in_prerequisite_state');
+create trigger taken before update on tminus.site_runs for each row
+    when (old.instance_id <> new.instance_id)
+    execute function tminus.refuse_site_run('site run %1$s is instance %4$s''s; another may have it only after that one gave it up or was declared dead',
+        'object_not_in_prerequisite_state');
+create trigger not_begun before update on tminus.site_runs for each row
+    when (old.state = 'pending' and (new.state in ('completed', 'unknown') or new.executing_at is not null))
+    execute function tminus.refuse_site_run('site run %1$s is pending; it cannot become %3$s without having run', 'object_not_in_prerequisite_state');
+create trigger unmarked before update on tminus.site_runs for each row
+    when (new.step = 'executing' and new.executing_at is null or new.executing_at is not null and new.nonce is null
+        or old.executing_at is null and new.executing_at is not null and new.step is distinct from 'executing')
+    execute function tminus.refuse_site_run('site run %1$s cannot be executing without the time and the nonce of its point of no return', 'check_violation');
+create trigger moved before update on tminus.site_runs for each row
+    when ((new.launch_id, new.site_id, new.position, new.site_digest) is distinct from (old.launch_id, old.site_id, old.position, old.site_digest))
+    execute function tminus.refuse_site_run('launch, site and position of site run %1$s never change', 'check_violation');
+
+-- Only its own sweep (a function of this schema) may take a run from an instance that lives.
+create function tminus.guard_owner() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not tminus.is_own_function() and exists (select from tminus.instances i where i.id = old.instance_id and i.state in ('alive', 'draining')) then
         raise exception 'site run % is instance %''s, which lives', old.id, old.instance_id using errcode = 'object_not_in_prerequisite_state';
-    end if;
-    if old.state = 'pending' and (new.state = 'completed' or new.state = 'unknown' or new.executing_at is not null) then
-        raise exception 'site run % is pending; it cannot become % without having run', old.id, new.state
-            using errcode = 'object_not_in_prerequisite_state';
-    end if;
-    if new.step = 'executing' and new.executing_at is null or new.executing_at is not null and new.nonce is null
-        or old.executing_at is null and new.executing_at is not null and new.step is distinct from 'executing' then
-        raise exception 'site run % cannot be executing without the time and the nonce of its point of no return', old.id
-            using errcode = 'check_violation';
-    end if;
-    if (new.launch_id, new.site_id, new.position, new.site_digest) is distinct from (old.launch_id, old.site_id, old.position, old.site_digest) then
-        raise exception 'launch, site and position of site run % never change', old.id using errcode = 'check_violation';
     end if;
     return new;
 end $$;
-create trigger guard before update on tminus.site_runs for each row execute function tminus.guard_site_run();
+create trigger orphaned before update on tminus.site_runs for each row
+    when (old.state = 'running' and new.state = 'running' and old.instance_id is not null and new.instance_id is null)
+    execute function tminus.guard_owner();
 
 create trigger keep before delete or truncate on tminus.site_runs for each statement execute function tminus.refuse_delete();
 create trigger keep before delete or truncate on tminus.launches for each statement execute function tminus.refuse_delete();
@@ -198,23 +209,20 @@ create trigger guard before update of id, script_id, kind, state, reason, finish
     abort_if_offline, start_within, site_timeout, max_concurrency, digest, authorized_by, created_by on tminus.launches
     for each row execute function tminus.guard_launch();
 
--- One event for each ending, written by statement: a batch of endings costs one insert.
-create function tminus.record_endings() returns trigger
+create function tminus.record_ending() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     insert into tminus.events (kind, principal, script_id, launch_id, site_id, detail)
-    select 'site_' || n.state, coalesce(n.instance_id::text, 'tminus'), l.script_id, n.launch_id, n.site_id,
-        jsonb_strip_nulls(jsonb_build_object('site_run', n.id, 'reason', n.reason, 'effect', n.effect))
-    from new_rows n
-    join old_rows o using (id)
-    join tminus.launches l on l.id = n.launch_id
-    where o.finished_at is null and n.finished_at is not null;
+    select 'site_' || new.state, coalesce(new.instance_id::text, 'tminus'), l.script_id, new.launch_id, new.site_id,
+        jsonb_strip_nulls(jsonb_build_object('site_run', new.id, 'reason', new.reason, 'effect', new.effect))
+    from tminus.launches l
+    where l.id = new.launch_id;
     return null;
 end $$;
-create trigger audit after update on tminus.site_runs
-    referencing old table as old_rows new table as new_rows
-    for each statement execute function tminus.record_endings();
+create trigger audit after update on tminus.site_runs for each row
+    when (old.finished_at is null and new.finished_at is not null)
+    execute function tminus.record_ending();
 
 -- Exports: the normalised text once per SHA-256, and who had it when.
 create table tminus.backup_texts (
@@ -223,15 +231,17 @@ create table tminus.backup_texts (
 );
 do $$
 begin
-    -- lz4 costs a tenth of the processor time of pglz, where the server was built with it.
+    -- lz4 costs a tenth of the processor time of pglz, where the server was built with it. Where not, exports are stored
+    -- as they are: compressing them would cost more than all else that the database does for a site run.
     alter table tminus.backup_texts alter column text set compression lz4;
 exception when feature_not_supported or invalid_parameter_value then
-    null;
+    alter table tminus.backup_texts alter column text set storage external;
 end $$;
 create table tminus.backups (
     id bigint generated always as identity primary key,
-    site_id text not null references tminus.sites (id),
-    launch_id uuid not null references tminus.launches (id),
+    -- Copied from the site run; its own references vouch for them.
+    site_id text not null,
+    launch_id uuid not null,
     site_run_id bigint not null references tminus.site_runs (id),
     phase text not null check (phase in ('before', 'after')),
     taken_at timestamptz not null default tminus.clock(),

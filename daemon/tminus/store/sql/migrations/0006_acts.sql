@@ -313,7 +313,7 @@ begin
             with waiting as (
                 select l.id, l.due_at,
                     case when l.max_concurrency is null then p_capacity else least(p_capacity, l.max_concurrency - (
-                        select count(*) from tminus.site_runs r where r.launch_id = l.id and r.state = 'running')) end as places
+                        select count(*) from tminus.site_runs r where r.launch_id = l.id and r.finished_at is null and r.state = 'running')) end as places
                 from tminus.launches l
                 where l.finished_at is null and l.state = 'running' and (l.max_concurrency is null or l.id = any (capped))
             ),
@@ -325,7 +325,8 @@ begin
                     select r.id, r.site_id, r.position
                     from tminus.site_runs r
                     where r.launch_id = w.id and r.state = 'pending' and (r.not_before is null or r.not_before <= tminus.clock())
-                        and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running')
+                        -- `offset`: looked up for each, not joined with all that are running.
+                        and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)
                     order by r.position
                     limit greatest(w.places, 0)
                     for no key update of r skip locked
@@ -341,7 +342,7 @@ begin
                     nonce = left(replace(gen_random_uuid()::text, '-', ''), 16),
                     turn_at = coalesce(r.turn_at, tminus.clock()), not_before = null, message = null
                 from chosen c
-                where r.id = c.id and r.state = 'pending'
+                where r.id = c.id and r.state = (select 'pending')  -- by its primary key, see note_steps.sql
                 returning r.id, r.launch_id
             ),
             moved_on as (
@@ -394,7 +395,7 @@ begin
             and (l.state in ('cancelled', 'halted')
                 or p.turn_at + l.start_within < tminus.clock()
                 or p.turn_at is null and l.start_until < tminus.clock()
-                    and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.state = 'running' and o.instance_id is not null))
+                    and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null))
         for update of p skip locked
     ) late
     where r.id = late.id and r.state = 'pending';
@@ -416,8 +417,7 @@ begin
         from tminus.launches q
         join tminus.scheduled_scripts s on s.id = q.script_id
         where q.finished_at is null
-            and not exists (select from tminus.site_runs r where r.launch_id = q.id and r.state = 'pending')
-            and not exists (select from tminus.site_runs r where r.launch_id = q.id and r.state = 'running')
+            and not exists (select from tminus.site_runs r where r.launch_id = q.id and r.finished_at is null)
         order by q.id
         for no key update of q, s skip locked
     loop
@@ -498,7 +498,7 @@ as $$
     select a.released, a.orphaned
     from tminus.abandon(array(
         select r.id from tminus.site_runs r
-        where r.instance_id = p_instance and r.state = 'running' and r.id <> all (p_known)
+        where r.instance_id = p_instance and r.finished_at is null and r.state = 'running' and r.id <> all (p_known)
         for no key update skip locked)) a
 $$;
 
@@ -526,7 +526,7 @@ begin
         select r.id
         from tminus.site_runs r
         join tminus.instances i on i.id = r.instance_id
-        where i.state in ('stopped', 'dead') and r.state = 'running'
+        where i.state in ('stopped', 'dead') and r.finished_at is null and r.state = 'running'
         for no key update of r skip locked)) a;
 end $$;
 
@@ -577,3 +577,23 @@ $$;
 create function tminus.record_site_event(p_kind text, p_instance uuid, p_site text, p_detail jsonb) returns void
 language sql security definer set search_path = pg_catalog, pg_temp
 as $$ select tminus.record(p_kind, p_instance::text, null, null, p_site, p_detail) $$;
+
+-- Store exports, each text once. Arrays of one length, an element a backup: site run, phase, SHA-256, text, header, and
+-- the size as the router sent it.
+create function tminus.store_backups(p_runs bigint[], p_phases text[], p_sha256 bytea[], p_texts text[], p_headers text[], p_raw_bytes integer[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- In one order, so that two batches with the same new texts cannot deadlock.
+    insert into tminus.backup_texts (sha256, text)
+    select distinct on (b.sha256) b.sha256, b.text
+    from unnest(p_sha256, p_texts) as b (sha256, text)
+    order by b.sha256
+    on conflict do nothing;
+    insert into tminus.backups (site_id, launch_id, site_run_id, phase, sha256, header, raw_bytes)
+    select r.site_id, r.launch_id, r.id, b.phase, b.sha256, b.header, b.raw_bytes
+    from unnest(p_runs, p_phases, p_sha256, p_headers, p_raw_bytes) as b (site_run_id, phase, sha256, header, raw_bytes)
+    join tminus.site_runs r on r.id = b.site_run_id
+    on conflict (site_run_id, phase) do update
+    set sha256 = excluded.sha256, header = excluded.header, raw_bytes = excluded.raw_bytes, taken_at = tminus.clock();
+end $$;
