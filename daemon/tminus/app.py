@@ -22,7 +22,9 @@ from tminus.device.target import Limits
 from tminus.errors import ConfigError, EmbeddedError, StoreError, TminusError
 from tminus.ops import systemd
 from tminus.ops.health import Health
+from tminus.ops.loop_lag import watch_loop_lag
 from tminus.ops.metrics import Metrics
+from tminus.ops.store_numbers import StoreNumbers
 from tminus.services.contact import Contact
 from tminus.services.dispatcher import Dispatcher
 from tminus.services.heartbeat import DeclaredDead, Heartbeat, Trust
@@ -35,7 +37,6 @@ from tminus.services.site_runner import SiteRunner
 from tminus.settings import Settings
 from tminus.store import instances, launches
 from tminus.store.embedded import EmbeddedServer
-from tminus.store.gauges import read_gauges
 from tminus.store.instances import Reach
 from tminus.store.listen import listen
 from tminus.store.migrate import check_schema_of, ensure_login, migrate
@@ -46,7 +47,6 @@ from tminus.web.probes import serve_probes
 EMBEDDED_LOGIN = "tminus_serve"
 """Whom the daemon is in an embedded server: a login that can neither author nor approve."""
 
-_SCRAPE_PATIENCE = 2.0  # seconds
 _STATUS_PATIENCE = 2.0  # seconds
 
 _OTHER_FILES = 200
@@ -166,15 +166,21 @@ class _Daemon:
         self._db = db
         self._instance = uuid.uuid4()
         self._clean = True
-        self._refreshing = asyncio.Lock()
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
         self._trust = Trust(ttl=settings.heartbeat_ttl, margin=settings.heartbeat_margin)
         self._health = Health(lives=self._trust.lives)
-        self._metrics = Metrics(self._registry, max_sessions=settings.max_sessions, health=self._health)
-        self._writer = Writer(db, self._instance)
+        self._metrics = Metrics(
+            self._registry,
+            max_sessions=settings.max_sessions,
+            health=self._health,
+            heartbeat_age=self._trust.age,
+        )
+        self._numbers = StoreNumbers(db, failed=lambda: self._metrics.store_failed("metrics"))
+        self._registry.register(self._numbers)
+        self._writer = Writer(db, self._instance, failed=lambda: self._metrics.store_failed("writer"))
         run = RunSettings(
             stamp_log=settings.stamp_log,
             command_timeout=settings.command_timeout,
@@ -253,7 +259,10 @@ class _Daemon:
         )
         await self._heartbeat.beat()
         async with serve_probes(
-            settings.listen_address, self._registry, why_not_ready=self._health.why_not_ready, refresh=self._refresh
+            settings.listen_address,
+            self._registry,
+            why_not_ready=self._health.why_not_ready,
+            refresh=self._numbers.refresh,
         ) as bound:
             log.info(
                 "ready",
@@ -298,6 +307,7 @@ class _Daemon:
                     self._reaper.run(),
                     self._janitor.run(),
                     self._heartbeat.until_dead(),
+                    watch_loop_lag(self._metrics.loop_was_late),
                     listen(self._place.dsn, self._heard),
                     self._watch_server(),
                     self._stop_on_signal(),
@@ -335,17 +345,6 @@ class _Daemon:
         except (StoreError, TimeoutError):
             return f"no answer from the database, {systemd.running(sites)}"
         return systemd.working(launches=outlook.running, sites=sites, next_in=outlook.next_in)
-
-    async def _refresh(self) -> None:
-        """Ask the database for its numbers; a scrape waits two seconds for them at most, and one asks for all."""
-        if self._refreshing.locked():
-            return
-        async with self._refreshing:
-            try:
-                async with asyncio.timeout(_SCRAPE_PATIENCE):
-                    self._metrics.from_store(await read_gauges(self._db))
-            except (StoreError, TimeoutError):
-                self._metrics.store_failed("metrics")
 
     async def _stop_on_signal(self) -> None:
         """SIGTERM and SIGINT drain: nothing new is claimed, what runs may finish. A second one ends the waiting."""

@@ -30,9 +30,9 @@ select ':put ' || n, '{site_1}',
     now() + (n - 98000) * interval '1 minute', null, null, 1, 'alice', 'alice', now(), now()
 from generate_series(1, 100000) n;
 update tminus.scheduled_scripts set launch_at = null, cron = '@daily', timezone = 'UTC' where script in (':put 99900', ':put 99800');
-insert into tminus.launches (script_id, state, due_at, started_at, finished_at, start_until, description, script, sites, make_backup,
-    abort_if_offline, start_within, site_timeout, created_by)
-select (select id from tminus.scheduled_scripts limit 1), 'finished', now() - n * interval '1 hour', now(), now(), now(), '',
+insert into tminus.launches (script_id, state, due_at, started_at, finished_at, told_at, start_until, description, script, sites,
+    make_backup, abort_if_offline, start_within, site_timeout, created_by)
+select (select id from tminus.scheduled_scripts limit 1), 'finished', now() - n * interval '1 hour', now(), now(), now(), now(), '',
     ':put 1', '{}', true, false, '1 hour', '10 minutes', 'alice'
 from generate_series(1, 50) n;
 insert into tminus.site_runs (launch_id, site_id, position, state, effect, executing_at, started_at, finished_at, nonce)
@@ -154,6 +154,11 @@ async def test_the_sweeps_of_the_janitor_and_the_reaper(big: WarmDb) -> None:
 
 async def test_the_numbers_for_the_metrics(big: WarmDb) -> None:
     await check(big, statement("gauges"), at_most=2100)
+    await check(big, statement("sizes"), at_most=0)
+
+
+async def test_launches_that_were_told_are_not_looked_at_again(big: WarmDb) -> None:
+    await check(big, "select * from tminus.tell_launches(20)", at_most=0)
 
 
 async def test_an_ending_and_what_follows_from_it(big: WarmDb) -> None:

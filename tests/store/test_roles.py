@@ -89,6 +89,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "claim_site_runs",
             "settle_pending",
             "finish_launches",
+            "tell_launches",
             "reap",
             "store_backups",
             "sweep",

@@ -38,8 +38,12 @@ class Scene:
 
     def __init__(self, stage: Stage, instance: UUID, script: UUID, runs: list[int]) -> None:
         self.stage, self.instance, self.script, self.runs = stage, instance, script, runs
-        self.writer = Writer(stage.store, instance)
+        self.failed = 0
+        self.writer = Writer(stage.store, instance, failed=self.note_failure)
         self.task: asyncio.Task[None] | None = None
+
+    def note_failure(self) -> None:
+        self.failed += 1
 
     def go(self) -> None:
         self.task = asyncio.create_task(self.writer.run())
@@ -291,6 +295,7 @@ class TestTheServerGoesAway:
             await terminate(scene)
             for answer in await asyncio.gather(*waiting, return_exceptions=True):
                 assert isinstance(answer, StoreUnavailable)
+        assert scene.failed == 1
         assert await scene.stage.db.value("select count(*) from tminus.site_runs where executing_at is not null") == 0
         assert await scene.writer.start(start(scene.runs[3])) is Start.GO
 

@@ -1,4 +1,4 @@
-"""How a site run can end: the table of the contract, and values that cannot say anything else."""
+"""How a site run can end: the table of the contract, and values that cannot say anything else. And how a launch can."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ class Step(StrEnum):
     CHECKING = "checking"
     EXECUTING = "executing"
     VERIFYING = "verifying"
+
+
+class LaunchState(StrEnum):
+    """All but the first are final."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    HALTED = "halted"
+    CANCELLED = "cancelled"
+    MISSED = "missed"
 
 
 class Effect(StrEnum):

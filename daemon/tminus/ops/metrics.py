@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from tminus import __version__
-from tminus.domain.endings import TABLE, Ending, Step
+from tminus.domain.endings import TABLE, Ending, LaunchState, Reason, Step
 from tminus.ops.health import Health
-from tminus.store.gauges import StoreGauges
 
-_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+_LAGS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SERVICES = ("launcher", "dispatcher", "heartbeat", "reaper", "janitor")
+_PUT_OFF = (Reason.OFFLINE, Reason.CONNECTION_LOST, Reason.TIMED_OUT)
+
+# A series with the time at which each counter was made would double the scrape, and nothing here reads it.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the package annotates most of itself
 
 
 class Metrics:
-    """Implements services.observer.Observer, and lets `health` know who goes round."""
+    """Implements services.observer.Observer, and lets `health` know who goes round.
 
-    def __init__(self, registry: CollectorRegistry, *, max_sessions: int, health: Health) -> None:
+    Whatever can be counted is there from the start, as 0: an increase from nothing would not be seen as one.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry, *, max_sessions: int, health: Health, heartbeat_age: Callable[[], float]
+    ) -> None:
         self._health = health
         self._launches = Counter("tminus_launches", "Launches made", registry=registry)
         self._refused = Counter(
             "tminus_launches_refused", "Launches refused: content not as authorized", registry=registry
         )
+        self._launches_ended = Counter(
+            "tminus_launches_ended",
+            "Launches that are over, each counted by one instance",
+            ["state"],
+            registry=registry,
+        )
         self._sites = Counter("tminus_launch_sites", "Sites of the launches made", registry=registry)
         self._lag = Histogram(
             "tminus_dispatch_lag_seconds",
-            "From the time a launch was due to the start command sent to one of its sites",
+            "From the time a launch was due until the start command was sent to one of its sites",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -35,43 +51,63 @@ class Metrics:
         self._steps = Histogram(
             "tminus_step_seconds", "Duration of the steps of a site run", ["step"], buckets=_SECONDS, registry=registry
         )
-        self._ended = Counter("tminus_site_runs", "Site runs ended", ["state", "effect", "reason"], registry=registry)
+        self._ended = Counter(
+            "tminus_site_runs",
+            "Site runs ended, each counted by one instance; those that no daemon ran are counted when their launch ends",
+            ["state", "effect", "reason"],
+            registry=registry,
+        )
         self._put_off = Counter(
             "tminus_site_runs_put_off", "Site runs given back to be tried again", ["reason"], registry=registry
         )
         self._backup_bytes = Counter(
             "tminus_backup_bytes", "Bytes of complete exports taken before a run", registry=registry
         )
-        self._store_errors = Counter("tminus_store_errors", "Database trouble met", ["service"], registry=registry)
+        self._store_errors = Counter(
+            "tminus_store_errors",
+            "Questions that the database did not answer, or refused",
+            ["service"],
+            registry=registry,
+        )
         self._ticks = Counter(
             "tminus_service_ticks", "Rounds of a service with the database answering", ["service"], registry=registry
         )
         self._trusted = Gauge(
             "tminus_heartbeat_trusted", "1 while this instance can prove that it lives", registry=registry
         )
+        Gauge(
+            "tminus_heartbeat_age_seconds",
+            "Since the last heartbeat that the database confirmed was sent",
+            registry=registry,
+        ).set_function(heartbeat_age)
+        Gauge(
+            "tminus_ready", "1 while this instance can start launches, as /readyz says", registry=registry
+        ).set_function(lambda: health.why_not_ready() is None)
+        self._loop_lag = Histogram(
+            "tminus_event_loop_lag_seconds",
+            "How late the event loop woke up, four times a second",
+            buckets=_LAGS,
+            registry=registry,
+        )
         self._reaped = Counter("tminus_instances_reaped", "Instances declared dead by this one", registry=registry)
         self._recovered = Counter(
             "tminus_site_runs_recovered", "Site runs settled for a dead instance", registry=registry
         )
-        self._from_store = {
-            "running_launches": Gauge("tminus_launches_running", "Launches that are not finished", registry=registry),
-            "pending_sites": Gauge("tminus_site_runs_pending", "Site runs that wait", registry=registry),
-            "unknown_sites": Gauge(
-                "tminus_site_runs_unknown", "Site runs whose outcome a person has to find out", registry=registry
-            ),
-            "cleanup_debts": Gauge(
-                "tminus_cleanup_debts", "Files of ours that still lie on routers", registry=registry
-            ),
-            "longest_overrun_seconds": Gauge(
-                "tminus_site_run_overrun_seconds",
-                "How far the oldest running site run is past its time; negative while within",
-                registry=registry,
-            ),
-        }
         Gauge("tminus_info", "This program", ["version"], registry=registry).labels(__version__).set(1)
         for (state, effect), reasons in TABLE.items():
-            for reason in reasons:
-                self._ended.labels(str(state), str(effect), str(reason or ""))
+            for reason in sorted(str(reason or "") for reason in reasons):
+                self._ended.labels(str(state), str(effect), reason)
+        for launch_state in LaunchState:
+            if launch_state is not LaunchState.RUNNING:
+                self._launches_ended.labels(str(launch_state))
+        for step in Step:
+            self._steps.labels(str(step))
+        for why in _PUT_OFF:
+            self._put_off.labels(str(why))
+        for service in _SERVICES:
+            self._ticks.labels(service)
+        for service in (*_SERVICES, "writer", "metrics"):
+            self._store_errors.labels(service)
 
     def launched(self, sites: int) -> None:
         self._launches.inc()
@@ -79,6 +115,9 @@ class Metrics:
 
     def launch_refused(self) -> None:
         self._refused.inc()
+
+    def launch_ended(self, state: LaunchState) -> None:
+        self._launches_ended.labels(str(state)).inc()
 
     def dispatched(self, lag: float) -> None:
         self._lag.observe(lag)
@@ -89,8 +128,8 @@ class Metrics:
     def step_ended(self, step: Step, seconds: float) -> None:
         self._steps.labels(str(step)).observe(seconds)
 
-    def site_ended(self, ending: Ending) -> None:
-        self._ended.labels(str(ending.state), str(ending.effect), str(ending.reason or "")).inc()
+    def site_ended(self, ending: Ending, count: int = 1) -> None:
+        self._ended.labels(str(ending.state), str(ending.effect), str(ending.reason or "")).inc(count)
 
     def site_put_off(self, reason: str) -> None:
         self._put_off.labels(reason).inc()
@@ -106,13 +145,12 @@ class Metrics:
         self._health.went_round(service, answered=True)
         self._ticks.labels(service).inc()
 
+    def loop_was_late(self, seconds: float) -> None:
+        self._loop_lag.observe(seconds)
+
     def heartbeat(self, trusted: bool) -> None:
         self._trusted.set(trusted)
 
     def reaped(self, instances: int, runs: int) -> None:
         self._reaped.inc(instances)
         self._recovered.inc(runs)
-
-    def from_store(self, gauges: StoreGauges) -> None:
-        for name, value in asdict(gauges).items():
-            self._from_store[name].set(value)

@@ -87,7 +87,11 @@ class Dispatcher:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
         except TimeoutError:
-            log.warning("drain_timed_out", running=len(self._open))
+            log.warning(
+                "drain_timed_out",
+                running=len(self._open),
+                message="What was not started is given back; what was is resolved later.",
+            )
             self._cancel(lambda run: not run.past_no_return)
             unstarted = [task for task, run in self._running.items() if not run.past_no_return]
             if unstarted:
@@ -119,7 +123,12 @@ class Dispatcher:
         released, orphaned = await site_runs.sweep(self._db, self._instance, self._holdings.known())
         self._swept_at = now
         if released or orphaned:
-            log.warning("strays_swept", released=released, orphaned=orphaned)
+            log.warning(
+                "strays_swept",
+                released=released,
+                orphaned=orphaned,
+                message="Claimed by this instance and unknown to it, after database trouble: given back, or resolved.",
+            )
 
     def _begin(self, run: Run) -> None:
         # A task of its own: a service that breaks must not take a running script along.
@@ -155,13 +164,23 @@ class Dispatcher:
             raise  # given back, or left to the reaper
         except Exception:
             log.exception(
-                "site_run_broke", site_id=run.claim.site.id, site_run=run.claim.id, past_no_return=run.past_no_return
+                "site_run_broke",
+                launch_id=str(run.claim.launch_id),
+                site_id=run.claim.site.id,
+                site_run=run.claim.id,
+                past_no_return=run.past_no_return,
+                todo="a bug of the daemon; the run on this site is ended, the others go on; report it with this traceback",
             )
             try:
                 await self._runner.give_up(run)
             except StoreError:
                 # The row stays open until the next sweep makes it somebody's again; the other sites go on.
-                log.exception("site_run_left_open", site_id=run.claim.site.id, site_run=run.claim.id)
+                log.exception(
+                    "site_run_left_open",
+                    launch_id=str(run.claim.launch_id),
+                    site_id=run.claim.site.id,
+                    site_run=run.claim.id,
+                )
 
     async def _claim(self, capacity: int, places: dict[str, int]) -> list[Claim]:
         """Claim, and have the content of every launch that is concerned."""

@@ -57,6 +57,10 @@ class Trust:
     def lives(self) -> bool:
         return not self.dead and asyncio.get_running_loop().time() < self._until
 
+    def age(self) -> float:
+        """Seconds since the last heartbeat that the database confirmed was sent; infinite before the first."""
+        return asyncio.get_running_loop().time() - (self._until - self._window)
+
     def seconds_left(self) -> float:
         return self._until - asyncio.get_running_loop().time()
 
@@ -102,6 +106,13 @@ class Heartbeat:
             now = self._trust.lives()
             self._observer.heartbeat(now)
             if now != trusted:
-                log.warning("trust_lost") if not now else log.info("trust_regained")
+                if now:
+                    log.info("trust_regained")
+                else:
+                    log.warning(
+                        "trust_lost",
+                        message="the database confirmed no heartbeat in time: nothing is started until it does",
+                        todo="see whether the database can be reached",
+                    )
                 trusted = now
             await asyncio.sleep(min(self._interval, 1.0))

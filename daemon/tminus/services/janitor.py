@@ -1,5 +1,5 @@
-"""What follows from time alone: wishes that were missed, site runs whose time is over, launches that are complete, and
-files of ours that still lie on routers.
+"""What follows from time alone: wishes that were missed, site runs whose time is over, launches that are complete and have
+to be told of, and files of ours that still lie on routers.
 
 It must never touch a router on which a script runs, nor remove anything but our own files. It fails by trying again.
 """
@@ -19,11 +19,14 @@ from tminus.services.contact import Contact, remove_file
 from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
+from tminus.services.story import tell_launch_ended
 from tminus.store import launches, site_runs
 from tminus.store.pool import Database
 from tminus.store.site_runs import Debt
 
 _DEBTS = 5
+_ENDED = 20
+_AFTER_THE_LAST_SITE = 0.05  # seconds for the task that wrote the last ending to tell of it
 _TELL_AFTER = timedelta(days=3)
 
 log = structlog.get_logger()
@@ -58,11 +61,13 @@ class Janitor:
             return self._poll_interval
         done = await launches.housekeeping(self._db)
         if done.late:
-            log.warning("scripts_missed", count=done.late)
-        if done.given_up:
-            log.warning("sites_given_up", count=done.given_up)
-        if done.finished:
-            log.info("launches_finished", count=done.finished)
+            # Those of a cron row that was not authorized leave no launch that could be told of.
+            log.info("late_scripts_settled", count=done.late)
+        ended = await launches.take_ended(self._db, limit=_ENDED)
+        if ended:
+            await asyncio.sleep(_AFTER_THE_LAST_SITE)
+        for launch in ended:
+            tell_launch_ended(launch, self._observer)
         async with asyncio.TaskGroup() as visits:
             for debt in await site_runs.take_debts(self._db, self._instance, limit=_DEBTS):
                 visits.create_task(self._clean_up(debt))
@@ -84,4 +89,10 @@ class Janitor:
                 await site_runs.settle_debt(self._db, debt.id)
             log.info("cleanup_done", site_id=debt.site.id, file=debt.file_name)
         elif debt.age > _TELL_AFTER:
-            log.error("cleanup_owed", site_id=debt.site.id, file=debt.file_name, days=debt.age.days)
+            log.error(
+                "cleanup_owed",
+                site_id=debt.site.id,
+                file=debt.file_name,
+                days=debt.age.days,
+                todo="remove this file on the router; it starts nothing by itself, and it is looked for again",
+            )

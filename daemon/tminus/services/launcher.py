@@ -17,6 +17,7 @@ from tminus.domain.timing import next_occurrence
 from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
+from tminus.services.story import tell_launched
 from tminus.store import launches
 from tminus.store.launches import DueScript, DueTransaction
 from tminus.store.pool import Database
@@ -51,7 +52,7 @@ class Launcher:
         # Committed: only now it is true.
         for script, launch in made:
             if launch is not None:
-                self._tell(script, launch)
+                tell_launched(script, launch, self._observer)
         if transaction.due:
             self._launched.give()
         if len(transaction.due) == _BATCH:
@@ -64,7 +65,14 @@ class Launcher:
         if refusal:
             await transaction.refuse(script, refusal)
             self._observer.launch_refused()
-            log.error("launch_refused", script_id=str(script.id), reason=refusal)
+            log.error(
+                "launch_refused",
+                script_id=str(script.id),
+                reason=refusal,
+                created_by=script.created_by,
+                authorized_by=script.authorized_by,
+                todo="nothing was run; find out who changed it past the schema's rules, review it, and authorize it again",
+            )
             return None
         next_at = None
         if script.row.cron is not None and script.row.timezone is not None:
@@ -74,18 +82,13 @@ class Launcher:
                 next_at = next_occurrence(script.row.cron, script.row.timezone, max(script.launch_at, script.now))
         launch = await transaction.launch(script, self._instance, next_at=next_at)
         if launch is None:
-            log.warning("launch_not_made", script_id=str(script.id), due_at=script.launch_at.isoformat())
+            log.warning(
+                "launch_not_made",
+                script_id=str(script.id),
+                due_at=script.launch_at.isoformat(),
+                message="the previous launch still runs, or this occurrence was launched already, or this instance is not heard of",
+            )
         return launch
-
-    def _tell(self, script: DueScript, launch: UUID) -> None:
-        self._observer.launched(len(script.sites))
-        log.info(
-            "launched",
-            script_id=str(script.id),
-            launch_id=str(launch),
-            sites=len(script.sites),
-            late_seconds=round((script.now - script.launch_at).total_seconds(), 3),
-        )
 
     async def _plan(self) -> None:
         for row in await launches.unplanned_scripts(self._db, limit=_BATCH):

@@ -48,9 +48,18 @@ async def repeat(service: str, work: Callable[[], Awaitable[float]], *, hint: Hi
             observer.store_failed(service)
             if not isinstance(error, StoreUnavailable):
                 # A missing grant, or a bug. It concerns this service alone: scripts that run must go on.
-                log.exception("store_refused", service=service)
+                log.exception(
+                    "store_refused",
+                    service=service,
+                    todo="see the error: is a grant missing? has 'tminus migrate' run?",
+                )
             elif failures == 1:
-                log.warning("store_unavailable", service=service, error=str(error))
+                log.warning(
+                    "store_unavailable",
+                    service=service,
+                    error=str(error),
+                    message="It is asked again until it answers.",
+                )
             pause = min(0.2 * 2 ** min(failures, 8), _LONGEST_BACKOFF) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
         else:
             if failures:

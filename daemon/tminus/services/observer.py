@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tminus.domain.endings import Ending, Step
+from tminus.domain.endings import Ending, LaunchState, Step
 
 
 class Observer(Protocol):
@@ -14,14 +14,16 @@ class Observer(Protocol):
 
     def launch_refused(self) -> None: ...
 
+    def launch_ended(self, state: LaunchState) -> None: ...
+
     def dispatched(self, lag: float) -> None:
-        """A start command was sent, `lag` seconds after the site run could have been claimed at the earliest."""
+        """A start command was sent, `lag` seconds after its launch was due."""
 
     def sessions(self, running: int) -> None: ...
 
     def step_ended(self, step: Step, seconds: float) -> None: ...
 
-    def site_ended(self, ending: Ending) -> None: ...
+    def site_ended(self, ending: Ending, count: int = 1) -> None: ...
 
     def site_put_off(self, reason: str) -> None: ...
 

@@ -22,6 +22,7 @@ from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
 from tminus.services.resolver import Answer, Question, resolve
 from tminus.services.run_settings import RunSettings
+from tminus.services.story import tell_site_ended
 from tminus.store import instances, site_runs
 from tminus.store.pool import Database
 from tminus.store.site_runs import Orphan
@@ -69,7 +70,13 @@ class Reaper:
             return self._interval
         found = await instances.reap(self._db)
         if found.dead or found.released or found.orphaned:
-            log.warning("instances_reaped", dead=found.dead, released=found.released, orphaned=found.orphaned)
+            log.warning(
+                "instances_reaped",
+                dead=found.dead,
+                released=found.released,
+                orphaned=found.orphaned,
+                message="What had not started is started elsewhere; what had is resolved on the routers.",
+            )
             self._observer.reaped(found.dead, found.released + found.orphaned)
             self._released.give()
         free = _AT_ONCE - self._resolving
@@ -86,7 +93,11 @@ class Reaper:
             launch_id=str(orphan.launch_id), site_id=orphan.site.id, site_run=orphan.id
         ):
             try:
-                log.warning("orphan_taken", executing_seconds=round(orphan.executing_for.total_seconds(), 1))
+                log.warning(
+                    "orphan_taken",
+                    executing_seconds=round(orphan.executing_for.total_seconds(), 1),
+                    message="The daemon that ran this died after the start; the router is asked what became of it.",
+                )
                 question = Question(
                     site=orphan.site,
                     host_key=None,
@@ -102,8 +113,13 @@ class Reaper:
                 request = EndRequest(run=orphan.id, ending=found.ending, left_file=left)
                 ours = await write_ending(self._writer, self._trust, request)
                 if ours:
-                    self._observer.site_ended(found.ending)
-                log.warning("orphan_resolved", state=str(found.ending.state), message=found.ending.message, ours=ours)
+                    tell_site_ended(found.ending, self._observer, seconds=orphan.executing_for.total_seconds())
+                else:
+                    log.warning(
+                        "ending_not_written",
+                        state=str(found.ending.state),
+                        message=f"{found.ending.message} The run is not ours any more; another instance resolves it.",
+                    )
             except Exception:
                 # One orphan must not end the process; the next sweep makes it an orphan again.
                 log.exception("orphan_broke")

@@ -45,6 +45,7 @@ from tminus.services.heartbeat import Trust
 from tminus.services.observer import Observer
 from tminus.services.resolver import Question, resolve
 from tminus.services.run_settings import RunSettings
+from tminus.services.story import tell_site_ended
 from tminus.store import site_runs
 from tminus.store.launches import LaunchContent
 from tminus.store.pool import Database
@@ -150,6 +151,7 @@ class SiteRunner:
                 # The daemon drains or lost its trust. Nothing was started.
                 if run.connection is not None:
                     run.connection.abort()
+                log.info("site_given_back", message="Nothing was started; it is pending again.")
                 if self._trust.lives():
                     await self._give_back(run)
                 raise
@@ -235,7 +237,9 @@ class SiteRunner:
             # Policy accept-new: never silent, and enforced from now on.
             self._writer.note_learned(Learned(site=site.id, host_key=connection.host_key))
             await self._tell_site("host_key_accepted", run, {"host_key": connection.host_key})
-            log.warning("host_key_accepted", host_key=connection.host_key)
+            log.warning(
+                "host_key_accepted", host_key=connection.host_key, todo="compare it with the router's, and pin it"
+            )
         command = commands.identify(run.nonce, stamp=self._settings.stamp_log)
         result = await connection.run(command, deadline=self._settings.command_timeout, cap=SMALL)
         facts = parse_facts(result.output, run.nonce.marker("ID"))
@@ -488,7 +492,7 @@ class SiteRunner:
         message = verdict.message
         if (problem := run.connection.jump_problem) is not None:
             message = f"{message.removesuffix('.')}: {problem}."
-        log.warning("site_unresolved", reason=str(verdict.reason), message=message)
+        log.warning("site_unresolved", reason=str(verdict.reason), message=f"{message} The router is asked about it.")
         question = Question(
             site=run.claim.site,
             host_key=run.connection.host_key,
@@ -551,19 +555,12 @@ class SiteRunner:
         if not ours:
             await self._keep_late(run, ending)
             return
-        self._observer.site_ended(ending)
-        log.info(
-            "site_ended",
-            state=str(ending.state),
-            effect=str(ending.effect),
-            reason=str(ending.reason) if ending.reason else None,
-            message=ending.message,
-            warnings=len(ending.warnings),
-            seconds=round(self._loop.time() - run.claimed_at, 3),
-        )
+        tell_site_ended(ending, self._observer, seconds=self._loop.time() - run.claimed_at)
 
     async def _keep_late(self, run: Run, ending: Ending) -> None:
-        log.warning("late_evidence", state=str(ending.state), message=ending.message)
+        log.warning(
+            "late_evidence", state=str(ending.state), message=f"{ending.message} Kept as an event; it changes no state."
+        )
         detail = {"verdict": str(ending.state), "effect": str(ending.effect), "message": ending.message}
         with contextlib.suppress(StoreUnavailable):
             await site_runs.keep_late_evidence(self._db, run.claim.id, self._instance, json.dumps(detail))

@@ -9,14 +9,36 @@ from tminus.store.pool import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreGauges:
+    """How it stands. `next_launch_at` is Unix time, of the first authorized launch that was not made yet."""
+
     running_launches: int
     pending_sites: int
     unknown_sites: int
-    cleanup_debts: int
     longest_overrun_seconds: float
+    unauthorized_scripts: int
+    next_launch_at: float | None
+    missed_launches: int
+    cleanup_debts: int
+    oldest_debt_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSizes:
+    """Bytes on disk, indexes included. Site runs hold the outputs and the differences."""
+
+    database_bytes: int
+    backup_bytes: int
+    site_run_bytes: int
+    event_bytes: int
 
 
 async def read_gauges(db: Database) -> StoreGauges:
     row = await db.fetchrow("gauges")
     assert row is not None  # noqa: S101 - a select without FROM has one row
     return StoreGauges(**dict(row))
+
+
+async def read_sizes(db: Database) -> StoreSizes:
+    row = await db.fetchrow("sizes")
+    assert row is not None  # noqa: S101
+    return StoreSizes(**dict(row))

@@ -67,10 +67,11 @@ class Questions(Generic[_R, _A]):
 class Lane(ABC, Generic[_B]):
     """`serve` has to be running for anything to be written."""
 
-    def __init__(self, *, gather: float) -> None:
-        """`gather`: for how long, in seconds, a batch is gathered before it is written."""
+    def __init__(self, *, gather: float, failed: Callable[[], None]) -> None:
+        """`gather`: for how long, in seconds, a batch is gathered before it is written. `failed` hears of each that failed."""
         self.next = self.new()
         self._gather = gather
+        self._failed = failed
         self._wanted = asyncio.Event()
         self._ended = False
 
@@ -116,9 +117,11 @@ class Lane(ABC, Generic[_B]):
         try:
             await self.write(batch)
         except StoreUnavailable as error:
+            self._failed()
             batch.fail(error)
             self.keep(batch)
         except StoreError as error:
+            self._failed()
             # A rule of the database refused one of them, and with it all. Each alone, so that one cannot spoil the rest.
             parts = batch.apart()
             if len(parts) < 2:

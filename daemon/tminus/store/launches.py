@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from tminus.domain.digest import RowPart
+from tminus.domain.endings import Effect, LaunchState, Reason, State
 from tminus.store.pool import Database, Transaction, statement
 
 
@@ -23,6 +26,9 @@ class DueScript:
     sites: tuple[str, ...]
     launch_at: datetime
     now: datetime
+    description: str
+    created_by: str
+    authorized_by: str
     digest: str
     authorized_row: str
     authorized_sites: tuple[tuple[str, str], ...]  # site id, digest
@@ -56,6 +62,38 @@ class Outlook:
 
     running: int
     next_in: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndingCount:
+    """How many site runs of a launch ended so. `told`: a daemon wrote these endings, and told of each when it did.
+
+    `sites` are the first of those that were not told.
+    """
+
+    state: State
+    reason: Reason | None
+    effect: Effect
+    count: int
+    told: bool
+    sites: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedLaunch:
+    """A launch that is over, by whatever ended it."""
+
+    id: UUID
+    script_id: UUID
+    state: LaunchState
+    reason: str | None
+    description: str
+    created_by: str
+    authorized_by: str | None
+    due_at: datetime
+    took: timedelta
+    sites: int
+    endings: tuple[EndingCount, ...]
 
 
 class DueTransaction:
@@ -102,6 +140,9 @@ def _due(row: asyncpg.Record) -> DueScript:
         sites=tuple(row["sites"]),
         launch_at=row["launch_at"],
         now=row["now"],
+        description=row["description"],
+        created_by=row["created_by"],
+        authorized_by=row["authorized_by"],
         digest=row["digest"],
         authorized_row=row["row_digest"],
         authorized_sites=tuple(zip(row["site_ids"], row["site_digests"], strict=True)),
@@ -149,3 +190,29 @@ async def housekeeping(db: Database) -> Housekeeping:
     row = await db.fetchrow("housekeeping")
     assert row is not None  # noqa: S101 - a select without FROM has one row
     return Housekeeping(late=row["late"], given_up=row["given_up"], finished=row["finished"])
+
+
+async def take_ended(db: Database, *, limit: int) -> list[EndedLaunch]:
+    """Return launches that have ended and were not told of yet. Each is returned once, to one daemon."""
+    rows = await db.call("select * from tminus.tell_launches($1)", limit)
+    return [
+        EndedLaunch(
+            **{
+                **dict(row),
+                "state": LaunchState(row["state"]),
+                "endings": tuple(_ending_count(ending) for ending in json.loads(row["endings"])),
+            }
+        )
+        for row in rows
+    ]
+
+
+def _ending_count(ending: dict[str, Any]) -> EndingCount:
+    return EndingCount(
+        state=State(ending["state"]),
+        reason=Reason(ending["reason"]) if ending["reason"] else None,
+        effect=Effect(ending["effect"]),
+        count=ending["count"],
+        told=ending["told"],
+        sites=tuple(ending["sites"]),
+    )

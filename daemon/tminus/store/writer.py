@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Self
@@ -127,11 +127,14 @@ class _ProgressBatch:
 
 
 class Writer:
-    """Gathers the writes of one instance. `run` has to be running for anything to be written."""
+    """Gathers the writes of one instance. `run` has to be running for anything to be written.
 
-    def __init__(self, db: Database, instance: UUID) -> None:
-        self._starts = _Starts(db, instance)
-        self._progress = _Progress(db, instance)
+    `failed` hears of each transaction that failed.
+    """
+
+    def __init__(self, db: Database, instance: UUID, *, failed: Callable[[], None] = lambda: None) -> None:
+        self._starts = _Starts(db, instance, failed=failed)
+        self._progress = _Progress(db, instance, failed=failed)
 
     def note_step(self, run: int, step: Step) -> None:
         if step is not Step.EXECUTING:  # which is written by `start`, and by nothing else
@@ -172,8 +175,8 @@ class Writer:
 class _Starts(Lane[_StartBatch]):
     """The point of no return: the only thing that a router waits for."""
 
-    def __init__(self, db: Database, instance: UUID) -> None:
-        super().__init__(gather=0)
+    def __init__(self, db: Database, instance: UUID, *, failed: Callable[[], None]) -> None:
+        super().__init__(gather=0, failed=failed)
         self._db = db
         self._instance = instance
 
@@ -205,8 +208,8 @@ class _Starts(Lane[_StartBatch]):
 class _Progress(Lane[_ProgressBatch]):
     """What is shown to people, and the endings."""
 
-    def __init__(self, db: Database, instance: UUID) -> None:
-        super().__init__(gather=_GATHER_PROGRESS)
+    def __init__(self, db: Database, instance: UUID, *, failed: Callable[[], None]) -> None:
+        super().__init__(gather=_GATHER_PROGRESS, failed=failed)
         self._db = db
         self._instance = instance
 

@@ -1,9 +1,16 @@
--- Numbers for the metrics that only the database knows. One row.
+-- Numbers for the metrics that only the database knows, each from a partial index: the cost follows what waits and runs,
+-- not what was. One row. Null in next_launch_at: nothing is authorized and still to come.
 select
     (select count(*) from tminus.launches where finished_at is null) as running_launches,
     (select count(*) from tminus.site_runs r join tminus.launches l on l.id = r.launch_id where l.finished_at is null and r.state = 'pending') as pending_sites,
     (select count(*) from tminus.site_runs where state = 'unknown') as unknown_sites,
-    (select count(*) from tminus.cleanup_debts where settled_at is null) as cleanup_debts,
-    (select coalesce(extract(epoch from max(tminus.clock() - r.started_at - l.site_timeout)), 0)::double precision
+    (select coalesce(greatest(extract(epoch from max(tminus.clock() - r.started_at - l.site_timeout)), 0), 0)::double precision
         from tminus.site_runs r join tminus.launches l on l.id = r.launch_id
-        where l.finished_at is null and r.state = 'running') as longest_overrun_seconds
+        where l.finished_at is null and r.state = 'running') as longest_overrun_seconds,
+    (select count(*) from tminus.scheduled_scripts s
+        where s.status = 'unauthorized' and s.launch_at between tminus.clock() and tminus.clock() + interval '1 hour') as unauthorized_scripts,
+    (select extract(epoch from min(s.launch_at))::double precision from tminus.scheduled_scripts s where s.status = 'scheduled') as next_launch_at,
+    (select count(*) from tminus.launches where state = 'missed' and finished_at > tminus.clock() - interval '1 day') as missed_launches,
+    (select count(*) from tminus.cleanup_debts where settled_at is null) as cleanup_debts,
+    (select coalesce(extract(epoch from max(tminus.clock() - d.since)), 0)::double precision
+        from tminus.cleanup_debts d where d.settled_at is null) as oldest_debt_seconds

@@ -87,6 +87,8 @@ create table tminus.launches (
     finished_at timestamptz,
     -- While no site run of this launch runs, new ones start only until here. Moved on by each claim and each ending.
     start_until timestamptz not null,
+    -- When a daemon told its log and its metrics how this launch ended: once, whoever ended it.
+    told_at timestamptz,
 
     -- The content as launched: a later edit touches no running launch.
     description text not null,
@@ -104,6 +106,8 @@ create table tminus.launches (
 -- One occurrence, one launch, with any number of daemons.
 create unique index launches_one_per_occurrence on tminus.launches (script_id, due_at) where kind = 'scheduled';
 create index launches_unfinished on tminus.launches (due_at, id) where finished_at is null;
+create index launches_missed on tminus.launches (finished_at) where state = 'missed';
+create index launches_untold on tminus.launches (finished_at) where finished_at is not null and told_at is null;
 create index launches_unfinished_by_script on tminus.launches (script_id) where finished_at is null;
 create index launches_by_script on tminus.launches (script_id, due_at desc);
 
@@ -240,7 +244,7 @@ begin
     end if;
     return new;
 end $$;
--- Not for start_until alone: it is moved on with every claim and every ending.
+-- Not for start_until alone (it is moved on with every claim and every ending), nor for told_at.
 create trigger guard before update of id, script_id, kind, state, reason, finished_at, due_at, started_at, description, script, sites, make_backup,
     abort_if_offline, start_within, site_timeout, max_concurrency, digest, authorized_by, created_by on tminus.launches
     for each row execute function tminus.guard_launch();

@@ -494,6 +494,39 @@ begin
     return closed;
 end $$;
 
+-- Launches that have ended and were not told of yet, whoever ended them (a daemon, a person, time); they count as told from
+-- here on. `endings` is a JSON array: state, reason and effect, how many site runs ended so, whether a daemon wrote these
+-- endings (and told of each then), and the first sites of those it did not. No row: all are told, or another tells them.
+create function tminus.tell_launches(p_limit integer) returns table (id uuid, script_id uuid, state text, reason text, description text,
+    created_by text, authorized_by text, due_at timestamptz, took interval, sites integer, endings json)
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+    with told as (
+        update tminus.launches l
+        set told_at = tminus.clock()
+        where l.id in (
+            select q.id from tminus.launches q
+            where q.finished_at is not null and q.told_at is null
+            order by q.finished_at
+            limit p_limit
+            for no key update skip locked)
+        returning l.*
+    )
+    select t.id, t.script_id, t.state, t.reason, t.description, t.created_by, t.authorized_by, t.due_at,
+        t.finished_at - coalesce(t.started_at, t.finished_at), cardinality(t.sites),
+        (select coalesce(json_agg(c order by c.count desc), '[]')
+         from (
+            select r.state, r.reason, r.effect, count(*), o.told,
+                case when o.told then '{}' else (array_agg(r.site_id order by r.position))[1:50] end as sites
+            from tminus.site_runs r
+            cross join lateral (select r.instance_id is not null as told) o
+            where r.launch_id = t.id
+            group by r.state, r.reason, r.effect, o.told
+         ) c)
+    from told t
+    order by t.finished_at, t.id
+$$;
+
 -- Settle site runs that nobody runs any more: those before their point of no return are pending again, and the file that
 -- may lie on the router becomes a debt; those past it lose their owner and wait to be resolved. The caller holds the rows.
 create function tminus.abandon(p_runs bigint[], out released integer, out orphaned integer)
