@@ -101,7 +101,8 @@ async def measure_daemon(folder: Path, dsn: str, sessions: int, sites: int, post
 
     config = folder / "tminus.toml"
     config.write_text(
-        f'database_url = "{dsn}"\nhttp_listen = "127.0.0.1:0"\nmax_sessions = {sessions}\nlog_level = "warning"\n'
+        f'database_url = "{dsn}"\nstate_dir = "{folder / "state"}"\nhttp_listen = "127.0.0.1:0"\n'
+        f'max_sessions = {sessions}\nlog_level = "warning"\n'
         '[credentials.default]\nusername = "tminus"\nprivate_key_file = "id_ed25519"\n'
     )
     log = folder / "serve.log"

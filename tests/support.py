@@ -252,7 +252,13 @@ async def run_daemon(
         key_file = folder / "id_ed25519"
         key_file.write_bytes(fleet.client_key.export_private_key())
         key_file.chmod(0o600)
-    merged = {"database_url": db.dsn_as("tminus_serve"), "http_listen": "127.0.0.1:0", **FAST, **settings}
+    merged = {
+        "database_url": db.dsn_as("tminus_serve"),
+        "state_dir": str(folder / "state"),
+        "http_listen": "127.0.0.1:0",
+        **FAST,
+        **settings,
+    }
     config = write_config(folder, key_file=key_file, **merged)
     log_file = folder / "serve.log"
     with log_file.open("ab") as log:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -31,13 +32,16 @@ from tminus.services.heartbeat import DeclaredDead, Heartbeat, Trust
 from tminus.services.holdings import Holdings
 from tminus.services.janitor import Janitor
 from tminus.services.launcher import Launcher
+from tminus.services.pause import PauseWatch
 from tminus.services.reaper import Reaper
+from tminus.services.retention import Keep, Retention
 from tminus.services.run_settings import RunSettings
 from tminus.services.site_runner import SiteRunner
 from tminus.settings import Settings
 from tminus.store import instances, launches
 from tminus.store.embedded import EmbeddedServer
 from tminus.store.instances import Reach
+from tminus.store.last_start import StartMemory
 from tminus.store.listen import listen
 from tminus.store.migrate import check_schema_of, ensure_login, migrate
 from tminus.store.pool import Database, open_database
@@ -124,12 +128,16 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
                 await migrate(place.server.dsn)
                 await ensure_login(place.server.dsn, EMBEDDED_LOGIN, member_of="tminus_daemon")
             await check_schema_of(place.dsn)
+            memory = StartMemory(settings.state_dir, uuid.uuid4())
             async with (
-                open_database(place.dsn, size=8, application="tminus") as db,
+                # Each connection is asked first whether this is still the database that we wrote to.
+                open_database(place.dsn, size=8, application="tminus", greet=memory.compare) as db,
                 # The heartbeat waits for nobody.
                 open_database(place.dsn, size=1, application="tminus heartbeat") as heart,
             ):
-                return await _Daemon(settings, place, db, heart, contact=contact).run()
+                return await _Daemon(
+                    settings=settings, place=place, db=db, heart=heart, contact=contact, memory=memory
+                ).run()
 
 
 def open_files_for(max_sessions: int) -> int:
@@ -160,11 +168,20 @@ def _connector(settings: Settings) -> Connector:
 
 
 class _Daemon:
-    def __init__(self, settings: Settings, place: Place, db: Database, heart: Database, *, contact: Contact) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        place: Place,
+        db: Database,
+        heart: Database,
+        contact: Contact,
+        memory: StartMemory,
+    ) -> None:
         self._settings = settings
         self._place = place
         self._db = db
-        self._instance = uuid.uuid4()
+        self._instance = memory.instance
         self._clean = True
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -180,7 +197,9 @@ class _Daemon:
         )
         self._numbers = StoreNumbers(db, failed=lambda: self._metrics.store_failed("metrics"))
         self._registry.register(self._numbers)
-        self._writer = Writer(db, self._instance, failed=lambda: self._metrics.store_failed("writer"))
+        self._writer = Writer(
+            db, self._instance, failed=lambda: self._metrics.store_failed("writer"), remember=memory.keep
+        )
         run = RunSettings(
             stamp_log=settings.stamp_log,
             command_timeout=settings.command_timeout,
@@ -243,6 +262,15 @@ class _Daemon:
             observer=self._metrics,
         )
 
+        self._pause = PauseWatch(db, interval=settings.reap_interval, tell=self._health.pause, observer=self._metrics)
+        keep = Keep(
+            backups_per_site=settings.backups_per_site,
+            backups=timedelta(days=settings.backups_days),
+            outputs=timedelta(days=settings.outputs_days),
+            events=timedelta(days=settings.events_days),
+        )
+        self._retention = Retention(db, self._trust, keep, observer=self._metrics)
+
     async def run(self) -> int:
         settings = self._settings
         await instances.register(
@@ -258,6 +286,7 @@ class _Daemon:
             ttl=settings.heartbeat_ttl,
         )
         await self._heartbeat.beat()
+        await self._pause.look()
         async with serve_probes(
             settings.listen_address,
             self._registry,
@@ -306,6 +335,8 @@ class _Daemon:
                     self._dispatcher.run(),
                     self._reaper.run(),
                     self._janitor.run(),
+                    self._pause.run(),
+                    self._retention.run(),
                     self._heartbeat.until_dead(),
                     watch_loop_lag(self._metrics.loop_was_late),
                     listen(self._place.dsn, self._heard),
@@ -331,7 +362,7 @@ class _Daemon:
             await self._place.server.watch()
 
     def _heard(self) -> None:
-        for service in (self._launcher, self._dispatcher, self._janitor):
+        for service in (self._launcher, self._dispatcher, self._janitor, self._pause):
             service.hint.give()
 
     async def _status(self) -> str:

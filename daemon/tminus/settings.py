@@ -104,6 +104,12 @@ class Settings(BaseSettings):
     export_cap: int = Field(default=8 * 1024 * 1024, ge=65536, le=256 * 1024 * 1024)
     output_cap: int = Field(default=64 * 1024, ge=1024, le=1024 * 1024)
 
+    # For how long is kept what nobody needs for running launches; 0 days is for ever. See services/retention.py.
+    backups_per_site: int = Field(default=20, ge=1, le=10000)
+    backups_days: int = Field(default=400, ge=0, le=36500)
+    outputs_days: int = Field(default=400, ge=0, le=36500)
+    events_days: int = Field(default=1100, ge=0, le=36500)
+
     @field_validator("http_listen")
     @classmethod
     def _host_and_port(cls, value: str) -> str:

@@ -24,7 +24,8 @@ async def test_a_killed_daemons_started_runs_are_resolved_and_never_started_agai
         await database.run(fleet.inventory_sql(None))
         script = await database.submit(SLOW_SCRIPT, max_concurrency=2)
         await _executing(database, script, 2)
-        await fleet.journal.wait("sim-0000", Kind.IMPORT_STARTED)
+        for site in ("sim-0000", "sim-0001"):
+            await fleet.journal.wait(site, Kind.IMPORT_STARTED)
         await first.kill()
         async with run_daemon(database, tmp_path / "b", fleet) as second:
             runs = await database.finished(script, within=60)

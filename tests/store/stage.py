@@ -37,6 +37,7 @@ TABLES = [
     "instances",
     "policy",
     "cleanup_debts",
+    "lost_starts",
 ]
 # What start_executing takes where nothing is stored with the start.
 NO_BACKUPS: tuple[list[object], ...] = ([], [], [], [], [], [])
@@ -182,18 +183,27 @@ class Stage:
         return [row["id"] for row in rows]
 
     async def end(self, instance: UUID, *runs: int, state: str = "completed") -> list[int]:
-        reason, effect = {"completed": (None, "applied"), "failed": ("offline", "none")}[state]
+        reason, effect = {
+            "completed": (None, "applied"),
+            "failed": ("offline", "none"),
+            "unknown": ("daemon_lost", "unknown"),
+        }[state]
         rows = await self.store.fetch(
             "end_site_runs",
             instance,
             list(runs),
-            *([value] * len(runs) for value in (state, reason, effect, "Said so.", None, "[]", None)),
+            *([value] * len(runs) for value in (state, reason, effect, "Said so.", None, "[]", None, None)),
         )
         return [row["id"] for row in rows]
 
     async def run_through(self, instance: UUID, *runs: int) -> None:
         assert sorted(await self.execute(instance, *runs)) == sorted(runs)
         assert sorted(await self.end(instance, *runs)) == sorted(runs)
+
+    async def leave_unknown(self, instance: UUID, *runs: int) -> None:
+        """Pass the point of no return, and end without proof."""
+        assert sorted(await self.execute(instance, *runs)) == sorted(runs)
+        assert sorted(await self.end(instance, *runs, state="unknown")) == sorted(runs)
 
     async def row(self, script: object) -> asyncpg.Record:
         return (await self.db.fetch("select * from tminus.scheduled_scripts where id = $1", script))[0]

@@ -35,8 +35,8 @@ insert into tminus.launches (script_id, state, due_at, started_at, finished_at, 
 select (select id from tminus.scheduled_scripts limit 1), 'finished', now() - n * interval '1 hour', now(), now(), now(), now(), '',
     ':put 1', '{}', true, false, '1 hour', '10 minutes', 'alice'
 from generate_series(1, 50) n;
-insert into tminus.site_runs (launch_id, site_id, position, state, effect, executing_at, started_at, finished_at, nonce)
-select l.id, 'site_' || n, n, 'completed', 'applied', now(), now(), now(), 'n'
+insert into tminus.site_runs (launch_id, site_id, position, state, effect, executing_at, started_at, finished_at, nonce, output)
+select l.id, 'site_' || n, n, 'completed', 'applied', now(), now(), now(), 'n', 'said'
 from tminus.launches l cross join generate_series(1, 2000) n;
 insert into tminus.launches (script_id, state, due_at, started_at, start_until, description, script, sites, make_backup,
     abort_if_offline, start_within, site_timeout, created_by)
@@ -44,10 +44,17 @@ select id, 'running', now(), now(), now() + interval '1 hour', '', ':put 1', '{}
 from tminus.scheduled_scripts limit 1;
 insert into tminus.site_runs (launch_id, site_id, position)
 select l.id, 'site_' || n, n from tminus.launches l cross join generate_series(1, 2000) n where l.state = 'running';
+insert into tminus.backup_texts select sha256(n::text::bytea), n::text from generate_series(1, 20000) n;
+insert into tminus.backups (site_id, launch_id, site_run_id, phase, taken_at, sha256, header, raw_bytes)
+select r.site_id, r.launch_id, r.id, 'before', r.finished_at - r.id * interval '1 second', sha256((1 + r.id % 10000)::text::bytea), '', 1
+from tminus.site_runs r where r.state = 'completed';
+insert into tminus.events (at, kind, principal, launch_id, script_id, site_id)
+select r.finished_at, 'site_completed', 'tminus', r.launch_id, l.script_id, r.site_id
+from tminus.site_runs r join tminus.launches l on l.id = r.launch_id where r.state = 'completed';
 reset session_replication_role;
 analyze;
 """
-BIG = {"scheduled_scripts", "site_runs", "sites"}
+BIG = {"scheduled_scripts", "site_runs", "sites", "backups", "backup_texts", "events"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -183,7 +190,7 @@ async def test_an_ending_and_what_follows_from_it(big: WarmDb) -> None:
             statement("end_site_runs"),
             instance,
             ids,
-            *([value] * 50 for value in ("failed", "offline", "none", "No.", None, "[]", None)),
+            *([value] * 50 for value in ("failed", "offline", "none", "No.", None, "[]", None, None)),
             at_most=200,
         )
 
@@ -197,7 +204,7 @@ async def test_a_batch_of_two_reads_two_while_nothing_is_known_of_the_tables(unk
         nonces = ["0123456789abcdef"] * 2
         await check(unknown, statement("start_executing"), instance, two, nonces, [1.0] * 2, *NO_BACKUPS, at_most=4)
         await check(unknown, statement("note_steps"), instance, two, ["checking"] * 2, at_most=4)
-        nothing = [[value] * 2 for value in ("failed", "offline", "none", "No.", None, "[]", None)]
+        nothing = [[value] * 2 for value in ("failed", "offline", "none", "No.", None, "[]", None, None)]
         await check(unknown, statement("end_site_runs"), instance, two, *nothing, at_most=8)
         await check(
             unknown, statement("release_site_runs"), instance, two, [1.0] * 2, ["offline"] * 2, ["No."] * 2, at_most=4
@@ -220,4 +227,18 @@ async def test_an_insert_and_an_authorization(big: WarmDb) -> None:
         big,
         "insert into tminus.scheduled_scripts (script, sites, launch_at) values (':put 1', '{new}', now() + interval '1 day')",
         at_most=10,
+    )
+
+
+async def test_a_window_of_what_is_forgotten(big: WarmDb) -> None:
+    await check(big, "select tminus.forget_outputs(50000, '0', 100)", at_most=500, uses={"site_runs_with_output"})
+    # Of each backup the twenty newer ones of its site are counted.
+    await check(big, "select tminus.forget_backups(50000, '0', 20, 100)", at_most=2600, uses={"backups_by_site"})
+    await check(big, "select tminus.forget_texts('', 100)", at_most=500, uses={"backups_by_text"})
+    await check(big, "select tminus.forget_events(50000, '0', 100)", at_most=500, uses={"events_pkey"})
+
+
+async def test_the_next_backups_to_export(big: WarmDb) -> None:
+    await check(
+        big, statement("export_page"), 50000, 100, 100000, at_most=400, uses={"backups_pkey", "backups_by_site"}
     )

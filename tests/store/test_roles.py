@@ -35,15 +35,17 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
     ("instances", "update"): {"tminus_daemon": {"heartbeat_at", "state", "ended_at"}},
     ("launches", "update"): {"tminus_daemon": {"start_until"}},
     ("site_runs", "update"): {
-        "tminus_daemon": {"state", "step", "reason", "effect", "message", "output", "warnings", "diff", "instance_id",
+        "tminus_daemon": {"state", "step", "reason", "effect", "message", "output", "warnings", "diff", "evidence", "instance_id",
                           "not_before", "retry_reason", "nonce", "uptime_before", "export_header", "export_bytes",
                           "executing_at", "finished_at"},
     },
     ("backups", "insert"): {"tminus_daemon": None},
     ("backups", "update"): {"tminus_daemon": {"sha256", "header", "raw_bytes", "taken_at"}},
     ("backup_texts", "insert"): {"tminus_daemon": None},
+    # To lock them (`for key share`): a trigger refuses every update.
+    ("backup_texts", "update"): {"tminus_daemon": {"sha256"}},
     ("cleanup_debts", "insert"): {"tminus_daemon": {"site_id", "site_run_id", "file_name", "next_try_at"}},
-    ("cleanup_debts", "update"): {"tminus_daemon": {"attempts", "next_try_at", "settled_at"}},
+    ("cleanup_debts", "update"): {"tminus_daemon": {"attempts", "next_try_at", "last_error", "settled_at"}},
 }  # fmt: skip
 
 READING = (
@@ -57,6 +59,7 @@ READING = (
     "digest_field",
     "is_cron_field",
     "is_own_function",
+    "is_paused",
     "is_runner_of",
     "is_timezone",
     "microseconds",
@@ -79,6 +82,11 @@ MAY_CALL: dict[str, frozenset[str]] = {
     "cancel": frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     "rehearse": frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     "accept_sites": frozenset({"tminus_gateway"}),
+    # Each refuses whom it must with a sentence.
+    **dict.fromkeys(
+        ("resolve", "hasten_cleanup", "forgive_cleanup", "resume"),
+        frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
+    ),
     **dict.fromkeys(
         (
             "due_scripts",
@@ -96,6 +104,11 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "claim_orphans",
             "keep_late_evidence",
             "record_site_event",
+            "knows_start",
+            "forget_outputs",
+            "forget_backups",
+            "forget_texts",
+            "forget_events",
         ),
         frozenset({"tminus_daemon"}),
     ),

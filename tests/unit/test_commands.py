@@ -26,6 +26,8 @@ def everything() -> Iterator[tuple[str, str]]:
     yield "dry_run", commands.dry_run(NONCE)
     yield "file_size_and_dry_run", commands.file_size_and_dry_run(NONCE)
     yield "evidence", commands.evidence(NONCE)
+    yield "jobs", commands.jobs()
+    yield "history", commands.history()
     for version in VERSIONS:
         name = f"{version.major}.{version.minor}"
         yield f"export {name}", commands.export(NONCE, version)

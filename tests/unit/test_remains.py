@@ -9,7 +9,7 @@ import pytest
 
 from tminus.domain.endings import Effect, Reason, State
 from tminus.routeros.commands import Nonce
-from tminus.routeros.outcome import Remains, judge_remains, read_remains
+from tminus.routeros.outcome import Remains, describe_remains, judge_remains, read_remains
 
 NONCE = Nonce("0123456789abcdef")
 BEFORE = timedelta(days=3)
@@ -142,3 +142,17 @@ def test_a_line_of_the_log_that_only_looks_like_ours_proves_nothing(line: str) -
 )
 def test_what_is_no_whole_answer(output: bytes) -> None:
     assert read_remains(output, NONCE) is None
+
+
+def test_what_was_found_is_told_to_the_person_who_has_to_judge() -> None:
+    remains = Remains(log=frozenset({"start", "connected"}), uptime=timedelta(hours=2))
+    told = describe_remains(remains, uptime_before=timedelta(hours=1), since=timedelta(hours=1, seconds=0.4))
+    assert "our lines connected, start\n" in told
+    assert "uptime: 2:00:00; before the script 1:00:00, 1:00:00 earlier: no reboot" in told
+    remains = Remains(log=frozenset(), uptime=timedelta(minutes=1))
+    told = describe_remains(remains, uptime_before=timedelta(hours=1), since=timedelta(minutes=5))
+    assert "none of our lines" in told
+    assert told.endswith("it rebooted since")
+    assert describe_remains(remains, uptime_before=None, since=timedelta(minutes=5)).endswith(
+        "whether it rebooted is not known"
+    )

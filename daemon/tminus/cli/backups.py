@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from uuid import UUID
 
 import click
@@ -97,6 +98,32 @@ async def diff(context: Context, before: int, after: int) -> None:
         screen.console().print(screen.coloured_diff(text), soft_wrap=True, end="")
     else:
         click.echo(f"backups {before} and {after} are the same", err=True)
+
+
+@backup.command()
+@click.option(
+    "--git",
+    "folder",
+    metavar="DIR",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A git repository of its own, made where there is none.",
+)
+@asynchronous
+async def export(context: Context, folder: Path) -> None:
+    """Write all backups that are not there yet into a git repository.
+
+    One file a site below sites/, their history as commits, a launch and phase at a time.
+    """
+    from tminus.cli.backup_export import export as write
+
+    async with context.connect() as connection:
+        summary = await write(connection, folder)
+    if not summary.backups:
+        click.echo(f"{folder} has all backups already", err=True)
+        return
+    backups, commits = screen.plural(summary.backups, "backup"), screen.plural(summary.commits, "commit")
+    click.echo(f"exported {backups} in {commits} to {folder}")
 
 
 async def _read(context: Context, *numbers: int) -> list[_Backup]:

@@ -39,11 +39,21 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
         running = await connection.fetch(statement("running_launches"))
         upcoming = await connection.fetch(statement("upcoming_scripts"), limit)
         recent = await connection.fetch(statement("recent_launches"), limit)
+        lost = await connection.fetch(statement("lost_starts"))
     if as_json:
-        parts = {"instances": instances, "running": running, "upcoming": upcoming, "recent": recent}
+        parts = {
+            "lost_starts": lost,
+            "instances": instances,
+            "running": running,
+            "upcoming": upcoming,
+            "recent": recent,
+        }
         print_json({name: [dict(row) for row in rows] for name, rows in parts.items()})
         return
     console = screen.console()
+    if lost:
+        told = "All is paused: this database does not know of scripts that were started. 'tminus resume --help' says how to go on."
+        console.print(screen.text(told, "bold red"), soft_wrap=True)
     _print_instances(console, instances)
     _print_running(console, running)
     _print_upcoming(console, upcoming)
@@ -194,9 +204,11 @@ def site_runs_table(rows: list[asyncpg.Record]) -> RenderableType:
         message = row["message"] or ""
         if row["warnings"]:
             message = f"{message} ({screen.plural(len(row['warnings']), 'warning')})".strip()
+        if row["outcome"] != row["state"]:
+            message = f"{message} (was {row['state']}; resolved by a person)".strip()
         shown.add_row(
             screen.text(row["site_id"]),
-            screen.state(row["state"]),
+            screen.state(row["outcome"]),
             screen.text(detail),
             screen.seconds(row["seconds"]),
             screen.one_line(message, 200),
@@ -236,6 +248,13 @@ def _why_no_run(script_id: object, site_id: str, sites: list[str]) -> str:
     return f"site {site_id!r} is not one of the sites of scheduled script {script_id}: {some}"
 
 
+def _resolved(run: asyncpg.Record) -> str:
+    if run["resolved_at"] is None:
+        return ""
+    verdict = f"{run['resolved_state']} (effect: {run['resolved_effect']})"
+    return f"{verdict}, by {run['resolved_by']} at {screen.moment(run['resolved_at'])}: {run['resolution']}"
+
+
 def _print_site_run(console: Console, run: asyncpg.Record, backups: list[asyncpg.Record]) -> None:
     ending = screen.state(run["state"])
     more = ", ".join(part for part in (run["reason"], run["effect"] and f"effect: {run['effect']}") if part)
@@ -247,6 +266,7 @@ def _print_site_run(console: Console, run: asyncpg.Record, backups: list[asyncpg
         ("state", ending),
         ("step", screen.text(run["step"])),
         ("message", screen.text(run["message"])),
+        ("resolved", screen.text(_resolved(run))),
         ("scheduled script", str(run["script_id"])),
         ("due", screen.moment(run["due_at"])),
         ("started", screen.moment(run["started_at"])),
@@ -264,6 +284,9 @@ def _print_site_run(console: Console, run: asyncpg.Record, backups: list[asyncpg
         _heading(console, "Warnings")
         for warning in run["warnings"]:
             console.print(screen.text(f"- {warning}", "yellow"), soft_wrap=True)
+    if run["evidence"]:
+        _heading(console, "On the router afterwards")
+        console.print(screen.text(run["evidence"].rstrip("\n")), soft_wrap=True)
     if run["output"]:
         _heading(console, "Output")
         console.print(screen.text(run["output"].rstrip("\n")), soft_wrap=True)

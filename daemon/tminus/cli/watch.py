@@ -142,7 +142,7 @@ async def _look_at_runs(connection: asyncpg.Connection, launch: UUID, room: int)
     from tminus.store.pool import statement
 
     rows = await connection.fetch(statement("site_runs_by_urgency"), launch, room)
-    return tuple(row for row in rows if row["state"] in _WORTH_A_LINE)
+    return tuple(row for row in rows if row["outcome"] in _WORTH_A_LINE)
 
 
 def _room(console: Console) -> int:

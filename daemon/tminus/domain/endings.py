@@ -94,9 +94,19 @@ TABLE: dict[tuple[State, Effect], frozenset[Reason | None]] = {
 }
 
 
+# What a person may say of an unknown run, in the words of `tminus.resolve`, and the ending that it then counts as.
+VERDICTS: dict[str, tuple[State, Effect]] = {
+    "completed": (State.COMPLETED, Effect.APPLIED),
+    "failed/partial": (State.FAILED, Effect.PARTIAL),
+    "failed/none": (State.FAILED, Effect.NONE),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """A row of the table, with one sentence for a person. `warnings` change nothing of the outcome.
+
+    `evidence` is what was found on the router where the session proved nothing, in lines for whoever has to judge it.
 
     Raises ValueError for a combination that the table does not know.
     """
@@ -106,6 +116,7 @@ class Ending:
     reason: Reason | None = None
     message: str
     warnings: tuple[str, ...] = ()
+    evidence: str | None = None
 
     def __post_init__(self) -> None:
         if self.reason not in TABLE.get((self.state, self.effect), frozenset()):

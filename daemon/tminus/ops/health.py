@@ -24,12 +24,17 @@ class Health:
         self.draining = False
         self.ending = False
         """The services have ended, orderly or not; what has started on routers is still listened to."""
+        self._paused: str | None = None
 
     def went_round(self, service: str, *, answered: bool) -> None:
         if service in self._tried:
             self._tried[service] = self._now()
         if answered and service in self._answered:
             self._answered[service] = self._now()
+
+    def pause(self, why: str | None) -> None:
+        """Say why the database lets nothing be started; None if it does."""
+        self._paused = why
 
     def why_not_ready(self) -> str | None:
         """Say why nothing new can be started now; None if all is well."""
@@ -39,6 +44,8 @@ class Health:
             return "ending"
         if not self._lives():
             return "cannot prove to the database that this instance lives"
+        if self._paused is not None:
+            return f"paused: {self._paused}"
         silent = [name for name, at in self._answered.items() if self._now() - at > _SILENCE]
         return f"no answer from the database for {' and '.join(silent)}" if silent else None
 

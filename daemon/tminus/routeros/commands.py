@@ -131,5 +131,15 @@ def evidence(nonce: Nonce) -> str:
     )
 
 
+def jobs() -> str:
+    """What runs on the router now. For a person to read: whether a foreground import is listed is not known."""
+    return "/system script job print"
+
+
+def history() -> str:
+    """The changes of the configuration that the router remembers (the 100 latest, documented), and by whom."""
+    return "/system history print"
+
+
 def _hide(version: Version) -> str:
     return " hide-sensitive" if version.exports_secrets else ""

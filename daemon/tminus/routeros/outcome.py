@@ -150,6 +150,26 @@ def read_remains(output: bytes, nonce: Nonce) -> Remains | None:
     return Remains(log=frozenset(word for word in words if nonce.log_line(word) in said), uptime=uptime)
 
 
+def has_rebooted(remains: Remains, *, uptime_before: timedelta | None, since: timedelta) -> bool:
+    """Tell whether the router certainly rebooted `since` its uptime was `uptime_before`."""
+    # Minus a little: both times are read a moment apart, and RouterOS rounds down to seconds.
+    return uptime_before is not None and remains.uptime < uptime_before + since - timedelta(seconds=5)
+
+
+def describe_remains(remains: Remains, *, uptime_before: timedelta | None, since: timedelta) -> str:
+    """Say in lines what was found, for a person who judges where we cannot."""
+    words = ", ".join(word for word in ("connected", "start", "done", "failed") if word in remains.log)
+    before = "not known" if uptime_before is None else str(uptime_before)
+    rebooted = "it rebooted since" if has_rebooted(remains, uptime_before=uptime_before, since=since) else "no reboot"
+    if uptime_before is None:
+        rebooted = "whether it rebooted is not known"
+    return (
+        "file: removed by us, and seen to be gone\n"
+        f"log: {'our lines ' + words if words else 'none of our lines'}\n"
+        f"uptime: {remains.uptime}; before the script {before}, {timedelta(seconds=round(since.total_seconds()))} earlier: {rebooted}"
+    )
+
+
 def judge_remains(
     remains: Remains, *, uptime_before: timedelta | None, since: timedelta, reason: Reason, stamped: bool
 ) -> Ending:
@@ -159,8 +179,7 @@ def judge_remains(
     (`uptime_before` is None), a missing line proves nothing. Without a reboot it does only while the line that we left at
     the beginning of the same contact is still there.
     """
-    # Minus a little: both times are read a moment apart, and RouterOS rounds down to seconds.
-    rebooted = uptime_before is not None and remains.uptime < uptime_before + since - timedelta(seconds=5)
+    rebooted = has_rebooted(remains, uptime_before=uptime_before, since=since)
     if "done" in remains.log:
         return completed(
             "The session was lost, but the router's log has the line that follows the script's last statement.",

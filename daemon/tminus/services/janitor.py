@@ -15,6 +15,7 @@ import structlog
 
 from tminus.errors import ConfigError, DeviceError, StoreError
 from tminus.routeros.commands import Nonce
+from tminus.routeros.text import clean_line
 from tminus.services.contact import Contact, remove_file
 from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
@@ -75,24 +76,26 @@ class Janitor:
 
     async def _clean_up(self, debt: Debt) -> None:
         """Remove one of our files from a router. The next try is already noted."""
-        gone = False
+        gone, why = False, "the router did not say that the file is gone"
         try:
             nonce = Nonce(debt.file_name.removeprefix("tminus-").removesuffix(".rsc"))
             async with await self._contact.connect(debt.site) as connection:
                 gone = await remove_file(connection, nonce, deadline=self._command_timeout)
         except (DeviceError, ConfigError) as error:
-            log.info(
-                "cleanup_put_off", site_id=debt.site.id, file=debt.file_name, attempts=debt.attempts, error=str(error)
-            )
+            why = str(error)
         if gone:
             with contextlib.suppress(StoreError):  # it is looked for again, and found to be gone
                 await site_runs.settle_debt(self._db, debt.id)
             log.info("cleanup_done", site_id=debt.site.id, file=debt.file_name)
-        elif debt.age > _TELL_AFTER:
+            return
+        log.info("cleanup_put_off", site_id=debt.site.id, file=debt.file_name, attempts=debt.attempts, error=why)
+        with contextlib.suppress(StoreError):  # it is in our log as well
+            await site_runs.note_debt_error(self._db, debt.id, clean_line(why, cap=1000))
+        if debt.age > _TELL_AFTER:
             log.error(
                 "cleanup_owed",
                 site_id=debt.site.id,
                 file=debt.file_name,
                 days=debt.age.days,
-                todo="remove this file on the router; it starts nothing by itself, and it is looked for again",
+                todo="remove this file on the router, or forgive it with 'tminus cleanup forgive'; it starts nothing by itself",
             )

@@ -21,13 +21,15 @@ from tminus.errors import ConfigError, ConnectionLost, DeviceError, DeviceTimeou
 from tminus.routeros import commands
 from tminus.routeros.export import Export, read_export
 from tminus.routeros.facts import Version
-from tminus.routeros.outcome import judge_remains, read_remains
+from tminus.routeros.outcome import Remains, describe_remains, judge_remains, read_remains
+from tminus.routeros.text import clean
 from tminus.services.contact import SMALL, Contact, remove_file
 from tminus.services.run_settings import RunSettings
 from tminus.store.site_runs import Site
 
 _BETWEEN_TRIES = 5.0  # seconds
 _FIRST_TRY_AFTER = 1.0
+_SHOWN = 6000  # characters of a listing
 
 log = structlog.get_logger()
 
@@ -104,7 +106,7 @@ async def _look(question: Question, connection: Connection, settings: RunSetting
         result = await connection.run(commands.evidence(question.nonce), deadline=settings.command_timeout, cap=SMALL)
         remains = read_remains(result.output, question.nonce)
         if remains is None:
-            ending = unknown(question.reason, f"{question.message} The router's log could not be read.")
+            ending = unknown(question.reason, "The router's log could not be read.")
         else:
             ending = judge_remains(
                 remains,
@@ -118,7 +120,25 @@ async def _look(question: Question, connection: Connection, settings: RunSetting
             break
         await asyncio.sleep(2.0)
     ending = replace(ending, message=f"{question.message} {ending.message}")
+    if ending.state is State.UNKNOWN:
+        ending = replace(ending, evidence=await _evidence(question, connection, settings, remains))
     return await _with_export(question, connection, settings, ending)
+
+
+async def _evidence(question: Question, connection: Connection, settings: RunSettings, remains: Remains | None) -> str:
+    """Gather what helps a person to judge. None of it decides anything: what it means differs between versions."""
+    found = ["log: could not be read"]
+    if remains is not None:
+        since = timedelta(seconds=asyncio.get_running_loop().time() - question.identified_at)
+        found = [describe_remains(remains, uptime_before=question.uptime_before, since=since)]
+    for heading, command in (("jobs", commands.jobs()), ("history", commands.history())):
+        try:
+            said = await connection.run(command, deadline=settings.command_timeout, cap=SMALL)
+        except (ConnectionLost, DeviceTimeout) as error:
+            found.append(f"{heading}: could not be read: {error}")
+            break  # a connection that hangs or is lost tells nothing more
+        found.append(f"{heading}:\n{clean(said.output, cap=_SHOWN).rstrip() or 'none'}")
+    return "\n".join(found)
 
 
 async def _with_export(question: Question, connection: Connection, settings: RunSettings, ending: Ending) -> Answer:

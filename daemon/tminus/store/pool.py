@@ -7,7 +7,7 @@ becomes StoreUnavailable, and what the schema refuses becomes Refused with the s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
@@ -111,12 +111,23 @@ async def _keep_settings(connection: asyncpg.Connection) -> None:
 
 
 @asynccontextmanager
-async def open_database(dsn: str, *, size: int, application: str) -> AsyncIterator[Database]:
-    """Open a pool whose every statement has a deadline and whose closing is bounded."""
+async def open_database(
+    dsn: str, *, size: int, application: str, greet: Callable[[asyncpg.Connection], Awaitable[None]] | None = None
+) -> AsyncIterator[Database]:
+    """Open a pool whose every statement has a deadline and whose closing is bounded.
+
+    `greet` meets each connection before any statement runs on it, also the one to a server that took over meanwhile.
+    """
+
+    async def init(connection: asyncpg.Connection) -> None:
+        await _durable(connection)
+        if greet is not None:
+            await greet(connection)
+
     async with store_errors("connect to the database"):
         pool = await asyncpg.create_pool(
             dsn,
-            init=_durable,
+            init=init,
             reset=_keep_settings,
             min_size=1,
             max_size=size,

@@ -130,6 +130,11 @@ async def settle_debt(db: Database, debt: int) -> None:
     await db.fetch("settle_debt", debt)
 
 
+async def note_debt_error(db: Database, debt: int, why: str) -> None:
+    """Keep why the latest attempt to remove a file did not."""
+    await db.fetch("note_debt_error", debt, why)
+
+
 async def record_site_event(db: Database, kind: str, instance: UUID, site: str, detail: str) -> None:
     """Add to the audit trail of a site. `detail` is a JSON object."""
     await db.call("select tminus.record_site_event($1, $2, $3, $4::jsonb)", kind, instance, site, detail)

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Self
 from uuid import UUID
 
 from tminus.domain.endings import Ending, Step
-from tminus.errors import Refused, StoreError
+from tminus.errors import Refused, StoreError, StoreUnavailable
 from tminus.store.lane import Lane, Questions
+from tminus.store.last_start import LastStart
 from tminus.store.pool import Database, Transaction, statement
 
 _GATHER_PROGRESS = 0.15  # seconds
+
+Remember = Callable[[LastStart], Awaitable[None]]
+"""Keeps the latest start outside of the database (StartMemory.keep). Raises OSError."""
 
 
 class Start(Enum):
@@ -129,11 +133,19 @@ class _ProgressBatch:
 class Writer:
     """Gathers the writes of one instance. `run` has to be running for anything to be written.
 
-    `failed` hears of each transaction that failed.
+    `failed` hears of each transaction that failed. `remember` is told the latest start when it is committed, and before
+    anybody may act on it.
     """
 
-    def __init__(self, db: Database, instance: UUID, *, failed: Callable[[], None] = lambda: None) -> None:
-        self._starts = _Starts(db, instance, failed=failed)
+    def __init__(
+        self,
+        db: Database,
+        instance: UUID,
+        *,
+        failed: Callable[[], None] = lambda: None,
+        remember: Remember | None = None,
+    ) -> None:
+        self._starts = _Starts(db, instance, failed=failed, remember=remember)
         self._progress = _Progress(db, instance, failed=failed)
 
     def note_step(self, run: int, step: Step) -> None:
@@ -175,10 +187,11 @@ class Writer:
 class _Starts(Lane[_StartBatch]):
     """The point of no return: the only thing that a router waits for."""
 
-    def __init__(self, db: Database, instance: UUID, *, failed: Callable[[], None]) -> None:
+    def __init__(self, db: Database, instance: UUID, *, failed: Callable[[], None], remember: Remember | None) -> None:
         super().__init__(gather=0, failed=failed)
         self._db = db
         self._instance = instance
+        self._remember = remember
 
     def new(self) -> _StartBatch:
         return _StartBatch()
@@ -197,6 +210,12 @@ class _Starts(Lane[_StartBatch]):
                 *_columns([(r.run, r.backup) for r in requests if r.backup]),
             )
             answers = {row["id"]: Start.GO for row in rows}
+            if rows and self._remember is not None:
+                try:
+                    await self._remember(LastStart.of(rows[-1]))
+                except OSError as error:
+                    # Nothing is sent: after a restore nobody could tell that it was.
+                    raise StoreUnavailable(f"could not remember in state_dir what is started: {error}") from error
         left_out = [r.run for r in requests if r.run not in answers]
         if left_out:
             for row in await self._db.fetch("why_not_started", self._instance, left_out):
@@ -266,6 +285,7 @@ class _Progress(Lane[_ProgressBatch]):
             [r.output for r in requests],
             [json.dumps(r.ending.warnings) for r in requests],
             [r.diff for r in requests],
+            [r.ending.evidence for r in requests],
         )
         ended: set[int] = {row["id"] for row in rows}
         backups = [(r.run, b) for r in requests if r.run in ended for b in r.backups]

@@ -17,14 +17,14 @@ left join lateral (
 cross join lateral (
     select
         count(*) as total,
-        count(*) filter (where r.state = 'completed') as completed,
-        count(*) filter (where r.state = 'failed') as failed,
-        count(*) filter (where r.state = 'skipped') as skipped,
-        count(*) filter (where r.state = 'unknown') as unknown,
-        count(*) filter (where r.state = 'running') as running,
-        count(*) filter (where r.state = 'pending') as pending,
+        count(*) filter (where r.outcome = 'completed') as completed,
+        count(*) filter (where r.outcome = 'failed') as failed,
+        count(*) filter (where r.outcome = 'skipped') as skipped,
+        count(*) filter (where r.outcome = 'unknown') as unknown,
+        count(*) filter (where r.outcome = 'running') as running,
+        count(*) filter (where r.outcome = 'pending') as pending,
         -- Of those that wait: what no living daemon can serve.
-        count(*) filter (where r.state = 'pending' and not exists (
+        count(*) filter (where r.outcome = 'pending' and not exists (
             select from tminus.sites t join tminus.instances i on tminus.can_serve(i, t)
             where t.id = r.site_id and i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock())) as unserved
     from tminus.site_runs r

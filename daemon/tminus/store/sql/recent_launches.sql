@@ -8,10 +8,10 @@ from (
 cross join lateral (
     select
         count(*) as sites,
-        count(*) filter (where r.state = 'completed') as completed,
-        count(*) filter (where r.state = 'failed') as failed,
-        count(*) filter (where r.state = 'skipped') as skipped,
-        count(*) filter (where r.state = 'unknown') as unknown
+        count(*) filter (where r.outcome = 'completed') as completed,
+        count(*) filter (where r.outcome = 'failed') as failed,
+        count(*) filter (where r.outcome = 'skipped') as skipped,
+        count(*) filter (where r.outcome = 'unknown') as unknown
     from tminus.site_runs r
     where r.launch_id = l.id
 ) c

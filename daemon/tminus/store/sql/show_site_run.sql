@@ -1,7 +1,8 @@
 -- The site run of scheduled script $1 on site $2 in the launch that is under way, else in the latest that has one. No row: it was never launched there.
 select
     r.id, l.script_id, r.launch_id, l.kind, l.state as launch_state, l.due_at, r.site_id, r.state, r.step, r.reason, r.effect, r.warnings,
-    r.output, r.diff, r.attempts, r.retry_reason, r.not_before, r.instance_id, r.nonce, r.started_at, r.executing_at, r.finished_at,
+    r.output, r.diff, r.evidence, r.resolved_state, r.resolved_effect, r.resolved_at, r.resolved_by, r.resolution,
+    r.attempts, r.retry_reason, r.not_before, r.instance_id, r.nonce, r.started_at, r.executing_at, r.finished_at,
     case when r.state = 'pending' then coalesce('Waits: ' || tminus.why_unserved(s) || '.', r.message) else r.message end as message,
     extract(epoch from coalesce(r.finished_at, tminus.clock()) - r.started_at)::double precision as seconds
 from tminus.launches l

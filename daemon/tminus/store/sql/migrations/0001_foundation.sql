@@ -61,6 +61,9 @@ create function tminus.refuse_change_of_history() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if tg_op = 'DELETE' and tminus.is_own_function() then  -- what is older than anyone wants to know: see forget_events
+        return null;
+    end if;
     raise exception 'tminus.% is append-only: % is refused', tg_table_name, lower(tg_op)
         using errcode = 'insufficient_privilege';
 end $$;

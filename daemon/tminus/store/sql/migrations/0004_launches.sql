@@ -114,7 +114,7 @@ create index launches_by_script on tminus.launches (script_id, due_at desc);
 -- One launch on one site: the unit of progress.
 --
 --   pending --claim--> running --> completed | failed | skipped | unknown     (an ending: never changes)
---      ^                 |
+--      ^                 |                                         '---- resolved: a person's verdict beside it, once
 --      '--- released ----'   only before the point of no return, which is the commit of executing_at
 --
 -- instance_id is null in a running row only between the death of its instance and its resolution by another.
@@ -135,6 +135,8 @@ create table tminus.site_runs (
     output text,
     warnings text[] not null default '{}',
     diff text,
+    -- What was found on the router after the session had proved nothing: for the person who resolves it.
+    evidence text check (octet_length(evidence) <= 65536),
 
     instance_id uuid references tminus.instances (id),
     attempts integer not null default 0,
@@ -154,7 +156,21 @@ create table tminus.site_runs (
     executing_at timestamptz,
     finished_at timestamptz,
 
+    -- A person's verdict on an unknown run, laid beside its ending: the ending says what could be proved, and stays.
+    resolved_state text,
+    resolved_effect text,
+    resolved_at timestamptz,
+    resolved_by text,
+    resolution text check (octet_length(resolution) <= 4000),
+    -- What counts: the verdict where there is one, else the state.
+    outcome text generated always as (coalesce(resolved_state, state)) stored,
+
     unique (launch_id, site_id),
+    constraint site_runs_resolution check ((
+        resolved_at is null and resolved_state is null and resolved_effect is null and resolved_by is null and resolution is null
+        or state = 'unknown' and resolved_at is not null and resolved_by is not null and resolution is not null
+            and (resolved_state, resolved_effect) in (('completed', 'applied'), ('failed', 'partial'), ('failed', 'none'))
+        ) is true),
     -- `is true`: a constraint holds where it is null, and reason and effect may be null.
     constraint site_runs_rehearsal check (rehearsal and executing_at is null or not rehearsal and reason is distinct from 'rehearsed'),
     constraint site_runs_state check ((
@@ -178,8 +194,26 @@ create index site_runs_pending on tminus.site_runs (launch_id, position) where s
 -- walk through the wrong one.
 create index site_runs_open on tminus.site_runs (launch_id) where finished_at is null;
 create index site_runs_by_instance on tminus.site_runs (instance_id) where finished_at is null and instance_id is not null;
-create index site_runs_unknown on tminus.site_runs (id) where state = 'unknown';
+create index site_runs_unresolved on tminus.site_runs (id) where state = 'unknown' and resolved_at is null;
 create index site_runs_by_site on tminus.site_runs (site_id, id desc);
+
+-- An ending never changes. A function of this schema may lay a verdict beside it, once, and forget what it said at length.
+create function tminus.guard_ending() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- `outcome` is not computed yet here.
+    beside constant text[] := '{resolved_state,resolved_effect,resolved_at,resolved_by,resolution,outcome,output,diff,evidence}';
+begin
+    if tminus.is_own_function() and to_jsonb(new) - beside = to_jsonb(old) - beside
+        and (new.output is null or new.output = old.output) and (new.diff is null or new.diff = old.diff)
+        and (new.evidence is null or new.evidence = old.evidence)
+        and (old.resolved_at is null or (new.resolved_state, new.resolved_effect, new.resolved_at, new.resolved_by, new.resolution)
+            is not distinct from (old.resolved_state, old.resolved_effect, old.resolved_at, old.resolved_by, old.resolution)) then
+        return new;
+    end if;
+    raise exception 'site run % has ended as %; an ending never changes', old.id, old.state using errcode = 'object_not_in_prerequisite_state';
+end $$;
 
 -- What may become of a site run. Each rule is the condition of a trigger, since a function called for every row would cost
 -- more than the update; the function only says it. They are asked in the order of their names. In the sentence: %1$s the id, %2$s the state before, %3$s the state
@@ -193,7 +227,7 @@ end $$;
 
 create trigger ended before update on tminus.site_runs for each row
     when (old.state not in ('pending', 'running'))
-    execute function tminus.refuse_site_run('site run %1$s has ended as %2$s; an ending never changes', 'object_not_in_prerequisite_state');
+    execute function tminus.guard_ending();
 create trigger started before update on tminus.site_runs for each row
     when (old.executing_at is not null
         and (new.executing_at is distinct from old.executing_at or new.nonce is distinct from old.nonce or new.state = 'pending'))
@@ -269,6 +303,8 @@ create table tminus.backup_texts (
     sha256 bytea primary key,
     text text not null
 );
+create trigger append_only before update or truncate on tminus.backup_texts
+    for each statement execute function tminus.refuse_change_of_history();
 do $$
 begin
     -- lz4 costs a tenth of the processor time of pglz, where the server was built with it. Where not, exports are stored
@@ -292,6 +328,7 @@ create table tminus.backups (
     unique (site_run_id, phase)
 );
 create index backups_by_site on tminus.backups (site_id, taken_at desc);
+create index backups_by_text on tminus.backups (sha256);
 
 -- What could not be removed from a router: retried for days, then told.
 create table tminus.cleanup_debts (
@@ -303,7 +340,35 @@ create table tminus.cleanup_debts (
     since timestamptz not null default tminus.clock(),
     next_try_at timestamptz not null default tminus.clock(),
     attempts integer not null default 0,
+    -- Why the latest attempt did not remove it.
+    last_error text check (octet_length(last_error) <= 4000),
+    -- The file is gone; or a person said that it is no matter any more (`forgiven_by`, and why).
     settled_at timestamptz,
-    unique (site_run_id, file_name)
+    forgiven_by text,
+    forgiven_note text,
+    unique (site_run_id, file_name),
+    check ((forgiven_by is null) = (forgiven_note is null) and (forgiven_by is null or settled_at is not null))
 );
 create index cleanup_debts_open on tminus.cleanup_debts (next_try_at) where settled_at is null;
+
+-- Starts that a daemon remembers and this database does not know: it was restored to an earlier moment, or it is another
+-- database. While one of them is not accepted by a person, nothing is started: what vanished could run a second time.
+create table tminus.lost_starts (
+    nonce text primary key,
+    site_run_id bigint not null,
+    launch_id uuid not null,
+    site_id text not null,
+    started_at timestamptz not null,
+    noticed_at timestamptz not null default tminus.clock(),
+    noticed_by text not null,
+    accepted_at timestamptz,
+    accepted_by text,
+    note text,
+    check ((accepted_at is null) = (accepted_by is null) and (accepted_at is null) = (note is null))
+);
+create trigger keep before delete or truncate on tminus.lost_starts for each statement execute function tminus.refuse_delete();
+
+-- Ask it as `(select tminus.is_paused())`, once a statement.
+create function tminus.is_paused() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$ select exists (select from tminus.lost_starts where accepted_at is null) $$;

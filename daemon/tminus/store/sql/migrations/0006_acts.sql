@@ -22,6 +22,25 @@ as $$
     select exists (select from tminus.launches l where l.script_id = p_script and l.finished_at is null and l.kind <> 'rehearsal')
 $$;
 
+-- Whether the caller may act on what is others': approvers and gateways.
+create function tminus.oversees() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$ select pg_has_role(session_user, 'tminus_approver', 'member') or pg_has_role(session_user, 'tminus_gateway', 'member') $$;
+
+-- A note that a person has to give: returns it without the blanks around it.
+create function tminus.required_note(note text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    note := regexp_replace(note, '^[[:space:]]+|[[:space:]]+$', '', 'g');
+    if coalesce(note, '') = '' then
+        raise exception 'the note is empty: say how you know, for whoever asks later' using errcode = 'check_violation';
+    elsif octet_length(note) > 4000 then
+        raise exception 'the note has % bytes; at most 4000 are kept', octet_length(note) using errcode = 'check_violation';
+    end if;
+    return note;
+end $$;
+
 -- Make a scheduled script launchable. `digest` is what the approver saw (tminus.digest(id)); `approver` is the person,
 -- or null for the caller. Returns the scheduled script as the API shows it.
 create function tminus.authorize(id uuid, digest text, approver text default null) returns json
@@ -86,8 +105,7 @@ declare
     who text := tminus.principal(cancel.by);
 begin
     s := tminus.lock_script(cancel.id);
-    if s.created_by <> who
-        and not pg_has_role(session_user, 'tminus_approver', 'member') and not pg_has_role(session_user, 'tminus_gateway', 'member') then
+    if s.created_by <> who and not tminus.oversees() then
         raise exception 'scheduled script % belongs to %, so % may not cancel it', s.id, s.created_by, who using errcode = 'insufficient_privilege';
     end if;
     if s.status = 'cancelled' then
@@ -148,8 +166,166 @@ begin
     return the_launch;
 end $$;
 
+-- Lay a person's verdict beside a site run that ended as unknown: `completed` (it ran to its end), `failed/partial` or
+-- `failed/none` (what it did stays applied, or it did nothing). The ending stays what could be proved, `outcome` and all
+-- counts follow the verdict, and nothing is run again. Once: a verdict is not taken back. `by` is the person, or null for
+-- the caller: the author, an approver, or a gateway. Returns the scheduled script as the API shows it.
+create function tminus.resolve(site_run bigint, verdict text, note text, by text default null) returns json
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    r tminus.site_runs;
+    s tminus.scheduled_scripts;
+    who text := tminus.principal(resolve.by);
+    the_note text := tminus.required_note(resolve.note);
+begin
+    -- Not `for update`: what refers to this run (a debt, an export) is written without waiting.
+    select * into r from tminus.site_runs q where q.id = resolve.site_run for no key update;
+    if not found then
+        raise exception 'there is no site run %', resolve.site_run using errcode = 'no_data_found';
+    end if;
+    select q.* into s from tminus.launches l join tminus.scheduled_scripts q on q.id = l.script_id where l.id = r.launch_id;
+    if s.created_by <> who and not tminus.oversees() then
+        raise exception 'scheduled script % belongs to %, so % may not resolve its runs', s.id, s.created_by, who
+            using errcode = 'insufficient_privilege';
+    end if;
+    if r.state <> 'unknown' then
+        raise exception 'site run % on % is % and not unknown; there is nothing to resolve', r.id, r.site_id, r.state
+            using errcode = 'object_not_in_prerequisite_state';
+    elsif r.resolved_at is not null then
+        raise exception 'site run % on % was resolved as %/% already, by % at %', r.id, r.site_id, r.resolved_state, r.resolved_effect,
+            r.resolved_by, tminus.api_time(r.resolved_at) using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    case resolve.verdict
+        when 'completed' then r.resolved_state := 'completed'; r.resolved_effect := 'applied';
+        when 'failed/partial' then r.resolved_state := 'failed'; r.resolved_effect := 'partial';
+        when 'failed/none' then r.resolved_state := 'failed'; r.resolved_effect := 'none';
+        else
+            raise exception '% is no verdict', coalesce(quote_literal(tminus.printable(resolve.verdict)), 'nothing')
+                using errcode = 'check_violation',
+                    hint = 'Say completed (it ran to its end), failed/partial (what it did stays applied) or failed/none (it did nothing).';
+    end case;
+    update tminus.site_runs u
+    set resolved_state = r.resolved_state, resolved_effect = r.resolved_effect, resolved_at = tminus.clock(), resolved_by = who, resolution = the_note
+    where u.id = r.id;
+    perform tminus.record('resolved', who, s.id, r.launch_id, r.site_id, jsonb_build_object('site_run', r.id,
+        'was', jsonb_build_object('state', r.state, 'reason', r.reason, 'effect', r.effect, 'message', r.message),
+        'verdict', r.resolved_state, 'effect', r.resolved_effect, 'note', the_note));
+    return tminus.scheduled_script(s.id);
+end $$;
+
+-- Have files that still lie on routers looked for now and not after their back-off: on these sites, or on all (null).
+-- Returns how many. `by` is the person, or null for the caller.
+create function tminus.hasten_cleanup(sites text[] default null, by text default null) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    who text := tminus.principal(hasten_cleanup.by);
+    unknown_site text;
+    hastened integer;
+begin
+    select u.site into unknown_site
+    from unnest(hasten_cleanup.sites) as u (site)
+    where not exists (select from tminus.cleanup_debts d where d.site_id = u.site and d.settled_at is null)
+    limit 1;
+    if unknown_site is not null then
+        raise exception 'nothing is owed on site %', quote_literal(tminus.printable(unknown_site)) using errcode = 'no_data_found';
+    end if;
+    update tminus.cleanup_debts d
+    set next_try_at = tminus.clock()
+    where d.settled_at is null and (hasten_cleanup.sites is null or d.site_id = any (hasten_cleanup.sites)) and d.next_try_at > tminus.clock();
+    get diagnostics hastened = row_count;
+    perform tminus.record('cleanup_hastened', who, null, null, null,
+        jsonb_build_object('sites', hasten_cleanup.sites, 'debts', hastened));
+    perform pg_notify('tminus', 'cleanup');
+    return hastened;
+end $$;
+
+-- Give a debt up: the router is gone, or was reset, so that nobody need look for the file any more. `by` is the person, or
+-- null for the caller: the author of the script, an approver, or a gateway.
+create function tminus.forgive_cleanup(debt bigint, note text, by text default null) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    d tminus.cleanup_debts;
+    s tminus.scheduled_scripts;
+    r tminus.site_runs;
+    who text := tminus.principal(forgive_cleanup.by);
+    the_note text := tminus.required_note(forgive_cleanup.note);
+begin
+    select * into d from tminus.cleanup_debts q where q.id = forgive_cleanup.debt for no key update;
+    if not found then
+        raise exception 'there is no cleanup debt %', forgive_cleanup.debt using errcode = 'no_data_found';
+    end if;
+    select * into r from tminus.site_runs q where q.id = d.site_run_id;
+    select q.* into s from tminus.launches l join tminus.scheduled_scripts q on q.id = l.script_id where l.id = r.launch_id;
+    if s.created_by <> who and not tminus.oversees() then
+        raise exception 'scheduled script % belongs to %, so % may not forgive what it left on %', s.id, s.created_by, who, d.site_id
+            using errcode = 'insufficient_privilege';
+    end if;
+    if d.settled_at is not null then
+        raise exception 'cleanup debt % on % is settled already, %', d.id, d.site_id,
+            case when d.forgiven_by is null then 'the file is gone' else 'forgiven by ' || d.forgiven_by end
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    update tminus.cleanup_debts u set settled_at = tminus.clock(), forgiven_by = who, forgiven_note = the_note where u.id = d.id;
+    perform tminus.record('cleanup_forgiven', who, s.id, r.launch_id, d.site_id,
+        jsonb_build_object('debt', d.id, 'file', d.file_name, 'attempts', d.attempts, 'note', the_note));
+end $$;
+
+-- Let launches start again after a restore: a person has seen which starts are gone from this database, and has cancelled
+-- what must not run once more. `by` is the person, or null for the caller: an approver or a gateway. Returns how many
+-- lost starts are accepted.
+create function tminus.resume(note text, by text default null) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    who text := tminus.principal(resume.by);
+    the_note text := tminus.required_note(resume.note);
+    accepted jsonb;
+begin
+    if not tminus.oversees() then
+        raise exception '% may not resume the launches: only members of tminus_approver and tminus_gateway do', who
+            using errcode = 'insufficient_privilege';
+    end if;
+    with taken as (
+        update tminus.lost_starts u set accepted_at = tminus.clock(), accepted_by = who, note = the_note
+        where u.accepted_at is null
+        returning u.nonce, u.site_run_id, u.launch_id, u.site_id, u.started_at
+    )
+    select jsonb_agg(to_jsonb(taken)) into accepted from taken;
+    if accepted is null then
+        raise exception 'the launches are not paused; there is nothing to resume' using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    perform tminus.record('resumed', who, null, null, null, jsonb_build_object('lost_starts', accepted, 'note', the_note));
+    perform pg_notify('tminus', 'resumed');
+    return jsonb_array_length(accepted);
+end $$;
+
 -- ---------------------------------------------------------------------------------------------------------------------
 -- The daemon's: none of these is granted to anyone else.
+
+-- Whether this database knows the start that a daemon remembers as its latest, or a person accepted that it does not. If
+-- not, it is noted, and nothing is started any more by any daemon until a person resumes. (A failover that lost nothing
+-- knows it, whatever the timeline.)
+create function tminus.knows_start(p_run bigint, p_nonce text, p_launch uuid, p_site text, p_started_at timestamptz, p_by text) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from tminus.site_runs r where r.id = p_run and r.nonce = p_nonce and r.executing_at is not null)
+        or exists (select from tminus.lost_starts l where l.nonce = p_nonce and l.accepted_at is not null) then
+        return true;
+    end if;
+    insert into tminus.lost_starts (nonce, site_run_id, launch_id, site_id, started_at, noticed_by)
+    values (p_nonce, p_run, p_launch, p_site, p_started_at, p_by)
+    on conflict (nonce) do nothing;
+    if found then
+        perform tminus.record('history_lost', p_by, null, p_launch, p_site,
+            jsonb_build_object('site_run', p_run, 'nonce', p_nonce, 'started_at', p_started_at));
+        perform pg_notify('tminus', 'paused');
+    end if;
+    return false;
+end $$;
 
 -- The state of an instance that may start something: alive or draining, and heard of within its ttl. Null: it may not.
 -- Held so until the end of the transaction: who declares it dead takes FOR UPDATE, its own heartbeats do not wait.
@@ -162,20 +338,22 @@ as $$
     for key share
 $$;
 
--- Scheduled scripts whose time has come, locked for this transaction. No row: nothing is due, or another has it.
+-- Scheduled scripts whose time has come, locked for this transaction. No row: nothing is due, another has it, or all is
+-- paused.
 create function tminus.due_scripts(p_limit integer) returns setof tminus.scheduled_scripts
 language sql security definer set search_path = pg_catalog, pg_temp
 as $$
     select s.*
     from tminus.scheduled_scripts s
     where s.status = 'scheduled' and s.launch_at <= tminus.clock() and tminus.clock() <= s.launch_at + s.start_within
+        and not (select tminus.is_paused())
     order by s.launch_at
     limit p_limit
     for update skip locked
 $$;
 
 -- Make a launch of a due scheduled script, which the same transaction has locked, recomputed and compared. Null where it
--- is not due any more, had this occurrence already (the clock was set back), overlaps, or the instance is dead. `p_next` is
+-- is not due any more, had this occurrence already (the clock was set back), overlaps, the instance is dead, or all is paused. `p_next` is
 -- the occurrence after this one, for cron.
 create function tminus.launch(p_script uuid, p_instance uuid, p_next timestamptz default null) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -188,7 +366,7 @@ declare
 begin
     s := tminus.lock_script(p_script);
     if s.status <> 'scheduled' or s.launch_at is null or s.launch_at > tminus.clock() or tminus.clock() > s.launch_at + s.start_within
-        or tminus.living_state(p_instance) is null then
+        or tminus.living_state(p_instance) is null or tminus.is_paused() then
         return null;
     end if;
     select * into a from tminus.authorizations where id = s.authorization_id;
@@ -329,8 +507,8 @@ begin
 end $$;
 
 -- Take up to p_capacity pending site runs for this instance, sharing places fairly among the launches that wait. No row:
--- nothing is pending that it can serve, every router is busy, each launch is at its own cap, or the instance may not start
--- anything. `p_jump_hosts` names those that have a place for one site more, `p_places` how many; sites behind others wait.
+-- nothing is pending that it can serve, every router is busy, each launch is at its own cap, all is paused, or the instance
+-- may not start anything. `p_jump_hosts` names those that have a place for one site more, `p_places` how many; sites behind others wait.
 -- Returns the rows as they are after the claim: a statement that joined them itself would look at an older snapshot, and
 -- miss what was inserted while this function waited.
 create function tminus.claim_site_runs(p_instance uuid, p_capacity integer, p_jump_hosts text[] default '{}', p_places integer[] default '{}')
@@ -342,7 +520,7 @@ declare
     capped uuid[];
     taken bigint[];
 begin
-    if tminus.living_state(p_instance) is distinct from 'alive' or p_capacity < 1 then
+    if tminus.living_state(p_instance) is distinct from 'alive' or p_capacity < 1 or tminus.is_paused() then
         return;
     end if;
     select * into me from tminus.instances where id = p_instance;
@@ -653,6 +831,9 @@ create function tminus.store_backups(p_runs bigint[], p_phases text[], p_sha256 
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- What is there is held until the commit, so that tminus.forget_texts cannot take it away meanwhile; what it just took is
+    -- not found. Each statement here looks at a snapshot of its own.
+    perform from tminus.backup_texts t where t.sha256 = any (p_sha256) order by t.sha256 for key share;
     -- In one order, so that two batches with the same new texts cannot deadlock.
     insert into tminus.backup_texts (sha256, text)
     select distinct on (b.sha256) b.sha256, b.text

@@ -44,21 +44,21 @@ as $$
     ) l on true
     cross join lateral (
         select
-            coalesce(array_agg(r.site_id order by r.position) filter (where r.state = 'completed'), '{}') as completed,
-            coalesce(array_agg(r.site_id order by r.position) filter (where r.state in ('failed', 'skipped', 'unknown')), '{}') as failed,
-            coalesce(array_agg(r.site_id order by r.position) filter (where r.state in ('pending', 'running')), '{}') as pending,
+            coalesce(array_agg(r.site_id order by r.position) filter (where r.outcome = 'completed'), '{}') as completed,
+            coalesce(array_agg(r.site_id order by r.position) filter (where r.outcome in ('failed', 'skipped', 'unknown')), '{}') as failed,
+            coalesce(array_agg(r.site_id order by r.position) filter (where r.outcome in ('pending', 'running')), '{}') as pending,
             -- Of those that are launched and wait: what no living daemon can serve. See tminus.why_unserved.
-            coalesce(array_agg(r.site_id order by r.position) filter (where l.id is not null and r.state = 'pending' and not exists (
+            coalesce(array_agg(r.site_id order by r.position) filter (where l.id is not null and r.outcome = 'pending' and not exists (
                 select from tminus.sites t join tminus.instances i on tminus.can_serve(i, t)
                 where t.id = r.site_id and i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock())), '{}') as unserved
         from (
             -- Before the first launch every site is pending, or, if it was cancelled, will never run.
-            select site_id, position::bigint, case s.status when 'cancelled' then 'skipped' else 'pending' end as state
+            select site_id, position::bigint, case s.status when 'cancelled' then 'skipped' else 'pending' end as outcome
             from unnest(s.sites) with ordinality as x (site_id, position)
             where l.id is null
             union all
-            select site_id, position, state from tminus.site_runs where launch_id = l.id
-        ) as r (site_id, position, state)
+            select site_id, position, outcome from tminus.site_runs where launch_id = l.id
+        ) as r (site_id, position, outcome)
     ) p
     where s.id = $1
 $$;

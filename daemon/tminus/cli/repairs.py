@@ -1,0 +1,342 @@
+"""What a person does after a bad night: judge unknown runs, see to what lies on routers, go on after a restore."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from tminus.cli import screen
+from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
+from tminus.cli.inputs import WholeNumber, find_script
+from tminus.domain.endings import VERDICTS
+from tminus.errors import TminusError, UsageError
+
+if TYPE_CHECKING:
+    import asyncpg
+    from rich.console import Console, RenderableType
+
+_LISTED = 1000
+_MEANING = {
+    "completed": "it ran to its end",
+    "failed/partial": "it did a part, which stays applied",
+    "failed/none": "it did nothing",
+}
+
+
+class Verdict(click.ParamType[str]):
+    name = "verdict"
+
+    def convert(self, value: object, _: click.Parameter | None, __: click.Context | None) -> str:
+        if value not in VERDICTS:
+            choice = ", ".join(f"{verdict} ({_MEANING[verdict]})" for verdict in VERDICTS)
+            raise UsageError(f"{str(value)!r} is no verdict; give one of {choice}")
+        return str(value)
+
+
+# -- unknown runs ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Evidence:
+    """All that is known of a site run whose outcome is not."""
+
+    run: asyncpg.Record
+    late: list[asyncpg.Record]
+    debts: list[asyncpg.Record]
+    backups: list[asyncpg.Record]
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            **dict(self.run),
+            "late_evidence": [dict(row) for row in self.late],
+            "cleanup_debts": [dict(row) for row in self.debts],
+            "backups": [dict(row) for row in self.backups],
+        }
+
+
+@click.command()
+@click.argument("script", metavar="[ID]", required=False)
+@click.argument("site_ids", metavar="[SITE]...", nargs=-1)
+@click.option("--verdict", type=Verdict(), help="completed, failed/partial or failed/none: what it did, as you found.")
+@click.option("--note", metavar="TEXT", help="How you know; kept with the verdict for ever.")
+@as_person
+@as_json_option
+@asynchronous
+async def resolve(
+    context: Context,
+    script: str | None,
+    site_ids: tuple[str, ...],
+    *,
+    verdict: str | None,
+    note: str | None,
+    person: str | None,
+    as_json: bool,
+) -> None:
+    """Say what a run did whose outcome is unknown.
+
+    Without SITE: list such runs. With it: show the evidence, and take your verdict, which counts from then on. Nothing is
+    run again. Without a terminal, or to say it at once, give --verdict and --note.
+    """
+    if (verdict is None) != (note is None):
+        raise UsageError("--verdict and --note go together: what it did, and how you know")
+    async with context.connect() as connection:
+        script_id = await find_script(connection, script) if script is not None else None
+        if not site_ids:
+            if verdict is not None:
+                raise UsageError("say which runs: tminus resolve ID SITE... --verdict V --note TEXT")
+            await _list_unresolved(connection, script_id, as_json=as_json)
+            return
+        found = [await _evidence(connection, script_id, site) for site in site_ids]
+    if verdict is not None and note is not None:
+        await _resolve_all(context, [(e.run["id"], verdict, note) for e in found], person, as_json=as_json)
+    elif as_json:
+        print_json([evidence.as_json() for evidence in found])
+    else:
+        await _ask_for_each(context, found, person)
+
+
+async def _list_unresolved(connection: asyncpg.Connection, script_id: object, *, as_json: bool) -> None:
+    from tminus.store.pool import statement
+
+    rows = await connection.fetch(statement("unresolved_runs"), script_id, _LISTED)
+    if as_json:
+        print_json([dict(row) for row in rows])
+        return
+    if not rows:
+        click.echo("no run is unresolved", err=True)
+        return
+    shown = screen.table("id", "site", "started", "reason", "message")
+    for row in rows:
+        shown.add_row(
+            str(row["script_id"]),
+            screen.text(row["site_id"]),
+            screen.moment(row["executing_at"]),
+            row["reason"],
+            screen.one_line(row["message"] or "", 200),
+        )
+    screen.console().print(shown)
+    click.echo("Next: tminus resolve ID SITE", err=True)
+
+
+async def _evidence(connection: asyncpg.Connection, script_id: object, site_id: str) -> _Evidence:
+    from tminus.store.pool import statement
+
+    run = await connection.fetchrow(statement("unknown_run"), script_id, site_id)
+    if run is None:
+        raise UsageError(f"scheduled script {script_id} was never launched on site {site_id!r}")
+    return _Evidence(
+        run=run,
+        late=await connection.fetch(statement("late_evidence"), run["id"]),
+        debts=await connection.fetch(statement("open_debts"), run["id"], 10),
+        backups=await connection.fetch(statement("list_backups"), None, run["id"], 2),
+    )
+
+
+async def _resolve_all(
+    context: Context, verdicts: list[tuple[int, str, str]], person: str | None, *, as_json: bool
+) -> None:
+    """Resolve all of these runs, or, where one is refused, none."""
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection, connection.transaction():
+        answers = [
+            json.loads(await connection.fetchval(statement("resolve"), run, verdict, note, person))
+            for run, verdict, note in verdicts
+        ]
+    if as_json:
+        print_json(answers[-1])
+        return
+    for run, verdict, _ in verdicts:
+        click.echo(f"site run {run} now counts as {verdict}")
+
+
+async def _ask_for_each(context: Context, found: list[_Evidence], person: str | None) -> None:
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    for evidence in found:
+        run = evidence.run
+        _print_evidence(screen.console(), evidence)
+        if run["state"] != "unknown" or run["resolved_at"] is not None:
+            continue
+        if not on_terminal:
+            click.echo("Next: the same with --verdict and --note", err=True)
+            continue
+        for verdict, meaning in _MEANING.items():
+            click.echo(f"  {verdict:15} {meaning}")
+        verdict = click.prompt("Your verdict (Ctrl-C leaves it as it is)", type=click.Choice(list(VERDICTS)))
+        note = click.prompt("How you know")
+        await _resolve_all(context, [(run["id"], verdict, note)], person, as_json=False)
+
+
+def _print_evidence(console: Console, evidence: _Evidence) -> None:
+    run = evidence.run
+    state = screen.state(run["state"])
+    more = ", ".join(part for part in (run["reason"], run["effect"] and f"effect: {run['effect']}") if part)
+    state.append(f" ({more})" if more else "", "")
+    router = ", ".join(str(part) for part in (run["identity"], run["model"], run["version"]) if part)
+    rows: list[tuple[str, RenderableType]] = [
+        ("site", screen.text(f"{run['site_id']} at {run['address']}{f' ({router})' if router else ''}")),
+        ("scheduled script", screen.text(f"{run['script_id']}  {screen.one_line(run['description'], 60)}")),
+        ("site run", f"{run['id']} of launch {run['launch_id']}, due {screen.moment(run['due_at'])}"),
+        ("state", state),
+        ("message", screen.text(run["message"])),
+        ("script started", screen.moment(run["executing_at"])),
+        ("finished", screen.moment(run["finished_at"])),
+        ("last seen", screen.moment(run["last_seen_at"])),
+        ("end marker", _marker(run)),
+    ]
+    if run["resolved_at"] is not None:
+        verdict = f"{run['resolved_state']} ({run['resolved_effect']}) by {run['resolved_by']}, {screen.moment(run['resolved_at'])}"
+        rows += [("resolved", screen.text(verdict)), ("note", screen.text(run["resolution"]))]
+    facts = screen.facts()
+    for name, value in rows:
+        if value:
+            facts.add_row(name, value)
+    console.print(facts)
+    _print_part(console, "On the router afterwards", run["evidence"])
+    _print_part(console, "Warnings", "\n".join(f"- {warning}" for warning in run["warnings"]))
+    _print_part(
+        console,
+        "Came to light later",
+        "\n".join(
+            f"{screen.moment(row['at'])}  {row['verdict']} ({row['effect']}): {row['message']}" for row in evidence.late
+        ),
+    )
+    _print_part(
+        console,
+        "Still on the router",
+        "\n".join(
+            f"{row['file_name']}: {screen.plural(row['attempts'], 'attempt')} to remove it; {row['last_error'] or 'not tried yet'}"
+            for row in evidence.debts
+        ),
+    )
+    _print_part(console, "Output", run["output"])
+    if run["diff"]:
+        console.print()
+        console.print(screen.text("Difference", "bold"))
+        console.print(screen.coloured_diff(run["diff"].rstrip("\n")), soft_wrap=True)
+    elif evidence.backups:
+        phases = ", ".join(f"{row['id']} ({row['phase']})" for row in reversed(evidence.backups))
+        _print_part(console, "Backups", f"{phases}: compare with 'tminus backup show'")
+    console.print()
+
+
+def _marker(run: asyncpg.Record) -> str:
+    if run["state"] != "unknown":
+        return ""
+    return f"TMINUS-OK-{run['nonce']} was not proved; the router's log has lines with 'tminus {run['nonce']}', if it kept them"
+
+
+def _print_part(console: Console, heading: str, text: str | None) -> None:
+    if text:
+        console.print()
+        console.print(screen.text(heading, "bold"))
+        console.print(screen.text(text.rstrip("\n")), soft_wrap=True)
+
+
+# -- what lies on routers ----------------------------------------------------------------------------------------------
+
+
+@click.group(invoke_without_command=True)
+@as_json_option
+@click.pass_context
+def cleanup(click_context: click.Context, *, as_json: bool) -> None:
+    """List files of ours that could not be removed from routers yet. The daemon goes on trying for as long as they are listed."""
+    if click_context.invoked_subcommand is None:
+        asynchronous(_list_debts)(as_json=as_json)
+    elif as_json:
+        raise UsageError("--json is for the list: tminus cleanup --json")
+
+
+async def _list_debts(context: Context, *, as_json: bool) -> None:
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        rows = await connection.fetch(statement("open_debts"), None, _LISTED)
+    if as_json:
+        print_json([dict(row) for row in rows])
+        return
+    if not rows:
+        click.echo("nothing of ours lies on a router", err=True)
+        return
+    shown = screen.table(
+        "id", "site", "file", "age", "attempts", "next try", "last error", right=("id", "age", "attempts")
+    )
+    for row in rows:
+        shown.add_row(
+            str(row["id"]),
+            screen.text(row["site_id"]),
+            row["file_name"],
+            screen.seconds(row["age_seconds"]),
+            str(row["attempts"]),
+            screen.moment(row["next_try_at"]),
+            screen.one_line(row["last_error"] or "", 200),
+        )
+    screen.console().print(shown)
+
+
+@cleanup.command()
+@click.argument("site_ids", metavar="[SITE]...", nargs=-1)
+@as_person
+@asynchronous
+async def now(context: Context, site_ids: tuple[str, ...], *, person: str | None) -> None:
+    """Have the daemon try again at once, on these sites or on all."""
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        count = await connection.fetchval(statement("hasten_cleanup"), list(site_ids) or None, person)
+    click.echo(f"{screen.plural(count, 'file')} to be looked for at once; 'tminus cleanup' shows what is left")
+
+
+@cleanup.command()
+@click.argument("debt", metavar="ID", type=WholeNumber(1, 2**63 - 1))
+@click.option("--note", metavar="TEXT", required=True, help="Why nobody need look for the file any more.")
+@as_person
+@asynchronous
+async def forgive(context: Context, debt: int, *, note: str, person: str | None) -> None:
+    """Give a file up: the router is gone, or was reset."""
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        await connection.fetchval(statement("forgive_cleanup"), debt, note, person)
+    click.echo(f"cleanup debt {debt} is forgiven")
+
+
+# -- after a restore ---------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.option("--note", metavar="TEXT", required=True, help="What was restored, and what you did about it.")
+@click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
+@as_person
+@asynchronous
+async def resume(context: Context, *, note: str, yes: bool, person: str | None) -> None:
+    """Let launches start again after the database went back in time.
+
+    Scheduled scripts that are authorized and due, and site runs that wait, start at once: cancel before what ran already.
+    """
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        lost = await connection.fetch(statement("lost_starts"))
+    for row in lost:
+        click.echo(
+            f"Started on {screen.visible(row['site_id'])} at {screen.moment(row['started_at'])}, launch {row['launch_id']};"
+            " this database does not know of it."
+        )
+    if (
+        lost
+        and not yes
+        and sys.stdin.isatty()
+        and not click.confirm("Has everything been cancelled that must not run a second time?")
+    ):
+        raise TminusError("the launches are still paused")
+    async with context.connect() as connection:
+        count = await connection.fetchval(statement("resume"), note, person)
+    click.echo(f"resumed; {screen.plural(count, 'lost start')} accepted")
+
+
+COMMANDS = (resolve, cleanup, resume)

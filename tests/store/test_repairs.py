@@ -1,0 +1,300 @@
+"""A person's verdict on an unknown run, what is owed on routers, and going on after a restore."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from tests.store.stage import Stage, held_by_another, refused
+from tminus.domain.endings import VERDICTS, completed
+from tminus.errors import ConfigError, StoreUnavailable
+from tminus.store.gauges import read_gauges
+from tminus.store.last_start import LastStart, StartMemory
+from tminus.store.pool import open_database
+from tminus.store.writer import EndRequest, Start, StartRequest, Writer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+RESOLVE = "select tminus.resolve($1, $2, $3)"
+FORGIVE = "select tminus.forgive_cleanup($1, $2)"
+RESUME = "select tminus.resume($1)"
+
+
+async def an_unknown_run(stage: Stage) -> tuple[UUID, int]:
+    """A launch on a (unknown) and b (completed), as (scheduled script, site run on a)."""
+    instance = await stage.instance()
+    script = await stage.launch(instance, "a", "b")
+    claims = await stage.claim(instance)
+    await stage.leave_unknown(instance, claims["a"].id)
+    await stage.run_through(instance, claims["b"].id)
+    await stage.store.fetch("housekeeping")
+    return script, claims["a"].id
+
+
+class TestResolve:
+    @pytest.mark.parametrize("verdict", VERDICTS)
+    async def test_the_verdict_counts_and_the_ending_stays(self, stage: Stage, verdict: str) -> None:
+        script, run = await an_unknown_run(stage)
+        before = (await stage.db.fetch("select * from tminus.site_runs where id = $1", run))[0]
+        assert (await read_gauges(stage.store)).unknown_sites == 1
+        shown = json.loads(await stage.db.value(RESOLVE, run, verdict, "  Looked at it.\n", role="bob"))
+        state, effect = VERDICTS[verdict]
+        after = (await stage.db.fetch("select * from tminus.site_runs where id = $1", run))[0]
+        assert {name for name in after.keys() if after[name] != before[name]} == {  # noqa: SIM118 - a record
+            "resolved_state", "resolved_effect", "resolved_at", "resolved_by", "resolution", "outcome",
+        }  # fmt: skip
+        assert (after["state"], after["outcome"]) == ("unknown", state)
+        assert (after["resolved_state"], after["resolved_effect"]) == (state, effect)
+        assert (after["resolved_by"], after["resolution"]) == ("bob", "Looked at it.")
+        assert (await read_gauges(stage.store)).unknown_sites == 0
+        progress = {"completed": ["a", "b"], "failed": [], "pending": []}
+        if state != "completed":
+            progress = {"completed": ["b"], "failed": ["a"], "pending": []}
+        assert shown["progress"] == progress == (await stage.db.script(script))["progress"]
+        launch = (await stage.store.fetch("recent_launches", 1))[0]
+        assert (launch["completed"], launch["failed"], launch["unknown"]) == (
+            len(progress["completed"]),
+            len(progress["failed"]),
+            0,
+        )
+
+    async def test_who_when_why_and_what_was_before_is_in_the_trail(self, stage: Stage) -> None:
+        script, run = await an_unknown_run(stage)
+        await stage.db.value("select tminus.resolve($1, 'completed', 'Saw it.', 'carol')", run, role="api")
+        (event,) = await stage.events("resolved")
+        assert (event["principal"], event["session"], event["script_id"]) == ("carol", "api", script)
+        assert event["site_id"] == "a"
+        detail = json.loads(event["detail"])
+        assert (detail["site_run"], detail["verdict"], detail["effect"], detail["note"]) == (
+            run,
+            "completed",
+            "applied",
+            "Saw it.",
+        )
+        assert detail["was"]["state"] == "unknown"
+        assert detail["was"]["reason"] == "daemon_lost"
+        assert detail["was"]["message"] == "Said so."
+
+    async def test_nothing_is_run_again(self, stage: Stage) -> None:
+        _, run = await an_unknown_run(stage)
+        await stage.db.value(RESOLVE, run, "failed/none", "It did nothing.", role="alice")
+        instance = await stage.instance()
+        await stage.store.fetch("housekeeping")
+        assert await stage.claim(instance) == {}
+        assert await stage.execute(instance, run) == []
+
+    async def test_a_verdict_is_not_taken_back(self, stage: Stage) -> None:
+        _, run = await an_unknown_run(stage)
+        await stage.db.value(RESOLVE, run, "completed", "Saw it.", role="bob")
+        text = await refused(stage.db, "alice", RESOLVE, run, "failed/none", "No.")
+        assert f"site run {run} on a was resolved as completed/applied already, by bob at 20" in text
+        for setting in (
+            "resolved_state = 'failed', resolved_effect = 'none'",
+            "resolution = 'x'",
+            "resolved_at = null",
+        ):
+            text = await refused(stage.db, None, f"update tminus.site_runs set {setting} where id = {run}")
+            assert "an ending never changes" in text
+
+    async def test_what_is_not_unknown(self, stage: Stage) -> None:
+        instance = await stage.instance()
+        await stage.launch(instance, "a")
+        run = (await stage.claim(instance))["a"].id
+        assert f"site run {run} on a is running and not unknown" in await refused(
+            stage.db, "bob", RESOLVE, run, "completed", "Saw it."
+        )
+        await stage.run_through(instance, run)
+        assert "is completed and not unknown" in await refused(stage.db, "bob", RESOLVE, run, "completed", "Saw it.")
+        assert "there is no site run 4711" in await refused(stage.db, "bob", RESOLVE, 4711, "completed", "Saw it.")
+
+    @pytest.mark.parametrize("verdict", ["unknown", "failed", "skipped", "", "failed/applied", "completed ", None])
+    async def test_what_is_no_verdict(self, stage: Stage, verdict: str | None) -> None:
+        _, run = await an_unknown_run(stage)
+        text = await refused(stage.db, "bob", RESOLVE, run, verdict, "Saw it.")
+        assert "is no verdict (Say completed" in text
+
+    @pytest.mark.parametrize("note", [None, "", " \n\t"])
+    async def test_a_verdict_without_a_note(self, stage: Stage, note: str | None) -> None:
+        _, run = await an_unknown_run(stage)
+        assert "the note is empty: say how you know" in await refused(stage.db, "bob", RESOLVE, run, "completed", note)
+
+    async def test_who_may(self, stage: Stage) -> None:
+        _, run = await an_unknown_run(stage)
+        assert "belongs to alice, so arthur may not resolve" in await refused(
+            stage.db, "arthur", RESOLVE, run, "completed", "Saw it."
+        )
+        assert "alice may not act for bob" in await refused(
+            stage.db, "alice", "select tminus.resolve($1, 'completed', 'Saw it.', 'bob')", run
+        )
+        for role in ("rita", "tminus_serve"):
+            text = await refused(stage.db, role, RESOLVE, run, "completed", "Saw it.", clear=False)
+            assert "permission denied" in text
+
+    async def test_a_person_who_does_not_commit_holds_up_no_daemon(self, stage: Stage) -> None:
+        instance = await stage.instance()
+        await stage.launch(instance, "a", "b")
+        claims = await stage.claim(instance)
+        await stage.leave_unknown(instance, claims["a"].id)
+        async with held_by_another(stage.db, RESOLVE, claims["a"].id, "completed", "Saw it.", role="bob"):
+            await stage.store.fetch("owe_cleanup", [claims["a"].id], ["tminus-0123456789abcdef.rsc"])
+            await stage.run_through(instance, claims["b"].id)
+            await stage.store.fetch("housekeeping")
+        assert await stage.db.value("select count(*) from tminus.launches where state = 'finished'") == 1
+
+
+async def a_debt(stage: Stage, *, site: str = "a") -> int:
+    instance = await stage.instance()
+    await stage.launch(instance, site)
+    run = (await stage.claim(instance))[site].id
+    await stage.run_through(instance, run)
+    await stage.store.fetch("owe_cleanup", [run], [f"tminus-{run:016x}.rsc"])
+    debt: int = await stage.db.value("select id from tminus.cleanup_debts where site_run_id = $1", run)
+    return debt
+
+
+class TestCleanup:
+    async def test_a_debt_is_tried_at_once_when_a_person_asks(self, stage: Stage) -> None:
+        one, two = await a_debt(stage), await a_debt(stage, site="b")
+        assert await stage.store.fetch("take_debts", 5) == []
+        assert await stage.db.value("select tminus.hasten_cleanup(array['b'])", role="alice") == 1
+        assert [row["id"] for row in await stage.store.fetch("take_debts", 5)] == [two]
+        assert await stage.db.value("select tminus.hasten_cleanup()", role="alice") == 2
+        assert {row["id"] for row in await stage.store.fetch("take_debts", 5)} == {one, two}
+        assert [event["principal"] for event in await stage.events("cleanup_hastened")] == ["alice", "alice"]
+
+    async def test_a_site_that_owes_nothing(self, stage: Stage) -> None:
+        await a_debt(stage)
+        text = await refused(stage.db, "alice", "select tminus.hasten_cleanup(array['a', 'c'])")
+        assert "nothing is owed on site 'c'" in text
+
+    async def test_why_it_was_not_removed_is_shown(self, stage: Stage) -> None:
+        debt = await a_debt(stage)
+        await stage.store.fetch("note_debt_error", debt, "no answer")
+        (row,) = await stage.store.fetch("open_debts", None, 10)
+        assert (row["id"], row["site_id"], row["last_error"], row["attempts"]) == (debt, "a", "no answer", 0)
+
+    async def test_a_forgiven_debt_is_not_tried_any_more(self, stage: Stage) -> None:
+        debt = await a_debt(stage)
+        await stage.db.value(FORGIVE, debt, "The router was scrapped.", role="bob")
+        assert await stage.store.fetch("open_debts", None, 10) == []
+        await stage.db.run("update tminus.cleanup_debts set next_try_at = tminus.clock()")
+        assert await stage.store.fetch("take_debts", 5) == []
+        (event,) = await stage.events("cleanup_forgiven")
+        assert (event["principal"], event["site_id"]) == ("bob", "a")
+        assert json.loads(event["detail"])["note"] == "The router was scrapped."
+        text = await refused(stage.db, "bob", FORGIVE, debt, "Again.")
+        assert f"cleanup debt {debt} on a is settled already, forgiven by bob" in text
+
+    async def test_who_may_forgive(self, stage: Stage) -> None:
+        debt = await a_debt(stage)
+        text = await refused(stage.db, "arthur", FORGIVE, debt, "x")
+        assert "belongs to alice, so arthur may not forgive what it left on a" in text
+        assert "the note is empty" in await refused(stage.db, "alice", FORGIVE, debt, " ")
+        assert "there is no cleanup debt 4711" in await refused(stage.db, "alice", FORGIVE, 4711, "x")
+        await stage.db.value(FORGIVE, debt, "It is mine.", role="alice")
+
+
+@asynccontextmanager
+async def writing(writer: Writer) -> AsyncIterator[None]:
+    task = asyncio.create_task(writer.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def a_start(nonce: str = "fedcba9876543210") -> LastStart:
+    return LastStart(run=9, nonce=nonce, launch=uuid.uuid4(), site="a", at=datetime(2026, 1, 2, tzinfo=UTC))
+
+
+async def meet(stage: Stage, memory: StartMemory) -> None:
+    """Ask the database as a daemon does on a new connection."""
+    async with open_database(stage.db.dsn_as("tminus_serve"), size=1, application="tests", greet=memory.compare):
+        pass
+
+
+class TestAfterARestore:
+    async def test_a_start_that_the_database_knows_pauses_nothing(self, stage: Stage, tmp_path: Path) -> None:
+        instance = await stage.instance()
+        await stage.launch(instance, "a")
+        run = (await stage.claim(instance))["a"].id
+        memory = StartMemory(tmp_path, instance)
+        await meet(stage, memory)
+        writer = Writer(stage.store, instance, remember=memory.keep)
+        async with writing(writer):
+            request = StartRequest(run=run, nonce="0123456789abcdef", uptime=1.0, backup=None)
+            assert await writer.start(request) is Start.GO
+            kept = LastStart.read((tmp_path / "last-start.json").read_bytes())
+            assert (kept.run, kept.nonce, kept.site) == (run, "0123456789abcdef", "a")
+            await writer.end(EndRequest(run=run, ending=completed("Done.")))
+        await meet(stage, StartMemory(tmp_path, await stage.instance()))
+        assert await stage.db.value("select count(*) from tminus.lost_starts") == 0
+
+    async def test_while_a_start_is_lost_nothing_is_launched_claimed_or_started(
+        self, stage: Stage, tmp_path: Path
+    ) -> None:
+        instance = await stage.instance()
+        await stage.launch(instance, "a", "b", max_concurrency=1)
+        running = (await stage.claim(instance))["a"].id
+        await stage.db.submit(":put 2", ["a"])
+        memory = StartMemory(tmp_path, instance)
+        await memory.keep(a_start())
+        await meet(stage, memory)
+        await meet(stage, memory)
+        assert [event["site_id"] for event in await stage.events("history_lost")] == ["a"]
+        assert await stage.db.value("select tminus.is_paused()", role="rita")
+        await stage.db.run("update public.moved_clock set by = by + interval '2 seconds'")
+        assert await stage.launch_due(instance) == []
+        assert await stage.claim(instance) == {}
+        assert await stage.execute(instance, running) == []
+        # A person goes on.
+        assert "arthur may not resume" in await refused(stage.db, "arthur", RESUME, "x")
+        assert "the note is empty" in await refused(stage.db, "bob", RESUME, "")
+        assert await stage.db.value(RESUME, "Restored the dump of noon; cancelled what ran.", role="bob") == 1
+        assert "not paused; there is nothing to resume" in await refused(stage.db, "bob", RESUME, "x")
+        (event,) = await stage.events("resumed")
+        assert json.loads(event["detail"])["lost_starts"][0]["nonce"] == "fedcba9876543210"
+        assert await stage.execute(instance, running) == [running]
+        assert len(await stage.launch_due(instance)) == 1
+        # Accepted once, it is not complained of again.
+        await meet(stage, memory)
+        assert not await stage.db.value("select tminus.is_paused()")
+
+    async def test_a_run_that_is_there_but_was_not_started_is_lost_as_well(self, stage: Stage, tmp_path: Path) -> None:
+        instance = await stage.instance()
+        await stage.launch(instance, "a")
+        claim = (await stage.claim(instance))["a"]
+        memory = StartMemory(tmp_path, instance)
+        await memory.keep(
+            LastStart(run=claim.id, nonce=claim.nonce, launch=claim.launch_id, site="a", at=datetime.now(UTC))
+        )
+        await meet(stage, memory)
+        assert await stage.db.value("select tminus.is_paused()")
+
+    async def test_what_cannot_be_remembered_is_not_started(self, stage: Stage, tmp_path: Path) -> None:
+        instance = await stage.instance()
+        await stage.launch(instance, "a")
+        run = (await stage.claim(instance))["a"].id
+        memory = StartMemory(tmp_path, instance)
+        (tmp_path / "last-start.part").mkdir()  # the disk says no, whoever asks
+        writer = Writer(stage.store, instance, remember=memory.keep)
+        async with writing(writer):
+            with pytest.raises(StoreUnavailable, match="could not remember in state_dir"):
+                await writer.start(StartRequest(run=run, nonce="0123456789abcdef", uptime=1.0, backup=None))
+
+    async def test_a_damaged_memory_is_told_and_not_guessed(self, tmp_path: Path) -> None:
+        for text in ("", "{", "[]", '{"site_run": 1}', '{"site_run": "x", "nonce": "n"}'):
+            (tmp_path / "last-start.json").write_text(text)
+            with pytest.raises(ConfigError, match="is damaged"):
+                StartMemory(tmp_path, uuid.uuid4())
+        (tmp_path / "file").touch()
+        with pytest.raises(ConfigError, match="cannot be used"):
+            StartMemory(tmp_path / "file" / "state", uuid.uuid4())
