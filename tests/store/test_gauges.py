@@ -50,7 +50,17 @@ class TestGauges:
         run = (await stage.claim(instance))["a"].id
         await stage.execute(instance, run)
         await stage.store.fetch(
-            "end_site_runs", instance, [run], ["unknown"], ["timed_out"], ["unknown"], ["No."], [None], ["[]"], [None]
+            "end_site_runs",
+            instance,
+            [run],
+            ["unknown"],
+            ["timed_out"],
+            ["unknown"],
+            ["No."],
+            [None],
+            ["[]"],
+            [None],
+            [None],
         )
         assert (await read_gauges(stage.store)).unknown_sites == 1
 

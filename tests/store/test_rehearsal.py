@@ -33,7 +33,17 @@ async def rehearse(stage: Stage, script: UUID, role: str = "alice") -> UUID:
 
 async def end_ready(stage: Stage, instance: UUID, run: int) -> None:
     rows = await stage.store.fetch(
-        "end_site_runs", instance, [run], ["skipped"], ["rehearsed"], ["none"], ["Ready."], [None], ["[]"], [None]
+        "end_site_runs",
+        instance,
+        [run],
+        ["skipped"],
+        ["rehearsed"],
+        ["none"],
+        ["Ready."],
+        [None],
+        ["[]"],
+        [None],
+        [None],
     )
     assert [row["id"] for row in rows] == [run]
 
@@ -103,9 +113,9 @@ async def test_its_launch_is_made_though_a_rehearsal_goes_on(stage: Stage) -> No
         role="alice",
     )
     await stage.db.value("select tminus.authorize($1, tminus.digest($1))", script, role="bob")
-    await plan(stage.store, script, await stage.db.value("select tminus.clock() + interval '1 second'"))
+    await plan(stage.store, script, await stage.db.value("select tminus.clock() + interval '1 hour'"))
     await rehearse(stage, script)
-    await stage.db.move_clock(timedelta(seconds=2))
+    await stage.db.move_clock(timedelta(hours=1, seconds=1))
     assert None not in await stage.launch_due(await stage.instance())
     launches = await stage.db.fetch(
         "select kind, state from tminus.launches where script_id = $1 order by kind", script
@@ -123,6 +133,32 @@ async def test_one_at_a_time_and_only_of_what_is_to_come(stage: Stage) -> None:
         await rehearse(stage, script)
     with pytest.raises(Exception, match="there is no scheduled script"):
         await rehearse(stage, UUID(int=0))
+
+
+async def test_it_waits_for_whatever_is_to_be_done(stage: Stage) -> None:
+    await rehearse(stage, await submitted(stage))
+    instance = await stage.instance()
+    launch = await stage.launch(instance, *SITES)
+    claims = await stage.claim(instance)
+    assert sorted(claims) == SITES
+    runs = await stage.db.site_runs(launch)
+    assert {claim.id for claim in claims.values()} == {run["id"] for run in runs.values()}
+
+
+async def test_none_begins_just_before_a_launch_on_one_of_its_sites(stage: Stage) -> None:
+    script = await submitted(stage)
+    due = await stage.db.submit(SCRIPT, ["b"], due_in=300)
+    with pytest.raises(
+        Exception, match=rf"scheduled script {due} is due at .* on site b; a rehearsal now could be in its way"
+    ):
+        await rehearse(stage, script)
+
+
+async def test_an_author_rehearses_what_is_his_own(stage: Stage) -> None:
+    script = await submitted(stage)
+    with pytest.raises(Exception, match="belongs to alice, so arthur may not rehearse it"):
+        await rehearse(stage, script, role="arthur")
+    assert await rehearse(stage, script, role="bob")
 
 
 async def test_a_cancelled_script_cancels_its_rehearsal(stage: Stage) -> None:

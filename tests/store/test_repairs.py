@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -284,6 +284,37 @@ class TestAfterARestore:
         )
         await meet(stage, memory)
         assert await stage.db.value("select tminus.is_paused()")
+
+        # Started once, it is never started again, also when a person goes on with the rest.
+        await stage.db.value(RESUME, "Failed over.", role="bob")
+        assert await stage.execute(instance, claim.id) == []
+        assert [
+            row["id"]
+            for row in await stage.store.fetch("release_site_runs", instance, [claim.id], [0.0], [None], [None])
+        ]
+        await stage.db.move_clock(timedelta(seconds=1))
+        assert await stage.claim(instance) == {}
+        await stage.db.move_clock(timedelta(days=1))
+        await stage.store.fetch("housekeeping")
+        [run] = await stage.db.fetch("select state, reason, message from tminus.site_runs where id = $1", claim.id)
+        assert (run["state"], run["reason"]) == ("skipped", "missed")
+        assert run["message"] == "Not started again: it was started here before the database was set back."
+
+    async def test_a_run_that_meets_a_pause_is_told_so_and_may_be_started_later(
+        self, stage: Stage, tmp_path: Path
+    ) -> None:
+        instance = await stage.instance()
+        await stage.launch(instance, "a")
+        run = (await stage.claim(instance))["a"].id
+        memory = StartMemory(tmp_path, instance)
+        await memory.keep(a_start())
+        await meet(stage, memory)
+        writer = Writer(stage.store, instance)
+        request = StartRequest(run=run, nonce="0123456789abcdef", uptime=1.0, backup=None)
+        async with writing(writer):
+            assert await writer.start(request) is Start.PAUSED
+            await stage.db.value(RESUME, "Restored.", role="bob")
+            assert await writer.start(request) is Start.GO
 
     async def test_what_cannot_be_remembered_is_not_started(self, stage: Stage, tmp_path: Path) -> None:
         instance = await stage.instance()

@@ -158,6 +158,11 @@ async def test_what_somebody_still_needs_is_kept(stage: Stage, why: str) -> None
     # Until it is seen to.
     if why == "unknown":
         await stage.db.value("select tminus.resolve($1, 'completed', 'Saw it.')", run, role="bob")
+        await tidy(stage)
+        assert run in await outputs(stage), "what the verdict was based on is as old as the verdict"
+        async with stage.db.anew() as connection:
+            await connection.execute("set session_replication_role = replica")
+            await connection.execute("update tminus.site_runs set resolved_at = resolved_at - interval '1 year'")
     elif why == "debt":
         debt = await stage.db.value("select id from tminus.cleanup_debts")
         await stage.db.value("select tminus.forgive_cleanup($1, 'Scrapped.')", debt, role="bob")

@@ -23,6 +23,13 @@ class Step(StrEnum):
     VERIFYING = "verifying"
 
 
+class LaunchKind(StrEnum):
+    SCHEDULED = "scheduled"
+    TEST = "test"
+    REHEARSAL = "rehearsal"
+    RETRY = "retry"
+
+
 class LaunchState(StrEnum):
     """All but the first are final."""
 

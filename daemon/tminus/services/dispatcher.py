@@ -82,7 +82,7 @@ class Dispatcher:
         """
         self.draining = True
         if unstarted_now:
-            self._cancel(lambda run: not run.past_no_return)
+            self._cancel(lambda run: run.abortable)
         try:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
@@ -92,8 +92,8 @@ class Dispatcher:
                 running=len(self._open),
                 message="What was not started is given back; what was is resolved later.",
             )
-            self._cancel(lambda run: not run.past_no_return)
-            unstarted = [task for task, run in self._running.items() if not run.past_no_return]
+            self._cancel(lambda run: run.abortable)
+            unstarted = [task for task, run in self._running.items() if run.abortable]
             if unstarted:
                 await asyncio.wait(unstarted, timeout=5)
         return not self._open
@@ -186,7 +186,9 @@ class Dispatcher:
         """Claim, and have the content of every launch that is concerned."""
         claims = await site_runs.claim_site_runs(self._db, self._instance, capacity=capacity, places=places)
         for launch in {claim.launch_id for claim in claims} - self._contents.keys():
-            self._contents[launch] = await launches.launch_content(self._db, launch)
+            content = self._contents[launch] = await launches.launch_content(self._db, launch)
+            if content.rehearsal:
+                log.info("rehearsal_started", launch_id=str(launch), script_id=str(content.script_id))
         for launch in list(self._contents)[: max(len(self._contents) - _CONTENTS, 0)]:
             if all(launch != claim.launch_id for claim in claims):
                 del self._contents[launch]
@@ -199,7 +201,7 @@ class Dispatcher:
             if left > 0:
                 await asyncio.sleep(min(left, 0.5))
                 continue
-            self._cancel(lambda run: not run.past_no_return)
+            self._cancel(lambda run: run.abortable)
             await asyncio.sleep(0.5)
 
     def _cancel(self, which: Callable[[Run], bool]) -> None:

@@ -69,8 +69,9 @@ class Janitor:
             await asyncio.sleep(_AFTER_THE_LAST_SITE)
         for launch in ended:
             tell_launch_ended(launch, self._observer)
+        debts = await site_runs.take_debts(self._db, self._instance, limit=_DEBTS)
         async with asyncio.TaskGroup() as visits:
-            for debt in await site_runs.take_debts(self._db, self._instance, limit=_DEBTS):
+            for debt in debts:
                 visits.create_task(self._clean_up(debt))
         return self._poll_interval
 
@@ -83,6 +84,10 @@ class Janitor:
                 gone = await remove_file(connection, nonce, deadline=self._command_timeout)
         except (DeviceError, ConfigError) as error:
             why = str(error)
+        except Exception as error:
+            # A bug of ours must not end the daemon, and with it what runs elsewhere.
+            log.exception("cleanup_broke", site_id=debt.site.id, file=debt.file_name)
+            why = f"the daemon met an error of its own: {error!r}"
         if gone:
             with contextlib.suppress(StoreError):  # it is looked for again, and found to be gone
                 await site_runs.settle_debt(self._db, debt.id)
@@ -97,5 +102,6 @@ class Janitor:
                 site_id=debt.site.id,
                 file=debt.file_name,
                 days=debt.age.days,
-                todo="remove this file on the router, or forgive it with 'tminus cleanup forgive'; it starts nothing by itself",
+                todo="remove this file on the router; if the router is gone:"
+                f" tminus cleanup forgive {debt.id} --note NOTE. It starts nothing by itself",
             )

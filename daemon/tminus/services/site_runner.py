@@ -55,6 +55,7 @@ from tminus.store.writer import Backup, EndRequest, Learned, Release, SerialRequ
 _ATTEMPTS = 3  # before the point of no return, where the connection was made and then lost
 _LEAST_TIME = 15.0  # seconds that a script is given at least, or half of the site's time if that is less
 _READY = "Ready: logged in, exported, uploaded and checked; the script was not run."
+_PAUSED_FOR = 30.0  # seconds until a run that met a pause may be claimed again
 _LONG_EXPORT = 500_000  # characters
 
 log = structlog.get_logger()
@@ -63,6 +64,10 @@ log = structlog.get_logger()
 class _Ended(Exception):
     def __init__(self, ending: Ending) -> None:
         self.ending = ending
+
+
+class _Paused(Exception):
+    """Nothing is started until a person resumes."""
 
 
 class _TryLater(Exception):
@@ -85,6 +90,8 @@ class Run:
     uploaded: bool = False
     # From here on nothing may abort this run: its point of no return may be committed; and then, it is.
     past_no_return: bool = False
+    # It has ended without a start, and that is being written: a site that refused a login is not asked again.
+    ended: bool = False
     committed: bool = False
     warnings: list[str] = field(default_factory=list)
     verdict: Ending | None = None
@@ -96,6 +103,10 @@ class Run:
     @property
     def nonce(self) -> commands.Nonce:
         return commands.Nonce(self.claim.nonce)
+
+    @property
+    def abortable(self) -> bool:
+        return not self.past_no_return and not self.ended
 
     @property
     def deadline(self) -> float:
@@ -238,7 +249,9 @@ class SiteRunner:
             self._writer.note_learned(Learned(site=site.id, host_key=connection.host_key))
             await self._tell_site("host_key_accepted", run, {"host_key": connection.host_key})
             log.warning(
-                "host_key_accepted", host_key=connection.host_key, todo="compare it with the router's, and pin it"
+                "host_key_accepted",
+                host_key=connection.host_key,
+                todo=f"compare it with the router's, and pin it: tminus site pin {site.id}",
             )
         command = commands.identify(run.nonce, stamp=self._settings.stamp_log)
         result = await connection.run(command, deadline=self._settings.command_timeout, cap=SMALL)
@@ -284,11 +297,17 @@ class SiteRunner:
             result = await connection.run(commands.serial_number(), deadline=self._settings.command_timeout, cap=SMALL)
             serial = parse_serial(result.output)
         if serial is None and site.serial is not None:
-            message = f"The router names no serial number, but {site.id} has {site.serial}: another device answers here; nothing was run."
+            message = (
+                f"The router names no serial number, but {site.id} has {site.serial}: another device answers here;"
+                f" nothing was run. {_replaced(site.id)}"
+            )
             await self._tell_site("identity_changed", run, {"serial": "", "known": site.serial})
             raise _Ended(not_started(Reason.IDENTITY_CHANGED, message))
         if serial is not None and site.serial is not None and serial != site.serial:
-            message = f"The router's serial number is {serial}, not {site.serial}: another device answers here; nothing was run."
+            message = (
+                f"The router's serial number is {serial}, not {site.serial}: another device answers here;"
+                f" nothing was run. {_replaced(site.id)}"
+            )
             await self._tell_site("identity_changed", run, {"serial": serial, "known": site.serial})
             raise _Ended(not_started(Reason.IDENTITY_CHANGED, message))
         if serial is not None and site.serial is None:
@@ -347,6 +366,9 @@ class SiteRunner:
         """The last look before the point of no return: a connection to start on, and time for the script."""
         if connection.closed:
             raise ConnectionLost(f"the connection to {run.claim.site.id} ended before the start")
+        self._check_time(run)
+
+    def _check_time(self, run: Run) -> None:
         left, whole = run.deadline - self._loop.time(), run.content.site_timeout.total_seconds()
         if left < min(_LEAST_TIME, whole / 2):
             message = f"Not started: only {left:.0f} s of {run.content.site_timeout} were left for the script."
@@ -384,6 +406,7 @@ class SiteRunner:
 
     async def _end_unstarted(self, run: Run, ending: Ending) -> None:
         """Nothing was started: take our file away, and write why."""
+        run.ended = True
         left = None
         if run.uploaded:
             left = run.nonce.file
@@ -403,7 +426,16 @@ class SiteRunner:
         assert connection is not None  # noqa: S101 - _prepare returned
         assert facts is not None  # noqa: S101
         self._step(run, Step.EXECUTING)
-        refusal = await self._commit_start(run, facts)
+        try:
+            refusal = await self._commit_start(run, facts)
+            if refusal is None:
+                self._check_time(run)  # the commit may have taken its time, and late is worse than never
+        except _Paused:
+            connection.abort()
+            await self._give_back(run, wait=_PAUSED_FOR)
+            return
+        except _Ended as late:
+            refusal = late.ending
         if refusal is not None:
             await self._end_unstarted(run, refusal)
             return
@@ -445,6 +477,8 @@ class SiteRunner:
         except StoreError as error:
             return not_started(Reason.STORE_LOST, f"Not started: {_sentence(error)}")
         run.committed = start is Start.GO
+        if start is Start.PAUSED:
+            raise _Paused
         if start is Start.CANCELLED:
             return skipped(Reason.CANCELLED, "Cancelled before it was started.")
         if start is Start.NOT_OURS or not self._trust.lives():
@@ -547,7 +581,11 @@ class SiteRunner:
     async def _end(self, run: Run, ending: Ending, request: EndRequest) -> None:
         """Write the ending, however long the database is away. If the run is not ours any more, keep it as evidence."""
         self._step(run, run.step)
-        ours = await write_ending(self._writer, self._trust, request)
+        try:
+            ours = await write_ending(self._writer, self._trust, request)
+        except StoreError:
+            await self._keep_late(run, ending)  # what was proved is not lost, whatever the database says of the row
+            raise
         if not run.written.done():
             run.written.set_result(None)
         if ours is None:
@@ -555,7 +593,12 @@ class SiteRunner:
         if not ours:
             await self._keep_late(run, ending)
             return
-        tell_site_ended(ending, self._observer, seconds=self._loop.time() - run.claimed_at)
+        tell_site_ended(
+            ending,
+            self._observer,
+            seconds=self._loop.time() - run.claimed_at,
+            rehearsal=run.content.rehearsal,
+        )
 
     async def _keep_late(self, run: Run, ending: Ending) -> None:
         log.warning(
@@ -576,6 +619,10 @@ class SiteRunner:
     async def _tell_site(self, kind: str, run: Run, detail: dict[str, str]) -> None:
         with contextlib.suppress(StoreUnavailable):  # it is in our log as well
             await site_runs.record_site_event(self._db, kind, self._instance, run.claim.site.id, json.dumps(detail))
+
+
+def _replaced(site: str) -> str:
+    return f"If it was replaced: 'tminus site scan {site} --accept-changed {site}', then authorize again."
 
 
 def _close(result: ExecResult) -> Close:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from tminus.domain.endings import Ending, LaunchState, State
+from tminus.domain.endings import Ending, LaunchKind, LaunchState, Reason, State
 from tminus.services.observer import Observer
 from tminus.store.launches import DueScript, EndedLaunch, EndingCount
 
@@ -33,9 +33,13 @@ def tell_launched(script: DueScript, launch: UUID, observer: Observer) -> None:
     )
 
 
-def tell_site_ended(ending: Ending, observer: Observer, *, seconds: float) -> None:
-    """One site ended, `seconds` after this attempt began. Launch and site are bound by the caller."""
-    observer.site_ended(ending)
+def tell_site_ended(ending: Ending, observer: Observer, *, seconds: float, rehearsal: bool = False) -> None:
+    """One site ended, `seconds` after this attempt began. Launch and site are bound by the caller.
+
+    Of a rehearsal nothing is counted: a site that is not ready is no failure, and nobody is paged for it.
+    """
+    if not rehearsal:
+        observer.site_ended(ending)
     facts = {
         "state": str(ending.state),
         "effect": str(ending.effect),
@@ -46,7 +50,9 @@ def tell_site_ended(ending: Ending, observer: Observer, *, seconds: float) -> No
     }
     if ending.state is State.UNKNOWN:
         log.warning(
-            "site_ended", **facts, todo="look at this router: whether the script was applied could not be proved"
+            "site_ended",
+            **facts,
+            todo="whether the script was applied could not be proved: see 'tminus resolve', and look at this router",
         )
     else:
         log.info("site_ended", **facts)
@@ -54,6 +60,9 @@ def tell_site_ended(ending: Ending, observer: Observer, *, seconds: float) -> No
 
 def tell_launch_ended(launch: EndedLaunch, observer: Observer) -> None:
     """The end. Site runs that ended without having been run by a daemon are told here, a line for each kind."""
+    if launch.kind is LaunchKind.REHEARSAL:
+        _tell_rehearsal_ended(launch)
+        return
     observer.launch_ended(launch.state)
     with structlog.contextvars.bound_contextvars(script_id=str(launch.script_id), launch_id=str(launch.id)):
         for ending in launch.endings:
@@ -81,6 +90,21 @@ def tell_launch_ended(launch: EndedLaunch, observer: Observer) -> None:
             log.info("launch_ended", **facts)
         else:
             log.warning("launch_ended", **facts, todo=todo)
+
+
+def _tell_rehearsal_ended(launch: EndedLaunch) -> None:
+    ready = sum(ending.count for ending in launch.endings if ending.reason is Reason.REHEARSED)
+    log.info(
+        "rehearsal_ended",
+        script_id=str(launch.script_id),
+        launch_id=str(launch.id),
+        state=str(launch.state),
+        description=launch.description,
+        created_by=launch.created_by,
+        sites=launch.sites,
+        ready=ready,
+        reasons={str(ending.reason): _count_reason(launch, ending) for ending in launch.endings if ending.reason},
+    )
 
 
 def _tell_settled(ending: EndingCount, observer: Observer) -> None:
@@ -112,7 +136,9 @@ def _todo(launch: EndedLaunch) -> str | None:
             return "nothing was run: the previous launch was still running; see why it takes so long"
         return "nothing was run; insert it again with a new launch_at, and have it authorized in time"
     if _count(launch, State.UNKNOWN):
-        return f"find out what the unknown ones did: 'tminus status {launch.script_id}'"
+        return (
+            f"find out what the unknown ones did: 'tminus resolve {launch.script_id} SITE'; 'tminus resolve' names them"
+        )
     if launch.state is LaunchState.FINISHED and _count(launch, State.COMPLETED) < launch.sites:
         return f"see what the others say: 'tminus status {launch.script_id}'"
     return None

@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -78,6 +79,7 @@ class StartMemory:
         """Raises ConfigError where the file cannot be read, or another could not be written."""
         self._file = state_dir / _FILE
         self.instance = instance
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="last-start")
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._last = LastStart.read(self._file.read_bytes()) if self._file.exists() else None
@@ -97,7 +99,8 @@ class StartMemory:
 
     async def keep(self, start: LastStart) -> None:
         """Remember `start`; returns once it is on the disk. Raises OSError."""
-        await asyncio.to_thread(_replace, self._file, start.written())
+        # A thread of its own, and one: look-ups of names may take all of the others.
+        await asyncio.get_running_loop().run_in_executor(self._thread, _replace, self._file, start.written())
         self._last = start
 
     async def compare(self, connection: asyncpg.Connection) -> None:

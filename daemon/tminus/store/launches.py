@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from tminus.domain.digest import RowPart
-from tminus.domain.endings import Effect, LaunchState, Reason, State
+from tminus.domain.endings import Effect, LaunchKind, LaunchState, Reason, State
 from tminus.store.pool import Database, Transaction, statement
 
 
@@ -85,6 +85,7 @@ class EndedLaunch:
 
     id: UUID
     script_id: UUID
+    kind: LaunchKind
     state: LaunchState
     reason: str | None
     description: str
@@ -199,6 +200,7 @@ async def take_ended(db: Database, *, limit: int) -> list[EndedLaunch]:
         EndedLaunch(
             **{
                 **dict(row),
+                "kind": LaunchKind(row["kind"]),
                 "state": LaunchState(row["state"]),
                 "endings": tuple(_ending_count(ending) for ending in json.loads(row["endings"])),
             }

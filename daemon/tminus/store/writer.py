@@ -22,6 +22,7 @@ from tminus.store.last_start import LastStart
 from tminus.store.pool import Database, Transaction, statement
 
 _GATHER_PROGRESS = 0.15  # seconds
+_REMEMBER_WITHIN = 10.0  # seconds
 
 Remember = Callable[[LastStart], Awaitable[None]]
 """Keeps the latest start outside of the database (StartMemory.keep). Raises OSError."""
@@ -32,6 +33,7 @@ class Start(Enum):
 
     GO = "go"
     CANCELLED = "cancelled"
+    PAUSED = "paused"
     NOT_OURS = "not_ours"
 
 
@@ -212,14 +214,15 @@ class _Starts(Lane[_StartBatch]):
             answers = {row["id"]: Start.GO for row in rows}
             if rows and self._remember is not None:
                 try:
-                    await self._remember(LastStart.of(rows[-1]))
-                except OSError as error:
+                    async with asyncio.timeout(_REMEMBER_WITHIN):
+                        await self._remember(LastStart.of(rows[-1]))
+                except OSError as error:  # TimeoutError is one
                     # Nothing is sent: after a restore nobody could tell that it was.
                     raise StoreUnavailable(f"could not remember in state_dir what is started: {error}") from error
         left_out = [r.run for r in requests if r.run not in answers]
         if left_out:
             for row in await self._db.fetch("why_not_started", self._instance, left_out):
-                answers[row["id"]] = Start.CANCELLED
+                answers[row["id"]] = Start.PAUSED if row["is_paused"] else Start.CANCELLED
         # Committed: only now may anybody act on it. A caller that was cancelled meanwhile left a cancelled future.
         batch.starts.answer(lambda r: answers.get(r.run, Start.NOT_OURS))
 

@@ -230,6 +230,8 @@ class _Reader:
             if parser.here == b"=":
                 parser.pos += 1
             parser.skip_blank()
+            if parser.at_end and self._open:
+                return  # a word like others, to a command of which we do not know everything
             if parser.at_end:
                 parser.fail("missing value for where")
         self.where = parser.expression("condition")

@@ -140,9 +140,13 @@ declare
     s tminus.scheduled_scripts;
     who text := tminus.principal(rehearse.by);
     earlier uuid;
+    due record;
     the_launch uuid;
 begin
     s := tminus.lock_script(rehearse.id);
+    if s.created_by <> who and not tminus.oversees() then
+        raise exception 'scheduled script % belongs to %, so % may not rehearse it', s.id, s.created_by, who using errcode = 'insufficient_privilege';
+    end if;
     if s.status not in ('unauthorized', 'scheduled') then
         raise exception 'scheduled script % is %; there is nothing left to rehearse', s.id, s.status using errcode = 'object_not_in_prerequisite_state';
     end if;
@@ -151,11 +155,20 @@ begin
         raise exception 'scheduled script % is being rehearsed already (launch %)', s.id, earlier
             using errcode = 'object_not_in_prerequisite_state', hint = 'Wait until that one has finished.';
     end if;
+    select q.id, q.launch_at, x.site_id into due
+    from tminus.scheduled_script_sites x
+    join tminus.scheduled_scripts q on q.id = x.script_id
+    where x.site_id = any (s.sites) and q.status = 'scheduled' and q.launch_at < tminus.clock() + interval '10 minutes'
+    limit 1;
+    if found then
+        raise exception 'scheduled script % is due at % on site %; a rehearsal now could be in its way', due.id, tminus.api_time(due.launch_at), due.site_id
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Rehearse after it.';
+    end if;
     -- Now or never: an offline site is an answer, and a router that is busy is asked again for some minutes only.
     insert into tminus.launches (script_id, kind, due_at, started_at, start_until, description, script, sites, make_backup,
         abort_if_offline, start_within, site_timeout, max_concurrency, digest, created_by)
     select s.id, 'rehearsal', tminus.clock(), tminus.clock(), tminus.clock() + patience, s.description, s.script, s.sites, s.make_backup,
-        true, patience, s.site_timeout, s.max_concurrency, tminus.digest(s.id), who
+        true, patience, least(s.site_timeout, interval '5 minutes'), s.max_concurrency, tminus.digest(s.id), who
     from (select least(s.start_within, interval '15 minutes') as patience) p
     returning launches.id into the_launch;
     insert into tminus.site_runs (launch_id, site_id, position, site_digest, rehearsal)
@@ -535,15 +548,16 @@ begin
     for attempt in 1..3 loop
         begin
             with waiting as (
-                select l.id, l.due_at,
+                select l.id, l.due_at, l.kind = 'rehearsal' as rehearsal,
                     case when l.max_concurrency is null then p_capacity else least(p_capacity, l.max_concurrency - (
                         select count(*) from tminus.site_runs r where r.launch_id = l.id and r.finished_at is null and r.state = 'running')) end as places
                 from tminus.launches l
                 where l.finished_at is null and l.state = 'running' and (l.max_concurrency is null or l.id = any (capped))
             ),
             candidates as materialized (
-                select c.id, w.due_at, w.id as launch_id, row_number() over (partition by w.id order by c.position) as rank,
-                    row_number() over (partition by c.site_id order by w.due_at, w.id) as site_rank,
+                -- A rehearsal waits for whatever is to be done.
+                select c.id, w.due_at, w.rehearsal, w.id as launch_id, row_number() over (partition by w.id order by c.position) as rank,
+                    row_number() over (partition by c.site_id order by w.rehearsal, w.due_at, w.id) as site_rank,
                     (select s.jump_host from tminus.sites s where s.id = c.site_id) as jump_host
                 from waiting w
                 cross join lateral (
@@ -554,13 +568,14 @@ begin
                         and (select tminus.can_serve(me, s) and (s.jump_host is null or s.jump_host = any (p_jump_hosts))
                             from tminus.sites s where s.id = r.site_id)
                         and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)
+                        and not exists (select from tminus.lost_starts x where x.launch_id = r.launch_id and x.site_id = r.site_id offset 0)
                     order by r.position
                     limit greatest(w.places, 0)
                     for no key update of r skip locked
                 ) c
             ),
             placed as (
-                select c.*, row_number() over (partition by c.jump_host order by c.rank, c.due_at, c.launch_id) as jump_rank
+                select c.*, row_number() over (partition by c.jump_host order by c.rehearsal, c.rank, c.due_at, c.launch_id) as jump_rank
                 from candidates c
                 where c.site_rank = 1
             ),
@@ -569,7 +584,7 @@ begin
                 from placed c
                 left join unnest(p_jump_hosts, p_places) as j (name, places) on j.name = c.jump_host
                 where c.jump_host is null or c.jump_rank <= j.places
-                order by c.rank, c.due_at, c.launch_id
+                order by c.rehearsal, c.rank, c.due_at, c.launch_id
                 limit p_capacity
             ),
             claimed as (
@@ -590,7 +605,7 @@ begin
             )
             select array_agg(c.id) into taken from claimed c;
             exit;
-        exception when unique_violation then
+        exception when unique_violation or deadlock_detected then
             taken := null;  -- another instance took the same router for another launch; it is seen at the next look
         end;
     end loop;
@@ -618,12 +633,14 @@ begin
         message = case late.reason
             when 'cancelled' then 'Cancelled before it was started.'
             when 'halted' then 'Not started: the launch was halted.'
-            when 'missed' then 'Not started: no daemon served this site within ' || late.start_within
-                || coalesce('; ' || late.unserved, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '')
+            when 'missed' then case when late.is_lost then 'Not started again: it was started here before the database was set back.' else
+                'Not started: no daemon served this site within ' || late.start_within
+                || coalesce('; ' || late.unserved, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '') end
             when 'busy' then 'Not started: another launch was running on this router for ' || late.start_within || '.'
             else coalesce(r.message, 'Gave up after ' || late.start_within || '.') end
     from (
-        select p.id, l.start_within, (select tminus.why_unserved(s) from tminus.sites s where s.id = p.site_id) as unserved,
+        select p.id, l.start_within, exists (select from tminus.lost_starts x where x.launch_id = l.id and x.site_id = p.site_id) as is_lost,
+            (select tminus.why_unserved(s) from tminus.sites s where s.id = p.site_id) as unserved,
             case when l.state in ('cancelled', 'halted') then l.state
                 when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) then 'missed'
                 when p.retry_reason is not null then p.retry_reason
@@ -675,7 +692,7 @@ end $$;
 -- Launches that have ended and were not told of yet, whoever ended them (a daemon, a person, time); they count as told from
 -- here on. `endings` is a JSON array: state, reason and effect, how many site runs ended so, whether a daemon wrote these
 -- endings (and told of each then), and the first sites of those it did not. No row: all are told, or another tells them.
-create function tminus.tell_launches(p_limit integer) returns table (id uuid, script_id uuid, state text, reason text, description text,
+create function tminus.tell_launches(p_limit integer) returns table (id uuid, script_id uuid, kind text, state text, reason text, description text,
     created_by text, authorized_by text, due_at timestamptz, took interval, sites integer, endings json)
 language sql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -690,7 +707,7 @@ as $$
             for no key update skip locked)
         returning l.*
     )
-    select t.id, t.script_id, t.state, t.reason, t.description, t.created_by, t.authorized_by, t.due_at,
+    select t.id, t.script_id, t.kind, t.state, t.reason, t.description, t.created_by, t.authorized_by, t.due_at,
         t.finished_at - coalesce(t.started_at, t.finished_at), cardinality(t.sites),
         (select coalesce(json_agg(c order by c.count desc), '[]')
          from (

@@ -33,7 +33,7 @@ create function tminus.forget_outputs(p_after bigint, p_keep interval, p_window 
 language sql security definer set search_path = pg_catalog, pg_temp
 as $$
     with seen as materialized (
-        select r.id, r.launch_id, r.finished_at < tminus.clock() - p_keep as is_old
+        select r.id, r.launch_id, greatest(r.finished_at, r.resolved_at) < tminus.clock() - p_keep as is_old
         from tminus.site_runs r
         where r.id > p_after and (r.output is not null or r.diff is not null or r.evidence is not null)
         order by r.id
