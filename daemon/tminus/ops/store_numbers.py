@@ -102,6 +102,11 @@ def _gauges(gauges: StoreGauges) -> Iterator[Metric]:
     yield _gauge("tminus_site_runs_pending", "Site runs of running launches that wait", gauges.pending_sites)
     yield _gauge("tminus_site_runs_unknown", "Site runs whose outcome a person has to find out", gauges.unknown_sites)
     yield _gauge(
+        "tminus_lost_starts",
+        "Starts that the database forgot; all is paused until a person resumes",
+        gauges.lost_starts,
+    )
+    yield _gauge(
         "tminus_site_run_overrun_seconds",
         "How far the oldest running site run is past its site_timeout; 0 if none is",
         gauges.longest_overrun_seconds,

@@ -14,6 +14,7 @@ class StoreGauges:
     running_launches: int
     pending_sites: int
     unknown_sites: int
+    lost_starts: int
     longest_overrun_seconds: float
     unauthorized_scripts: int
     next_launch_at: float | None
