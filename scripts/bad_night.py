@@ -49,7 +49,7 @@ EVENING, AGAIN = "0b5e5c1e-0000-4000-8000-000000000001", "0b5e5c1e-0000-4000-800
 
 SCRIPT = """\
 /ip firewall address-list add list=blacklist address=203.0.113.0/24
-:delay 3s
+:delay 4s
 /ip firewall filter add chain=input action=drop src-address-list=blacklist
 :put "blacklist in force"
 """
@@ -74,8 +74,8 @@ create role tminus_serve login in role tminus_daemon;
 # Where a table may hold it, the word is as long as what it stands for, so that columns stay columns.
 UNSTABLE = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "yyyy-mm-dd hh:mm:ss UTC"),
-    (r"\(in \d+ (?:second|minute)s?\)", "(soon)"),
-    (r"\(\d+ (?:second|minute)s? ago\)", "(a while ago)"),
+    (r"\(in \d+ (?:second|minute|hour)s?\)", "(soon)"),
+    (r"\(\d+ (?:second|minute|hour)s? ago\)", "(a while ago)"),
     (r"(?m)^(time +)\d+ s$", r"\1n s"),
     (r"(\.rsc  ) ?( ?)\d+ s(?=  )", r"\1 n s"),
     (r"(  )(?:  \d| \d\d) s(?=  |$)", r"\1  n s"),
@@ -247,10 +247,10 @@ async def stage() -> AsyncIterator[Night]:
             async with connected(server.dsn) as owner:
                 await owner.execute(LOGINS)
                 await owner.execute(fleet.inventory_sql(None))
-            # resolve_within is a second or two here, five minutes by default: the night would be long.
+            # resolve_within is a second here and five minutes by default: the night would be long.
             (folder / "tminus.toml").write_text(
                 f'state_dir = "{folder / "daemon"}"\nhttp_listen = "127.0.0.1:0"\nlog_format = "json"\n'
-                "poll_interval = 0.2\nresolve_within = 2\n"
+                "poll_interval = 0.2\nresolve_within = 1\n"
                 f'[credentials.default]\nusername = "tminus"\nprivate_key_file = "{fleet.key_file}"\n'
             )
             async with daemon(night):
@@ -314,7 +314,7 @@ async def the_launch_and_the_database(night: Night) -> None:
     await night.fleet.set_faults(CUT, {Fault.DROPS_MID_SCRIPT, Fault.OFFLINE})
     await until("the other two sites failed", the_others_failed)
     launched = [event for event in night.log() if event["event"] == "launched"]
-    ended = [event for event in night.log() if event["event"] == "site_ended"]
+    ended = [event for event in night.log() if event["event"] == "site_ended" and event["state"] == "failed"]
     night.show_log(
         "journalctl -u tminus",
         launched + sorted(ended, key=lambda event: str(event["site_id"])),
@@ -420,7 +420,7 @@ async def once_more(night: Night) -> None:
     await night.tminus("olga", "backup", "diff", before, now, shown="backup diff BEFORE NOW")
     tell("""The list and not the rule: half of it. She will say so. But first: all three are ready, so it need not wait for an hour.
         Bob has looked at it, too.""")
-    sql = f"update tminus.scheduled_scripts set launch_at = now() + interval '4 seconds' where id = '{AGAIN}'"
+    sql = f"update tminus.scheduled_scripts set launch_at = now() + interval '5 seconds' where id = '{AGAIN}'"
     await night.tminus("olga", "psql", "-c", sql, shown=f'psql -c "{sql}"')
     digest = str(await night.value("select tminus.digest($1)", AGAIN))
     await night.tminus("bob", "authorize", AGAIN, "--digest", digest)
