@@ -121,7 +121,7 @@ async def test_files_that_lie_on_routers_are_listed_tried_at_once_and_forgiven(d
             return all(row["attempts"] == 1 and row["last_error"] for row in rows)
 
         await until(tried, within=30)
-        gone, scrapped = (await cli.ok("cleanup", "--json")).json()
+        gone, scrapped = sorted((await cli.ok("cleanup", "--json")).json(), key=lambda row: row["site_id"])
         assert (gone["site_id"], gone["file_name"]) == ("sim-0000", FILE)
         assert "sim-0000" in gone["last_error"]
         assert "sim-0000" in (await cli.ok("cleanup")).out
