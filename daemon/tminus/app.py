@@ -9,7 +9,6 @@ import signal
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from tminus.ops.health import Health
 from tminus.ops.loop_lag import watch_loop_lag
 from tminus.ops.metrics import Metrics
 from tminus.ops.store_numbers import StoreNumbers
+from tminus.place import Place, database_of
 from tminus.services.contact import Contact
 from tminus.services.dispatcher import Dispatcher
 from tminus.services.heartbeat import DeclaredDead, Heartbeat, Trust
@@ -39,7 +39,6 @@ from tminus.services.run_settings import RunSettings
 from tminus.services.site_runner import SiteRunner
 from tminus.settings import Settings
 from tminus.store import instances, launches
-from tminus.store.embedded import EmbeddedServer
 from tminus.store.instances import Reach
 from tminus.store.last_start import StartMemory
 from tminus.store.listen import listen
@@ -72,37 +71,6 @@ def _first(group: BaseExceptionGroup[BaseException]) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return str(error)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where the database is; `server` is the embedded one, if it is that."""
-
-    dsn: str
-    server: EmbeddedServer | None = None
-
-    async def make_ready(self) -> None:
-        """Bring an embedded server that was started here to this program's schema.
-
-        One that another process runs is left alone: that process may be a daemon of another version.
-        """
-        if self.server is not None and self.server.started_here:
-            await migrate(self.server.dsn)
-
-
-@asynccontextmanager
-async def database_of(settings: Settings, *, role: str | None = None) -> AsyncIterator[Place]:
-    """Yield the place of `database_url`, else of the embedded server, which is started, or attached to, for the time being.
-
-    `role` is whom to be in the embedded server; a `database_url` names its own login.
-    """
-    if settings.database_url is not None:
-        yield Place(dsn=settings.database_url.get_secret_value())
-        return
-    async with EmbeddedServer(
-        settings.state_dir, run_as=settings.embedded_user, socket_group=settings.embedded_socket_group
-    ) as server:
-        yield Place(dsn=server.dsn if role is None else server.dsn_as(role), server=server)
 
 
 @asynccontextmanager

@@ -44,7 +44,7 @@ class Context:
         """Connect to the configured database, with its schema checked. `role` is whom to be in the embedded one."""
         import asyncpg
 
-        from tminus.app import database_of
+        from tminus.place import database_of
         from tminus.store.migrate import check_schema_of
         from tminus.store.pool import store_errors
 

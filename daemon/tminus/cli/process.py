@@ -31,7 +31,7 @@ def serve(context: Context) -> None:
 @asynchronous
 async def migrate(context: Context) -> None:
     """Bring the database to this program's schema."""
-    from tminus.app import database_of
+    from tminus.place import database_of
     from tminus.store.migrate import migrate as apply
 
     async with database_of(context.settings) as place:
@@ -48,7 +48,7 @@ async def migrate(context: Context) -> None:
 @asynchronous
 async def psql(context: Context, role: str | None, arguments: tuple[str, ...]) -> None:
     """Open psql on the database, as it is; ARGUMENTS go to psql."""
-    from tminus.app import database_of
+    from tminus.place import database_of
     from tminus.store.embedded import psql as shipped
 
     if context.settings.database_url is not None and role is not None:
