@@ -200,9 +200,16 @@ def _jump_host(name: str, spec: JumpHostSettings, base: Path, credentials: Mappi
     )
 
 
+def config_file(given: Path | None) -> Path | None:
+    """Return the configuration file: the given one, else that of TMINUS_CONFIG, else none."""
+    if given is None and os.environ.get("TMINUS_CONFIG"):
+        return Path(os.environ["TMINUS_CONFIG"])
+    return given
+
+
 def load_settings(file: Path | None) -> Settings:
-    """Read the settings; `file` falls back to TMINUS_CONFIG, then to none. Raises ConfigError in one sentence."""
-    file = file or (Path(os.environ["TMINUS_CONFIG"]) if os.environ.get("TMINUS_CONFIG") else None)
+    """Read the settings of config_file(file). Raises ConfigError in one sentence."""
+    file = config_file(file)
     try:
         if file is not None and not file.is_file():
             raise ConfigError(f"there is no configuration file {file}")
@@ -236,7 +243,7 @@ def load_settings(file: Path | None) -> Settings:
 
 def credentials_base(file: Path | None) -> Path:
     """Return the folder to which relative file names of credentials belong."""
-    file = file or (Path(os.environ["TMINUS_CONFIG"]) if os.environ.get("TMINUS_CONFIG") else None)
+    file = config_file(file)
     return file.resolve().parent if file else Path.cwd()
 
 

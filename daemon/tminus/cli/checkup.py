@@ -90,7 +90,9 @@ async def examine(config_file: Path | None) -> list[Finding]:
 
 
 def _configuration(settings: Settings, given: Path | None) -> Finding:
-    named = given or (Path(os.environ["TMINUS_CONFIG"]) if os.environ.get("TMINUS_CONFIG") else None)
+    from tminus.settings import config_file
+
+    named = config_file(given)
     if named is None:
         return ok("configuration", "no file is given: defaults and the environment")
     if settings.database_url is not None and _holds_password(settings.database_url.get_secret_value()):
@@ -116,7 +118,7 @@ def _credentials(settings: Settings, base: Path) -> Iterator[Finding]:
 
 
 def _credential(name: str, spec: CredentialSettings, base: Path) -> Finding:
-    from tminus.device.credentials import load_credential
+    from tminus.device.credentials import load_credential, locate
 
     check = f"credential {name}"
     try:
@@ -131,12 +133,11 @@ def _credential(name: str, spec: CredentialSettings, base: Path) -> Finding:
         return refused(check, error)
     file = spec.private_key_file or spec.password_file
     assert file is not None  # noqa: S101 - it was loaded from one
-    kept_by_systemd = not file.is_absolute() and bool(os.environ.get("CREDENTIALS_DIRECTORY"))
-    path = Path(os.environ["CREDENTIALS_DIRECTORY"], file) if kept_by_systemd else base / file
+    path, kept_by_systemd = locate(file, base)
     info = path.stat()
     if not kept_by_systemd and info.st_mode & 0o077:
         return warning(check, f"{path} holds a secret and is open to other users; run 'chmod 600 {path}'")
-    if file.is_absolute() and _only_root_reads(info):
+    if not kept_by_systemd and file.is_absolute() and _only_root_reads(info):
         return warning(
             check,
             f"only root can read {path}, the daemon's user {_DAEMON_USER} cannot; name it relatively"
@@ -158,18 +159,14 @@ def _only_root_reads(info: os.stat_result) -> bool:
 
 
 def _open_files(settings: Settings) -> Finding:
-    from tminus.app import open_files_for
+    from tminus.app import check_open_files
 
-    needed = open_files_for(settings.max_sessions)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        return failed(
-            "open files",
-            f"max_sessions = {settings.max_sessions} needs {needed} open files and the limit here is {hard}; lower it, or"
-            " raise the limit (LimitNOFILE in the unit)",
-            ConfigError,
-        )
-    return ok("open files", f"{needed} are needed for max_sessions = {settings.max_sessions}, the limit here is {hard}")
+    try:
+        needed, limit = check_open_files(settings.max_sessions)
+    except ConfigError as error:
+        return refused("open files", error)
+    allowed = "there is no limit here" if limit == resource.RLIM_INFINITY else f"the limit here is {limit}"
+    return ok("open files", f"{needed} are needed for max_sessions = {settings.max_sessions}, {allowed}")
 
 
 async def _listener(settings: Settings) -> Finding:
