@@ -160,7 +160,11 @@ class Settings(BaseSettings):
 
     def load_jump_hosts(self, base: Path, credentials: Mapping[str, Credential]) -> list[JumpHost]:
         """Make the jump hosts, with keys and secrets. Raises ConfigError, which names jump host and remedy."""
-        return [_jump_host(name, spec, base, credentials) for name, spec in self.jump_hosts.items()]
+        return [self.load_jump_host(name, base, credentials) for name in self.jump_hosts]
+
+    def load_jump_host(self, name: str, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:
+        """Make the jump host of that name. Raises ConfigError."""
+        return _jump_host(name, self.jump_hosts[name], base, credentials)
 
 
 def _jump_host(name: str, spec: JumpHostSettings, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:
