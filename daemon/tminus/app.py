@@ -108,19 +108,25 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
                 ).run()
 
 
-def open_files_for(max_sessions: int) -> int:
-    """Return how many open files a daemon needs for so many sessions."""
-    return max_sessions + _OTHER_FILES
+def check_open_files(max_sessions: int) -> tuple[int, int]:
+    """Return how many open files a daemon needs for so many sessions, and how many it may have (the hard limit).
+
+    Raises ConfigError where it may not have so many.
+    """
+    wanted = max_sessions + _OTHER_FILES
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise ConfigError(
+            f"max_sessions = {max_sessions} needs {wanted} open files and the limit here is {hard}; lower it, or raise the"
+            " limit (LimitNOFILE in the unit)"
+        )
+    return wanted, hard
 
 
 def _allow_open_files(max_sessions: int) -> None:
-    """Raise our own limit of open files as far as we may; ConfigError if the sessions do not fit."""
-    wanted = open_files_for(max_sessions)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        raise ConfigError(
-            f"max_sessions = {max_sessions} needs {wanted} open files and the limit is {hard}; lower it, or raise LimitNOFILE"
-        )
+    """Raise our own limit of open files as far as we may. Raises ConfigError if the sessions do not fit."""
+    wanted, hard = check_open_files(max_sessions)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

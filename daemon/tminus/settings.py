@@ -160,7 +160,11 @@ class Settings(BaseSettings):
 
     def load_jump_hosts(self, base: Path, credentials: Mapping[str, Credential]) -> list[JumpHost]:
         """Make the jump hosts, with keys and secrets. Raises ConfigError, which names jump host and remedy."""
-        return [_jump_host(name, spec, base, credentials) for name, spec in self.jump_hosts.items()]
+        return [self.load_jump_host(name, base, credentials) for name in self.jump_hosts]
+
+    def load_jump_host(self, name: str, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:
+        """Make the jump host of that name. Raises ConfigError."""
+        return _jump_host(name, self.jump_hosts[name], base, credentials)
 
 
 def _jump_host(name: str, spec: JumpHostSettings, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:
@@ -200,9 +204,16 @@ def _jump_host(name: str, spec: JumpHostSettings, base: Path, credentials: Mappi
     )
 
 
+def config_file(given: Path | None) -> Path | None:
+    """Return the configuration file: the given one, else that of TMINUS_CONFIG, else none."""
+    if given is None and os.environ.get("TMINUS_CONFIG"):
+        return Path(os.environ["TMINUS_CONFIG"])
+    return given
+
+
 def load_settings(file: Path | None) -> Settings:
-    """Read the settings; `file` falls back to TMINUS_CONFIG, then to none. Raises ConfigError in one sentence."""
-    file = file or (Path(os.environ["TMINUS_CONFIG"]) if os.environ.get("TMINUS_CONFIG") else None)
+    """Read the settings of config_file(file). Raises ConfigError in one sentence."""
+    file = config_file(file)
     try:
         if file is not None and not file.is_file():
             raise ConfigError(f"there is no configuration file {file}")
@@ -236,7 +247,7 @@ def load_settings(file: Path | None) -> Settings:
 
 def credentials_base(file: Path | None) -> Path:
     """Return the folder to which relative file names of credentials belong."""
-    file = file or (Path(os.environ["TMINUS_CONFIG"]) if os.environ.get("TMINUS_CONFIG") else None)
+    file = config_file(file)
     return file.resolve().parent if file else Path.cwd()
 
 

@@ -8,9 +8,10 @@ import os
 import re
 import socket
 import sys
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,19 @@ import pytest
 
 from tests.acceptance.test_cli import Answer, call, on_terminal
 from tests.support import Db, clean_environment, run_daemon, write_config
+from tminus.store.last_start import LastStart, StartMemory
 
 CHECKS = [
     "configuration",
     "credential default",
+    "state",
     "open files",
     "listener",
     "database",
     "login",
     "schema",
     "clock",
+    "pause",
     "fleet",
 ]
 
@@ -44,8 +48,22 @@ class Host:
     def key(self) -> Path:
         return self.folder / "id_ed25519"
 
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    def add(self, text: str) -> None:
+        """Add tables to the configuration."""
+        with (self.folder / "tminus.toml").open("a") as config:
+            config.write(text)
+
     def configure(self, **settings: object) -> Path:
-        merged = {"database_url": self.db.dsn_as("tminus_serve"), "http_listen": "127.0.0.1:0"} | settings
+        ours = {
+            "database_url": self.db.dsn_as("tminus_serve"),
+            "state_dir": str(self.state),
+            "http_listen": "127.0.0.1:0",
+        }
+        merged = ours | settings
         kept = {name: value for name, value in merged.items() if value is not None}
         return write_config(self.folder, key_file=Path("id_ed25519"), **kept)
 
@@ -95,6 +113,7 @@ async def test_looking_changes_nothing(host: Host) -> None:
         tables = await host.db.fetch("select tablename from pg_tables where schemaname = 'tminus' order by 1")
         return [await host.db.fetch(f"select * from tminus.{row['tablename']}") for row in tables]
 
+    assert not host.state.exists()
     before = (listing(), await content(), await host.db.fetch("select rolname from pg_roles order by 1"))
     await host.check()
     assert (listing(), await content(), await host.db.fetch("select rolname from pg_roles order by 1")) == before
@@ -117,7 +136,7 @@ async def test_without_a_valid_configuration_the_rest_is_skipped(host: Host) -> 
         f"there is no setting 'max_session' (in {host.folder / 'tminus.toml'} or the environment); did you mean 'max_sessions'?",
     )
     assert set(found.values()) == {("skipped", "needs a valid configuration")}
-    assert {"database", "login", "schema", "clock", "fleet"} < found.keys()
+    assert {"state", "database", "login", "schema", "clock", "pause", "fleet"} < found.keys()
 
 
 def _open_the_key(host: Host) -> None:
@@ -135,8 +154,7 @@ def _break_the_key(host: Host) -> None:
 def _open_a_password(host: Host) -> None:
     (host.folder / "secret").write_text("swordfish\n")
     (host.folder / "secret").chmod(0o644)
-    with (host.folder / "tminus.toml").open("a") as config:
-        config.write('[credentials.old]\npassword_file = "secret"\n')
+    host.add('[credentials.old]\npassword_file = "secret"\n')
 
 
 def _open_the_password_of_the_database(host: Host) -> None:
@@ -145,6 +163,42 @@ def _open_the_password_of_the_database(host: Host) -> None:
 
 def _name_no_address(host: Host) -> None:
     host.configure(http_listen="192.0.2.1:9468")
+
+
+def _damage_the_memory(host: Host) -> None:
+    host.state.mkdir()
+    (host.state / "last-start.json").write_text('{"site_run": 1}')
+
+
+def _put_a_file_for_the_state(host: Host) -> None:
+    host.state.touch()
+
+
+def _put_a_file_above_the_state(host: Host) -> None:
+    (host.folder / "file").touch()
+    host.configure(state_dir=str(host.folder / "file/state"))
+
+
+def _jump_host(**changed: str) -> Callable[[Host], None]:
+    """Give the configuration the jump host `berlin`, with lines that are changed."""
+    lines = {
+        "address": '"192.0.2.7"',
+        "host_keys": f'["{asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()}"]',
+        "credential": '"default"',
+    } | changed
+    text = "\n".join(f"{name} = {value}" for name, value in lines.items() if value)
+    return lambda host: host.add(f"[jump_hosts.berlin]\n{text}\n")
+
+
+def _share_the_password_of_a_jump_host(host: Host) -> None:
+    (host.folder / "secret").write_text("swordfish\n")
+    (host.folder / "secret").chmod(0o640)
+    _jump_host(credential="", username='"jump"', password_file='"secret"')(host)
+
+
+def _break_the_key_of_a_jump_host(host: Host) -> None:
+    host.key.write_text("no key")
+    _jump_host()(host)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +211,22 @@ def _name_no_address(host: Host) -> None:
         (_open_a_password, "credential old", "warning", "is open to other users; run 'chmod 600", 0),
         (_open_the_password_of_the_database, "configuration", "warning", "run 'chmod 640", 0),
         (_name_no_address, "listener", "failed", "set http_listen to a free address", 3),
+        (_damage_the_memory, "state", "failed", "last-start.json is damaged", 3),
+        (_put_a_file_for_the_state, "state", "failed", "Not a directory", 3),
+        (_put_a_file_above_the_state, "state", "failed", "does not exist and cannot be made in", 3),
+        (_jump_host(), "jump host berlin", "ok", "credential default, user tminus, 192.0.2.7 port 22", 0),
+        (_jump_host(host_keys='["none"]'), "jump host berlin", "failed", "is no OpenSSH public key", 3),
+        (_jump_host(credential='"other"'), "jump host berlin", "failed", "no such [credentials.…]", 3),
+        (_jump_host(credential=""), "jump host berlin", "failed", "has no secret", 3),
+        (_jump_host(credential="", password_file='"none"'), "jump host berlin", "failed", "does not exist", 3),
+        (
+            _share_the_password_of_a_jump_host,
+            "jump host berlin",
+            "warning",
+            "is open to other users; run 'chmod 600",
+            0,
+        ),
+        (_break_the_key_of_a_jump_host, "jump host berlin", "skipped", "needs the credential default", 3),
     ],
 )
 async def test_what_is_wrong_with_a_host_is_named(
@@ -168,6 +238,41 @@ async def test_what_is_wrong_with_a_host_is_named(
     assert said in found[check][1]
     assert found["schema"][0] == "ok", "what is wrong with one thing says nothing about another"
     assert "swordfish" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _damage_the_memory,
+        _put_a_file_above_the_state,
+        _jump_host(host_keys='["none"]'),
+        _jump_host(credential='"other"'),
+    ],
+)
+async def test_what_a_daemon_refuses_is_refused_in_its_words(host: Host, spoil: Callable[[Host], None]) -> None:
+    spoil(host)
+    config = str(host.folder / "tminus.toml")
+    served = await asyncio.to_thread(call, None, ("--config", config, "serve"), b"")
+    checked = await host.check()
+    assert served.code == checked.code == 3
+    if spoil is not _put_a_file_above_the_state:  # of which the daemon tries to make a folder first
+        (said,) = [line.split(": ", 2)[2] for line in checked.out.splitlines() if line.startswith("failed: ")]
+        assert said in served.err
+
+
+async def test_what_systemd_keeps_may_be_open_to_a_group_and_named_in_full(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = host.folder / "kept"
+    kept.mkdir()
+    host.key.rename(kept / "id_ed25519")
+    (kept / "id_ed25519").chmod(0o440)
+    host.add(f'[credentials.full]\nprivate_key_file = "{kept}/id_ed25519"\n')
+    assert (await host.found(3))["credential full"][0] == "failed"
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(kept))
+    found = await host.found()
+    assert found["credential default"] == ("ok", f"key in {kept}/id_ed25519, user tminus")
+    assert found["credential full"] == ("ok", f"key in {kept}/id_ed25519, user names are the sites'")
 
 
 async def test_too_few_open_files_are_named(host: Host) -> None:
@@ -202,7 +307,9 @@ async def test_a_database_that_cannot_be_reached_is_named_without_its_password(h
     host.configure(database_url="postgresql://tminus_serve:swordfish@127.0.0.1:1/tminus")
     found = await host.found(4)
     assert found["database"][0] == "failed"
-    assert {found[check] for check in ("login", "schema", "clock", "fleet")} == {("skipped", "needs the database")}
+    assert {found[check] for check in ("login", "schema", "clock", "pause", "fleet")} == {
+        ("skipped", "needs the database")
+    }
     assert "swordfish" not in str(found)
 
 
@@ -210,7 +317,7 @@ async def test_a_login_without_or_with_other_rights_is_named(host: Host) -> None
     host.configure(database_url=host.db.dsn_as("alice"))
     found = await host.found(4)
     assert found["login"] == ("failed", "alice has not the rights of tminus_daemon; run 'grant tminus_daemon to alice'")
-    assert found["schema"][0] == found["clock"][0] == found["fleet"][0] == "skipped"
+    assert found["schema"][0] == found["clock"][0] == found["pause"][0] == found["fleet"][0] == "skipped"
 
     host.configure(database_url=host.db.dsn)
     verdict, said = (await host.found())["login"]
@@ -247,7 +354,7 @@ async def test_another_schema_than_the_programs_is_named(host: Host, change: str
     found = await host.found(5)
     assert found["schema"][0] == "failed"
     assert said in found["schema"][1]
-    assert found["clock"] == found["fleet"] == ("skipped", "needs this program's schema")
+    assert found["clock"] == found["pause"] == found["fleet"] == ("skipped", "needs this program's schema")
 
 
 @pytest.mark.parametrize(
@@ -277,13 +384,63 @@ async def test_what_the_fleet_needs_and_the_configuration_lacks_is_named(host: H
         "warning",
         "1 of 2 enabled sites name a credential that is not configured; add [credentials.branch]",
     )
-    await host.db.run("update tminus.sites set credential = 'default'")
+    await host.db.run("update tminus.sites set credential = 'default', jump_host = 'berlin' where id <> 'a'")
+    assert (await host.found())["fleet"] == (
+        "warning",
+        "1 of 2 enabled sites name a jump host that is not configured; add [jump_hosts.berlin]",
+    )
+    _jump_host()(host)
     assert (await host.found())["fleet"][0] == "ok"
     await host.db.submit(":put 1", ["a"], due_in=3600, site_timeout=timedelta(minutes=20))
     verdict, said = (await host.found())["fleet"]
     assert verdict == "warning"
     assert "may run 1200 s" in said
     assert "TimeoutStopSec" in said
+
+
+async def test_sites_of_other_runners_are_not_this_daemons(host: Host) -> None:
+    host.configure(instance_name="ops1", runner_tags=["west"])
+    await host.db.run(
+        "insert into tminus.sites (id, name, address, credential, jump_host, runner) values"
+        " ('a', 'a', '192.0.2.1', null, null, null), ('b', 'b', '192.0.2.2', null, null, 'west'),"
+        " ('c', 'c', '192.0.2.3', 'theirs', 'theirs', 'east')"
+    )
+    verdict, said = (await host.found())["fleet"]
+    assert (verdict, said.startswith("2 enabled sites for this daemon")) == ("ok", True)
+    for runner in ("ops1", "west"):
+        await host.db.fetch("update tminus.sites set runner = $1 where id = 'c'", runner)
+        assert (await host.found())["fleet"] == (
+            "warning",
+            (
+                "1 of 3 enabled sites name a credential that is not configured; add [credentials.theirs]."
+                " 1 of 3 enabled sites name a jump host that is not configured; add [jump_hosts.theirs]"
+            ),
+        )
+
+
+async def test_a_database_that_was_set_back_is_named_before_and_after_a_daemon_noticed(host: Host) -> None:
+    launch, instance = uuid.uuid4(), str(uuid.uuid4())
+    at = datetime(2026, 7, 1, 4, 0, tzinfo=UTC)
+    memory = StartMemory(host.state, uuid.UUID(instance))
+    await memory.keep(LastStart(run=7, nonce="0123456789abcdef", launch=launch, site="s1", at=at))
+    found = await host.found()
+    assert found["state"] == ("ok", f"{host.state}; the latest start was on s1 at 2026-07-01 04:00:00+00:00")
+    assert found["pause"] == (
+        "warning",
+        (
+            "this database was set back: it does not know of the script that was started on s1 at 2026-07-01 04:00:00+00:00;"
+            " the daemon will start paused; cancel what ran already and must not run again, then 'tminus resume --note WHY'"
+        ),
+    )
+    assert not await host.db.value("select tminus.is_paused()"), "looking changes nothing"
+    async with host.db.connect("tminus_serve") as connection:
+        await memory.compare(connection)
+    verdict, said = (await host.found())["pause"]
+    assert (verdict, said.startswith("all is paused, ")) == ("warning", True)
+    assert "does not know of a script that was started; cancel" in said
+    assert "tminus resume --note" in said
+    await host.db.value("select tminus.resume('noon is back')", role="bob")
+    assert (await host.found())["pause"] == ("ok", "nothing is held back")
 
 
 # ---- the embedded one -------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from tests.acceptance.test_configuration import tminus
 from tests.acceptance.test_readme import run_psql
 from tests.support import clean_environment, until
+from tminus.simulator import Fleet, FleetSpec, simulate
 from tminus.store.embedded import EmbeddedServer, psql
 from tminus.store.migrate import check_schema_of, migrate
 
@@ -87,44 +89,94 @@ async def test_the_logins_of_the_guide_are_what_it_says_on_a_server_that_never_s
             assert await run_psql(dsn_of(login), others) == f"tminus_{role}\n"
 
 
-async def test_a_backup_brings_back_what_a_newer_version_changed(folder: Path) -> None:
-    state = folder / "state"
-    environment = {"TMINUS_STATE_DIR": str(state), "TMINUS_HTTP_LISTEN": "127.0.0.1:0"}
+async def test_a_backup_brings_back_what_a_newer_version_changed_and_runs_nothing_twice(folder: Path) -> None:
+    async with simulate(FleetSpec(sites=1)) as fleet:
+        await _back_up_and_restore(folder, fleet)
 
-    async def run(text: str) -> None:
-        """The guide's lines with our places for its own."""
+
+async def _back_up_and_restore(folder: Path, fleet: Fleet) -> None:
+    state, key = folder / "state", folder / "id_ed25519"
+    key.write_bytes(fleet.client_key.export_private_key())
+    key.chmod(0o600)
+    environment = {
+        "TMINUS_STATE_DIR": str(state),
+        "TMINUS_HTTP_LISTEN": "127.0.0.1:0",
+        "TMINUS_POLL_INTERVAL": "0.2",
+        "TMINUS_CREDENTIALS__DEFAULT__USERNAME": "tminus",
+        "TMINUS_CREDENTIALS__DEFAULT__PRIVATE_KEY_FILE": str(key),
+    }
+    site = fleet.sites[0].id
+
+    async def run(text: str) -> str:
+        """Run the guide's lines with our places for its own; return what they print."""
         text = text.replace("/var/lib/tminus", str(state)).replace("/root/", f"{folder}/")
         text = re.sub(r"\$\(echo /opt/\S+\)", shlex.quote(str(psql().parent)), text)
         text = re.sub(r"^    tminus ", f"{shlex.quote(sys.executable)} -m tminus ", text, flags=re.MULTILINE)
         process = await asyncio.create_subprocess_exec(
             "sh", "-ec", text, env=clean_environment() | environment,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        _, err = await process.communicate()
+        out, err = await process.communicate()
         assert process.returncode == 0, err.decode()
+        return out.decode()
 
     async def sql(text: str) -> str:
         code, out, err = await tminus("psql", "-Atqc", text, **environment)
         assert code == 0, err
         return out
 
+    async def authorize(script: str, change: str) -> None:
+        """Make a change, and have bob authorize the script at the same instant."""
+        await sql(f"{change}; select tminus.authorize('{script}', tminus.digest('{script}'), 'bob')")
+
+    async def schedule(text: str, after: str) -> str:
+        """Have alice's script launched after an interval; return its id."""
+        script = str(uuid.uuid4())
+        await authorize(
+            script,
+            "insert into tminus.scheduled_scripts (id, created_by, script, sites, launch_at)"
+            f" values ('{script}', 'alice', '{text}', '{{{site}}}', now() + interval '{after}')",
+        )
+        return script
+
+    async def completed(script: str) -> None:
+        state = f"select r.state from tminus.site_runs r join tminus.launches l on l.id = r.launch_id where script_id = '{script}'"
+
+        async def look() -> bool:
+            return await sql(state) == "completed\n"
+
+        await until(look, within=30, every=0.3)
+
+    async def checked(name: str) -> tuple[str, str]:
+        _, out, _ = await tminus("check", "--json", **environment)
+        return {entry["check"]: (entry["verdict"], entry["said"]) for entry in json.loads(out)["checks"]}[name]
+
     async with serving(environment, folder / "log"):
         code, out, err = await tminus("check", "--json", **environment)
         found = {entry["check"]: (entry["verdict"], entry["said"]) for entry in json.loads(out)["checks"]}
         assert (code, err) == (0, "")
-        assert {found[check][0] for check in ("database", "login", "schema", "clock", "fleet")} == {"ok"}
+        assert {found[check][0] for check in ("database", "login", "schema", "clock", "pause", "fleet")} == {"ok"}
         assert found["database"][1].startswith("embedded PostgreSQL 18")
         assert found["database"][1].endswith("connected as tminus_serve")
+        await sql(fleet.inventory_sql(None))
         await sql(
-            "insert into tminus.sites (id, name, address, timezone) values ('s1', 'one', '192.0.2.1', 'Europe/Berlin');"
-            " insert into tminus.scheduled_scripts (script, sites, cron, timezone)"
-            " values (':put 1', '{s1}', '0 4 * * *', 'Europe/Berlin')"
+            "insert into tminus.scheduled_scripts (script, sites, cron, timezone)"
+            f" values (':put 1', '{{{site}}}', '0 4 * * *', 'Europe/Berlin')"
         )
+        before = await schedule(":put before", "0.3 seconds")
+        await completed(before)
+        later = await schedule(":put later", "30 minutes")
         await run(_shell("backup"))
-        # What a newer version would leave.
+        # It is run now, which the backup does not know, and what a newer version would leave.
+        await authorize(
+            later,
+            f"update tminus.scheduled_scripts set launch_at = now() + interval '0.3 seconds' where id = '{later}'",
+        )
+        await completed(later)
+        assert len(fleet.journal.starts(site)) == 2
         await sql(
             "create table tminus.newer (id integer); insert into tminus.schema_migrations (version, name, sha256)"
-            " values (9999, '9999_newer.sql', ''); delete from tminus.scheduled_scripts; delete from tminus.sites"
+            " values (9999, '9999_newer.sql', '')"
         )
     assert (folder / "tminus.sql").stat().st_mode & 0o077 == 0
     assert "CREATE ROLE tminus_serve" in (folder / "tminus-roles.sql").read_text()
@@ -135,4 +187,17 @@ async def test_a_backup_brings_back_what_a_newer_version_changed(folder: Path) -
     async with serving(environment, folder / "log"):
         assert await sql(
             "select s.id, cron, status, to_regclass('tminus.newer') is null from tminus.sites s, tminus.scheduled_scripts"
-        ) == ("s1|0 4 * * *|unauthorized|t\n")
+            " w order by w.created_at"
+        ) == (f"{site}|0 4 * * *|unauthorized|t\n{site}||launched|t\n{site}||scheduled|t\n")
+        await completed(before)
+
+        verdict, said = await checked("pause")
+        assert (verdict, "all is paused" in said) == ("warning", True)
+        assert await sql("select tminus.is_paused()") == "t\n"
+        printed = await run(_shell("resume").replace("cancel ID", f"cancel {later}"))
+        assert "All is paused" in printed
+        assert later in printed, "what is to be cancelled is listed"
+        assert "resumed; 1 lost start accepted" in printed
+        assert (await checked("pause"))[0] == "ok"
+        assert await sql(f"select status from tminus.scheduled_scripts where id = '{later}'") == "cancelled\n"
+    assert len(fleet.journal.starts(site)) == 2, "once before the backup, once after it, and never again"

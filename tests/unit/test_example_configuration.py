@@ -8,14 +8,23 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from tests.support import clean_environment
-from tminus.settings import Settings, load_settings
+from tminus.settings import CredentialSettings, JumpHostSettings, Settings, load_settings
 
 _FILE = Path(__file__).parents[2] / "config/tminus.toml"
 _TEXT = _FILE.read_text(encoding="utf-8")
 _TOP = _TEXT.split("\n[", maxsplit=1)[0]
-_SCALARS = Settings.model_fields.keys() - {"credentials"}
+_TABLES: dict[str, type[BaseModel]] = {"credentials": CredentialSettings, "jump_hosts": JumpHostSettings}
+"""The settings that are tables of things with names; what one such thing has."""
+_SCALARS = Settings.model_fields.keys() - _TABLES.keys()
+
+
+def _example(table: str) -> str:
+    """The lines of all sections of a table, those behind a '#' without it."""
+    bare = re.sub(r"^# (?=\[\w|\w+ = )", "", _TEXT, flags=re.MULTILINE)
+    return "".join(re.findall(rf"^\[{table}\..+\n(?:\w+ = .*\n)+", bare, re.MULTILINE))
 
 
 def test_every_setting_is_there_once_and_nothing_else() -> None:
@@ -28,8 +37,10 @@ def test_a_setting_has_its_default_or_has_none(name: str) -> None:
     field = Settings.model_fields[name]
     given = tomllib.loads(_TOP)
     if name in given:
-        assert given[name] == field.default
-        assert type(given[name]) is type(field.default) or isinstance(field.default, str)
+        # TOML has no tuples.
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        assert given[name] == default
+        assert type(given[name]) is type(default) or isinstance(default, str)
     else:
         # Only an example, behind a '#', of what is not set, or depends on who runs tminus.
         assert field.default is None or field.default_factory is not None
@@ -42,6 +53,19 @@ def test_every_setting_is_explained() -> None:
         while re.match(r"(# )?[a-z_]+ = [^#]*$", lines[number]):  # told by the sentence above the group
             number -= 1
         assert re.match(r"# \w|.*\S +# \S", lines[number]), f"{name} is not explained"
+
+
+@pytest.mark.parametrize("table", _TABLES)
+def test_what_a_table_may_hold_is_shown_with_its_defaults_and_explained(table: str) -> None:
+    text = _example(table)
+    fields = _TABLES[table].model_fields
+    for thing in tomllib.loads(text)[table].values():
+        _TABLES[table].model_validate(thing)
+        for name, value in thing.items():
+            if not fields[name].is_required() and fields[name].default is not None:
+                assert value == fields[name].default
+    for name in fields:  # as a line of its own, or as an alternative in the comment of another
+        assert re.search(rf"^{name} = .*\S +# \S|# .*\b{name}\b", text, re.MULTILINE), f"{name} is not explained"
 
 
 def test_it_can_be_loaded_and_changes_nothing_but_the_credentials(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ import sys
 import click
 
 from tminus.cli import screen
-from tminus.cli.checkup import Finding, Verdict, examine
+from tminus.cli.check_finding import Finding, Verdict
+from tminus.cli.checkup import examine
 from tminus.cli.common import Context, as_json_option, asynchronous, print_json
 
 _STYLES = {
@@ -22,7 +23,7 @@ _STYLES = {
 @as_json_option
 @asynchronous
 async def check(context: Context, *, as_json: bool) -> None:
-    """Look at configuration, credentials, database, roles, schema and clocks, and say what to do.
+    """Look at configuration, secrets, state, database, roles, schema and clocks, and say what to do.
 
     Starts nothing and changes nothing. The exit code is that of the first thing that failed; warnings are no failure.
     """

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from tminus.errors import ConfigError
 
-__all__ = ["Credential", "check_username", "load_credential"]
+__all__ = ["Credential", "check_username", "load_credential", "locate"]
 
 _LONGEST_FILE = 64 * 1024
 """Bytes. A key or password file that is larger is something else."""
@@ -83,7 +83,7 @@ def load_credential(
 
 
 def _read_key(owner: str, file: Path, base: Path) -> asyncssh.SSHKey:
-    path, by_systemd = _locate(file, base)
+    path, by_systemd = locate(file, base)
     data = _read(owner, "private key file", path, others_may_read=by_systemd)
     try:
         return asyncssh.import_private_key(data)
@@ -100,7 +100,7 @@ def _read_key(owner: str, file: Path, base: Path) -> asyncssh.SSHKey:
 
 
 def _read_password(owner: str, file: Path, base: Path) -> SecretStr:
-    path, _ = _locate(file, base)
+    path, _ = locate(file, base)
     data = _read(owner, "password file", path, others_may_read=True)
     try:
         text = data.decode()
@@ -116,8 +116,8 @@ def _read_password(owner: str, file: Path, base: Path) -> SecretStr:
     return SecretStr(password)
 
 
-def _locate(file: Path, base: Path) -> tuple[Path, bool]:
-    """Return the full path, and whether the file is in the keeping of systemd."""
+def locate(file: Path, base: Path) -> tuple[Path, bool]:
+    """Return the full path of a secret, and whether the file is in the keeping of systemd."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if folder and not file.is_absolute():
         return Path(folder, file), True

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
 
+from tminus.store.last_start import LastStart
 from tminus.store.migrate import check_schema
 from tminus.store.pool import statement, store_errors
 
@@ -36,9 +37,21 @@ class Login:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
+    """What concerns a daemon of certain runners; sites are enabled ones."""
+
+    sites: int
     sites_by_credential: Mapping[str, int]
+    sites_by_jump_host: Mapping[str, int]
     longest_site_timeout: float | None
     """Seconds, of what is still to come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    lost: int
+    """Starts that this database does not know and nobody accepted: with one, nothing is started."""
+    known: bool
+    """Whether it knows the start that was asked for."""
 
 
 class Inspection:
@@ -70,15 +83,23 @@ class Inspection:
                 looks.append((took, theirs - (asked + took / 2)))
         return float(min(looks)[1])
 
-    async def fleet(self) -> Fleet:
-        row = await self._row("check_fleet")
+    async def pause(self, last: LastStart | None) -> Pause:
+        """Look whether all is paused, and whether a daemon that remembers `last` would pause it."""
+        asked = (None, None) if last is None else (last.run, last.nonce)
+        return Pause(**dict(await self._row("check_pause", *asked)))
+
+    async def fleet(self, runners: Collection[str]) -> Fleet:
+        row = await self._row("check_fleet", list(runners))
         return Fleet(
-            sites_by_credential=json.loads(row["sites_by_credential"]), longest_site_timeout=row["longest_site_timeout"]
+            sites=row["sites"],
+            sites_by_credential=json.loads(row["sites_by_credential"]),
+            sites_by_jump_host=json.loads(row["sites_by_jump_host"]),
+            longest_site_timeout=row["longest_site_timeout"],
         )
 
-    async def _row(self, name: str) -> asyncpg.Record:
+    async def _row(self, name: str, *arguments: object) -> asyncpg.Record:
         async with store_errors(f"run {name}"):
-            row = await self._connection.fetchrow(statement(name))
+            row = await self._connection.fetchrow(statement(name), *arguments)
         assert row is not None  # noqa: S101 - a select without FROM has one row
         return row
 

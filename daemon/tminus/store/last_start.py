@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +73,34 @@ class LastStart:
         )
 
 
+def remembered(state_dir: Path) -> LastStart | None:
+    """Return what the daemon of an existing `state_dir` started last, if anything. Changes nothing.
+
+    Raises ConfigError where the file cannot be read, or another could not be written.
+    """
+    file = state_dir / _FILE
+    try:
+        if not state_dir.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        last = LastStart.read(file.read_bytes()) if file.exists() else None
+    except OSError as error:
+        raise _unusable(state_dir, error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{file} is damaged, so it is not known whether the database was set back;"
+            " if you are sure that it was not, delete the file"
+        ) from error
+    if not os.access(state_dir, os.W_OK | os.X_OK):
+        raise ConfigError(f"state_dir {state_dir} cannot be written; the daemon remembers there what it started last")
+    return last
+
+
+def _unusable(state_dir: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"state_dir {state_dir} cannot be used: {error.strerror}; the daemon remembers there what it started last"
+    )
+
+
 class StartMemory:
     """The file in `state_dir`, and the question to the database. `instance` is who asks."""
 
@@ -82,20 +111,9 @@ class StartMemory:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="last-start")
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._last = LastStart.read(self._file.read_bytes()) if self._file.exists() else None
         except OSError as error:
-            raise ConfigError(
-                f"state_dir {state_dir} cannot be used: {error.strerror}; the daemon remembers there what it started last"
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{self._file} is damaged, so it is not known whether the database was set back;"
-                " if you are sure that it was not, delete the file"
-            ) from error
-        if not os.access(state_dir, os.W_OK | os.X_OK):
-            raise ConfigError(
-                f"state_dir {state_dir} cannot be written; the daemon remembers there what it started last"
-            )
+            raise _unusable(state_dir, error) from error
+        self._last = remembered(state_dir)
 
     async def keep(self, start: LastStart) -> None:
         """Remember `start`; returns once it is on the disk. Raises OSError."""
