@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _TOLD_FEW = 3
+_STATES = ("completed", "failed", "unknown", "skipped", "running", "pending")
 
 
 @click.command()
@@ -55,9 +56,9 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
         told = "All is paused: this database does not know of scripts that were started. 'tminus resume --help' says how to go on."
         console.print(screen.text(told, "bold red"), soft_wrap=True)
     _print_instances(console, instances)
-    _print_running(console, running)
+    _print_launches(console, "Running", running, "started_at")
     _print_upcoming(console, upcoming)
-    _print_recent(console, recent)
+    _print_launches(console, "Recent", recent, "finished_at")
 
 
 def _heading(console: Console, words: str) -> None:
@@ -67,7 +68,7 @@ def _heading(console: Console, words: str) -> None:
 
 def _print_instances(console: Console, rows: list[asyncpg.Record]) -> None:
     if not any(row["state"] == "alive" and not row["silent"] for row in rows):
-        console.print(screen.text("No daemon is alive: nothing is launched until 'tminus serve' runs.", "bold red"))
+        console.print(screen.no_daemon())
     if not rows:
         return
     shown = screen.table("daemon", "state", "sites running", "version", "since", "heard", right=("sites running",))
@@ -83,21 +84,33 @@ def _print_instances(console: Console, rows: list[asyncpg.Record]) -> None:
     console.print(shown)
 
 
-def _print_running(console: Console, rows: list[asyncpg.Record]) -> None:
+def _print_launches(console: Console, heading: str, rows: list[asyncpg.Record], time_column: str) -> None:
     if not rows:
         return
-    _heading(console, "Running")
-    shown = screen.table("id", "launch", "since", "sites", "progress", "description", right=("sites",))
+    _heading(console, heading)
+    shown = screen.table(
+        "id", "launch", time_column.removesuffix("_at"), "sites", "progress", "description", right=("sites",)
+    )
     for row in rows:
+        launch = screen.state(row["state"])
+        launch.append(f" ({screen.visible(row['reason'])})" if row["reason"] else "", "")
         shown.add_row(
             str(row["script_id"]),
-            screen.state(row["state"]),
-            screen.moment(row["started_at"]),
+            launch,
+            screen.moment(row[time_column]),
             str(row["sites"]),
-            screen.text(counts(row)),
+            screen.text(_progress(row)),
             screen.one_line(row["description"], 60),
         )
     console.print(shown)
+
+
+def _progress(row: asyncpg.Record) -> str:
+    """Return how far a launch is, as words. A site that is ready ends a rehearsal as skipped, so there we count the ready."""
+    if row["kind"] != "rehearsal":
+        return counts(row)
+    ready = f"rehearsal: {row['ready']} of {row['sites']} ready"
+    return ready if row["finished_at"] is not None else f"{ready}, {counts(row, 'running', 'pending')}"
 
 
 def _print_upcoming(console: Console, rows: list[asyncpg.Record]) -> None:
@@ -119,27 +132,9 @@ def _print_upcoming(console: Console, rows: list[asyncpg.Record]) -> None:
     console.print(shown)
 
 
-def _print_recent(console: Console, rows: list[asyncpg.Record]) -> None:
-    if not rows:
-        return
-    _heading(console, "Recent")
-    shown = screen.table("id", "launch", "finished", "sites", "progress", "description", right=("sites",))
-    for row in rows:
-        shown.add_row(
-            str(row["script_id"]),
-            screen.state(row["state"]),
-            screen.moment(row["finished_at"]),
-            str(row["sites"]),
-            screen.text(counts(row)),
-            screen.one_line(row["description"], 60),
-        )
-    console.print(shown)
-
-
-def counts(row: asyncpg.Record) -> str:
-    """Return how many site runs of a launch are in which state, as words; those that are none are left out."""
-    states = ("completed", "failed", "unknown", "skipped", "running", "pending")
-    shown = ", ".join(f"{row[name]} {name}" for name in states if row.get(name)) or "none"
+def counts(row: asyncpg.Record, *states: str) -> str:
+    """Return how many site runs of a launch are in which of these states, or of all, as words; those that are none are left out."""
+    shown = ", ".join(f"{row[name]} {name}" for name in states or _STATES if row.get(name)) or "none"
     return f"{shown} ({row['unserved']} that no living daemon can serve)" if row.get("unserved") else shown
 
 
