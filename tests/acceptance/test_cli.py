@@ -746,8 +746,9 @@ async def test_status_of_one_that_has_not_been_launched(cli: Cli) -> None:
 
 async def test_reading_what_is_not_there_is_one_sentence(cli: Cli) -> None:
     script = await cli.submit()
-    (await cli("show", script, "site_a")).refused("has not been launched", "site_a", code=2)
-    (await cli("show", script, "site_b")).refused("'site_b' is not one of the sites", code=2)
+    for command in ("show", "resolve"):
+        (await cli(command, script, "site_a")).refused("has not been launched", "site_a", "shows when", code=2)
+        (await cli(command, script, "site_b")).refused("'site_b' is not one of the sites", ": site_a", code=2)
     (await cli("backup", "show", "12")).refused("no backup 12", code=2)
     (await cli("backup", "show", "twelve")).refused("'twelve'", code=2)
     (await cli("backup", "diff", "1", "9223372036854775808")).refused("9223372036854775808", code=2)

@@ -10,13 +10,12 @@ import click
 from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, asynchronous, print_json
 from tminus.cli.inputs import WholeNumber, find_script
-from tminus.errors import UsageError
+from tminus.cli.site_run import find_site_run, print_site_run
 
 if TYPE_CHECKING:
     import asyncpg
     from rich.console import Console, RenderableType
 
-_TOLD_FEW = 3
 _STATES = ("completed", "failed", "unknown", "skipped", "running", "pending")
 
 
@@ -221,77 +220,13 @@ async def show(context: Context, script: str, site_id: str, *, as_json: bool) ->
 
     Its ending, message, output, difference and backups.
     """
-    from tminus.store.pool import statement
-
     async with context.connect() as connection:
         script_id = await find_script(connection, script)
-        run = await connection.fetchrow(statement("show_site_run"), script_id, site_id)
-        if run is None:
-            shown = json.loads(await connection.fetchval(statement("api_object"), script_id))
-            raise UsageError(_why_no_run(script_id, site_id, shown["sites"]))
-        backups = await connection.fetch(statement("list_backups"), None, run["id"], 10)
+        run, backups = await find_site_run(connection, script_id, site_id)
     if as_json:
         print_json({**dict(run), "backups": [dict(row) for row in backups]})
         return
-    _print_site_run(screen.console(), run, backups)
-
-
-def _why_no_run(script_id: object, site_id: str, sites: list[str]) -> str:
-    if site_id in sites:
-        return f"scheduled script {script_id} has not been launched on site {site_id!r} yet; 'tminus status {script_id}' shows when"
-    some = ", ".join(sites[:_TOLD_FEW]) + (f" and {len(sites) - _TOLD_FEW} more" if len(sites) > _TOLD_FEW else "")
-    return f"site {site_id!r} is not one of the sites of scheduled script {script_id}: {some}"
-
-
-def _resolved(run: asyncpg.Record) -> str:
-    if run["resolved_at"] is None:
-        return ""
-    verdict = f"{run['resolved_state']} (effect: {run['resolved_effect']})"
-    return f"{verdict}, by {run['resolved_by']} at {screen.moment(run['resolved_at'])}: {run['resolution']}"
-
-
-def _print_site_run(console: Console, run: asyncpg.Record, backups: list[asyncpg.Record]) -> None:
-    ending = screen.state(run["state"])
-    more = ", ".join(part for part in (run["reason"], run["effect"] and f"effect: {run['effect']}") if part)
-    ending.append(f" ({more})" if more else "", "")
-    facts = screen.facts()
-    rows: list[tuple[str, RenderableType]] = [
-        ("site", screen.text(run["site_id"])),
-        ("launch", "rehearsal" if run["kind"] == "rehearsal" else ""),
-        ("state", ending),
-        ("step", screen.text(run["step"])),
-        ("message", screen.text(run["message"])),
-        ("resolved", screen.text(_resolved(run))),
-        ("scheduled script", str(run["script_id"])),
-        ("due", screen.moment(run["due_at"])),
-        ("started", screen.moment(run["started_at"])),
-        ("script started", screen.moment(run["executing_at"])),
-        ("finished", screen.moment(run["finished_at"])),
-        ("time", screen.seconds(run["seconds"])),
-        ("attempts", str(run["attempts"])),
-        ("next try", screen.moment(run["not_before"])),
-    ]
-    for name, value in rows:
-        if value:  # an empty Text is false, too
-            facts.add_row(name, value)
-    console.print(facts)
-    if run["warnings"]:
-        _heading(console, "Warnings")
-        for warning in run["warnings"]:
-            console.print(screen.text(f"- {warning}", "yellow"), soft_wrap=True)
-    if run["evidence"]:
-        _heading(console, "On the router afterwards")
-        console.print(screen.text(run["evidence"].rstrip("\n")), soft_wrap=True)
-    if run["output"]:
-        _heading(console, "Output")
-        console.print(screen.text(run["output"].rstrip("\n")), soft_wrap=True)
-    if run["diff"]:
-        _heading(console, "Difference")
-        console.print(screen.coloured_diff(run["diff"].rstrip("\n")), soft_wrap=True)
-    if backups:
-        _heading(console, "Backups")
-        for backup in reversed(backups):
-            console.print(f"{backup['id']}  {backup['phase']}  {screen.moment(backup['taken_at'])}")
+    print_site_run(screen.console(), run, backups)
 
 
 COMMANDS = (status, show)
