@@ -26,6 +26,7 @@ from click.testing import CliRunner
 from tests.support import Db, clean_environment, run_daemon, until
 from tminus.cli import main, screen
 from tminus.simulator import Fault, FleetSpec, SiteSpec, simulate
+from tminus.store.pool import statement
 
 SITES = "id,name,address,port,tags\nsite_a,Alpha,192.0.2.1,22,core;north\nsite_b,,192.0.2.2,,north\nsite_c,,192.0.2.3,2222,\n"
 SCRIPT = ":put hello\n"
@@ -718,6 +719,19 @@ async def test_status_lists_what_comes_in_order_and_says_that_no_daemon_lives(cl
     assert len((await cli.ok("status", "--json", "--limit", "1")).json()["upcoming"]) == 1
 
 
+async def test_status_says_why_a_launch_was_missed_and_how_far_a_rehearsal_is(cli: Cli) -> None:
+    late = await cli.submit("--in", "1h", "--description", "late")
+    await cli.ok("authorize", late, "--digest", await cli.db.value("select tminus.digest($1)", late), login="bob")
+    await cli.db.move_clock(timedelta(days=1))
+    await cli.db.fetch(statement("housekeeping"))
+    await cli.db.value("select tminus.rehearse($1)", await cli.submit("--tag", "north"), role="alice")
+    shown = (await cli.ok("status", login="rita")).out
+    (missed,) = (await cli.ok("status", "--json")).json()["recent"]
+    assert missed["reason"]
+    assert f"missed ({missed['reason']})" in shown
+    assert "rehearsal: 0 of 2 ready, 2 pending (2 that no living daemon can serve)" in shown
+
+
 async def test_status_of_one_that_has_not_been_launched(cli: Cli) -> None:
     script = await cli.submit("--tag", "north", "--description", "why\x1b]0;title\x07")
     shown = (await cli.ok("status", script)).out
@@ -732,8 +746,9 @@ async def test_status_of_one_that_has_not_been_launched(cli: Cli) -> None:
 
 async def test_reading_what_is_not_there_is_one_sentence(cli: Cli) -> None:
     script = await cli.submit()
-    (await cli("show", script, "site_a")).refused("has not been launched", "site_a", code=2)
-    (await cli("show", script, "site_b")).refused("'site_b' is not one of the sites", code=2)
+    for command in ("show", "resolve"):
+        (await cli(command, script, "site_a")).refused("has not been launched", "site_a", "shows when", code=2)
+        (await cli(command, script, "site_b")).refused("'site_b' is not one of the sites", ": site_a", code=2)
     (await cli("backup", "show", "12")).refused("no backup 12", code=2)
     (await cli("backup", "show", "twelve")).refused("'twelve'", code=2)
     (await cli("backup", "diff", "1", "9223372036854775808")).refused("9223372036854775808", code=2)

@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support import Db, clean_environment, run_daemon
+import pytest
+
+from tests.acceptance.test_cli import SITES, Cli
+from tests.support import Db, clean_environment, run_daemon, until
+from tminus.cli import watch
+from tminus.errors import StoreUnavailable
 from tminus.simulator import Fault, FleetSpec, Kind, simulate
 
 SCRIPT = '/ip firewall filter add chain=input action=drop comment="from tminus"\n'
@@ -31,6 +38,40 @@ async def tminus(database: Db, *arguments: str, login: str) -> tuple[int, str, s
     async with asyncio.timeout(60):
         out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def rehearsing(database: Db, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`tminus rehearse` as it runs, by alice."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tminus", "rehearse", *arguments,
+        env=clean_environment() | {"TMINUS_DATABASE_URL": database.dsn_as("alice")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(60):
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def with_sites(database: Db) -> Cli:
+    """Three sites of the inventory that no daemon serves."""
+    cli = Cli(database)
+    await cli.ok("site", "import", "-", login="api", stdin=SITES)
+    return cli
+
+
+async def turn_away(database: Db, login: str) -> None:
+    """End the connections of a login, and let nobody but the superuser in again."""
+    name = await database.value("select current_database()")
+    await database.run(f"alter database {name} connection limit 0")
+    await database.run(
+        f"select pg_terminate_backend(pid) from pg_stat_activity where usename = '{login}' and datname = '{name}'"
+    )
 
 
 async def wish(database: Db, script: str = SCRIPT) -> Any:
@@ -73,6 +114,10 @@ async def test_it_tells_who_is_not_ready_and_starts_nothing(database: Db, tmp_pa
         assert code == 1
         assert "5 of 10 sites are ready." in out
         assert "backup_incomplete" in out
+        code, out, _ = await tminus(database, "status", login="rita")
+        assert code == 0
+        assert "rehearsal: 5 of 10 ready" in out
+        assert "skipped" not in out
 
 
 async def test_a_script_that_does_not_parse_is_found_out(database: Db, tmp_path: Path) -> None:
@@ -86,3 +131,42 @@ async def test_a_script_that_does_not_parse_is_found_out(database: Db, tmp_path:
         assert "script_rejected" in out
         code, out, err = await tminus(database, "rehearse", str(await wish(database)), login="alice")
         assert (code, out.strip(), err) == (0, "2 of 2 sites are ready.", "")
+
+
+async def test_it_says_what_it_waits_for_and_waits_through_a_restart_of_the_database(database: Db) -> None:
+    cli = await with_sites(database)
+    script = await wish(database)
+    async with rehearsing(database, str(script), "--json") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert b"No daemon is alive" in await process.stderr.readline()
+        await turn_away(database, "alice")
+        while b"; trying again" not in (said := await process.stderr.readline()):
+            assert said, "it ended"
+        await database.run(f"alter database {await database.value('select current_database()')} connection limit -1")
+        while b"No daemon is alive" not in (said := await process.stderr.readline()):
+            assert b"; trying again" in said
+        await cli.ok("cancel", str(script), login="alice")
+        out, err = await process.communicate()
+    assert (process.returncode, err) == (1, b"")
+    told = json.loads(out)
+    assert (told["sites"], told["ready"]) == (3, 0)
+    assert {run["reason"] for run in told["site_runs"]} == {"cancelled"}
+
+
+async def test_it_gives_up_on_a_database_that_stays_away(database: Db, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli = await with_sites(database)
+    monkeypatch.setattr(watch, "PATIENCE", 1.0)
+    looks = (
+        "select exists (select from pg_stat_activity where usename = 'alice' and datname = current_database()"
+        " and query like '-- Rehearsal %')"
+    )
+    script = await wish(database)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        waiting = group.create_task(cli("rehearse", str(script), login="alice"))
+        await until(lambda: database.value(looks))
+        await turn_away(database, "alice")
+    answer = waiting.result()
+    assert (answer.code, answer.out) == (StoreUnavailable.exit_code, "")
+    assert "; trying again" in answer.err
+    assert "\ntminus: could not " in answer.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -58,9 +59,20 @@ async def test_an_unknown_run_is_judged_by_a_person_and_its_alert_ends(database:
             "it rebooted since",
             "jobs:",
             "history:",
-            "at 127.",
+            "router            127.",
+            "end marker        TMINUS-OK-",
+            "before  20",
         ):
             assert words in shown, shown
+        assert "Came to light later" not in shown
+        await database.fetch(
+            "select tminus.record('late_evidence', 'tminus', $1::text::uuid, r.launch_id, r.site_id, jsonb_build_object("
+            "'site_run', r.id, 'verdict', 'failed', 'effect', 'none', 'message', 'It never started.'))"
+            " from tminus.site_runs r where r.id = $2",
+            script, runs["one"]["id"],
+        )  # fmt: skip
+        shown = (await cli.ok("resolve", script, "one")).out
+        assert re.search(r"Came to light later\n20.* UTC  failed \(none\): It never started\.\n", shown), shown
         (evidence,) = (await cli.ok("resolve", script, "one", "--json")).json()
         assert evidence["id"] == runs["one"]["id"]
         assert "it rebooted since" in evidence["evidence"]
@@ -96,7 +108,13 @@ async def test_an_unknown_run_is_judged_by_a_person_and_its_alert_ends(database:
         status = (await cli.ok("status", script)).out
         assert "2 completed, 1 failed" in status
         assert "was unknown; resolved by a person" in status
-        assert "failed (effect: none), by bob at" in (await cli.ok("show", script, "one")).out
+        for command in ("show", "resolve"):
+            shown = (await cli.ok(command, script, "one")).out
+            assert re.search(
+                r"resolved +failed \(effect: none\), by bob at 20.* UTC: The export shows no new name\. *\n", shown
+            )
+            assert "it rebooted since" in shown
+            assert ("router  " in shown) is (command == "resolve")
         assert all(len(fleet.journal.starts(site)) == 1 for site in runs)
         assert await daemon.stop() == 0
 
@@ -105,7 +123,8 @@ async def test_files_that_lie_on_routers_are_listed_tried_at_once_and_forgiven(d
     cli = Cli(database)
     async with simulate(FleetSpec(sites=2)) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
         await database.run(fleet.inventory_sql(None))
-        runs = await database.finished(await database.submit(":put 1"))
+        script = str(await database.submit(":put 1"))
+        runs = await database.finished(script)
         assert (await cli("cleanup")).err == "nothing of ours lies on a router\n"
         fleet.router("sim-0000").files.put(FILE, b":put 1")
         for site in ("sim-0000", "sim-0001"):
@@ -125,6 +144,9 @@ async def test_files_that_lie_on_routers_are_listed_tried_at_once_and_forgiven(d
         assert (gone["site_id"], gone["file_name"]) == ("sim-0000", FILE)
         assert "sim-0000" in gone["last_error"]
         assert "sim-0000" in (await cli.ok("cleanup")).out
+        shown = (await cli.ok("resolve", script, "sim-0001")).out
+        assert f"\nStill on the router\n{FILE}: 1 attempt to remove it; " in shown
+        assert "forgive [OPTIONS] NUMBER" in (await cli.ok("cleanup", "forgive", "--help")).out
 
         await fleet.set_faults("sim-0000", ())
         (await cli("cleanup", "now", "nowhere", login="alice")).refused("nothing is owed on site 'nowhere'")

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.store.stage import Stage, held_by_another, refused
+from tests.store.stage import Stage, add_sites, authorize, held_by_another, insert, refused
 from tminus.domain.endings import VERDICTS, completed
 from tminus.errors import ConfigError, StoreUnavailable
 from tminus.store import site_runs
@@ -66,6 +66,26 @@ class TestResolve:
             len(progress["failed"]),
             0,
         )
+
+    async def test_what_is_unresolved_is_shown_before_what_came_after_it(self, stage: Stage) -> None:
+        instance = await stage.instance()
+        await add_sites(stage.db, "a")
+        script = await insert(stage.db, cron="* * * * *")
+        await authorize(stage.db, script)
+        await stage.plan()
+        await stage.db.move_clock(timedelta(minutes=1))
+        await stage.launch_due(instance)
+        run = (await stage.claim(instance))["a"].id
+        await stage.leave_unknown(instance, run)
+        await stage.store.fetch("housekeeping")
+        launch = await stage.db.value("select tminus.rehearse($1)", script, role="alice")
+        [latest] = await stage.store.fetch("show_site_run", script, "a", False)
+        [unresolved] = await stage.store.fetch("show_site_run", script, "a", True)
+        assert (latest["launch_id"], latest["kind"]) == (launch, "rehearsal")
+        assert (unresolved["id"], unresolved["state"]) == (run, "unknown")
+        await stage.db.value(RESOLVE, run, "completed", "Saw it.", role="bob")
+        [resolved] = await stage.store.fetch("show_site_run", script, "a", True)
+        assert resolved["id"] == latest["id"]
 
     async def test_who_when_why_and_what_was_before_is_in_the_trail(self, stage: Stage) -> None:
         script, run = await an_unknown_run(stage)

@@ -120,7 +120,7 @@ async def test_a_site_that_nobody_can_serve_is_shown_so_and_ends_as_missed_never
     [running] = await stage.db.fetch(statement("running_launches"))
     [frame] = await stage.db.fetch(statement("progress_frame"), script)
     assert (running["pending"], running["unserved"], frame["unserved"]) == (2, 1, 1)
-    [shown_run] = await stage.db.fetch(statement("show_site_run"), script, "a")
+    [shown_run] = await stage.db.fetch(statement("show_site_run"), script, "a", False)
     assert shown_run["message"] == runs["a"]["message"]
     await stage.run_through(instance, (await stage.claim(instance))["b"].id)
     await stage.db.move_clock(timedelta(minutes=11))

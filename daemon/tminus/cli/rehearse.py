@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -14,13 +15,13 @@ from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
 from tminus.cli.inputs import Duration, find_script
 from tminus.cli.status import site_runs_table
+from tminus.cli.watch import EVERY, Patience
 from tminus.errors import StoreUnavailable, TminusError
 
 if TYPE_CHECKING:
     import asyncpg
     from rich.console import Console
-
-_EVERY = 0.5  # seconds between two looks
+    from rich.text import Text
 
 
 @click.command()
@@ -42,16 +43,13 @@ async def rehearse(
     async with context.connect() as connection:
         script_id = await find_script(connection, script)
         launch: UUID = await connection.fetchval(statement("rehearse"), script_id, person)
-    console = screen.console()
     try:
         async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
-            frame = await _finished(context, launch, console, quiet=as_json)
+            frame, runs = await _finished(context, launch)
     except TimeoutError:
         raise TminusError(
             f"the rehearsal {launch} had not finished when --timeout was over; it goes on without us"
         ) from None
-    async with context.connect() as connection:
-        runs = await connection.fetch(statement("site_runs_by_urgency"), launch, None)
     if as_json:
         print_json(
             {
@@ -63,32 +61,48 @@ async def rehearse(
             }
         )
     else:
-        _report(console, frame, runs)
+        _report(screen.console(), frame, runs)
     sys.exit(0 if frame["ready"] == frame["sites"] else 1)
 
 
-async def _finished(context: Context, launch: UUID, console: Console, *, quiet: bool) -> asyncpg.Record:
-    """Wait for the end of the rehearsal, through restarts of the database."""
+async def _finished(context: Context, launch: UUID) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
+    """Wait for the end of the rehearsal, through restarts of the database; return it and its site runs.
+
+    What keeps it from going on is said on stderr, once.
+    """
     from tminus.store.pool import statement
 
-    warned = False
+    patience = Patience()
+    warn = _warner()
     while True:
         try:
             async with context.connect() as connection:
                 while True:
                     frame = await connection.fetchrow(statement("rehearsal_frame"), launch)
+                    patience.seen()
                     if frame is None:
                         raise TminusError(f"the rehearsal {launch} is not there any more")
                     if frame["finished_at"] is not None:
-                        return frame
-                    if not frame["instances"] and not warned and not quiet:
-                        console.print(
-                            screen.text("No daemon is alive: nothing goes on until 'tminus serve' runs.", "bold red")
-                        )
-                        warned = True
-                    await asyncio.sleep(_EVERY)
-        except StoreUnavailable:
-            await asyncio.sleep(_EVERY)
+                        return frame, await connection.fetch(statement("site_runs_by_urgency"), launch, None)
+                    warn(None if frame["instances"] else screen.no_daemon())
+                    await asyncio.sleep(EVERY)
+        except StoreUnavailable as error:
+            warn(screen.text(patience.note(error), "yellow"))
+            await asyncio.sleep(EVERY)
+
+
+def _warner() -> Callable[[Text | None], None]:
+    """Return what prints a warning on stderr, unless it is the one that was printed before. None: all is well again."""
+    console = screen.console(stderr=True)
+    said: Text | None = None
+
+    def warn(warning: Text | None) -> None:
+        nonlocal said
+        if warning is not None and warning != said:
+            console.print(warning, soft_wrap=True)
+        said = warning
+
+    return warn
 
 
 def _report(console: Console, frame: asyncpg.Record, runs: list[asyncpg.Record]) -> None:

@@ -6,20 +6,23 @@ import json
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import click
 
 from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
 from tminus.cli.inputs import WholeNumber, find_script
+from tminus.cli.site_run import find_site_run, print_site_run
 from tminus.domain.endings import VERDICTS
 from tminus.errors import TminusError, UsageError
 
 if TYPE_CHECKING:
     import asyncpg
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
 _LISTED = 1000
+_DEBTS = 10  # of one site run that are shown
 _MEANING = {
     "completed": "it ran to its end",
     "failed/partial": "it did a part, which stays applied",
@@ -85,7 +88,7 @@ async def resolve(
         raise UsageError("--verdict and --note go together: what it did, and how you know")
     async with context.connect() as connection:
         script_id = await find_script(connection, script) if script is not None else None
-        if not site_ids:
+        if script_id is None or not site_ids:
             if verdict is not None:
                 raise UsageError("say which runs: tminus resolve ID SITE... --verdict V --note TEXT")
             await _list_unresolved(connection, script_id, as_json=as_json)
@@ -122,17 +125,15 @@ async def _list_unresolved(connection: asyncpg.Connection, script_id: object, *,
     click.echo("Next: tminus resolve ID SITE", err=True)
 
 
-async def _evidence(connection: asyncpg.Connection, script_id: object, site_id: str) -> _Evidence:
+async def _evidence(connection: asyncpg.Connection, script_id: UUID, site_id: str) -> _Evidence:
     from tminus.store.pool import statement
 
-    run = await connection.fetchrow(statement("unknown_run"), script_id, site_id)
-    if run is None:
-        raise UsageError(f"scheduled script {script_id} was never launched on site {site_id!r}")
+    run, backups = await find_site_run(connection, script_id, site_id, unresolved_first=True)
     return _Evidence(
         run=run,
         late=await connection.fetch(statement("late_evidence"), run["id"]),
-        debts=await connection.fetch(statement("open_debts"), run["id"], 10),
-        backups=await connection.fetch(statement("list_backups"), None, run["id"], 2),
+        debts=await connection.fetch(statement("open_debts"), run["id"], _DEBTS),
+        backups=backups,
     )
 
 
@@ -173,54 +174,25 @@ async def _ask_for_each(context: Context, found: list[_Evidence], person: str | 
 
 def _print_evidence(console: Console, evidence: _Evidence) -> None:
     run = evidence.run
-    state = screen.state(run["state"])
-    more = ", ".join(part for part in (run["reason"], run["effect"] and f"effect: {run['effect']}") if part)
-    state.append(f" ({more})" if more else "", "")
     router = ", ".join(str(part) for part in (run["identity"], run["model"], run["version"]) if part)
-    rows: list[tuple[str, RenderableType]] = [
-        ("site", screen.text(f"{run['site_id']} at {run['address']}{f' ({router})' if router else ''}")),
-        ("scheduled script", screen.text(f"{run['script_id']}  {screen.one_line(run['description'], 60)}")),
-        ("site run", f"{run['id']} of launch {run['launch_id']}, due {screen.moment(run['due_at'])}"),
-        ("state", state),
-        ("message", screen.text(run["message"])),
-        ("script started", screen.moment(run["executing_at"])),
-        ("finished", screen.moment(run["finished_at"])),
-        ("last seen", screen.moment(run["last_seen_at"])),
-        ("end marker", _marker(run)),
+    late = [
+        f"{screen.moment(row['at'])}  {row['verdict']} ({row['effect']}): {row['message']}" for row in evidence.late
     ]
-    if run["resolved_at"] is not None:
-        verdict = f"{run['resolved_state']} ({run['resolved_effect']}) by {run['resolved_by']}, {screen.moment(run['resolved_at'])}"
-        rows += [("resolved", screen.text(verdict)), ("note", screen.text(run["resolution"]))]
-    facts = screen.facts()
-    for name, value in rows:
-        if value:
-            facts.add_row(name, value)
-    console.print(facts)
-    _print_part(console, "On the router afterwards", run["evidence"])
-    _print_part(console, "Warnings", "\n".join(f"- {warning}" for warning in run["warnings"]))
-    _print_part(
+    debts = [
+        f"{row['file_name']}: {screen.plural(row['attempts'], 'attempt')} to remove it; {row['last_error'] or 'not tried yet'}"
+        for row in evidence.debts
+    ]
+    print_site_run(
         console,
-        "Came to light later",
-        "\n".join(
-            f"{screen.moment(row['at'])}  {row['verdict']} ({row['effect']}): {row['message']}" for row in evidence.late
+        run,
+        evidence.backups,
+        facts=(
+            ("router", screen.text(f"{run['address']}{f' ({router})' if router else ''}")),
+            ("last seen", screen.moment(run["last_seen_at"])),
+            ("end marker", _marker(run)),
         ),
+        parts=(("Came to light later", "\n".join(late)), ("Still on the router", "\n".join(debts))),
     )
-    _print_part(
-        console,
-        "Still on the router",
-        "\n".join(
-            f"{row['file_name']}: {screen.plural(row['attempts'], 'attempt')} to remove it; {row['last_error'] or 'not tried yet'}"
-            for row in evidence.debts
-        ),
-    )
-    _print_part(console, "Output", run["output"])
-    if run["diff"]:
-        console.print()
-        console.print(screen.text("Difference", "bold"))
-        console.print(screen.coloured_diff(run["diff"].rstrip("\n")), soft_wrap=True)
-    elif evidence.backups:
-        phases = ", ".join(f"{row['id']} ({row['phase']})" for row in reversed(evidence.backups))
-        _print_part(console, "Backups", f"{phases}: compare with 'tminus backup show'")
     console.print()
 
 
@@ -228,13 +200,6 @@ def _marker(run: asyncpg.Record) -> str:
     if run["state"] != "unknown":
         return ""
     return f"TMINUS-OK-{run['nonce']} was not proved; the router's log has lines with 'tminus {run['nonce']}', if it kept them"
-
-
-def _print_part(console: Console, heading: str, text: str | None) -> None:
-    if text:
-        console.print()
-        console.print(screen.text(heading, "bold"))
-        console.print(screen.text(text.rstrip("\n")), soft_wrap=True)
 
 
 # -- what lies on routers ----------------------------------------------------------------------------------------------
@@ -263,7 +228,7 @@ async def _list_debts(context: Context, *, as_json: bool) -> None:
         click.echo("nothing of ours lies on a router", err=True)
         return
     shown = screen.table(
-        "id", "site", "file", "age", "attempts", "next try", "last error", right=("id", "age", "attempts")
+        "number", "site", "file", "age", "attempts", "next try", "last error", right=("number", "age", "attempts")
     )
     for row in rows:
         shown.add_row(
@@ -292,12 +257,12 @@ async def now(context: Context, site_ids: tuple[str, ...], *, person: str | None
 
 
 @cleanup.command()
-@click.argument("debt", metavar="ID", type=WholeNumber(1, 2**63 - 1))
+@click.argument("debt", metavar="NUMBER", type=WholeNumber(1, 2**63 - 1))
 @click.option("--note", metavar="TEXT", required=True, help="Why nobody need look for the file any more.")
 @as_person
 @asynchronous
 async def forgive(context: Context, debt: int, *, note: str, person: str | None) -> None:
-    """Give a file up: the router is gone, or was reset."""
+    """Give a file up: the router is gone, or was reset. NUMBER is its number in the list."""
     from tminus.store.pool import statement
 
     async with context.connect() as connection:

@@ -49,12 +49,12 @@ def hides_something(text: str) -> bool:
     return _UNSEEN.search(text) is not None
 
 
-def console() -> Console:
-    """Return a console on stdout that takes no markup. In a pipe it has no escape codes, and room for long lines."""
+def console(*, stderr: bool = False) -> Console:
+    """Return a console on stdout or stderr that takes no markup. In a pipe it has no escape codes, and room for long lines."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _PIPE_WIDTH
-    return Console(markup=False, highlight=False, emoji=False, width=width)
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() or os.environ.get("COLUMNS") else _PIPE_WIDTH
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)
 
 
 def text(value: object, style: str = "") -> Text:
@@ -66,6 +66,11 @@ def text(value: object, style: str = "") -> Text:
 
 def state(value: str) -> Text:
     return text(value, STYLES.get(value, ""))
+
+
+def no_daemon() -> Text:
+    """Return what a person has to know who waits for a launch while no instance is alive."""
+    return text("No daemon is alive: nothing is started until 'tminus serve' runs.", "bold red")
 
 
 def coloured_diff(diff: str) -> Text:

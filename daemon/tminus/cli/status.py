@@ -10,13 +10,13 @@ import click
 from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, asynchronous, print_json
 from tminus.cli.inputs import WholeNumber, find_script
-from tminus.errors import UsageError
+from tminus.cli.site_run import find_site_run, print_site_run
 
 if TYPE_CHECKING:
     import asyncpg
     from rich.console import Console, RenderableType
 
-_TOLD_FEW = 3
+_STATES = ("completed", "failed", "unknown", "skipped", "running", "pending")
 
 
 @click.command()
@@ -55,9 +55,9 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
         told = "All is paused: this database does not know of scripts that were started. 'tminus resume --help' says how to go on."
         console.print(screen.text(told, "bold red"), soft_wrap=True)
     _print_instances(console, instances)
-    _print_running(console, running)
+    _print_launches(console, "Running", running, "started_at")
     _print_upcoming(console, upcoming)
-    _print_recent(console, recent)
+    _print_launches(console, "Recent", recent, "finished_at")
 
 
 def _heading(console: Console, words: str) -> None:
@@ -67,7 +67,7 @@ def _heading(console: Console, words: str) -> None:
 
 def _print_instances(console: Console, rows: list[asyncpg.Record]) -> None:
     if not any(row["state"] == "alive" and not row["silent"] for row in rows):
-        console.print(screen.text("No daemon is alive: nothing is launched until 'tminus serve' runs.", "bold red"))
+        console.print(screen.no_daemon())
     if not rows:
         return
     shown = screen.table("daemon", "state", "sites running", "version", "since", "heard", right=("sites running",))
@@ -83,21 +83,33 @@ def _print_instances(console: Console, rows: list[asyncpg.Record]) -> None:
     console.print(shown)
 
 
-def _print_running(console: Console, rows: list[asyncpg.Record]) -> None:
+def _print_launches(console: Console, heading: str, rows: list[asyncpg.Record], time_column: str) -> None:
     if not rows:
         return
-    _heading(console, "Running")
-    shown = screen.table("id", "launch", "since", "sites", "progress", "description", right=("sites",))
+    _heading(console, heading)
+    shown = screen.table(
+        "id", "launch", time_column.removesuffix("_at"), "sites", "progress", "description", right=("sites",)
+    )
     for row in rows:
+        launch = screen.state(row["state"])
+        launch.append(f" ({screen.visible(row['reason'])})" if row["reason"] else "", "")
         shown.add_row(
             str(row["script_id"]),
-            screen.state(row["state"]),
-            screen.moment(row["started_at"]),
+            launch,
+            screen.moment(row[time_column]),
             str(row["sites"]),
-            screen.text(counts(row)),
+            screen.text(_progress(row)),
             screen.one_line(row["description"], 60),
         )
     console.print(shown)
+
+
+def _progress(row: asyncpg.Record) -> str:
+    """Return how far a launch is, as words. A site that is ready ends a rehearsal as skipped, so there we count the ready."""
+    if row["kind"] != "rehearsal":
+        return counts(row)
+    ready = f"rehearsal: {row['ready']} of {row['sites']} ready"
+    return ready if row["finished_at"] is not None else f"{ready}, {counts(row, 'running', 'pending')}"
 
 
 def _print_upcoming(console: Console, rows: list[asyncpg.Record]) -> None:
@@ -119,27 +131,9 @@ def _print_upcoming(console: Console, rows: list[asyncpg.Record]) -> None:
     console.print(shown)
 
 
-def _print_recent(console: Console, rows: list[asyncpg.Record]) -> None:
-    if not rows:
-        return
-    _heading(console, "Recent")
-    shown = screen.table("id", "launch", "finished", "sites", "progress", "description", right=("sites",))
-    for row in rows:
-        shown.add_row(
-            str(row["script_id"]),
-            screen.state(row["state"]),
-            screen.moment(row["finished_at"]),
-            str(row["sites"]),
-            screen.text(counts(row)),
-            screen.one_line(row["description"], 60),
-        )
-    console.print(shown)
-
-
-def counts(row: asyncpg.Record) -> str:
-    """Return how many site runs of a launch are in which state, as words; those that are none are left out."""
-    states = ("completed", "failed", "unknown", "skipped", "running", "pending")
-    shown = ", ".join(f"{row[name]} {name}" for name in states if row.get(name)) or "none"
+def counts(row: asyncpg.Record, *states: str) -> str:
+    """Return how many site runs of a launch are in which of these states, or of all, as words; those that are none are left out."""
+    shown = ", ".join(f"{row[name]} {name}" for name in states or _STATES if row.get(name)) or "none"
     return f"{shown} ({row['unserved']} that no living daemon can serve)" if row.get("unserved") else shown
 
 
@@ -226,77 +220,13 @@ async def show(context: Context, script: str, site_id: str, *, as_json: bool) ->
 
     Its ending, message, output, difference and backups.
     """
-    from tminus.store.pool import statement
-
     async with context.connect() as connection:
         script_id = await find_script(connection, script)
-        run = await connection.fetchrow(statement("show_site_run"), script_id, site_id)
-        if run is None:
-            shown = json.loads(await connection.fetchval(statement("api_object"), script_id))
-            raise UsageError(_why_no_run(script_id, site_id, shown["sites"]))
-        backups = await connection.fetch(statement("list_backups"), None, run["id"], 10)
+        run, backups = await find_site_run(connection, script_id, site_id)
     if as_json:
         print_json({**dict(run), "backups": [dict(row) for row in backups]})
         return
-    _print_site_run(screen.console(), run, backups)
-
-
-def _why_no_run(script_id: object, site_id: str, sites: list[str]) -> str:
-    if site_id in sites:
-        return f"scheduled script {script_id} has not been launched on site {site_id!r} yet; 'tminus status {script_id}' shows when"
-    some = ", ".join(sites[:_TOLD_FEW]) + (f" and {len(sites) - _TOLD_FEW} more" if len(sites) > _TOLD_FEW else "")
-    return f"site {site_id!r} is not one of the sites of scheduled script {script_id}: {some}"
-
-
-def _resolved(run: asyncpg.Record) -> str:
-    if run["resolved_at"] is None:
-        return ""
-    verdict = f"{run['resolved_state']} (effect: {run['resolved_effect']})"
-    return f"{verdict}, by {run['resolved_by']} at {screen.moment(run['resolved_at'])}: {run['resolution']}"
-
-
-def _print_site_run(console: Console, run: asyncpg.Record, backups: list[asyncpg.Record]) -> None:
-    ending = screen.state(run["state"])
-    more = ", ".join(part for part in (run["reason"], run["effect"] and f"effect: {run['effect']}") if part)
-    ending.append(f" ({more})" if more else "", "")
-    facts = screen.facts()
-    rows: list[tuple[str, RenderableType]] = [
-        ("site", screen.text(run["site_id"])),
-        ("launch", "rehearsal" if run["kind"] == "rehearsal" else ""),
-        ("state", ending),
-        ("step", screen.text(run["step"])),
-        ("message", screen.text(run["message"])),
-        ("resolved", screen.text(_resolved(run))),
-        ("scheduled script", str(run["script_id"])),
-        ("due", screen.moment(run["due_at"])),
-        ("started", screen.moment(run["started_at"])),
-        ("script started", screen.moment(run["executing_at"])),
-        ("finished", screen.moment(run["finished_at"])),
-        ("time", screen.seconds(run["seconds"])),
-        ("attempts", str(run["attempts"])),
-        ("next try", screen.moment(run["not_before"])),
-    ]
-    for name, value in rows:
-        if value:  # an empty Text is false, too
-            facts.add_row(name, value)
-    console.print(facts)
-    if run["warnings"]:
-        _heading(console, "Warnings")
-        for warning in run["warnings"]:
-            console.print(screen.text(f"- {warning}", "yellow"), soft_wrap=True)
-    if run["evidence"]:
-        _heading(console, "On the router afterwards")
-        console.print(screen.text(run["evidence"].rstrip("\n")), soft_wrap=True)
-    if run["output"]:
-        _heading(console, "Output")
-        console.print(screen.text(run["output"].rstrip("\n")), soft_wrap=True)
-    if run["diff"]:
-        _heading(console, "Difference")
-        console.print(screen.coloured_diff(run["diff"].rstrip("\n")), soft_wrap=True)
-    if backups:
-        _heading(console, "Backups")
-        for backup in reversed(backups):
-            console.print(f"{backup['id']}  {backup['phase']}  {screen.moment(backup['taken_at'])}")
+    print_site_run(screen.console(), run, backups)
 
 
 COMMANDS = (status, show)

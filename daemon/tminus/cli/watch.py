@@ -23,11 +23,29 @@ if TYPE_CHECKING:
     import asyncpg
     from rich.console import Console, RenderableType
 
-_EVERY = 0.5  # seconds between two looks
-_PATIENCE = 60.0  # seconds without the database until we give up
+EVERY = 0.5  # seconds between two looks
+PATIENCE = 60.0  # seconds without the database until we give up
 _AROUND = 9  # lines of the picture that are no site runs
 _ROWS_IN_PIPE = 50
 _WORTH_A_LINE = ("running", "unknown", "failed", "skipped")
+
+
+class Patience:
+    """How long the database may be away before a command that waits for a launch gives up."""
+
+    def __init__(self) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._seen_at = self._clock()
+
+    def seen(self) -> None:
+        """Begin anew: the database answered."""
+        self._seen_at = self._clock()
+
+    def note(self, error: StoreUnavailable) -> str:
+        """Return what to tell the person who waits. Raises `error` once the database has been away for too long."""
+        if self._clock() - self._seen_at > PATIENCE:
+            raise error
+        return f"{error}; trying again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +122,10 @@ async def watch(context: Context, script: str, *, timeout: timedelta | None) -> 
 
 async def _frames(context: Context, wanted: str, console: Console) -> AsyncGenerator[Frame]:
     """Yield what is seen, twice a second. A database that goes away is waited for: a launch does not end because we cannot look."""
-    clock = asyncio.get_running_loop().time
+    patience = Patience()
     script_id: UUID | None = None
     earlier: UUID | None = None
     frame: Frame | None = None
-    seen_at = clock()
     while True:
         try:
             async with context.connect() as connection:
@@ -119,14 +136,15 @@ async def _frames(context: Context, wanted: str, console: Console) -> AsyncGener
                         earlier = row["launch_id"]
                     launched = row["launch_id"] not in (None, earlier)
                     runs = await _look_at_runs(connection, row["launch_id"], _room(console)) if launched else ()
-                    frame, seen_at = Frame(script=row, launched=launched, runs=runs), clock()
+                    frame = Frame(script=row, launched=launched, runs=runs)
+                    patience.seen()
                     yield frame
-                    await asyncio.sleep(_EVERY)
+                    await asyncio.sleep(EVERY)
         except StoreUnavailable as error:
-            if frame is None or clock() - seen_at > _PATIENCE:
+            if frame is None:
                 raise
-            yield replace(frame, note=f"{error}; trying again")
-            await asyncio.sleep(_EVERY)
+            yield replace(frame, note=patience.note(error))
+            await asyncio.sleep(EVERY)
 
 
 async def _look(connection: asyncpg.Connection, script_id: UUID) -> asyncpg.Record:
@@ -184,7 +202,7 @@ def draw(frame: Frame) -> RenderableType:
     title = screen.text(screen.one_line(row["description"], 100) or row["id"], "bold")
     parts: list[RenderableType] = [title, screen.text(f"{_clock(frame)}  {frame.summary}".strip())]
     if not frame.ended and not row["instances"]:
-        parts.append(screen.text("No daemon is alive: nothing goes on until 'tminus serve' runs.", "bold red"))
+        parts.append(screen.no_daemon())
     if frame.note:
         parts.append(screen.text(frame.note, "yellow"))
     if frame.launched:

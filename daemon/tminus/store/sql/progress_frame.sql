@@ -3,7 +3,7 @@
 select
     s.id, s.description, s.status, s.status_reason, s.cron, s.launch_at, s.authorized_by, cardinality(s.sites) as sites,
     extract(epoch from s.launch_at - tminus.clock())::double precision as seconds_to_launch,
-    (select count(*) from tminus.instances i where i.state = 'alive' and i.heartbeat_at + i.ttl >= tminus.clock()) as instances,
+    (select count(*) from tminus.instances i where i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock()) as instances,
     l.id as launch_id, l.state as launch_state, l.reason as launch_reason, l.due_at, l.started_at, l.finished_at,
     extract(epoch from coalesce(l.finished_at, tminus.clock()) - l.started_at)::double precision as seconds_since_start,
     c.total, c.completed, c.failed, c.skipped, c.unknown, c.running, c.pending, c.unserved
