@@ -81,6 +81,9 @@ UNSTABLE = (
     (r"(  )(?:  \d| \d\d) s(?=  |$)", r"\1  n s"),
     (r"(?m)^\d+(?=  before  )", "N"),
     (r"tminus1:[0-9a-f]{64}", "tminus1:DIGEST"),
+    # Of launches, which the database names; the scheduled scripts have ids of ours.
+    (r"\b(?!0b5e5c1e)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "LAUNCH"),
+    (r"(?m)^(site run +)\d+$", r"\1N"),
     (r"tminus-[0-9a-f]{16}\.rsc", f"tminus-{'n' * 16}.rsc"),
     (r"(127\.44\.\d+\.\d+):\d{5}\b", r"\1:NNNNN"),
     (r"\u2500{3,}", "\u2500" * 100),
