@@ -194,7 +194,7 @@ async def _back_up_and_restore(folder: Path, fleet: Fleet) -> None:
         assert await sql("select tminus.is_paused()") == "t\n"
         printed = await run(_shell("resume").replace("cancel ID", f"cancel {later}"))
         assert "All is paused" in printed
-        assert later in printed, "what is to be cancelled is listed"
+        assert later[:8] in printed.split("\ncancelled")[0], "what is to be cancelled is listed"
         assert "resumed; 1 lost start accepted" in printed
         assert (await checked("pause"))[0] == "ok"
         assert await sql(f"select status from tminus.scheduled_scripts where id = '{later}'") == "cancelled\n"
