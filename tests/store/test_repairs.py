@@ -70,10 +70,10 @@ class TestResolve:
     async def test_what_is_unresolved_is_shown_before_what_came_after_it(self, stage: Stage) -> None:
         instance = await stage.instance()
         await add_sites(stage.db, "a")
-        script = await insert(stage.db, cron="* * * * *")
+        script = await insert(stage.db, cron="0 * * * *")
         await authorize(stage.db, script)
         await stage.plan()
-        await stage.db.move_clock(timedelta(minutes=1))
+        await stage.db.move_clock(timedelta(hours=1))
         await stage.launch_due(instance)
         run = (await stage.claim(instance))["a"].id
         await stage.leave_unknown(instance, run)

@@ -94,7 +94,7 @@ def _resolved(run: asyncpg.Record) -> str:
 
 def _backups(backups: list[asyncpg.Record]) -> str:
     lines = [f"{row['id']}  {row['phase']}  {screen.moment(row['taken_at'])}" for row in reversed(backups)]
-    return "\n".join([*lines, "'tminus backup show' prints one."]) if lines else ""
+    return "\n".join([*lines, "'tminus backup show NUMBER' prints one."]) if lines else ""
 
 
 def _print_part(console: Console, heading: str, text: Text) -> None:
