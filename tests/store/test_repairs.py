@@ -68,7 +68,7 @@ class TestResolve:
         )
 
     async def test_what_is_unresolved_is_shown_before_what_came_after_it(self, stage: Stage) -> None:
-        instance = await stage.instance()
+        instance = await stage.instance(ttl=7200)
         await add_sites(stage.db, "a")
         script = await insert(stage.db, cron="0 * * * *")
         await authorize(stage.db, script)
