@@ -30,7 +30,7 @@ from tminus.store.site_runs import Claim
 
 _BATCH = 100
 _SWEEP = 5.0  # seconds between looks for runs that nobody here knows
-_GATHER = 0.05  # seconds that freed sessions are gathered before the next claim
+_GATHER = 0.2  # seconds that freed sessions are gathered before the next claim
 _CONTENTS = 50  # launches whose content is kept in memory
 
 log = structlog.get_logger()
