@@ -225,7 +225,7 @@ class _Parser(ArgumentParser):
             name, signature, menu = self._resolve(words[-1], menu)
             if name is None:
                 self._next_name()
-            elif signature is None and self.tolerant and self._leads_on(absolute=absolute):
+            elif signature is None and self.tolerant and raw.strip(b"-.") and self._leads_on(absolute=absolute):
                 menu, name = (*menu, name), None
                 self._next_name()
         return tuple(words), menu, name, signature
