@@ -14,7 +14,7 @@ from tests.support import Db
 from tminus.services.heartbeat import Trust
 from tminus.services.observer import Observer
 from tminus.services.retention import Keep, Retention
-from tminus.store import repairs
+from tminus.store import retention
 from tminus.store.pool import Database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -190,10 +190,10 @@ async def test_zero_days_is_for_ever(stage: Stage) -> None:
 
 async def test_a_window_looks_at_no_more_than_it_is_told_to(stage: Stage) -> None:
     runs = [await a_run(stage) for _ in range(5)]
-    first = await repairs.forget_outputs(stage.store, 0, keep=timedelta(days=1), window=2)
+    first = await retention.forget_outputs(stage.store, 0, keep=timedelta(days=1), window=2)
     assert (first.count, first.next_after) == (2, runs[1])
     assert await outputs(stage) == runs[2:]
-    rest = await repairs.forget_outputs(stage.store, runs[1], keep=timedelta(days=1), window=10)
+    rest = await retention.forget_outputs(stage.store, runs[1], keep=timedelta(days=1), window=10)
     assert (rest.count, rest.next_after) == (3, None)
 
 
@@ -238,7 +238,7 @@ class TestATextThatIsFoundAgain:
             transaction = writer.transaction()
             await transaction.start()
             await writer.fetch(STORE, *self.values(run))
-            found = await repairs.forget_texts(stage.store, b"", window=100)
+            found = await retention.forget_texts(stage.store, b"", window=100)
             await transaction.commit()
         # Also the text that this backup replaced is not forgotten yet: it is the next round's.
         assert found.count == 0
@@ -266,7 +266,7 @@ class TestATextThatIsFoundAgain:
 
         writers = [asyncio.create_task(write(run)) for run in runs]
         while not all(writer.done() for writer in writers):
-            await repairs.forget_texts(stage.store, b"", window=100)
+            await retention.forget_texts(stage.store, b"", window=100)
         await asyncio.gather(*writers)
         dangling = "select count(*) from tminus.backups b where not exists (select from tminus.backup_texts t where t.sha256 = b.sha256)"
         assert await stage.db.value(dangling) == 0

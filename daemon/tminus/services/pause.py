@@ -12,9 +12,9 @@ import structlog
 
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
-from tminus.store import repairs
+from tminus.store import last_start
+from tminus.store.last_start import LostStart
 from tminus.store.pool import Database
-from tminus.store.repairs import LostStart
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ class PauseWatch:
         await repeat("pause", self.look, hint=self.hint, observer=self._observer)
 
     async def look(self) -> float:
-        lost = await repairs.lost_starts(self._db)
+        lost = await last_start.lost_starts(self._db)
         why = _reason(lost) if lost else None
         if why != self._told:
             if why is None:

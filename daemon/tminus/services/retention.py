@@ -17,9 +17,9 @@ import structlog
 from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
-from tminus.store import repairs
+from tminus.store import retention
 from tminus.store.pool import Database
-from tminus.store.repairs import Forgotten, K
+from tminus.store.retention import Forgotten, K
 
 _WINDOW = 500  # rows looked at by one statement
 _BETWEEN_WINDOWS = 0.2  # seconds
@@ -68,20 +68,20 @@ class Retention:
         outputs = backups = events = 0
         if keep.outputs:
             outputs = await self._go_through(
-                0, lambda after: repairs.forget_outputs(db, after, keep=keep.outputs, window=window)
+                0, lambda after: retention.forget_outputs(db, after, keep=keep.outputs, window=window)
             )
         if keep.backups:
             backups = await self._go_through(
                 0,
-                lambda after: repairs.forget_backups(
+                lambda after: retention.forget_backups(
                     db, after, keep=keep.backups, newest=keep.backups_per_site, window=window
                 ),
             )
         # Also where no export is ever forgotten: one that was taken again leaves its text behind.
-        texts = await self._go_through(b"", lambda after: repairs.forget_texts(db, after, window=window))
+        texts = await self._go_through(b"", lambda after: retention.forget_texts(db, after, window=window))
         if keep.events:
             events = await self._go_through(
-                0, lambda after: repairs.forget_events(db, after, keep=keep.events, window=window)
+                0, lambda after: retention.forget_events(db, after, keep=keep.events, window=window)
             )
         if outputs or backups or texts or events:
             log.info("forgotten", outputs=outputs, backups=backups, backup_texts=texts, events=events)

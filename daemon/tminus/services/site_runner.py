@@ -206,7 +206,7 @@ class SiteRunner:
             await self._check_identity(run, connection)
             self._step(run, Step.CHECKING)
             await self._upload(run, connection)
-            await self._rehearse(run, connection)
+            await self._check_upload(run, connection)
             self._check_readiness(run, connection)
             if run.content.rehearsal:
                 raise _Ended(skipped(Reason.REHEARSED, _READY, warnings=tuple(run.warnings)))
@@ -336,7 +336,7 @@ class SiteRunner:
         except UploadFailed as error:
             raise _Ended(not_started(Reason.UPLOAD_FAILED, _sentence(error))) from error
 
-    async def _rehearse(self, run: Run, connection: Connection) -> None:
+    async def _check_upload(self, run: Run, connection: Connection) -> None:
         """Wait until the router lists the whole file, and have it parse it, where its version can."""
         assert run.facts is not None  # noqa: S101
         size = len(run.content.script)

@@ -30,7 +30,7 @@ from uuid import UUID
 import asyncpg
 
 from tminus.errors import ConfigError
-from tminus.store.pool import statement
+from tminus.store.pool import Database, statement
 
 _FILE = "last-start.json"
 
@@ -99,6 +99,23 @@ def _unusable(state_dir: Path, error: OSError) -> ConfigError:
     return ConfigError(
         f"state_dir {state_dir} cannot be used: {error.strerror}; the daemon remembers there what it started last"
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostStart:
+    """A start that a daemon remembers and the database does not know."""
+
+    site_run_id: int
+    launch_id: UUID
+    site_id: str
+    started_at: datetime
+    noticed_at: datetime
+    noticed_by: str
+
+
+async def lost_starts(db: Database) -> list[LostStart]:
+    """Return what nobody accepted yet; while there is any, nothing is started."""
+    return [LostStart(**dict(row)) for row in await db.fetch("lost_starts")]
 
 
 class StartMemory:

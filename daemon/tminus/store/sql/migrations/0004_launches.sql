@@ -148,8 +148,6 @@ create table tminus.site_runs (
     nonce text,
     -- What the router said of itself before the script: to be compared after a lost connection.
     uptime_before interval,
-    export_header text,
-    export_bytes integer,
 
     -- Of the latest attempt.
     started_at timestamptz,

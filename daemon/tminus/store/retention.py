@@ -1,32 +1,14 @@
-"""What a daemon asks of the database besides launching: whether all is paused, and to forget what is old."""
+"""Forget what is old, a window of rows at a time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Generic, TypeVar
-from uuid import UUID
 
 from tminus.store.pool import Database
 
 K = TypeVar("K", int, bytes)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LostStart:
-    """A start that a daemon remembers and the database does not know."""
-
-    site_run_id: int
-    launch_id: UUID
-    site_id: str
-    started_at: datetime
-    noticed_at: datetime
-    noticed_by: str
-
-
-async def lost_starts(db: Database) -> list[LostStart]:
-    """Return what nobody accepted yet; while there is any, nothing is started."""
-    return [LostStart(**dict(row)) for row in await db.fetch("lost_starts")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
