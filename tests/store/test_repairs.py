@@ -287,6 +287,10 @@ class TestAfterARestore:
         # A person goes on.
         assert "arthur may not resume" in await refused(stage.db, "arthur", RESUME, "x")
         assert "the note is empty" in await refused(stage.db, "bob", RESUME, "")
+        assert "1 lost starts are known by now, not the 2 that you saw" in await refused(
+            stage.db, "bob", "select tminus.resume($1, seen => 2)", "x"
+        )
+        assert await stage.db.value("select tminus.is_paused()")
         assert await stage.db.value(RESUME, "Restored the dump of noon; cancelled what ran.", role="bob") == 1
         assert "not paused; there is nothing to resume" in await refused(stage.db, "bob", RESUME, "x")
         (event,) = await stage.events("resumed")
@@ -322,6 +326,18 @@ class TestAfterARestore:
         [run] = await stage.db.fetch("select state, reason, message from tminus.site_runs where id = $1", claim.id)
         assert (run["state"], run["reason"]) == ("skipped", "missed")
         assert run["message"] == "Not started again: it was started here before the database was set back."
+
+    async def test_what_waited_a_pause_out_says_so(self, stage: Stage, tmp_path: Path) -> None:
+        instance = await stage.instance(ttl=7 * 86400)
+        script = await stage.launch(instance, "a")
+        memory = StartMemory(tmp_path, instance)
+        await memory.keep(a_start())
+        await meet(stage, memory)
+        await stage.db.move_clock(timedelta(days=1))
+        await stage.store.fetch("housekeeping")
+        run = (await stage.db.site_runs(script))["a"]
+        assert (run["state"], run["reason"]) == ("skipped", "missed")
+        assert run["message"] == "Not started: all was paused, since the database was set back."
 
     async def test_a_run_that_meets_a_pause_is_told_so_and_may_be_started_later(
         self, stage: Stage, tmp_path: Path

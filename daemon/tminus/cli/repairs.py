@@ -300,7 +300,7 @@ async def resume(context: Context, *, note: str, yes: bool, person: str | None) 
     ):
         raise TminusError("the launches are still paused")
     async with context.connect() as connection:
-        count = await connection.fetchval(statement("resume"), note, person)
+        count = await connection.fetchval(statement("resume"), note, person, len(lost))
     click.echo(f"resumed; {screen.plural(count, 'lost start')} accepted")
 
 

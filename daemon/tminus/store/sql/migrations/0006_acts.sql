@@ -287,9 +287,9 @@ begin
 end $$;
 
 -- Let launches start again after a restore: a person has seen which starts are gone from this database, and has cancelled
--- what must not run once more. `by` is the person, or null for the caller: an approver or a gateway. Returns how many
--- lost starts are accepted.
-create function tminus.resume(note text, by text default null) returns integer
+-- what must not run once more. `by` is the person, or null for the caller: an approver or a gateway. `seen` is how many lost
+-- starts that person saw: where another was noticed since, it is refused. Returns how many are accepted.
+create function tminus.resume(note text, by text default null, seen integer default null) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -307,6 +307,10 @@ begin
         returning u.nonce, u.site_run_id, u.launch_id, u.site_id, u.started_at
     )
     select jsonb_agg(to_jsonb(taken)) into accepted from taken;
+    if jsonb_array_length(accepted) <> resume.seen then
+        raise exception '% lost starts are known by now, not the % that you saw', jsonb_array_length(accepted), resume.seen
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Look at them again, and cancel what must not run again.';
+    end if;
     if accepted is null then
         raise exception 'the launches are not paused; there is nothing to resume' using errcode = 'object_not_in_prerequisite_state';
     end if;
@@ -633,7 +637,10 @@ begin
         message = case late.reason
             when 'cancelled' then 'Cancelled before it was started.'
             when 'halted' then 'Not started: the launch was halted.'
-            when 'missed' then case when late.is_lost then 'Not started again: it was started here before the database was set back.' else
+            when 'missed' then case
+                when late.is_lost then 'Not started again: it was started here before the database was set back.'
+                when (select tminus.is_paused()) then 'Not started: all was paused, since the database was set back.'
+                else
                 'Not started: no daemon served this site within ' || late.start_within
                 || coalesce('; ' || late.unserved, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '') end
             when 'busy' then 'Not started: another launch was running on this router for ' || late.start_within || '.'
