@@ -75,6 +75,8 @@ READING = (
     "site_digests",
     "t_minus",
     "why_unserved",
+    "is_alive",
+    "is_served",
 )
 MAY_CALL: dict[str, frozenset[str]] = {
     **dict.fromkeys(READING, EVERYONE),

@@ -13,6 +13,7 @@ class StoreGauges:
 
     running_launches: int
     pending_sites: int
+    unserved_sites: int
     unknown_sites: int
     lost_starts: int
     longest_overrun_seconds: float

@@ -54,8 +54,20 @@ language sql immutable parallel safe
 return tminus.is_runner_of(i, s) and coalesce(s.credential, 'default') = any (i.credentials)
     and (s.jump_host is null or s.jump_host = any (i.jump_hosts));
 
--- Why no living instance can serve a site, as part of a sentence; null where one can. An instance that drains starts
--- nothing more, so it serves nobody.
+-- Whether an instance is heard of and takes work. One that drains starts nothing more, so it serves nobody.
+create function tminus.is_alive(i tminus.instances) returns boolean
+language sql stable parallel safe
+return i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock();
+
+create function tminus.is_served(site_id text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from tminus.sites s join tminus.instances i on tminus.can_serve(i, s) where s.id = site_id and tminus.is_alive(i)
+    )
+$$;
+
+-- Why no living instance can serve a site, as part of a sentence; null where one can.
 create function tminus.why_unserved(s tminus.sites) returns text
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -72,7 +84,7 @@ as $$
             end
         end
     from tminus.instances i
-    where i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock()
+    where tminus.is_alive(i)
 $$;
 
 create table tminus.launches (

@@ -8,6 +8,7 @@ grant usage on schema tminus to tminus_author, tminus_approver, tminus_reader, t
 -- Reading, for everyone who has a role. (The triggers of a plain INSERT run as the inserter and need the helpers.)
 grant select on tminus.sites, tminus.timezones, tminus.scheduled_scripts, tminus.scheduled_script_sites, tminus.authorizations, tminus.launches, tminus.site_runs,
     tminus.backups, tminus.backup_texts, tminus.events, tminus.instances, tminus.policy, tminus.cleanup_debts, tminus.lost_starts,
+    tminus.launch_counts,
     tminus.schema_migrations
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_function(), tminus.is_paused(), tminus.printable(text), tminus.api_time(timestamptz), tminus.t_minus(timestamptz),
@@ -15,7 +16,8 @@ grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_
     tminus.is_cron_field(text, integer, integer, text[]), tminus.check_cron(text), tminus.netstring(text), tminus.digest_field(text, text),
     tminus.sha256_hex(text), tminus.row_digest(tminus.scheduled_scripts), tminus.site_digest(tminus.sites), tminus.site_digests(text[]),
     tminus.combine_digests(text, text[], text[]), tminus.digest(uuid), tminus.scheduled_script(uuid), tminus.backup_text(bigint),
-    tminus.is_runner_of(tminus.instances, tminus.sites), tminus.can_serve(tminus.instances, tminus.sites), tminus.why_unserved(tminus.sites)
+    tminus.is_runner_of(tminus.instances, tminus.sites), tminus.can_serve(tminus.instances, tminus.sites),
+    tminus.is_alive(tminus.instances), tminus.is_served(text), tminus.why_unserved(tminus.sites)
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 
 -- Authors and gateways. The guard lets them set what is a client's, and answers an attempt on any other column with a
