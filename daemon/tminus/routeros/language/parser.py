@@ -36,8 +36,8 @@ from . import ast
 from .arguments import ArgumentParser
 from .cursor import NAME, SEPARATOR
 from .names import UNLIMITED, Menu, Signature, base
-from .problem import NO_BRACE, NO_COMMAND, NO_END
-from .variables import Variables
+from .problem import NO_BRACE, NO_COMMAND, NO_END, ScriptSyntaxError
+from .variables import Scope, Variables
 
 _LOOPS = frozenset({"for", "foreach", "while", "do"})
 _IN_LOOPS = frozenset({"break", "continue"})  # exist in the body of a loop and are in no list of commands
@@ -73,8 +73,21 @@ def parse(source: bytes, *, names: Menu | None = None, tolerant: bool = False) -
     """Read a script. Raises ScriptSyntaxError with the message and place that RouterOS gives.
 
     ``names``: what the device has; by default a CHR without extra packages. ``tolerant``: the device may have more than
-    that, so a path may lead through menus that we don't know and a command may have parameters that we don't know.
+    that, so a path may lead through menus that we don't know and a command may have parameters that we don't know. What
+    makes no sense that way may still be valid the other way (``x find -``), so a tolerant reading takes that too.
     """
+    try:
+        return _read(source, names, tolerant=tolerant)
+    except ScriptSyntaxError as error:
+        if not tolerant:
+            raise
+        try:
+            return _read(source, names, tolerant=False)
+        except ScriptSyntaxError:
+            raise error from None
+
+
+def _read(source: bytes, names: Menu | None, *, tolerant: bool) -> ast.Program:
     parser = _Parser(source, base() if names is None else names, tolerant=tolerant)
     statements = parser.code(b"")
     return ast.Program(statements=statements, unknown=tuple(parser.unknown))
@@ -92,10 +105,10 @@ class _Parser(ArgumentParser):
         self._loops = 0
         self.variables = Variables()
 
-    def code(self, closer: bytes, *, function: bool = False) -> tuple[ast.Statement, ...]:
+    def code(self, closer: bytes, scope: Scope = Scope.BLOCK) -> tuple[ast.Statement, ...]:
         menu: tuple[str, ...] = self._menu
         self._closers.append(closer)
-        with self.variables.scope(function=function):
+        with self.variables.scope(scope):
             statements = self._statements(closer)
         self._closers.pop()
         self._left_menu, self._menu = self._menu, menu
@@ -125,7 +138,7 @@ class _Parser(ArgumentParser):
             case b"{":
                 statement = self._scope(start, (), self._menu, absolute=False)
             case b"[":
-                bracket = self.substitution()
+                bracket = self.substitution(Scope.BRACKET)
                 self._menu = self._left_menu
                 statement = self._call(start, bracket, ())
             case b"(":
@@ -156,10 +169,8 @@ class _Parser(ArgumentParser):
         )
 
     def _scope(self, start: int, words: tuple[ast.Word, ...], menu: tuple[str, ...], *, absolute: bool) -> ast.Scope:
-        brace = self.pos
-        self.pos += 1
         self._menu = menu
-        block = self.block(brace)
+        block = self.block()
         self._menu = self._left_menu
         return ast.Scope(at=self.position(start), absolute=absolute, words=words, menu=menu, block=block)
 
@@ -263,10 +274,10 @@ class _Parser(ArgumentParser):
     ) -> tuple[tuple[ast.Arg, ...], ast.Value | None]:
         """Arguments of a command that exists, with the variables and the loop that the code in them sees."""
         builtin = "" if menu else name
-        if builtin not in _LOOPS and builtin != "onerror":
+        if builtin not in _LOOPS:
             return self.known_arguments(start, builtin, name, signature)
-        self._loops += builtin in _LOOPS
-        with self.variables.scope():
+        self._loops += 1
+        with self.variables.scope(Scope.BLOCK):
             result = self.known_arguments(start, builtin, name, signature)
-        self._loops -= builtin in _LOOPS
+        self._loops -= 1
         return result
