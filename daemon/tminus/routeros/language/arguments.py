@@ -40,8 +40,36 @@ _TEXT = frozenset(
 )
 # Built-in commands whose values may be arrays in braces (observed on 7.23); a menu's commands want ({ ... }) instead.
 _TAKE_ARRAYS = frozenset(
-    "convert deserialize error find for foreach global len local parse pick put range return rndnum rndstr serialize set"
-    " toarray tobool toid toip toip6 tonsec tonum tostr totime typeof".split()
+    {
+        "convert",
+        "deserialize",
+        "error",
+        "find",
+        "for",
+        "foreach",
+        "global",
+        "len",
+        "local",
+        "parse",
+        "pick",
+        "put",
+        "range",
+        "return",
+        "rndnum",
+        "rndstr",
+        "serialize",
+        "set",
+        "toarray",
+        "tobool",
+        "toid",
+        "toip",
+        "toip6",
+        "tonsec",
+        "tonum",
+        "tostr",
+        "totime",
+        "typeof",
+    }
 )
 _NO_ARRAYS = frozenset({"counter", "delimiter", "file-name", "name", "options"})
 

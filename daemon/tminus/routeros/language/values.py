@@ -13,52 +13,44 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Literal as Choice
-from typing import assert_never
 
 from . import ast
 from .cursor import LINE_BLANK, MAX_DEPTH, VARIABLE_NAME, WORD, Cursor, text_of
 from .problem import NO_BRACE, SYNTAX
 from .variables import Scope
 
-_UNARY = 11
-_PRECEDENCE = {
-    b"->": 12,
-    b"<%%": 10,
-    b"*": 9,
-    b"/": 9,
-    b"%": 9,
-    b"+": 8,
-    b"-": 8,
-    b".": 7,
-    b"<<": 6,
-    b">>": 6,
-    b"&": 6,
-    b"|": 6,
-    b"^": 6,
-    b"=": 5,
-    b"!=": 5,
-    b"<": 5,
-    b">": 5,
-    b"<=": 5,
-    b">=": 5,
-    b"<>": 5,
-    b"~": 5,
-    b"in": 5,
-    b"&&": 4,
-    b"and": 4,
-    b"||": 3,
-    b"or": 3,
-    b",": 1,
-}
-_BESIDE = 2  # values side by side
+# How tightly operators bind and group, as measured on 7.23 over all pairs of them.
+_LEVELS = (
+    (b",",),
+    (b"",),  # values side by side
+    (b"||", b"or"),
+    (b"&&", b"and"),
+    (b"in",),
+    (b"=", b"!=", b"<", b">", b"<=", b">=", b"~"),
+    (b".",),
+    (b"<<", b">>"),
+    (b"|",),
+    (b"^",),
+    (b"&",),
+    (b"+", b"-"),
+    (b"*", b"/", b"%"),
+    (b"<%%",),
+    (b"->",),
+)
+_PRECEDENCE = {operator: level for level, operators in enumerate(_LEVELS) for operator in operators}
+_BESIDE = _PRECEDENCE[b""]
+_UNARY = len(_LEVELS)  # also tighter than "->"
+_RIGHT = frozenset({b"<<", b">>", b"<%%"})  # these group to the right, all others to the left
 _SPELLED = {b"and": "&&", b"or": "||"}
-_COMPARES = frozenset({"=", "!=", "<", ">", "<=", ">=", "<>", "~", "in"})
+_COMPARES = frozenset({"=", "!=", "<", ">", "<=", ">=", "~", "in"})
 _OPERATOR = re.compile(
-    rb"->|<%%|&&|\|\||<<|>>|<=|>=|!=|<>|[-+*/%<>=~&|^.,]|(?:and|or|in)(?![A-Za-z0-9_])",
+    rb"->|<%%|&&|\|\||<<|>>|<=|>=|!=|[-+*/%<>=~&|^.,]|(?:and|or|in)(?![A-Za-z0-9_])",
 )
 _PREFIX = re.compile(rb"[!~>-]|any(?![A-Za-z0-9_-])")
 # An address with a prefix keeps its slash; between other operands it divides.
-_LITERAL = re.compile(rb"[0-9]+(?:\.[0-9]+)+/[0-9]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*/[0-9]+|/?[A-Za-z0-9_:.]+")
+_LITERAL = re.compile(
+    rb"[0-9]+(?:\.[0-9]+)+/[0-9]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*/[0-9]+|/[A-Za-z0-9_:.]*|[A-Za-z0-9_:.]+"
+)
 _CONDITION_WORD = re.compile(rb"[#%*+,./0-9:@A-Z^_a-z-][!#%*+,./0-9:@A-Z^_a-z-]*")
 _KEY = re.compile(rb"[A-Za-z0-9./-]+(?==)")  # of an item of an array; with a blank before "=" it is none
 _QUOTED_KEY = re.compile(rb'"(?:[^"\\$]|\\.)*"(?==)', re.DOTALL)
@@ -78,6 +70,9 @@ class Braces(Enum):
     TEXT = auto()  # code, kept as text
     EITHER = auto()  # of a function's argument we don't know: code if it begins like a command
     REFUSED = auto()
+
+
+_CODE_SCOPES = {Braces.CODE: Scope.BLOCK, Braces.FUNCTION: Scope.FUNCTION, Braces.TEXT: Scope.TEXT}
 
 
 class ValueParser(Cursor, ABC):
@@ -121,8 +116,7 @@ class ValueParser(Cursor, ABC):
         start = self.pos
         raw = self.match(_PLAIN_STRING)
         if raw is not None:
-            text = text_of(raw[1:-1])
-            return ast.String(at=self.position(start), parts=(text,) if text else ())
+            return ast.String(at=self.position(start), parts=(text_of(raw[1:-1]),) if raw != b'""' else ())
         self.pos += 1
         parts: list[str | ast.Variable | ast.Substitution | ast.Group] = []
         texts: list[str] = []
@@ -175,24 +169,17 @@ class ValueParser(Cursor, ABC):
         return ast.Group(at=self.position(start), inner=inner)
 
     def _braces(self, braces: Braces) -> ast.Block | ast.Array:
-        start = self.pos
-        match braces:
-            case Braces.REFUSED:
-                self.fail(SYNTAX)
-            case Braces.CODE:
-                return self.block()
-            case Braces.FUNCTION:
-                return self.block(Scope.FUNCTION)
-            case Braces.TEXT:
-                return self.block(Scope.TEXT)
-            case Braces.EITHER if _CODE_START.match(self.source, start + 1):
-                return self.block()
-            case Braces.ARRAY | Braces.EITHER:
-                array = self._array()
-                if not array.items:
-                    self.fail(SYNTAX)
-                return array
-        assert_never(braces)
+        if braces is Braces.REFUSED:
+            self.fail(SYNTAX)
+        if braces is Braces.EITHER and _CODE_START.match(self.source, self.pos + 1):
+            braces = Braces.CODE
+        scope = _CODE_SCOPES.get(braces)
+        if scope is not None:
+            return self.block(scope)
+        array = self._array()
+        if not array.items:
+            self.fail(SYNTAX)
+        return array
 
     def block(self, scope: Scope = Scope.BLOCK) -> ast.Block:
         start = self.pos
@@ -267,7 +254,7 @@ class ValueParser(Cursor, ABC):
                 if mode == "element":
                     self.pos = end
                 break
-            _reduce(operands, pending, level)
+            _reduce(operands, pending, level + (raw in _RIGHT))
             pending.append((level, symbol, self.position(start)))
         _reduce(operands, pending, 0)
         return operands[0]
