@@ -56,6 +56,7 @@ REFUSED = [
     ("/ip address add interface=ether1 address=1.1.1.1/24 interface=ether2", NO_END, 1, 53),
     ("/system reboot now", NO_END, 1, 16),
     ("{ :put 1 } :put 2", NO_END, 1, 12),
+    ("/routing bgp connection set 0 .as=65000", NO_END, 1, 31),  # of which family?
     # values
     ("/system identity set name='site'", SYNTAX, 1, 27),
     (":local {1;2}", SYNTAX, 1, 8),

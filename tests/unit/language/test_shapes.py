@@ -134,6 +134,13 @@ def test_expressions_group_as_observed_on_routers(source: str, shape: str) -> No
         (":execute script={:put 1}", ["execute script={put 1}"]),
         (":log info x", ["log/info x"]),
         ("/ip dns set servers=", ["ip/dns/set servers=-"]),
+        (
+            "/routing bgp connection set 0 remote.address=10.0.0.1 .as=65000 name=x local.role=ebgp .port=179",
+            [
+                "routing/bgp/connection/set 0 remote.address=10.0.0.1 remote.as=65000 name=x local.role=ebgp"
+                " local.port=179"
+            ],
+        ),
     ],
 )
 def test_commands_know_their_menu_and_arguments(source: str, shapes: list[str]) -> None:

@@ -173,6 +173,7 @@ class _Reader:
         self._open = parser.tolerant or command in _ANY_PARAMETER
         self._given: set[str] = set()
         self._unnamed = 0
+        self._family = ""  # of the dotted parameter given last: after "configuration.mode=ap", ".ssid=x" is of the same
 
     def argument(self) -> None:
         parser = self._parser
@@ -226,12 +227,16 @@ class _Reader:
     def _named(self, start: int, written: str) -> None:
         parser = self._parser
         name = self._signature.parameter(written)
+        if name is None and written[0] == ".":
+            name = self._signature.parameter(self._family + written)
         if name is None:
             if not self._open:
                 self._refuse(start)
             name = written
         elif name in self._signature.flags:
             parser.fail(NO_END, parser.pos - 1)
+        if "." in name:
+            self._family = name[: name.rindex(".")]
         parser.skip_blank()
         self._read_value(start, name)
 
