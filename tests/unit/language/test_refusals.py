@@ -103,6 +103,7 @@ REFUSED = [
     (":local", "expected name value", 1, 1),
     # in loops only
     (":foreach i in={1} do={ :break 1 }", NO_END, 1, 31),
+    (":foreach i in={1} do={ :break }; :break 1 (", SYNTAX, 1, 44),  # outside of one it is a name that nobody knows
     # columns count bytes, and a tab goes to the next multiple of eight
     (':put "\u00e4\u00f6" x', NO_END, 1, 13),
     ("\t\t:put 1 2", NO_END, 1, 23),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -115,6 +117,36 @@ def test_the_bound_on_depth_leaves_room_on_the_stack() -> None:
 )
 def test_long_flat_input_costs_no_depth(source: bytes) -> None:
     assert sum(1 for _ in walk(parse(source))) >= (0 if source.startswith(b"}") else 1)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"/x",
+        b"/x ",
+        b"/..",
+        b"x=1 ",
+        b"add list=a address=10.0.0.1\n",
+        b":put 1;",
+        b"\t:put 1\n",
+        b'"$a" ',
+        b"1 + ",
+        b"{1;",
+        b"\\\n",
+        b"\\\n   \n",
+        b"}",
+    ],
+)
+@pytest.mark.parametrize("head", [b"/ip address ", b"x ", b":put {", b":put (", b':put "'])
+def test_the_time_grows_with_the_length_and_not_with_its_square(head: bytes, piece: bytes) -> None:
+    """Sixteen times as much may take a hundred times as long (memory, noise), but not two hundred and fifty."""
+
+    def seconds(count: int) -> float:
+        begin = time.process_time()
+        verdict(head + piece * count, tolerant=True)
+        return time.process_time() - begin
+
+    assert seconds(8_000) < 100 * max(min(seconds(500), seconds(500)), 0.001)
 
 
 def test_a_row_of_prefix_operators_is_bounded() -> None:

@@ -137,8 +137,7 @@ def test_expressions_group_as_observed_on_routers(source: str, shape: str) -> No
         (
             "/routing bgp connection set 0 remote.address=10.0.0.1 .as=65000 name=x local.role=ebgp .port=179",
             [
-                "routing/bgp/connection/set 0 remote.address=10.0.0.1 remote.as=65000 name=x local.role=ebgp"
-                " local.port=179"
+                "routing/bgp/connection/set 0 remote.address=10.0.0.1 remote.as=65000 name=x local.role=ebgp local.port=179"
             ],
         ),
     ],

@@ -157,6 +157,7 @@ class ArgumentParser(ValueParser):
         return text_of(found.group(1) or found.group(2))
 
 
+_PLAIN = re.compile(rb"([a-z0-9.-]+)=(" + WORD.pattern + rb")(?=[ \t\r\n;\]}]|\Z)")
 _NAMED = re.compile(rb"(?:(" + WORD.pattern + rb')|"([^"\\$]+)")=')
 
 
@@ -181,6 +182,8 @@ class _Reader:
         if self._condition:
             self._read_where(start)
             return
+        if self._plain(start):
+            return
         name = parser._name()
         if name is not None:
             self._named(start, name)
@@ -198,6 +201,23 @@ class _Reader:
         if value is None:
             parser.fail(NO_END, start)
         self._add(start, None, value)
+
+    def _plain(self, start: int) -> bool:
+        """``name=word`` in one step: most of a script is that. True if it was, else nothing happened."""
+        parser = self._parser
+        found = _PLAIN.match(parser.source, start)
+        if found is None or self._builtin in _NAMES_VARIABLE:
+            return False
+        name = self._signature.plain.get(found.group(1))
+        if name is None or name in self._given:
+            return False
+        self._given.add(name)
+        if "." in name:
+            self._family = name[: name.rindex(".")]
+        parser.pos = found.end()
+        value = ast.Literal(at=parser.position(found.start(2)), text=text_of(found.group(2)))
+        self.args.append(ast.Arg(at=parser.position(start), name=name, value=value))
+        return True
 
     def _braces(self, name: str | None) -> Braces:
         """What braces mean as the value of this parameter; None: of an argument without a name."""

@@ -26,6 +26,9 @@ class Signature:
     switches: frozenset[str] = frozenset()  # of the values: those that are "yes" or "no"
     unnamed: int  # how many values without a name it takes; 99 is any number
 
+    plain: dict[bytes, str] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # of the values: those that any word may fill, by their spelling in a script
     _found: dict[str, str | None] = field(default_factory=dict, compare=False, repr=False)
 
     def parameter(self, written: str) -> str | None:
@@ -100,11 +103,14 @@ def _signature(text: str) -> Signature:
     unnamed, *words = parameters.split()
     marked = {word.rstrip("?!%"): word for word in words}
     flags = frozenset(name for name, word in marked.items() if "?" in word)
+    values = frozenset(marked) - flags
+    switches = frozenset(name for name, word in marked.items() if "%" in word)
     required = tuple(order.split()) or tuple(name for name, word in marked.items() if "!" in word)
     return Signature(
-        values=frozenset(marked) - flags,
+        values=values,
         flags=flags,
         required=required,
-        switches=frozenset(name for name, word in marked.items() if "%" in word),
+        switches=switches,
         unnamed=int(unnamed),
+        plain={name.encode(): name for name in values - switches if name != "where"},
     )

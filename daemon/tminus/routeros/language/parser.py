@@ -66,7 +66,10 @@ _VERBS = frozenset(
 )
 _VERB_NEXT = re.compile(rb"(?:[ \t]+[a-z0-9-]+){0,3}?[ \t]+(?:" + "|".join(_VERBS).encode() + rb")(?![a-z0-9./=-])")
 _PATH_ENDS = re.compile(rb"(?:[ \t]+[a-z0-9-]+){0,3}[ \t]*(?:[;\r\n{}\]]|\Z)")
+_DEEPEST_MENU = 16  # twice what RouterOS has: paths through menus that we don't know end somewhere
 _NO_PARAMETERS = Signature(values=frozenset(), flags=frozenset(), required=(), unnamed=0)
+
+_Found = tuple[str | None, Signature | None, tuple[str, ...]]  # a command, its parameters, the menu it is in
 
 
 def parse(source: bytes, *, names: Menu | None = None, tolerant: bool = False) -> ast.Program:
@@ -103,6 +106,7 @@ class _Parser(ArgumentParser):
         self._left_menu: tuple[str, ...] = ()  # that of the code read last, at its end
         self._closers: list[bytes] = []
         self._loops = 0
+        self._known_names: dict[tuple[tuple[str, ...], bytes], _Found] = {}  # what was looked up before
         self.variables = Variables()
 
     def code(self, closer: bytes, scope: Scope = Scope.BLOCK) -> tuple[ast.Statement, ...]:
@@ -232,18 +236,21 @@ class _Parser(ArgumentParser):
                 menu = menu[:-1]
                 self._next_name()
                 continue
-            words.append(ast.Word(at=self.position(at), text=raw.decode()))
-            name, signature, menu = self._resolve(words[-1], menu)
+            word = ast.Word(at=self.position(at), text=raw.decode())
+            words.append(word)
+            name, signature, menu = self._known_names.get((menu, raw)) or self._resolve(word, menu)
             if name is None:
                 self._next_name()
-            elif signature is None and self.tolerant and raw.strip(b"-.") and self._leads_on(absolute=absolute):
+            elif signature is None and self.tolerant and len(menu) < _DEEPEST_MENU and self._leads_on(raw, absolute):
                 menu, name = (*menu, name), None
                 self._next_name()
         return tuple(words), menu, name, signature
 
-    def _leads_on(self, *, absolute: bool) -> bool:
+    def _leads_on(self, raw: bytes, absolute: bool) -> bool:
         """An unknown name is a menu if a path or a verb stands behind it, or if only names do up to the end of a line
         that began at the root."""
+        if not raw.strip(b"-."):
+            return False
         if self.here == b"/" or _VERB_NEXT.match(self.source, self.pos):
             return True
         return absolute and _PATH_ENDS.match(self.source, self.pos) is not None
@@ -253,14 +260,18 @@ class _Parser(ArgumentParser):
             self.pos += 1
         self.skip_blank()
 
-    def _resolve(self, word: ast.Word, menu: tuple[str, ...]) -> tuple[str | None, Signature | None, tuple[str, ...]]:
+    def _resolve(self, word: ast.Word, menu: tuple[str, ...]) -> _Found:
         """The command's full name and signature, and the menu it is in; no name if the word is a menu."""
         here = self._names.at(menu)
+        found: _Found | None = None
         match here.find(word.text) if here is not None else None:
             case (full, Menu()):
-                return None, None, (*menu, full)
+                found = None, None, (*menu, full)
             case (full, Signature() as signature):
-                return full, signature, menu
+                found = full, signature, menu
+        if found is not None:
+            self._known_names[menu, word.text.encode()] = found
+            return found
         if here is None and word.text in _VERBS:
             return word.text, _ANYTHING, menu
         if self._loops and not menu and word.text in _IN_LOOPS:
