@@ -77,6 +77,7 @@ _NO_ARRAYS = frozenset({"counter", "delimiter", "file-name", "name", "options"})
 class ArgumentParser(ValueParser):
     variables: Variables
     tolerant: bool  # commands may have parameters that we don't know
+    unknown: list[ast.UnknownName]  # so far
 
     def unknown_arguments(self) -> tuple[ast.Arg, ...]:
         """Of a command that we don't know: anything that looks like arguments."""
@@ -184,11 +185,13 @@ class _Reader:
             return
         if self._plain(start):
             return
+        variable = self._builtin in _NAMES_VARIABLE and not self._given and not self._unnamed
         name = parser._name()
-        if name is not None:
+        if name is not None and not (variable and self._signature.parameter(name) is None):
             self._named(start, name)
             return
-        if self._builtin in _NAMES_VARIABLE and not self._given and not self._unnamed:
+        if variable:
+            parser.pos = start
             self._unnamed = 1
             self._add(start, None, self._variable())
             return
@@ -239,10 +242,14 @@ class _Reader:
     def _refuse(self, start: int) -> NoReturn:
         self._parser.fail(NO_END, start, by_name=True)
 
+    def _has_place(self) -> bool:
+        """One more value without a name may stand."""
+        return self._signature.any_unnamed or self._unnamed < self._signature.unnamed
+
     def _count(self, start: int) -> None:
-        self._unnamed += 1
-        if self._unnamed > self._signature.unnamed and not self._signature.any_unnamed:
+        if not self._has_place():
             self._refuse(start)
+        self._unnamed += 1
 
     def _named(self, start: int, written: str) -> None:
         parser = self._parser
@@ -251,7 +258,8 @@ class _Reader:
             name = self._signature.parameter(self._family + written)
         if name is None:
             if not self._open:
-                self._refuse(start)
+                # Where a value without a name may stand, the name is read as one, and "=" is what does not belong.
+                self._refuse(parser.pos - 1 if self._has_place() else start)
             name = written
         elif name in self._signature.flags:
             parser.fail(NO_END, parser.pos - 1)
@@ -305,7 +313,7 @@ class _Reader:
         Where a value without a name may stand, a word is a parameter only if it is spelled out.
         """
         parser = self._parser
-        if not exact and (self._signature.any_unnamed or self._unnamed < self._signature.unnamed):
+        if not exact and self._has_place():
             return False
         end = parser.pos
         if parser.skip_blank() and not parser.at_end:
@@ -347,7 +355,8 @@ class _Reader:
         if builtin != "set":
             parser.variables.declare(name.split(","))
         elif not parser.variables.declared(name):
-            parser.fail(SYNTAX, start)
+            # Behind a menu that we don't know, "set" may be that menu's.
+            parser.fail(SYNTAX, start, by_name=bool(parser.unknown))
         return value
 
     def check_variable(self, start: int) -> None:
