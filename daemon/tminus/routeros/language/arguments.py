@@ -155,7 +155,11 @@ class ArgumentParser(ValueParser):
         if found is None:
             return None
         self.pos = found.end()
-        return text_of(found.group(1) or found.group(2))
+        return _spelled(found)
+
+
+def _spelled(named: re.Match[bytes]) -> str:
+    return text_of(named.group(1) or named.group(2))
 
 
 _PLAIN = re.compile(rb"([a-z0-9.-]+)=(" + WORD.pattern + rb")(?=[ \t\r\n;\]}]|\Z)")
@@ -310,14 +314,17 @@ class _Reader:
     def _takes_next(self, exact: bool) -> bool:
         """``do { }`` is ``do={ }``: a parameter's name and a blank before its value. Go to the value if that is so here.
 
-        Where a value without a name may stand, a word is a parameter only if it is spelled out.
+        Where a value without a name may stand, a word is a parameter only if it is spelled out and no other parameter
+        follows: in ``set remote remote=10.0.0.1`` the first one is an item's name.
         """
         parser = self._parser
-        if not exact and self._has_place():
-            return False
         end = parser.pos
         if parser.skip_blank() and not parser.at_end:
-            return True
+            if not self._has_place():
+                return True
+            following = _NAMED.match(parser.source, parser.pos)
+            if exact and (following is None or self._signature.parameter(_spelled(following)) is None):
+                return True
         parser.pos = end
         return False
 
