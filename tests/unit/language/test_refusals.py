@@ -148,6 +148,12 @@ ACCEPTED = [
     "{ :put 1 }",
     "{ :put 1 }\n}",  # a brace too many is skipped
     "[:len 1]",
+    '[[:parse ":put $1"] 8 a=(1 + 2)]',
+    ":local a []",
+    ':put [/log find ($topics ~"a" || $topics ~"b"); ]',
+    ":for i from=0 to=( 4 * ( $n - 1 ) ) step=4 do={}",
+    ":put [:pick [:tostr $a] (($b >> $c) & 0xF) ((($b >> $c) & 0xF) + 1)]",
+    "if ($a = null || $b > 90) do={ log info x }",
     "(1 + 2)",
     "$f 1 a=2 {1;2} [:len 1]",
     '($table->"f") 1',
@@ -203,6 +209,7 @@ ACCEPTED = [
     ":put \\\n\n  \t\n1",
     ":put \\\n\n# a comment\n# and one more\n1",
     ":put \\ 1",
+    ":put (1, \\ \t\n 2)",
 ]
 
 

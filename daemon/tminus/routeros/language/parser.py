@@ -153,7 +153,7 @@ class _Parser(ArgumentParser):
             case b"[":
                 bracket = self.substitution(Scope.BRACKET)
                 self._menu = self._left_menu
-                statement = self._call(start, bracket, ())
+                statement = self._call(start, bracket, self.call_arguments())
             case b"(":
                 statement = self._call(start, self.group(), self.call_arguments())
             case b"$":
