@@ -238,6 +238,8 @@ class _Reader:
             return Braces.FUNCTION if name == "do" and builtin in _FUNCTIONS else Braces.CODE
         elif name in _TEXT:
             return Braces.TEXT
+        elif self._open and self._signature.parameter(name) is None:
+            return Braces.EITHER
         return Braces.ARRAY if builtin in _TAKE_ARRAYS and name not in _NO_ARRAYS else Braces.REFUSED
 
     def _add(self, start: int, name: str | None, value: ast.Value | None) -> None:
