@@ -87,6 +87,7 @@ REFUSED = [
     (":global a; :global f do={ :set a 2 }", SYNTAX, 1, 32),
     (":put [:local a 1]; :set a 2", SYNTAX, 1, 25),
     (":foreach i in={1} do={}; :set i 2", SYNTAX, 1, 31),
+    (':local "a,b" 1; :set a 2', SYNTAX, 1, 22),
     (":put $set-dns", NO_END, 1, 10),
     (":put ${x}", SYNTAX, 1, 7),
     # paths
@@ -170,6 +171,8 @@ ACCEPTED = [
     ':put $"a name"',
     ':global "a-name" 1; :set "a-name" 2',
     ":local a; :set a 1",
+    ":local $a; :set a 1",
+    ":set $a 1",
     ":local a; { :set a 1 }",
     ":local a; :if (true) do={ :set a 1 } else={ :set a 2 }",
     ":local f do={ :local a; :set a $1; :return $a }",

@@ -16,6 +16,7 @@ from .variables import Variables
 _DECLARES = {"local": "name", "global": "name", "for": "counter", "foreach": "counter", "onerror": "error"}
 _NAMES_VARIABLE = {**_DECLARES, "set": "name"}
 _VARIABLE_NAMES = re.compile(rb"[A-Za-z0-9]+(?:,[A-Za-z0-9]+)*")
+_VARIABLE_STARTS = frozenset({b'"', b"$", b"(", b"["})
 _FUNCTIONS = frozenset({"local", "global", "set"})
 _TAKE_CODE = frozenset({"do", "time", "retry"})  # ... { } without a name is code
 _TAKE_TEXT = frozenset({"execute", "grep"})
@@ -347,23 +348,24 @@ class _Reader:
         """The place of a variable's name. ``:set`` wants it declared; the others declare it."""
         parser, builtin = self._parser, self._builtin
         start = parser.pos
+        names: list[str] = []
+        value: ast.Value | None
         raw = parser.match(_VARIABLE_NAMES if builtin == "foreach" else VARIABLE_NAME)
         if raw is not None:
-            name = raw.decode()
-            value: ast.Value = ast.Literal(at=parser.position(start), text=name)
-        elif parser.here in (b'"', b"$", b"(", b"["):
-            given = parser.value()
-            if given is None:
-                parser.fail(SYNTAX, start)
-            value = given
-            name = given.plain or "" if isinstance(given, ast.String) else ""
+            value = ast.Literal(at=parser.position(start), text=raw.decode())
+            names = value.text.split(",")
         else:
-            parser.fail(SYNTAX, start)
-        if not name:
-            return value
+            value = parser.value() if parser.here in _VARIABLE_STARTS else None
+            match value:
+                case ast.String():
+                    names = [value.plain] if value.plain else []
+                case ast.Variable():
+                    names = [value.name]
+                case None:
+                    parser.fail(SYNTAX, start)
         if builtin != "set":
-            parser.variables.declare(name.split(","))
-        elif not parser.variables.declared(name):
+            parser.variables.declare(names)
+        elif not isinstance(value, ast.Variable) and not all(map(parser.variables.declared, names)):
             # Behind a menu that we don't know, "set" may be that menu's.
             parser.fail(SYNTAX, start, by_name=bool(parser.unknown))
         return value
