@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Literal as Choice
 
 from . import ast
+from .braces import Braces
 from .cursor import LINE_BLANK, MAX_DEPTH, VARIABLE_NAME, WORD, Cursor, text_of
 from .problem import NO_BRACE, SYNTAX
 from .variables import Scope
@@ -63,17 +63,6 @@ _VALUE_STARTS = frozenset({b'"', b"$", b"["})
 _CODE_START = re.compile(rb"[ \t\r\n]*[:/]")
 
 Mode = Choice["group", "element", "condition"]
-
-
-class Braces(Enum):
-    """What ``{ }`` means as an argument: that is for the argument to say."""
-
-    ARRAY = auto()
-    CODE = auto()
-    FUNCTION = auto()  # code that sees no variables but its own
-    TEXT = auto()  # code, kept as text
-    EITHER = auto()  # of a function's argument we don't know: code if it begins like a command
-    REFUSED = auto()
 
 
 _CODE_SCOPES = {Braces.CODE: Scope.BLOCK, Braces.FUNCTION: Scope.FUNCTION, Braces.TEXT: Scope.TEXT}
