@@ -14,9 +14,10 @@ from typing import NoReturn, assert_never
 from tminus.routeros.language import ScriptSyntaxError, ast, parse
 from tminus.routeros.language.names import complete
 
-from . import menus
+from . import menus, signatures
 from .kinds import accepts_literal
-from .menus import BUILTINS, BY_PATH, Path, Signature
+from .schema import Path
+from .signatures import Signature
 from .versions import Version
 
 
@@ -85,7 +86,7 @@ class _Binder:
             _fail(f"bad command name {word.text}", word.at)
         if verb is None:
             return Bound(path=path, verb="", builtin=False, named={}, flags=frozenset())
-        signature = self._builtin(verb) if path == () else menus.signature(path, verb)
+        signature = self._builtin(verb) if path == () else signatures.signature(path, verb)
         if signature is None or not command.known:
             word = command.words[-1]
             _fail(f"bad command name {word.text}", word.at)
@@ -94,7 +95,7 @@ class _Binder:
     def _builtin(self, verb: str) -> Signature | None:
         if verb == "onerror" and not self._version.has_onerror:
             return None
-        signature = BUILTINS.get(verb)
+        signature = signatures.builtin(verb)
         if verb == "import" and signature is not None and not self._version.has_dry_run:
             return Signature(positional=signature.positional, named=signature.named)
         return signature
@@ -119,6 +120,11 @@ class _Binder:
             if arg.name is None and isinstance(arg.value, ast.Literal) and arg.value.text in signature.flags:
                 flags.add(arg.value.text)
                 continue
+            if arg.name is None and isinstance(arg.value, ast.Literal) and arg.value.text.startswith("!"):
+                unset = complete(arg.value.text[1:], signature.named)
+                if unset is not None and verb == "set" and not builtin:
+                    flags.add(f"!{unset}")
+                    continue
             name = self._name(arg, signature, named)
             if arg.name is not None:
                 self._check(path, verb, name, arg.value)
@@ -151,7 +157,7 @@ class _Binder:
 
     def _check(self, path: Path, verb: str, name: str, value: ast.Value | None) -> None:
         """A constant outside the words that a property allows is a syntax error."""
-        menu = BY_PATH.get(path)
+        menu = menus.find(path)
         if menu is None or verb not in ("add", "set") or name not in menu.fields:
             return
         match value:

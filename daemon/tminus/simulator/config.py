@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from typing import TypeVar
 
 from .errors import RunError
-from .menus import BY_PATH, Menu, Path, Shape
+from .menus import BY_PATH, find
+from .schema import Menu, Path, Shape
+
+T = TypeVar("T")
+LAST_ID = 0x80000000  # the ids above are not given to what a user adds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +42,24 @@ class Table:
         return cls(menu, tuple(items), {})
 
 
-EMPTY: Mapping[Path, Table] = MappingProxyType(
-    {
-        menu.path: Table.of(menu, [Item(id=1, values={})] if menu.shape is Shape.SINGLE else [])
-        for menu in BY_PATH.values()
-    }
-)
+def empty(menu: Menu) -> Table:
+    return Table.of(menu, [Item(id=1, values={})] if menu.shape is Shape.SINGLE else [])
+
+
+_ORDER = {path: place for place, path in enumerate(BY_PATH)}
+
+
+class Base(dict[Path, Table]):
+    """Tables that many routers share; nobody changes them."""
+
+    def __init__(self, tables: Mapping[Path, Table]) -> None:
+        super().__init__(tables)
+        self.filled = frozenset(
+            path for path, table in tables.items() if any(item.values for item in table.items)
+        )  # what is left out exports nothing
+
+
+EMPTY = Base({menu.path: empty(menu) for menu in BY_PATH.values()})
 
 INTERFACE_MENUS = tuple(menu.path for menu in BY_PATH.values() if menu.family == "interface" and menu.exported)
 
@@ -51,23 +67,40 @@ INTERFACE_MENUS = tuple(menu.path for menu in BY_PATH.values() if menu.family ==
 class Config:
     """Reads fall through to ``base``, which many routers share; writes stay here."""
 
-    def __init__(self, base: Mapping[Path, Table] = EMPTY) -> None:
+    def __init__(self, base: Base = EMPTY) -> None:
         self._base = base
         self._own: dict[Path, Table] = {}
         self._next: dict[str, int] = {}
+        self._computed: dict[str, tuple[int, object]] = {}
+        self._filled: tuple[Path, ...] | None = None
         self.revision = 0  # counts the changes
 
     def table(self, path: Path) -> Table:
-        return self._own.get(path) or self._base[path]
+        table = self._own.get(path) or self._base.get(path)
+        if table is None:  # a menu that no table describes, and that this router has not touched
+            menu = find(path)
+            if menu is None:
+                raise KeyError(path)
+            table = empty(menu)
+        return table
+
+    def filled(self) -> tuple[Path, ...]:
+        """The menus in which something is configured, in the order of an export; those without a description at its end."""
+        if self._filled is None:
+            paths = self._base.filled | self._own.keys()
+            self._filled = tuple(sorted(paths, key=lambda path: (_ORDER.get(path, len(_ORDER)), path)))
+        return self._filled
 
     def items(self, path: Path) -> tuple[Item, ...]:
         return self.table(path).items
 
-    def freeze(self) -> Mapping[Path, Table]:
+    def freeze(self) -> Base:
         """These tables as the base of other routers."""
-        return MappingProxyType({**self._base, **self._own})
+        return Base({**self._base, **self._own})
 
     def _replace(self, menu: Menu, items: Iterable[Item]) -> None:
+        if menu.path not in self._own:
+            self._filled = None
         self._own[menu.path] = Table.of(menu, items)
         self.revision += 1
 
@@ -76,7 +109,7 @@ class Config:
 
     def next_id(self, menu: Menu) -> int:
         if menu.family not in self._next:
-            taken = [item.id for path in self._family(menu) for item in self.items(path)]
+            taken = [item.id for path in self._family(menu) for item in self.items(path) if item.id < LAST_ID]
             self._next[menu.family] = max(taken, default=0) + 1
         number = self._next[menu.family]
         self._next[menu.family] = number + 1
@@ -92,22 +125,27 @@ class Config:
         self._replace(menu, items)
         return item
 
-    def extend(self, menu: Menu, rows: Iterable[Mapping[str, str]]) -> None:
-        """Append many items that are known to be distinct; for building a base."""
-        always = menu.shape is Shape.FIXED
-        new = [Item(id=self.next_id(menu), values=row, factory=row if always else None) for row in rows]
+    def extend(
+        self, menu: Menu, rows: Iterable[Mapping[str, str]], *, factory: bool = False, number: int | None = None
+    ) -> None:
+        """Append many items that are known to be distinct; for building a base.
+
+        ``factory``: they are always there. ``number``: the id of the only row.
+        """
+        always = factory or menu.shape is Shape.FIXED
+        new = [
+            Item(id=self.next_id(menu) if number is None else number, values=row, factory=row if always else None)
+            for row in rows
+        ]
         self._replace(menu, (*self.items(menu.path), *new))
 
-    def change(self, menu: Menu, item: Item, values: Mapping[str, str]) -> None:
-        """Set some values of an item."""
-        changed = replace(item, values={**item.values, **values}, exported={})
+    def change(self, menu: Menu, item: Item, values: Mapping[str, str | None]) -> None:
+        """Set some values of an item; None takes one away."""
+        merged = {**item.values, **values}
+        left = {name: value for name, value in merged.items() if value is not None}
+        changed = replace(item, values=left, exported={})
         if any(name in values for name in menu.unique):
             self._refuse_duplicate(menu, changed)
-        self._replace(menu, (changed if known.id == item.id else known for known in self.items(menu.path)))
-
-    def unset(self, menu: Menu, item: Item, name: str) -> None:
-        left = {key: value for key, value in item.values.items() if key != name}
-        changed = replace(item, values=left, exported={})
         self._replace(menu, (changed if known.id == item.id else known for known in self.items(menu.path)))
 
     def remove(self, menu: Menu, item: Item) -> None:
@@ -123,19 +161,23 @@ class Config:
 
     def value(self, path: Path, name: str) -> str:
         """A value of a menu with one item; empty if unset."""
-        return self.single(path).get(BY_PATH[path], name) or ""
+        return self.single(path).get(self.table(path).menu, name) or ""
 
     def interfaces(self) -> list[tuple[Menu, Item]]:
         return [(BY_PATH[path], item) for path in INTERFACE_MENUS for item in self.items(path)]
 
-    def interface_names(self) -> set[str]:
-        return {item.values["name"] for _, item in self.interfaces()}
+    def computed(self, name: str, compute: Callable[[Config], T]) -> T:
+        """What is made from the configuration alone, until it changes."""
+        held = self._computed.get(name)
+        if held is None or held[0] != self.revision:
+            held = self._computed[name] = (self.revision, compute(self))
+        return held[1]  # type: ignore[return-value]  # the caller asks for a name with one function only
 
     def names(self, path: Path) -> set[str]:
         return {item.values["name"] for item in self.items(path)}
 
     def _refuse_duplicate(self, menu: Menu, new: Item) -> None:
-        if not menu.unique:
+        if not menu.unique or all(new.get(menu, name) == menu.fields[name].default for name in menu.unique):
             return
         first, *others = menu.unique
         wanted = new.get(menu, first)

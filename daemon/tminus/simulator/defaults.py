@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from functools import lru_cache
 
-from .config import Config, Table
+from .config import LAST_ID, Base, Config
 from .export import quote
-from .menus import BY_PATH, Path
+from .menus import BY_PATH
 
 _ACCEPTED = "established,related,untracked"
 
@@ -104,16 +103,51 @@ _ROWS: tuple[tuple[str, dict[str, str]], ...] = (
             ("api-ssl", "8729"),
         )
     ),
+    *(
+        ("ip firewall service-port", {"name": name, "ports": ports})
+        for name, ports in (
+            ("ftp", "21"), ("tftp", "69"), ("irc", "6667"), ("h323", ""), ("sip", "5060,5061"), ("pptp", ""),
+            ("rtsp", "554"), ("udplite", ""), ("dccp", ""), ("sctp", ""),
+        )
+    ),
     ("user", {"name": "admin", "group": "full", "comment": "system default user"}),
-)
+)  # fmt: skip
 
-_FACTORY_PORTS = {"telnet", "ftp", "www", "ssh", "www-ssl", "api", "winbox", "api-ssl"}
+# What the groups that are always there may do; what follows a '!' they may not.
+_READ = "local,telnet,ssh,reboot,read,test,winbox,password,web,sniff,sensitive,api,romon,rest-api"
+
+# Lists to which a user adds, that are not empty from the start. Of these items an export shows what was changed.
+_FACTORY: tuple[tuple[str, int | None, dict[str, str]], ...] = (
+    ("ppp profile", 0, {"name": "default", "change-tcp-mss": "yes"}),
+    ("ppp profile", LAST_ID + 0x7FFFFFFE, {"name": "default-encryption", "change-tcp-mss": "yes", "use-encryption": "yes"}),
+    ("queue type", None, {"name": "default", "kind": "pfifo", "pfifo-limit": "50"}),
+    ("queue type", None, {"name": "ethernet-default", "kind": "pfifo", "pfifo-limit": "50"}),
+    ("queue type", None, {"name": "wireless-default", "kind": "sfq", "sfq-perturb": "5", "sfq-allot": "1514"}),
+    ("queue type", None, {"name": "default-small", "kind": "pfifo", "pfifo-limit": "10"}),
+    ("routing table", None, {"name": "main", "fib": "yes"}),
+    ("snmp community", None, {"name": "public"}),
+    ("system logging action", None, {"name": "memory", "target": "memory", "memory-lines": "1000", "memory-stop-on-full": "no"}),
+    ("system logging action", None, {"name": "disk", "target": "disk", "disk-lines-per-file": "1000", "disk-file-count": "2",
+                                     "disk-file-name": "log"}),
+    ("system logging action", None, {"name": "echo", "target": "echo", "remember": "yes"}),
+    ("system logging action", None, {"name": "remote", "target": "remote", "remote-port": "514"}),
+    ("system logging", None, {"topics": "info", "action": "memory"}),
+    ("system logging", None, {"topics": "error", "action": "memory"}),
+    ("system logging", None, {"topics": "warning", "action": "memory"}),
+    ("system logging", None, {"topics": "critical", "action": "echo"}),
+    ("ipv6 nd", None, {"interface": "all"}),
+    ("user group", None, {"name": "read", "policy": f"{_READ},!ftp,!write,!policy"}),
+    ("user group", None, {"name": "write", "policy": f"{_READ},write,!ftp,!policy"}),
+    ("user group", None, {"name": "full", "policy": f"{_READ},ftp,write,policy"}),
+)  # fmt: skip
 
 
 @lru_cache(maxsize=16)
-def base(export_kb: int) -> Mapping[Path, Table]:
+def base(export_kb: int) -> Base:
     """The tables that all routers of a fleet share until they change them; padded to an export of about that size."""
     config = Config()
+    for path, number, values in _FACTORY:
+        config.extend(BY_PATH[tuple(path.split())], [values], factory=True, number=number)
     for path, values in _ROWS:
         config.extend(BY_PATH[tuple(path.split())], [values])
     config.extend(BY_PATH["ip", "firewall", "address-list"], _padding(export_kb * 1024))

@@ -7,19 +7,20 @@ has understood every command before the first one runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import assert_never
 
 from tminus.routeros.language import ast
 
 from . import control, menuverbs
 from .binding import Bindings, Bound, load
-from .errors import Returned, RunError
+from .errors import LoopControl, Returned, RunError
 from .faults import Fault
 from .operators import binary, invert, negate
 from .router import Router
+from .schema import Path
 from .scope import Scope
-from .values import NIL, Array, Code, Value, array_of, literal, text_of, truth
+from .values import NIL, Array, Code, Value, array_of, keyed, literal, text_of, truth
 
 MAX_DEPTH = 100  # nested calls; deeper ones end with an error, as they must somewhere
 _BREATH = 500  # statements between two chances for others
@@ -46,19 +47,34 @@ class Console:
         self.write = write
         self._flush = flush
         self.cut = cut  # drops the connection, for faults
+        self.listing: dict[Path, list[int]] = {}  # the ids that the last print of a menu numbered
+        self.script = ""  # the name of the stored script that runs
         self.imported = False  # whether an import ended in this session, well or not
         self._depth = 0
         self._count = 0
 
-    async def run(self, source: bytes) -> None:
-        """Parse a line or script and run it; ScriptSyntaxError before anything ran, RunError from a statement."""
+    async def run(self, source: bytes, arguments: Mapping[str, Value] | None = None) -> Value:
+        """Parse a line or script and run it; ScriptSyntaxError before anything ran, RunError from a statement.
+
+        ``arguments`` are variables that it finds set. What it gives to ``:return`` is the value.
+        """
         bindings = load(source, self.router.version)
         scope = Scope(self.router.globals)
+        for name, value in (arguments or {}).items():
+            scope.declare(name, value)
+        if self._depth >= MAX_DEPTH:
+            raise RunError("maximum recursion depth reached")
+        self._depth += 1
         try:
             for statement in bindings.program.statements:
                 await self.statement(statement, scope, bindings)
-        except Returned:
+        except Returned as returned:
+            return returned.value
+        except LoopControl:
             pass
+        finally:
+            self._depth -= 1
+        return None
 
     async def flush(self) -> None:
         if self._flush is not None:
@@ -183,7 +199,7 @@ class Console:
         for item in node.items:
             key = None if item.key is None else text_of(await self.key(item.key, scope, bindings))
             items.append((key, await self.value(item.value, scope, bindings)))
-        return Array(tuple(items))
+        return keyed(items)
 
     async def key(self, node: ast.Value, scope: Scope, bindings: Bindings) -> Value:
         """An index: a number is a place, any other constant a name."""

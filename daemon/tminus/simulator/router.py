@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from .behaviour import Behaviour
-from .config import Config, Table
+from .config import Base, Config
 from .faults import UPLOAD_LATE_S, Fault
 from .files import FileStore
 from .journal import Fact, Journal, Kind
-from .menus import Menu, Path
+from .schema import Menu
 from .values import Value
 from .versions import Version
 
@@ -80,7 +80,7 @@ class Router:
         site: str,
         version: Version,
         hardware: Hardware,
-        base: Mapping[Path, Table],
+        base: Base,
         faults: frozenset[Fault],
         behaviour: Behaviour,
         timing: Timing,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from .config import Item
+from .config import Config, Item
 from .faults import Fault
-from .menus import Path
 from .router import MIB, Router
-from .values import Duration
+from .schema import Path
+from .tables.interfaces import KINDS_OF
+from .values import Duration, text_of
 
 
 def rows(router: Router, path: Path) -> tuple[Item, ...] | None:
@@ -76,20 +79,12 @@ def _device_mode(router: Router) -> Iterator[Item]:
     yield from _only({"mode": router.device_mode, "scheduler": scheduler})
 
 
-# What the groups that are always there may do; what follows a '!' they may not.
-_READ = "local,telnet,ssh,reboot,read,test,winbox,password,web,sniff,sensitive,api,romon,rest-api"
-_GROUPS = {
-    "read": f"{_READ},!ftp,!write,!policy",
-    "write": f"{_READ},write,!ftp,!policy",
-    "full": f"{_READ},ftp,write,policy",
-}
-
-
 def _groups(router: Router) -> Iterator[Item]:
+    """What is configured, less what a test or a fault takes from all users."""
     denied = router.denied | ({"ftp"} if Fault.NO_SFTP in router.faults else set())
-    for number, (name, policy) in enumerate(_GROUPS.items(), 1):
-        words = [f"!{word}" if word in denied else word for word in policy.split(",")]
-        yield Item(id=number, values={"name": name, "policy": ";".join(words)})
+    for item in router.config.items(("user", "group")):
+        words = [f"!{word}" if word in denied else word for word in item.values.get("policy", "").split(",")]
+        yield replace(item, values={**item.values, "policy": ",".join(words)})
 
 
 def _package(router: Router) -> Iterator[Item]:
@@ -136,24 +131,55 @@ def _files(router: Router) -> Iterator[Item]:
         yield Item(id=file.id, values=values)
 
 
-def _interfaces(router: Router) -> Iterator[Item]:
-    kinds = {"ethernet": "ether", "wireguard": "wg"}
-    for menu, item in router.config.interfaces():
+def _interfaces(router: Router) -> Iterable[Item]:
+    return router.config.computed("interfaces", lambda config: tuple(_interface_rows(config)))
+
+
+def _interface_rows(config: Config) -> Iterator[Item]:
+    for menu, item in config.interfaces():
         disabled = item.get(menu, "disabled") or "no"
         values = {
             "name": item.values["name"],
-            "type": kinds.get(menu.path[1], menu.path[1]),
+            "type": KINDS_OF.get(menu.path[1], menu.path[1]),
             "mtu": item.get(menu, "mtu") or "",
-            "mac-address": item.values.get("mac-address", ""),
+            "mac-address": item.values.get("mac-address", item.values.get("admin-mac", "")),
             "disabled": disabled,
             "running": "no" if disabled == "yes" else "yes",
         }
-        if "comment" in item.values:
-            values["comment"] = item.values["comment"]
-        yield Item(id=item.id, values=values)
+        values |= {name: item.values[name] for name in ("default-name", "comment") if name in item.values}
+        mtu = values["mtu"] if values["mtu"].isdigit() else "1500"
+        yield Item(id=item.id, values={**values, "actual-mtu": mtu}, factory=item.factory)
 
 
-_VIEWS = {
+def _environment(router: Router) -> Iterator[Item]:
+    for number, (name, value) in enumerate(router.globals.items(), 1):
+        yield Item(id=number, values={"name": name, "value": text_of(value)})
+
+
+def derived(router: Router, path: Path) -> Iterator[Item]:
+    """Items that follow from others: each enabled address makes a connected route."""
+    if path != ("ip", "route"):
+        return
+    for item in router.config.items(("ip", "address")):
+        if item.values.get("disabled") != "yes" and not item.values["interface"].startswith("*"):
+            address = ipaddress.ip_interface(item.values["address"])
+            yield Item(
+                id=_DERIVED + item.id,
+                values={
+                    "dst-address": str(address.network),
+                    "gateway": item.values["interface"],
+                    "immediate-gw": item.values["interface"],
+                    "distance": "0",
+                    "pref-src": str(address.ip),
+                    "connect": "yes",
+                },
+                dynamic=True,
+            )
+
+
+_DERIVED = 0x80000000  # ids of items that are not kept
+
+_VIEWS: Mapping[Path, Callable[[Router], Iterable[Item]]] = {
     ("system", "resource"): _resource,
     ("system", "routerboard"): _routerboard,
     ("system", "license"): _license,
@@ -165,4 +191,5 @@ _VIEWS = {
     ("log",): _log,
     ("file",): _files,
     ("interface",): _interfaces,
+    ("system", "script", "environment"): _environment,
 }
