@@ -53,7 +53,7 @@ class Bindings:
 @lru_cache(maxsize=256)
 def load(source: bytes, version: Version) -> Bindings:
     """Parse and bind; ScriptSyntaxError with RouterOS's message and place. Routers run much the same text: cached."""
-    bindings = Bindings(parse(source), version)
+    bindings = Bindings(parse(source, names=menus.device()), version)
     _Binder(bindings).statements(bindings.program.statements)
     return bindings
 

@@ -69,7 +69,7 @@ _ENCODE: Mapping[str, Callable[[bytes], Value]] = {
     "url": lambda content: quote(content, safe=""),
     "rot13": lambda content: codecs.encode(_text(content), "rot13"),
     "num": lambda content: int.from_bytes(content[:8], "big"),
-    "byte-array": lambda content: array_of(content),
+    "byte-array": array_of,
     "bit-array-lsb": lambda content: _bits(content, low_first=True),
     "bit-array-msb": lambda content: _bits(content, low_first=False),
 }
@@ -184,8 +184,10 @@ def _dsv(args: Arguments, options: frozenset[str]) -> str:
         raise RunError("missing value(s) of argument(s) delimiter", argument="delimiter")
     rows = value.values if isinstance(value, Array) else [value]
     written = io.StringIO()
-    style = csv.QUOTE_NONNUMERIC if "dsv.wrap-strings" in options else csv.QUOTE_MINIMAL
-    writer = csv.writer(written, delimiter=delimiter, quoting=style, lineterminator="\n")
+    wrap = "dsv.wrap-strings" in options
+    writer = csv.writer(
+        written, delimiter=delimiter, quoting=csv.QUOTE_ALL if wrap else csv.QUOTE_MINIMAL, lineterminator="\n"
+    )
     if isinstance(value, Array) and any(key is not None for key, _ in value.items):
         columns = {str(key): item.values if isinstance(item, Array) else [item] for key, item in value.items}
         names = _order(args, list(columns))

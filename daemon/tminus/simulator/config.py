@@ -182,7 +182,7 @@ class Config:
         first, *others = menu.unique
         wanted = new.get(menu, first)
         for path in self._family(menu):
-            other_menu = BY_PATH[path]
+            other_menu = menu if path == menu.path else BY_PATH[path]
             default = other_menu.fields[first].default
             for item in self.items(path):  # lists can be long: the first property sorts out most
                 if item.values.get(first, default) != wanted or item.id == new.id:

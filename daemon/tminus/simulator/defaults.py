@@ -11,19 +11,9 @@ from .menus import BY_PATH
 
 _ACCEPTED = "established,related,untracked"
 
+# What the default configuration of a small router adds to that ("defconf").
 _ROWS: tuple[tuple[str, dict[str, str]], ...] = (
     ("interface bridge", {"name": "bridge", "auto-mac": "no", "admin-mac": "48:8F:5A:00:00:01", "comment": "defconf"}),
-    *(
-        (
-            "interface ethernet",
-            {"name": f"ether{number}", "default-name": f"ether{number}", "mac-address": f"48:8F:5A:00:00:{number:02X}"},
-        )
-        for number in range(1, 6)
-    ),
-    ("interface list", {"name": "all", "builtin": "yes"}),
-    ("interface list", {"name": "none", "builtin": "yes"}),
-    ("interface list", {"name": "dynamic", "builtin": "yes"}),
-    ("interface list", {"name": "static", "builtin": "yes"}),
     ("interface list", {"name": "WAN", "comment": "defconf"}),
     ("interface list", {"name": "LAN", "comment": "defconf"}),
     ("ip pool", {"name": "default-dhcp", "ranges": "192.168.88.10-192.168.88.254"}),
@@ -90,6 +80,24 @@ _ROWS: tuple[tuple[str, dict[str, str]], ...] = (
             "comment": "defconf: masquerade",
         },
     ),
+)
+
+# What the groups that are always there may do; what follows a '!' they may not.
+_READ = "local,telnet,ssh,reboot,read,test,winbox,password,web,sniff,sensitive,api,romon,rest-api"
+
+# What is there without any configuration, and is not exported unless it was changed.
+_ALWAYS: tuple[tuple[str, dict[str, str]], ...] = (
+    *(
+        (
+            "interface ethernet",
+            {"name": f"ether{number}", "default-name": f"ether{number}", "mac-address": f"48:8F:5A:00:00:{number:02X}"},
+        )
+        for number in range(1, 6)
+    ),
+    ("interface list", {"name": "all", "builtin": "yes"}),
+    ("interface list", {"name": "none", "builtin": "yes"}),
+    ("interface list", {"name": "dynamic", "builtin": "yes"}),
+    ("interface list", {"name": "static", "builtin": "yes"}),
     *(
         ("ip service", {"name": name, "port": port})
         for name, port in (
@@ -112,9 +120,6 @@ _ROWS: tuple[tuple[str, dict[str, str]], ...] = (
     ),
     ("user", {"name": "admin", "group": "full", "comment": "system default user"}),
 )  # fmt: skip
-
-# What the groups that are always there may do; what follows a '!' they may not.
-_READ = "local,telnet,ssh,reboot,read,test,winbox,password,web,sniff,sensitive,api,romon,rest-api"
 
 # Lists to which a user adds, that are not empty from the start. Of these items an export shows what was changed.
 _FACTORY: tuple[tuple[str, int | None, dict[str, str]], ...] = (
@@ -143,12 +148,15 @@ _FACTORY: tuple[tuple[str, int | None, dict[str, str]], ...] = (
 
 
 @lru_cache(maxsize=16)
-def base(export_kb: int) -> Base:
-    """The tables that all routers of a fleet share until they change them; padded to an export of about that size."""
+def base(export_kb: int, *, defconf: bool = True) -> Base:
+    """The tables that all routers of a fleet share until they change them; padded to an export of about that size.
+
+    Without ``defconf`` they are those of a router that was reset with no-defaults=yes.
+    """
     config = Config()
     for path, number, values in _FACTORY:
         config.extend(BY_PATH[tuple(path.split())], [values], factory=True, number=number)
-    for path, values in _ROWS:
+    for path, values in (*_ALWAYS, *(_ROWS if defconf else ())):
         config.extend(BY_PATH[tuple(path.split())], [values])
     config.extend(BY_PATH["ip", "firewall", "address-list"], _padding(export_kb * 1024))
     return config.freeze()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
+from types import MappingProxyType
 
 from .clock import set_clock, ticking
 from .config import Item
@@ -12,7 +14,7 @@ from .errors import RunError
 from .export import quote
 from .journal import Kind
 from .kinds import canonical, typed
-from .references import rename
+from .references import referred, rename
 from .router import Router
 from .schema import Menu, Path
 from .values import Array, ItemId, Value, argument_text
@@ -20,6 +22,9 @@ from .views import derived, rows
 
 MAX_CONTENTS = 60_416  # of a file written by ``/file set``: seen accepted; 61,440 bytes were refused
 
+_ABSENT: Mapping[tuple[Path, str], str] = {
+    (("interface", "bonding"), "slaves"): "failure: need at least one slave interface"
+}
 _FILE = ("file",)
 _INTERFACE = ("interface",)
 _ADDRESS = ("ip", "address")
@@ -110,14 +115,25 @@ class Editor:
             given.pop("copy-from")
             copied = {name: value for name, value in source.values.items() if not menu.fields[name].read_only}
             given = {**copied, **given}
+        if menu.auto and not given.get("name"):
+            given["name"] = self._free_name(menu)
         missing = [field.name for field in menu.fields.values() if field.required and field.name not in given]
         if missing:
-            raise RunError(f"missing value(s) of argument(s) {' '.join(missing)}")
+            raise RunError(
+                _ABSENT.get((menu.path, missing[0])) or f"missing value(s) of argument(s) {' '.join(missing)}"
+            )
         values = {name: value for name, value in self._canonical(menu, given).items() if value is not None}
         place = self.select(menu, before)[0].id if before is not None else None
-        item = self._router.config.add(menu, values, before=place)
+        dynamic = menu.temporary in values and values[menu.temporary] != "none-static"
+        item = self._router.config.add(menu, values, dynamic=dynamic, before=place)
         self._note(menu, "add", item.id, given)
         return ItemId(item.id)
+
+    def _free_name(self, menu: Menu) -> str:
+        """What RouterOS calls an item that was given no name: ``bridge1``, ``pool2``."""
+        config = self._router.config
+        taken = set(referred(config, "interface")) if menu.family == "interface" else config.names(menu.path)
+        return next(name for number in count(1) if (name := f"{menu.auto}{number}") not in taken)
 
     def select(self, menu: Menu, numbers: Value) -> list[Item]:
         return select(self._router, menu, numbers, self._listing)
@@ -135,9 +151,9 @@ class Editor:
                 self._router.globals[item.values["name"]] = args.get("value")
                 continue
             owner, current = self._kept(menu, item)
-            if current.dynamic:
+            if current.dynamic and not owner.temporary:
                 raise RunError(f"failure: can not change dynamic {menu.noun}")
-            values: dict[str, str | None] = {**self._canonical(owner, given), **dict.fromkeys(unset)}
+            values = {**self._canonical(owner, given, current.values), **dict.fromkeys(unset)}
             self._router.config.change(owner, current, values)
             self._renamed(owner, current, values.get("name"))
             self._note(owner, "set", item.id, given)
@@ -170,7 +186,7 @@ class Editor:
             if menu.path == _ENVIRONMENT:
                 self._router.globals.pop(item.values["name"], None)
                 continue
-            if item.dynamic:
+            if item.dynamic and not menu.temporary:
                 raise RunError(f"failure: can not remove dynamic {menu.noun}")
             if item.values.get("builtin") == "yes" or item.factory is not None:
                 raise RunError("failure: can not remove builtin item")  # [uncertain: no transcript]
@@ -195,15 +211,19 @@ class Editor:
         if old is not None and name is not None and name != old:
             rename(self._router.config, menu.path, old, name)
 
-    def _canonical(self, menu: Menu, given: Mapping[str, str]) -> dict[str, str | None]:
+    def _canonical(
+        self, menu: Menu, given: Mapping[str, str], current: Mapping[str, str] = MappingProxyType({})
+    ) -> dict[str, str | None]:
         """The values to keep; None for those that were emptied."""
         values: dict[str, str | None] = {}
         for name, text in given.items():
             field = menu.fields[name]
             value = canonical(field, text, self._router.config)
+            if value == "" and name == "name" and "name" in menu.unique:
+                raise RunError("invalid value for argument name", argument="name")  # [uncertain: no transcript]
             values[name] = None if value == "" and field.default is None else value
-        if menu.path == _ADDRESS and values.get("address"):
-            _with_netmask(values)
+        if menu.path == _ADDRESS and not values.keys().isdisjoint({"address", "netmask", "network"}):
+            _with_netmask(values, current.get("address"))
         return values
 
     def _note(self, menu: Menu, verb: str, item: int, given: Mapping[str, str]) -> None:
@@ -232,16 +252,17 @@ def _network(address: str | None) -> str | None:
     return str(ipaddress.ip_interface(address).network.network_address) if address else None
 
 
-def _with_netmask(values: dict[str, str | None]) -> None:
+def _with_netmask(values: dict[str, str | None], current: str | None) -> None:
     """An address has its network beside it; a mask that was given apart becomes the length."""
-    mask = values.pop("netmask", None)
+    mask, given = values.pop("netmask", None), values.get("address") or current
     if mask is not None:
-        address = str(values["address"]).partition("/")[0]
+        address = str(given).partition("/")[0]
         try:
             values["address"] = str(ipaddress.ip_interface(f"{address}/{mask}"))
         except ValueError:
             raise RunError("invalid value for argument netmask", argument="netmask") from None
-    values.setdefault("network", _network(values["address"]))
+    if values.get("network") is None:
+        values["network"] = _network(values.get("address") or current)
 
 
 def _contents(text: str) -> bytes:

@@ -21,9 +21,8 @@ from .values import Value, array_of, literal, parse_duration
 _BOOLS = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 _UNLIMITED = (0, 0xFFFFFFFF)
 _PORTS = (0, 65535)
-POLICIES = frozenset(
-    ["local", "telnet", "ssh", "ftp", "reboot", "read", "write", "policy", "test", "winbox", "password", "web", "sniff", "sensitive", "api", "romon", "rest-api", "dude", "tikapp"]
-)
+_POLICIES = "local telnet ssh ftp reboot read write policy test winbox password web sniff sensitive api romon rest-api dude tikapp"
+POLICIES = frozenset(_POLICIES.split())
 _NAME = re.compile(r"[A-Za-z0-9_*]([A-Za-z0-9_.*-]*[A-Za-z0-9_.])?")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}")
 _RATE = re.compile(r"\d+(?:\.\d+)?[kMG]?")
@@ -97,7 +96,7 @@ def _complete(field: Field, text: str, known: Iterable[str]) -> str:
 
 def _reference(field: Field, text: str, config: Config) -> str:
     """A name of something that is there; several of them for the kinds that are lists."""
-    known = referred(config, field.kind)
+    known = tuple(referred(config, field.kind))
     if not REFERENCES[field.kind].several:
         return _complete(field, text, (*known, *field.words)) if text or field.required else ""
     return ",".join(_complete(field, part, known) for part in text.split(",")) if text else ""

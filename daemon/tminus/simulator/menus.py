@@ -25,6 +25,7 @@ __all__ = [
     "Selector",
     "Shape",
     "commands",
+    "device",
     "exists",
     "find",
 ]
@@ -57,18 +58,26 @@ def commands(path: Path) -> Mapping[str, names.Signature]:
 
 def _properties(path: Path) -> dict[str, Field]:
     """The properties that ``add`` and ``set`` take on the parser's device, of which nothing else is known."""
+    known = [signature for signature in (commands(path).get(verb) for verb in ("add", "set")) if signature is not None]
+    flags = frozenset[str]().union(*(signature.flags for signature in known))
+    words = flags.union(*(signature.values for signature in known)) - _NO_PROPERTIES
     fields = {}
-    for signature in (commands(path).get(verb) for verb in ("add", "set")):
-        for name in sorted((signature.values | signature.flags) - _NO_PROPERTIES) if signature is not None else ():
-            kind = "flag" if signature and name in signature.flags else "bool" if name in _BOOLS else "text"
-            fields[name] = Field(name=name, kind=kind, default="no" if name == "disabled" else None)
+    for name in sorted(words):
+        kind = "flag" if name in flags else "bool" if name in _BOOLS else "text"
+        fields[name] = Field(name=name, kind=kind, default="no" if name == "disabled" else None)
     return fields
 
 
 def _completed(menu: Menu) -> Menu:
-    """A described menu with the properties that its description does not mention."""
-    more = {name: field for name, field in _properties(menu.path).items() if name not in menu.fields}
-    return replace(menu, fields={**menu.fields, **more}) if menu.shape is not Shape.VIEW else menu
+    """A described menu as the parser's device has it.
+
+    The device may have properties that the description does not mention, and lack some that several menus share there.
+    """
+    known = _properties(menu.path)
+    if not known:
+        return menu
+    fields = {name: field for name, field in menu.fields.items() if field.read_only or name in known}
+    return replace(menu, fields=fields | {name: field for name, field in known.items() if name not in menu.fields})
 
 
 # In the order in which an export prints them: what is referred to comes before what refers to it.
@@ -100,17 +109,19 @@ def _undescribed(path: Path) -> Menu | None:
     known = commands(path)
     if not path or not known.keys() & {"print", "get", "find", "set"}:
         return None
-    shape = Shape.VIEW
+    shape, fields = Shape.VIEW, _properties(path)
     if "add" in known:
         shape = Shape.LIST
     elif "set" in known:
         shape = Shape.FIXED if {"numbers", "number"} & known["set"].values else Shape.SINGLE
     return Menu(
         path=path,
-        fields=_properties(path),
+        fields=fields,
         shape=shape,
         noun=path[-1],
-        unique=("name",) if shape is Shape.LIST and "name" in known["add"].required else (),
+        unique=("name", *(("server",) if "server" in fields else ()))
+        if shape is Shape.LIST and "name" in fields
+        else (),
         duplicate="failure: already have such entry",
         family=" ".join(path),
         exported=shape is not Shape.VIEW and "export" in known and path not in _NOT_EXPORTED,
@@ -119,8 +130,39 @@ def _undescribed(path: Path) -> Menu | None:
     )
 
 
-_EXISTING: frozenset[Path] = frozenset(path[:depth] for path in BY_PATH for depth in range(len(path) + 1))
+_VERBS = {
+    Shape.LIST: "add set remove enable disable comment move print get find export unset reset",
+    Shape.FIXED: "set enable disable comment print get find export unset reset",
+    Shape.SINGLE: "set print get export reset",
+    Shape.VIEW: "print get find",
+}
+_ANYTHING = names.Signature(values=frozenset({"where"}), flags=frozenset(), required=(), unnamed=names.UNLIMITED)
+
+
+@lru_cache(maxsize=1)
+def device() -> names.Menu:
+    """The names that the parser reads scripts by: those of its device, and the described menus that it lacks.
+
+    Its device is a virtual one: a router has ``/system routerboard`` besides.
+    """
+    root = _copy(names.base())
+    for menu in MENUS:
+        here = root
+        for word in menu.path:
+            here = here.menus.setdefault(word, names.Menu())
+        if not here.commands:
+            writable = frozenset(name for name, field in menu.fields.items() if not field.read_only)
+            for verb in _VERBS[menu.shape].split():
+                takes = writable if verb in ("add", "set", "reset") else frozenset()
+                here.commands[verb] = replace(
+                    _ANYTHING, values=_ANYTHING.values | takes | {"numbers", "number", "value-name"}
+                )
+    return root
+
+
+def _copy(menu: names.Menu) -> names.Menu:
+    return names.Menu(menus={name: _copy(inner) for name, inner in menu.menus.items()}, commands=dict(menu.commands))
 
 
 def exists(path: Path) -> bool:
-    return path in _EXISTING or names.base().at(path) is not None
+    return device().at(path) is not None

@@ -160,12 +160,12 @@ def _rendered(frame: Frame, menu: Menu, items: list[Item], only: list[str] | Non
         return show.value_list(menu, items, only)
     if "terse" in flags:
         return show.terse(menu, numbered, only)
-    if "detail" in flags:
+    if "detail" in flags or (menu.prose and only is None and "brief" not in flags):
         return show.detail(menu, numbered, version, only)
     return show.table(menu, numbered, version, only)
 
 
-async def _change(frame: Frame, menu: Menu) -> Value:
+async def _change(frame: Frame, menu: Menu) -> Value:  # noqa: PLR0912 - a branch a verb
     console, named = frame.console, frame.bound.named
     if menu.shape is Shape.VIEW and menu.path != ("system", "script", "job"):
         return await act(frame)

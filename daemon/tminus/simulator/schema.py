@@ -68,6 +68,10 @@ class Menu:
     family: str  # menus of one family share item ids and the uniqueness rule
     exported: bool
     selector: Selector
+    columns: tuple[str, ...] = ()  # of a printed table; empty: those with a value
+    prose: bool = False  # printed in the form of ``print detail`` unless another is asked for
+    auto: str = ""  # what an item without a name is called, with a number behind it
+    temporary: str = ""  # an item that is given this property is dynamic: it is not exported, and may be removed
     described: bool = True  # False: made from the parser's list of names, which knows no defaults
 
     @property
@@ -110,10 +114,12 @@ def field(text: str, kinds: frozenset[str]) -> Field:
     )
 
 
-# What a value may be; ``kinds.py`` says how each is read.
-KINDS = frozenset(
-    ["text", "num", "size", "bool", "flag", "time", "prefix", "network", "net", "nets", "address", "host", "hosts", "mac", "range", "ports", "list", "words", "policy", "rate", "interface", "interfaces", "iflist", "iflists", "bridge", "pool", "profile", "table", "group"]
+_KINDS = (
+    "text num size bool flag time prefix network net nets address host hosts mac range ports list words policy rate "
+    "interface interfaces iflist iflists bridge pool profile table group"
 )
+KINDS = frozenset(_KINDS.split())
+"""What a value may be; ``kinds.py`` says how each is read."""
 
 
 def menu(
@@ -127,6 +133,10 @@ def menu(
     family: str = "",
     exported: bool = True,
     selector: Selector = Selector.NAME,
+    columns: str = "",
+    prose: bool = False,
+    auto: str = "",
+    temporary: str = "",
 ) -> Menu:
     parts = tuple(path.split())
     return Menu(
@@ -139,10 +149,16 @@ def menu(
         family=family or path,
         exported=exported and shape is not Shape.VIEW,
         selector=selector,
+        columns=tuple(columns.split()),
+        prose=prose,
+        auto=auto,
+        temporary=temporary,
     )
 
 
-def interface(path: str, fields: str, shape: Shape = Shape.LIST, *, selector: Selector = Selector.NAME) -> Menu:
+def interface(
+    path: str, fields: str, shape: Shape = Shape.LIST, *, selector: Selector = Selector.NAME, auto: str = ""
+) -> Menu:
     """A menu of interfaces: they share their names and ids."""
     return menu(
         path,
@@ -153,4 +169,5 @@ def interface(path: str, fields: str, shape: Shape = Shape.LIST, *, selector: Se
         duplicate="failure: already have interface with name {name}",
         family="interface",
         selector=selector,
+        auto=auto or path.rsplit(maxsplit=1)[-1],
     )

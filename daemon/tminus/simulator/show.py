@@ -95,7 +95,7 @@ def table(menu: Menu, items: Sequence[tuple[int, Item]], version: Version, only:
     if not items:
         return ""
     filled = [dict(_cells(menu, item, only)) for _, item in items]
-    columns = [name for name in menu.fields if any(name in row for row in filled)]
+    columns = _columns(menu, [item for _, item in items], filled, only)
     cells = [[row.get(name, "") for name in columns] for row in filled]
     widths = [max(len(name), *(len(row[place]) for row in cells)) for place, name in enumerate(columns)]
     digits = max(len(str(number)) for number, _ in items)
@@ -113,6 +113,18 @@ def table(menu: Menu, items: Sequence[tuple[int, Item]], version: Version, only:
         flags = f" {_flags(menu, item):<{wide}}" if flagged else ""
         lines.append(_row(f"{number:{digits}}{flags} ", row, widths))
     return "".join(lines)
+
+
+_COLUMNS = 6  # of the properties that no item was given: a table has no room for all defaults
+
+
+def _columns(menu: Menu, items: Sequence[Item], filled: Sequence[dict[str, str]], only: Only) -> list[str]:
+    """The properties that a table shows."""
+    if only is None and menu.columns:
+        return [name for name in menu.columns if any(name in row for row in filled)]
+    shown = [name for name in menu.fields if any(name in row for row in filled)]
+    given = {name for item in items for name in item.values}
+    return [name for place, name in enumerate(shown) if only is not None or place < _COLUMNS or name in given]
 
 
 def _row(head: str, cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -147,7 +159,9 @@ def _cells(menu: Menu, item: Item, only: Only = None, *, everything: bool = Fals
     for name, field in menu.fields.items():
         if name in ("comment", "disabled") or field.secret or (name in _HIDDEN and not everything):
             continue
-        if (only is not None and name not in only) or (field.quiet and name not in item.values):
+        if only is None and field.quiet and (name not in menu.columns or name not in item.values):
+            continue
+        if only is not None and name not in only:
             continue
         text = _cell(menu, name, item)
         if text:

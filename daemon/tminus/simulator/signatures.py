@@ -31,11 +31,13 @@ def _s(positional: str = "", named: str = "", flags: str = "", *, free: bool = F
     )
 
 
+_SINGLE = frozenset({"set", "print", "get", "export", "reset"})
+_FIXED = _SINGLE | {"enable", "disable", "find", "comment", "unset"}
 _VERBS = {
-    Shape.LIST: frozenset(["add", "set", "remove", "enable", "disable", "print", "get", "find", "export", "comment", "move", "unset", "reset"]),
-    Shape.FIXED: frozenset(["set", "enable", "disable", "print", "get", "find", "export", "comment", "unset", "reset"]),
-    Shape.SINGLE: frozenset(["set", "print", "get", "export", "reset"]),
-    Shape.VIEW: frozenset(["print", "get", "find"]),
+    Shape.LIST: _FIXED | {"add", "remove", "move"},
+    Shape.FIXED: _FIXED,
+    Shape.SINGLE: _SINGLE,
+    Shape.VIEW: frozenset({"print", "get", "find"}),
 }
 _PRINT = _s(
     "",

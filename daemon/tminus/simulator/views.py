@@ -136,7 +136,7 @@ def _interfaces(router: Router) -> Iterable[Item]:
 
 
 def _interface_rows(config: Config) -> Iterator[Item]:
-    for menu, item in config.interfaces():
+    for menu, item in sorted(config.interfaces(), key=lambda pair: pair[1].id):
         disabled = item.get(menu, "disabled") or "no"
         values = {
             "name": item.values["name"],

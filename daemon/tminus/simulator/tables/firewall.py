@@ -32,25 +32,26 @@ _MARKS = (
     "new-packet-mark new-connection-mark new-routing-mark new-mss new-dscp:num[0..63] new-ttl new-priority route-dst "
     "sniff-target sniff-target-port passthrough:bool=yes"
 )
-_ENTRY = f"list! address!:hosts timeout:time ?creation-time {TAIL}"
+_ENTRY = f"list! address!:hosts timeout:time|none-dynamic|none-static ?creation-time {TAIL}"
 
 MENUS = (
-    menu("ip firewall address-list", _ENTRY, unique="address list", noun="address list entry"),
+    menu("ip firewall address-list", _ENTRY, unique="address list", noun="address list entry", temporary="timeout"),
     menu("ip firewall connection tracking", "enabled:auto|no|yes=auto tcp-established-timeout:time=1d udp-timeout:time=10s "
          "udp-stream-timeout:time=3m icmp-timeout:time=10s generic-timeout:time=10m loose-tcp-tracking:bool=yes "
          "tcp-syn-sent-timeout:time=5s tcp-syn-received-timeout:time=5s tcp-fin-wait-timeout:time=10s tcp-close-wait-timeout:time=10s "
          "tcp-last-ack-timeout:time=10s tcp-time-wait-timeout:time=10s tcp-close-timeout:time=10s ?total-entries:num=3",
          Shape.SINGLE),
-    menu("ip firewall filter", f"action:{_FILTER}=accept reject-with {_MATCHERS}", noun="filter rule"),
+    menu("ip firewall filter", f"action:{_FILTER}=accept reject-with {_MATCHERS}", noun="filter rule", prose=True),
     menu("ip firewall layer7-protocol", "name! regexp= comment", unique="name"),
-    menu("ip firewall mangle", f"action:{_MANGLE}=accept {_MARKS} {_MATCHERS}", noun="mangle rule"),
+    menu("ip firewall mangle", f"action:{_MANGLE}=accept {_MARKS} {_MATCHERS}", noun="mangle rule", prose=True),
     menu("ip firewall nat", f"action:{_NAT}=accept to-addresses:net to-ports:ports randomise-ports:bool same-not-by-dst:bool {_MATCHERS}",
-         noun="nat rule"),
-    menu("ip firewall raw", f"action:{_RAW}=accept {_MATCHERS}", noun="raw rule"),
-    menu("ip firewall service-port", "name ports:ports sip-direct-media:bool sip-timeout:time -protocol disabled:bool=no", Shape.FIXED),
-    menu("ipv6 firewall address-list", _ENTRY, unique="address list", noun="address list entry"),
-    menu("ipv6 firewall filter", f"action:{_FILTER}=accept reject-with ^headers ^hop-limit {_MATCHERS}", noun="filter rule"),
-    menu("ipv6 firewall mangle", f"action:{_MANGLE}=accept new-hop-limit ^headers ^hop-limit {_MARKS} {_MATCHERS}", noun="mangle rule"),
-    menu("ipv6 firewall nat", f"action:{_NAT}=accept to-address:net to-ports:ports {_MATCHERS}", noun="nat rule"),
-    menu("ipv6 firewall raw", f"action:{_RAW}=accept ^headers ^hop-limit {_MATCHERS}", noun="raw rule"),
+         noun="nat rule", prose=True),
+    menu("ip firewall raw", f"action:{_RAW}=accept {_MATCHERS}", noun="raw rule", prose=True),
+    menu("ip firewall service-port", "-name ports:ports sip-direct-media:bool sip-timeout:time -protocol disabled:bool=no", Shape.FIXED),
+    menu("ipv6 firewall address-list", _ENTRY, unique="address list", noun="address list entry", temporary="timeout"),
+    menu("ipv6 firewall filter", f"action:{_FILTER}=accept reject-with ^headers ^hop-limit {_MATCHERS}", noun="filter rule", prose=True),
+    menu("ipv6 firewall mangle", f"action:{_MANGLE}=accept new-hop-limit ^headers ^hop-limit {_MARKS} {_MATCHERS}",
+         noun="mangle rule", prose=True),
+    menu("ipv6 firewall nat", f"action:{_NAT}=accept to-address:net to-ports:ports {_MATCHERS}", noun="nat rule", prose=True),
+    menu("ipv6 firewall raw", f"action:{_RAW}=accept ^headers ^hop-limit {_MATCHERS}", noun="raw rule", prose=True),
 )  # fmt: skip

@@ -6,17 +6,17 @@ from ..schema import DISABLED, TAIL, Selector, Shape, menu
 
 POOLS = (
     menu("ip dhcp-server option", "name! code!:num[1..254] value= force:bool=no comment ?raw-value", unique="name"),
-    menu("ip pool", "name! ranges!:range next-pool:pool|none=none comment", unique="name",
+    menu("ip pool", "name ranges!:range next-pool:pool|none=none comment", unique="name", auto="pool",
          duplicate="failure: pool with such name already exists"),
-    menu("ip dhcp-server", "name! interface!:interface address-pool:pool|static-only=static-only lease-time:time=30m lease-script= "
+    menu("ip dhcp-server", "name interface!:interface address-pool:pool|static-only=static-only lease-time:time=30m lease-script= "
          "authoritative:after-10sec-delay|after-2sec-delay|no|yes=yes relay:address=0.0.0.0 add-arp:bool=no delay-threshold=none "
          f"bootp-support:none|dynamic|static=static server-address:address=0.0.0.0 use-radius:yes|no|accounting=no ?invalid:bool {TAIL}",
-         unique="interface relay", duplicate="failure: server with such interface already exists"),
+         unique="interface relay", auto="dhcp", duplicate="failure: server with such interface already exists"),
 )  # fmt: skip
 
 MENUS = (
-    menu("ip neighbor discovery-settings", "^discover-interface-list:iflist=static protocol:list=cdp,lldp,mndp mode:rx-only|tx-only|tx-and-rx"
-         "=tx-and-rx lldp-mac-phy-config:bool=no", Shape.SINGLE),
+    menu("ip neighbor discovery-settings", "^discover-interface-list:iflist=static protocol:list=cdp,lldp,mndp "
+         "mode:rx-only|tx-only|tx-and-rx=tx-and-rx lldp-mac-phy-config:bool=no", Shape.SINGLE),
     menu("ip settings", "ip-forward:bool=yes send-redirects:bool=yes accept-redirects:bool=no accept-source-route:bool=no "
          "secure-redirects:bool=yes rp-filter:loose|no|strict=no tcp-syncookies:bool=no max-neighbor-entries:num "
          "allow-fast-path:bool=yes route-cache:bool arp-timeout=30s icmp-rate-limit:num[0..4294967295]=10", Shape.SINGLE),
@@ -38,7 +38,8 @@ MENUS = (
          "rate-limit block-access:bool=no always-broadcast:bool=no use-src-mac:bool=no ?status=waiting ?host-name ?active-address "
          f"?active-mac-address ?active-server ?last-seen ?expires-after:time {TAIL}", unique="mac-address client-id server",
          duplicate="failure: already have static lease with this mac address", noun="dhcp lease"),
-    menu("ip dhcp-server network", "address!:network gateway:list dns-server:list domain ntp-server:list wins-server:list netmask:num[0..32] "
+    menu("ip dhcp-server network", "address!:network gateway:list dns-server:list domain ntp-server:list wins-server:list "
+         "netmask:num[0..32] "
          "boot-file-name next-server dhcp-option:list caps-manager:list dns-none:bool=no comment", unique="address",
          duplicate="failure: already have such network"),
     menu("ip dns", "servers:hosts= allow-remote-requests:bool=no cache-size:size=2048KiB cache-max-ttl:time=1w max-udp-packet-size:"
@@ -54,8 +55,9 @@ MENUS = (
          Shape.SINGLE),
     menu("ip route", "dst-address:network=0.0.0.0/0 gateway distance:num[1..255]=1 routing-table:table=main scope:num[0..255]=30 "
          "target-scope:num[0..255]=10 check-gateway:none|arp|ping|bfd|bfd-multihop=none pref-src:address blackhole:flag vrf-interface "
-         f"suppress-hw-offload:bool=no ?active:bool ?static:bool ?connect:bool ?immediate-gw {TAIL}", noun="route"),
-    menu("ip service", f"name port:num[1..65535] address:nets= certificate=none tls-version:any|only-1.2=any max-sessions:num[1..1000]=20 "
+         f"suppress-hw-offload:bool=no ?active:bool ?static:bool ?connect:bool ?immediate-gw {TAIL}", noun="route",
+         columns="dst-address gateway routing-table distance"),
+    menu("ip service", f"-name port:num[1..65535] address:nets= certificate=none tls-version:any|only-1.2=any max-sessions:num[1..1000]=20 "
          f"vrf=main ?invalid:bool -proto {DISABLED}", Shape.FIXED, noun="service"),
     menu("ip smb", "enabled:auto|no|yes=auto domain=MSHOME comment=MikrotikSMB interfaces=all", Shape.SINGLE),
     menu("ip socks", "enabled:bool=no port:num[1..65535]=1080 version:num[4..5]=4 auth-method:none|password=none", Shape.SINGLE),
@@ -65,7 +67,7 @@ MENUS = (
     menu("ip traffic-flow", "enabled:bool=no interfaces=all cache-entries=4k active-flow-timeout:time=30m inactive-flow-timeout:time=15s",
          Shape.SINGLE),
     menu("ip upnp", "enabled:bool=no allow-disable-external-interface:bool=no show-dummy-rule:bool=yes", Shape.SINGLE),
-    menu("ip upnp interfaces", f"interface!:interface type!:external|internal forced-ip {TAIL}", unique="interface"),
+    menu("ip upnp interfaces", f"interface!:interface type!:external|internal forced-ip {DISABLED}", unique="interface"),
     menu("ipv6 address", "address!:prefix interface!:interface advertise:bool=yes eui-64:bool=no no-dad:bool=no from-pool= "
          f"?link-local:bool ?global:bool {TAIL}", unique="address interface", duplicate="failure: already have such address"),
     menu("ipv6 dhcp-client", "interface!:interface request!:list pool-name= pool-prefix-length:num[0..128]=64 add-default-route:bool=no "

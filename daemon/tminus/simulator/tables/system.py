@@ -15,11 +15,11 @@ PROFILES = (
          unique="name", duplicate="failure: already have such name", selector=Selector.PLACE),
     menu("queue simple", "name target!:list dst parent=none packet-marks:list= priority:rate=8/8 queue=default-small/default-small "
          "limit-at:rate=0/0 max-limit:rate=0/0 burst-limit:rate=0/0 burst-threshold:rate=0/0 burst-time=0s/0s bucket-size=0.1/0.1 time "
-         f"?rate=0bps/0bps ?bytes=0/0 ?packets=0/0 ?total-bytes:num=0 {TAIL}", unique="name",
+         f"?rate=0bps/0bps ?bytes=0/0 ?packets=0/0 ?total-bytes:num=0 {TAIL}", unique="name", auto="queue",
          duplicate="failure: already have such name", noun="simple queue"),
-    menu("queue tree", "name! parent! packet-mark:list= priority:num[1..8]=8 queue=default-small limit-at:rate=0 max-limit:rate=0 "
+    menu("queue tree", "name parent! packet-mark:list= priority:num[1..8]=8 queue=default-small limit-at:rate=0 max-limit:rate=0 "
          f"burst-limit:rate=0 burst-threshold:rate=0 burst-time:time=0s bucket-size=0.1 ?bytes:num=0 ?packets:num=0 {TAIL}",
-         unique="name", duplicate="failure: already have such name"),
+         unique="name", duplicate="failure: already have such name", auto="queue"),
     menu("routing table", f"name! fib:flag {TAIL}", unique="name", selector=Selector.NAME),
     menu("snmp community", "name! addresses:nets=::/0 security:authorized|none|private=none read-access:bool=yes write-access:bool=no "
          "authentication-protocol:MD5|SHA1=MD5 #authentication-password= encryption-protocol:AES|DES=DES #encryption-password= "
@@ -28,7 +28,7 @@ PROFILES = (
          "disk-lines-per-file:num disk-file-count:num disk-file-name remember:bool remote:host=0.0.0.0 remote-port:num[0..65535] "
          "src-address:address bsd-syslog:bool syslog-facility syslog-severity email-to ?default:bool", unique="name",
          selector=Selector.PLACE),
-    menu("user group", "name! policy:policy=none skin=default comment ?default:bool", unique="name", selector=Selector.NAME),
+    menu("user group", "name! policy:policy skin=default comment ?default:bool", unique="name", selector=Selector.NAME),
 )  # fmt: skip
 
 MENUS = (
@@ -36,12 +36,13 @@ MENUS = (
     menu("ppp secret", "name! #password= service:any|async|l2tp|ovpn|pppoe|pptp|sstp=any profile:profile=default caller-id= "
          "local-address remote-address routes= limit-bytes-in:num=0 limit-bytes-out:num=0 remote-ipv6-prefix ?last-logged-out "
          f"{TAIL}", unique="name service", duplicate="failure: secret with the same name already exists"),
-    menu("radius", "service:list= address:host #secret= timeout:time=300ms authentication-port:num[0..65535]=1812 "
+    menu("radius", "service:list= address!:host #secret= timeout:time=300ms authentication-port:num[0..65535]=1812 "
          f"accounting-port:num[0..65535]=1813 src-address:address=0.0.0.0 domain= realm= {TAIL}", noun="radius server"),
     menu("routing rule", "action:drop|lookup|lookup-only-in-table|unreachable=lookup src-address:network dst-address:network "
          f"routing-mark table:table interface:interface min-prefix:num {TAIL}"),
-    menu("routing ospf instance", f"name! version:num[2..3]=2 router-id redistribute:list= vrf=main {TAIL}", unique="name"),
-    menu("routing ospf area", f"name! instance! area-id=0.0.0.0 type:default|nssa|stub=default {TAIL}", unique="name"),
+    menu("routing ospf instance", f"name version:num[2..3]=2 router-id redistribute:list= vrf=main {TAIL}", unique="name",
+         auto="ospf-instance-"),
+    menu("routing ospf area", f"name instance! area-id=0.0.0.0 type:default|nssa|stub=default {TAIL}", unique="name", auto="ospf-area-"),
     menu("snmp", "enabled:bool=no contact= location= engine-id-suffix= src-address=:: trap-target:list= trap-community=public "
          "trap-version:num[1..3]=1 trap-generators:list=temp-exception trap-interfaces= vrf=main", Shape.SINGLE),
     menu("system clock", "time-zone-name=manual time-zone-autodetect:bool=yes -date -time -gmt-offset ?dst-active:bool=no", Shape.SINGLE),
@@ -58,8 +59,8 @@ MENUS = (
          "force-backup-booter:bool=no protected-routerboot=disabled silent-boot:bool=no", Shape.SINGLE),
     menu("system scheduler", "name! interval:time=0s on-event= start-date start-time policy:policy days ?next-run ?run-count:num=0 "
          f"?owner {TAIL}", unique="name", duplicate="failure: item with this name already exists", noun="schedule"),
-    menu("system script", "name! source= policy:policy comment dont-require-permissions:bool=no ?owner ?run-count:num=0 ?last-started "
-         "?invalid:bool", unique="name", duplicate="failure: item with this name already exists"),
+    menu("system script", "name source= policy:policy comment dont-require-permissions:bool=no ?owner ?run-count:num=0 ?last-started "
+         "?invalid:bool", unique="name", duplicate="failure: item with this name already exists", auto="script"),
     menu("system upgrade mirror", "enabled:bool=no", Shape.SINGLE),
     menu("system watchdog", "watchdog-timer:bool=yes watch-address=none automatic-supout:bool=yes auto-send-supout:bool=no "
          "ping-start-after-boot:time=5m ping-timeout:time=1m", Shape.SINGLE),
@@ -76,7 +77,7 @@ MENUS = (
     menu("tool romon", "enabled:bool=no id:mac=00:00:00:00:00:00 #secrets=", Shape.SINGLE),
     menu("tool sniffer", "filter-interface:list= filter-ip-address:list= file-name= file-limit=1000KiB memory-limit=100KiB "
          "streaming-enabled:bool=no streaming-server=0.0.0.0:37008", Shape.SINGLE),
-    menu("user", f"name! group!:group #password address:nets= inactivity-timeout:time=10m ?last-logged-in {TAIL}", unique="name",
+    menu("user", f"name! group!:group #password! address:nets= inactivity-timeout:time=10m ?last-logged-in {TAIL}", unique="name",
          exported=False, duplicate="failure: user with the same name already exists"),
     menu("user aaa", "use-radius:bool=no accounting:bool=yes interim-update:time=0s default-group:group=read", Shape.SINGLE),
     menu("user settings", "minimum-password-length:num=0 minimum-categories:num=0", Shape.SINGLE),
@@ -84,7 +85,7 @@ MENUS = (
 
 VIEWS = (
     menu("system device-mode", "mode scheduler:bool", Shape.VIEW),
-    menu("file", "name type size:size creation-time last-modified contents", exported=False),
+    menu("file", "name -type -size:size -creation-time -last-modified contents", exported=False),
     menu("log", "time topics message", Shape.VIEW),
     menu("system resource", "uptime:time version build-time factory-software free-memory:size total-memory:size cpu "
          "cpu-count:num cpu-frequency:num cpu-load:num free-hdd-space:size total-hdd-space:size architecture-name "
@@ -95,7 +96,7 @@ VIEWS = (
     menu("system package", "name version build-time scheduled size disabled:bool", Shape.VIEW),
     menu("system history", "action by policy time redo undo", Shape.VIEW),
     menu("system script job", "script owner policy started type parent", Shape.VIEW),
-    menu("system script environment", "name value -user", Shape.FIXED, exported=False),
+    menu("system script environment", "-name value -user", Shape.FIXED, exported=False),
 )  # fmt: skip
 
 SINGLE_VIEWS = frozenset(
