@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from .errors import RunError
-from .values import Duration, Value, literal, number_of, parse_duration, text_of
+from .items import select
+from .menus import BY_PATH
+from .values import Duration, Value, array_of, keyed, literal, number_of, parse_duration, text_of
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -43,9 +45,28 @@ async def act(frame: Frame) -> Value:
         return None  # all leases of a simulated router are static
     if path == ("tool",) and verb == "ping":
         return await ping(frame)
+    if verb == "monitor" and path == ("interface", "ethernet"):
+        return await _monitor(frame)
     if verb in _NO_EFFECT:
         return None
     raise RunError(f"failure: {frame.bound.label} is not simulated")
+
+
+async def _monitor(frame: Frame) -> Value:
+    """The links of a simulated router are up, unless they are disabled."""
+    menu = BY_PATH["interface", "ethernet"]
+    found = select(frame.console.router, menu, await frame.needed("numbers"), frame.console.listing)
+    rows: list[dict[str, Value]] = []
+    for item in found:
+        up = item.values.get("disabled") != "yes"
+        rows.append({"name": item.values["name"], "status": "link-ok" if up else "no-link"})
+        if up:
+            rows[-1] |= {"auto-negotiation": "done", "rate": "1Gbps", "full-duplex": True}
+    if "as-value" in frame.bound.flags:
+        return keyed(rows[0].items()) if len(rows) == 1 else array_of(keyed(row.items()) for row in rows)
+    for row in rows:
+        frame.console.write("".join(f"{name:>22}: {text_of(value)}\n" for name, value in row.items()) + "\n")
+    return None
 
 
 def resolve(router: Router, name: str) -> Value:

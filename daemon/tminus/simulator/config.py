@@ -14,7 +14,7 @@ T = TypeVar("T")
 LAST_ID = 0x80000000  # the ids above are not given to what a user adds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Item:
     id: int
     values: Mapping[str, str]  # as an export shows them; what equals the default may be missing
@@ -29,6 +29,9 @@ class Item:
         return field.default if field else None
 
 
+Key = tuple[str | None, ...]
+
+
 @dataclass(slots=True, eq=False)
 class Table:
     """The items of one menu. ``exported`` caches what an export makes of them; a table is never changed, only replaced."""
@@ -36,10 +39,27 @@ class Table:
     menu: Menu
     items: tuple[Item, ...]
     exported: dict[str, str]
+    keys: dict[Key, int] | None = None  # the ids by what must be unique; made when it is needed
 
     @classmethod
     def of(cls, menu: Menu, items: Iterable[Item]) -> Table:
         return cls(menu, tuple(items), {})
+
+    def index(self) -> dict[Key, int]:
+        if self.keys is None:
+            pairs = ((key_of(self.menu, item), item.id) for item in self.items)
+            self.keys = {key: number for key, number in pairs if key is not None}
+        return self.keys
+
+
+def key_of(menu: Menu, item: Item) -> Key | None:
+    """What no other item may have; None where nothing of it was given."""
+    found = tuple(item.get(menu, name) for name in menu.unique)
+    return (
+        None
+        if all(value == menu.fields[name].default for name, value in zip(menu.unique, found, strict=True))
+        else found
+    )
 
 
 def empty(menu: Menu) -> Table:
@@ -98,11 +118,32 @@ class Config:
         """These tables as the base of other routers."""
         return Base({**self._base, **self._own})
 
-    def _replace(self, menu: Menu, items: Iterable[Item]) -> None:
+    def _replace(self, menu: Menu, items: tuple[Item, ...], keys: dict[Key, int] | None = None) -> None:
         if menu.path not in self._own:
             self._filled = None
-        self._own[menu.path] = Table.of(menu, items)
+        self._own[menu.path] = Table(menu, items, {}, keys)
         self.revision += 1
+
+    def _put(self, menu: Menu, old: Item | None, new: Item | None, place: int) -> None:
+        """Put an item in the place of another; None for nothing. Long lists are changed often: the index is kept."""
+        table = self.table(menu.path)
+        items = table.items[:place] + ((new,) if new is not None else ()) + table.items[place + (old is not None) :]
+        keys = table.keys
+        if keys is not None:
+            keys = keys if menu.path in self._own else dict(keys)  # a base is not ours
+            if old is not None and (key := key_of(menu, old)) is not None:
+                keys.pop(key, None)
+            if new is not None and (key := key_of(menu, new)) is not None:
+                keys[key] = new.id
+        self._replace(menu, items, keys)
+
+    def kept(self, path: Path, item: Item) -> Item:
+        """An item as it is now; itself if it is not kept any more."""
+        items = self.items(path)
+        try:
+            return items[items.index(item)]
+        except ValueError:  # changed since
+            return next((known for known in items if known.id == item.id), item)
 
     def _family(self, menu: Menu) -> tuple[Path, ...]:
         return INTERFACE_MENUS if menu.family == "interface" else (menu.path,)
@@ -119,10 +160,9 @@ class Config:
         """Append an item, or put it before the one with id ``before``; refuses a duplicate."""
         self._refuse_duplicate(menu, Item(id=0, values=values))
         item = Item(id=self.next_id(menu), values=values, dynamic=dynamic)
-        items = list(self.items(menu.path))
-        places = [index for index, known in enumerate(items) if known.id == before]
-        items.insert(places[0] if places else len(items), item)
-        self._replace(menu, items)
+        items = self.items(menu.path)
+        places = [] if before is None else [index for index, known in enumerate(items) if known.id == before]
+        self._put(menu, None, item, places[0] if places else len(items))
         return item
 
     def extend(
@@ -146,15 +186,18 @@ class Config:
         changed = replace(item, values=left, exported={})
         if any(name in values for name in menu.unique):
             self._refuse_duplicate(menu, changed)
-        self._replace(menu, (changed if known.id == item.id else known for known in self.items(menu.path)))
+        kept = self.kept(menu.path, item)
+        self._put(menu, kept, changed, self.items(menu.path).index(kept))
 
     def remove(self, menu: Menu, item: Item) -> None:
-        self._replace(menu, (known for known in self.items(menu.path) if known.id != item.id))
+        kept = self.kept(menu.path, item)
+        if kept in self.items(menu.path):
+            self._put(menu, kept, None, self.items(menu.path).index(kept))
 
     def move(self, menu: Menu, item: Item, before: Item | None) -> None:
         items = [known for known in self.items(menu.path) if known.id != item.id]
         place = items.index(before) if before in items else len(items)
-        self._replace(menu, (*items[:place], item, *items[place:]))
+        self._replace(menu, (*items[:place], item, *items[place:]), self.table(menu.path).keys)
 
     def single(self, path: Path) -> Item:
         return self.items(path)[0]
@@ -177,15 +220,9 @@ class Config:
         return {item.values["name"] for item in self.items(path)}
 
     def _refuse_duplicate(self, menu: Menu, new: Item) -> None:
-        if not menu.unique or all(new.get(menu, name) == menu.fields[name].default for name in menu.unique):
+        key = key_of(menu, new) if menu.unique else None
+        if key is None:
             return
-        first, *others = menu.unique
-        wanted = new.get(menu, first)
         for path in self._family(menu):
-            other_menu = menu if path == menu.path else BY_PATH[path]
-            default = other_menu.fields[first].default
-            for item in self.items(path):  # lists can be long: the first property sorts out most
-                if item.values.get(first, default) != wanted or item.id == new.id:
-                    continue
-                if all(item.get(other_menu, name) == new.get(menu, name) for name in others):
-                    raise RunError(menu.duplicate.format_map(new.values))
+            if self.table(path).index().get(key, new.id) != new.id:
+                raise RunError(menu.duplicate.format_map(new.values))

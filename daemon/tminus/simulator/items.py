@@ -17,7 +17,7 @@ from .kinds import canonical, typed
 from .references import referred, rename
 from .router import Router
 from .schema import Menu, Path
-from .values import Array, ItemId, Value, argument_text
+from .values import Array, ItemId, Value, argument_text, literal
 from .views import derived, rows
 
 MAX_CONTENTS = 60_416  # of a file written by ``/file set``: seen accepted; 61,440 bytes were refused
@@ -48,23 +48,36 @@ def select(
 
     A place is that in what the session printed last (``listing``: ids by menu), else in the list as it is now.
     """
-    if isinstance(numbers, Array):
-        return [item for number in numbers.values for item in select(router, menu, number, listing)]
     known = listed(router, menu)
+    if isinstance(numbers, Array):
+        by_id = {item.id: item for item in known}  # find may give many
+        found = [
+            [by_id[number.number]]
+            if isinstance(number, ItemId) and number.number in by_id
+            else select(router, menu, number, listing)
+            for number in numbers.values
+        ]
+        return [item for items in found for item in items]
     text = argument_text(numbers)
     if isinstance(numbers, str) and "," in text:
         return [item for part in text.split(",") for item in select(router, menu, part, listing)]
-    if text.startswith("*"):
-        found = [item for item in known if str(ItemId(item.id)) == text.upper()]
-    else:
-        found = [item for item in known if item.values.get("name") == text and text]
-        if not found and text.isascii() and text.isdigit() and len(text) < 10:
-            ids = (listing or {}).get(menu.path) or [item.id for item in known]
-            wanted = ids[int(text)] if int(text) < len(ids) else None
-            found = [item for item in known if item.id == wanted]
-    if not found:
+    return _named(known, text, (listing or {}).get(menu.path))
+
+
+def _named(known: Sequence[Item], text: str, printed: Sequence[int] | None) -> list[Item]:
+    """The items with this id, name, or place; several may have a name."""
+    number: int | None = None
+    if isinstance(wanted := literal(text), ItemId):
+        number = wanted.number
+    elif found := [item for item in known if text and item.values.get("name") == text]:
+        return found
+    elif text.isascii() and text.isdigit() and len(text) < 10:
+        ids = printed or [item.id for item in known]
+        number = ids[int(text)] if int(text) < len(ids) else None
+    matching = [item for item in known if item.id == number]
+    if not matching:
         raise RunError("no such item")
-    return found
+    return matching
 
 
 def property_of(router: Router, menu: Menu, item: Item, name: str) -> Value:
@@ -111,7 +124,7 @@ class Editor:
         before = args.get("place-before")
         given.pop("place-before", None)
         if "copy-from" in given:
-            source = self.select(menu, args["copy-from"])[0]
+            source = self._one(menu, args["copy-from"])
             given.pop("copy-from")
             copied = {name: value for name, value in source.values.items() if not menu.fields[name].read_only}
             given = {**copied, **given}
@@ -123,7 +136,7 @@ class Editor:
                 _ABSENT.get((menu.path, missing[0])) or f"missing value(s) of argument(s) {' '.join(missing)}"
             )
         values = {name: value for name, value in self._canonical(menu, given).items() if value is not None}
-        place = self.select(menu, before)[0].id if before is not None else None
+        place = self._one(menu, before).id if before is not None else None
         dynamic = menu.temporary in values and values[menu.temporary] != "none-static"
         item = self._router.config.add(menu, values, dynamic=dynamic, before=place)
         self._note(menu, "add", item.id, given)
@@ -137,6 +150,13 @@ class Editor:
 
     def select(self, menu: Menu, numbers: Value) -> list[Item]:
         return select(self._router, menu, numbers, self._listing)
+
+    def _one(self, menu: Menu, number: Value) -> Item:
+        """The first of the items that are meant; there must be one."""
+        found = self.select(menu, number)
+        if not found:
+            raise RunError("no such item")
+        return found[0]
 
     def set(self, menu: Menu, items: Sequence[Item], args: Mapping[str, Value], unset: Sequence[str] = ()) -> None:
         """Set properties, and take some away."""
@@ -195,7 +215,7 @@ class Editor:
             self._note(menu, "remove", item.id, {})
 
     def move(self, menu: Menu, items: Sequence[Item], destination: Value) -> None:
-        before = self.select(menu, destination)[0] if destination is not None else None
+        before = self._one(menu, destination) if destination is not None else None
         for item in items:
             self._router.config.move(menu, item, before)
             self._note(menu, "move", item.id, {})
@@ -204,7 +224,7 @@ class Editor:
         """Where an item is kept, and as what: ``/interface`` shows those of the menus below it."""
         if menu.path == _INTERFACE:
             return next(pair for pair in self._router.config.interfaces() if pair[1].id == item.id)
-        return menu, next((kept for kept in self._router.config.items(menu.path) if kept.id == item.id), item)
+        return menu, self._router.config.kept(menu.path, item)
 
     def _renamed(self, menu: Menu, item: Item, name: str | None) -> None:
         old = item.values.get("name")

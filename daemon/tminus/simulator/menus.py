@@ -64,7 +64,8 @@ def _properties(path: Path) -> dict[str, Field]:
     fields = {}
     for name in sorted(words):
         kind = "flag" if name in flags else "bool" if name in _BOOLS else "text"
-        fields[name] = Field(name=name, kind=kind, default="no" if name == "disabled" else None)
+        required = "add" in commands(path) and name in commands(path)["add"].required
+        fields[name] = Field(name=name, kind=kind, default="no" if name == "disabled" else None, required=required)
     return fields
 
 
@@ -77,7 +78,10 @@ def _completed(menu: Menu) -> Menu:
     if not known:
         return menu
     fields = {name: field for name, field in menu.fields.items() if field.read_only or name in known}
-    return replace(menu, fields=fields | {name: field for name, field in known.items() if name not in menu.fields})
+    for name, field in known.items():
+        described = fields.get(name, field)
+        fields[name] = replace(described, required=True) if field.required else described
+    return replace(menu, fields=fields)
 
 
 # In the order in which an export prints them: what is referred to comes before what refers to it.
@@ -136,7 +140,7 @@ _VERBS = {
     Shape.SINGLE: "set print get export reset",
     Shape.VIEW: "print get find",
 }
-_ANYTHING = names.Signature(values=frozenset({"where"}), flags=frozenset(), required=(), unnamed=names.UNLIMITED)
+_TARGETS = frozenset({"where", "numbers", "number", "value-name"})
 
 
 @lru_cache(maxsize=1)
@@ -154,8 +158,8 @@ def device() -> names.Menu:
             writable = frozenset(name for name, field in menu.fields.items() if not field.read_only)
             for verb in _VERBS[menu.shape].split():
                 takes = writable if verb in ("add", "set", "reset") else frozenset()
-                here.commands[verb] = replace(
-                    _ANYTHING, values=_ANYTHING.values | takes | {"numbers", "number", "value-name"}
+                here.commands[verb] = names.Signature(
+                    values=_TARGETS | takes, flags=frozenset(), required=(), unnamed=names.UNLIMITED
                 )
     return root
 

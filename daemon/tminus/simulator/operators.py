@@ -155,13 +155,24 @@ def _elements(value: Value) -> tuple[tuple[str | None, Value], ...]:
 
 
 def _within(left: Value, right: Value) -> Value:
-    address = literal(left) if isinstance(left, str) else left
+    address = _host(left) if isinstance(left, str) else left
     network = literal(right) if isinstance(right, str) else right
     if isinstance(network, _NETWORKS):
         return _inside(address, network)
     if isinstance(right, Array):
         return any(same(left, item) for item in right.values)
     return same(left, right)
+
+
+def _host(text: str) -> Value:
+    """What a text says; of an address with a length and a host part, the address."""
+    found = literal(text)
+    if isinstance(found, str) and "/" in found:
+        try:
+            return ipaddress.ip_interface(found).ip
+        except ValueError:
+            return found
+    return found
 
 
 def _inside(address: Value, network: Prefix) -> bool:

@@ -45,7 +45,8 @@ MENUS = (
     menu("routing ospf area", f"name instance! area-id=0.0.0.0 type:default|nssa|stub=default {TAIL}", unique="name", auto="ospf-area-"),
     menu("snmp", "enabled:bool=no contact= location= engine-id-suffix= src-address=:: trap-target:list= trap-community=public "
          "trap-version:num[1..3]=1 trap-generators:list=temp-exception trap-interfaces= vrf=main", Shape.SINGLE),
-    menu("system clock", "time-zone-name=manual time-zone-autodetect:bool=yes -date -time -gmt-offset ?dst-active:bool=no", Shape.SINGLE),
+    menu("system clock", "time-zone-name=manual time-zone-autodetect:bool=yes -date "
+         "-time:time -gmt-offset ?dst-active:bool=no", Shape.SINGLE),
     menu("system identity", "name=MikroTik", Shape.SINGLE),
     menu("system logging", f"topics:list=info action=memory prefix= regex= {DISABLED} ?default:bool", selector=Selector.PLACE),
     menu("system note", "note= show-at-login:bool=yes show-at-cli-login:bool=no", Shape.SINGLE),
