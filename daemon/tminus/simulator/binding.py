@@ -140,8 +140,6 @@ class _Binder:
         if arg.name is None:
             name = next((place for place in signature.positional if place not in taken), None)
             return name if name is not None else _fail(self._surplus(arg, signature), arg.at)
-        if signature.free_named:
-            return arg.name
         name = complete(arg.name, signature.named)
         return name if name is not None else _fail(self._unwanted(arg.name, signature), arg.at)
 

@@ -125,6 +125,10 @@ _ALWAYS: tuple[tuple[str, dict[str, str]], ...] = (
 _FACTORY: tuple[tuple[str, int | None, dict[str, str]], ...] = (
     ("ppp profile", 0, {"name": "default", "change-tcp-mss": "yes"}),
     ("ppp profile", LAST_ID + 0x7FFFFFFE, {"name": "default-encryption", "change-tcp-mss": "yes", "use-encryption": "yes"}),
+    ("ip ipsec profile", None, {"name": "default"}),
+    ("ip ipsec proposal", None, {"name": "default"}),
+    ("ip hotspot profile", None, {"name": "default"}),
+    ("ip hotspot user profile", None, {"name": "default"}),
     ("queue type", None, {"name": "default", "kind": "pfifo", "pfifo-limit": "50"}),
     ("queue type", None, {"name": "ethernet-default", "kind": "pfifo", "pfifo-limit": "50"}),
     ("queue type", None, {"name": "wireless-default", "kind": "sfq", "sfq-perturb": "5", "sfq-allot": "1514"}),

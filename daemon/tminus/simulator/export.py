@@ -64,18 +64,18 @@ def _item(menu: Menu, item: Item, place: int, *, verbose: bool, secrets: bool) -
     """One command as words; empty if the item is as it came from the factory."""
     if item.values.get("builtin") == "yes":
         return []
-    always = item.factory is not None
     factory = item.factory or {}
     words = []
     for name in sorted(menu.fields):
         field = menu.fields[name]
         if field.read_only or (field.secret and not secrets):
             continue
-        value = item.get(menu, name) if verbose else item.values.get(name)
+        full = verbose or field.always
+        value = item.get(menu, name) if full else item.values.get(name)
         if value is None and name in factory:
             value = field.default or ""  # it came with a value, and has none now
         known = factory.get(name, field.default)
-        if value is None or (value == known and (not verbose or name == _NAMED_BY.get(menu.selector, ""))):
+        if value is None or (value == known and (not full or name == _NAMED_BY.get(menu.selector, ""))):
             continue
         if field.kind == "flag":
             words += [name] if value == "yes" else []
@@ -83,7 +83,7 @@ def _item(menu: Menu, item: Item, place: int, *, verbose: bool, secrets: bool) -
         words.append(f"{name}={quote(value)}")
     if menu.shape is Shape.SINGLE:
         return ["set", *words] if words else []
-    if not always:
+    if item.factory is None:
         return ["add", *words]
     return ["set", *_selector(menu, item, place), *words] if words else []
 

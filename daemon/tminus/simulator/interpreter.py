@@ -7,7 +7,7 @@ has understood every command before the first one runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from typing import assert_never
 
 from tminus.routeros.language import ast
@@ -53,15 +53,13 @@ class Console:
         self._depth = 0
         self._count = 0
 
-    async def run(self, source: bytes, arguments: Mapping[str, Value] | None = None) -> Value:
+    async def run(self, source: bytes) -> Value:
         """Parse a line or script and run it; ScriptSyntaxError before anything ran, RunError from a statement.
 
-        ``arguments`` are variables that it finds set. What it gives to ``:return`` is the value.
+        What it gives to ``:return`` is the value.
         """
         bindings = load(source, self.router.version)
         scope = Scope(self.router.globals)
-        for name, value in (arguments or {}).items():
-            scope.declare(name, value)
         if self._depth >= MAX_DEPTH:
             raise RunError("maximum recursion depth reached")
         self._depth += 1

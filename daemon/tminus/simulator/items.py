@@ -16,7 +16,7 @@ from .journal import Kind
 from .kinds import canonical, typed
 from .references import referred, rename
 from .router import Router
-from .schema import Menu, Path
+from .schema import Field, Menu, Path
 from .values import Array, ItemId, Value, argument_text, literal
 from .views import derived, rows
 
@@ -237,7 +237,7 @@ class Editor:
         """The values to keep; None for those that were emptied."""
         values: dict[str, str | None] = {}
         for name, text in given.items():
-            field = menu.fields[name]
+            field = menu.fields.get(name) or Field(name=name)
             value = canonical(field, text, self._router.config)
             if value == "" and name == "name" and "name" in menu.unique:
                 raise RunError("invalid value for argument name", argument="name")  # [uncertain: no transcript]

@@ -33,20 +33,7 @@ __all__ = [
 SINGLE_VIEWS = system.SINGLE_VIEWS
 
 _NOT_EXPORTED = frozenset({("certificate",), ("user", "ssh-keys"), ("disk",), ("ip", "hotspot", "cookie")})
-_NO_PROPERTIES = frozenset(
-    {
-        "numbers",
-        "number",
-        "copy-from",
-        "place-before",
-        "where",
-        "file",
-        "proplist",
-        "interval",
-        "as-string",
-        "value-name",
-    }
-)
+_NO_PROPERTIES = frozenset({"numbers", "number", "copy-from", "place-before"})
 _BOOLS = frozenset({"disabled", "enabled"})
 
 

@@ -67,15 +67,11 @@ async def run(console: Console, bound: Bound, scope: Scope, bindings: Bindings, 
 
 
 async def _run_script(frame: Frame) -> Value:
-    router = frame.console.router
-    item = select(router, BY_PATH["system", "script"], await frame.needed("number"))[0]
-    named = {
-        name: await frame.value(name) for name in frame.bound.named if name not in ("number", "use-script-permissions")
-    }
     console = frame.console
+    item = select(console.router, BY_PATH["system", "script"], await frame.needed("number"))[0]
     outer, console.script = console.script, item.values["name"]
     try:
-        return await console.run(item.values.get("source", "").encode("utf-8", "surrogateescape"), named)
+        return await console.run(item.values.get("source", "").encode("utf-8", "surrogateescape"))
     finally:
         console.script = outer
 

@@ -7,6 +7,7 @@ A field is ``name``, ``name!`` (required by ``add``), ``name:kind``, ``name:kind
 ``?``  read-only, and shown by ``get`` and ``find`` alone: counters and state
 ``#``  secret
 ``^``  may be negated with a leading ``!``
+``+``  exported even where it has its default
 ====  =====================================================================
 
 A kind is a word of ``kinds.py`` (``bool``, ``time``, ``prefix`` ...), ``num[1..4094]`` with its bounds, the allowed words
@@ -38,6 +39,7 @@ class Field:
     quiet: bool = False
     secret: bool = False
     negatable: bool = False
+    always: bool = False
 
 
 class Shape(Enum):
@@ -79,7 +81,7 @@ class Menu:
         return "/" + "/".join(self.path)
 
 
-_FIELD = re.compile(r"([-#?^]*)([a-z0-9-]+)(!?)(?::([A-Za-z0-9|.\[\]+-]+))?(?:=(\S*))?")
+_FIELD = re.compile(r"([-#?^+]*)([a-z0-9-]+)(!?)(?::([A-Za-z0-9|.\[\]+-]+))?(?:=(\S*))?")
 _KIND = re.compile(r"([a-z]+)(?:\[(\d+)\.\.(\d+)\])?")
 
 
@@ -111,6 +113,7 @@ def field(text: str, kinds: frozenset[str]) -> Field:
         quiet="?" in marks,
         secret="#" in marks,
         negatable="^" in marks,
+        always="+" in marks,
     )
 
 

@@ -19,15 +19,13 @@ class Signature:
     positional: tuple[str, ...] = ()
     named: frozenset[str] = frozenset()
     flags: frozenset[str] = frozenset()
-    free_named: bool = False  # any name is accepted
 
 
-def _s(positional: str = "", named: str = "", flags: str = "", *, free: bool = False) -> Signature:
+def _s(positional: str = "", named: str = "", flags: str = "") -> Signature:
     return Signature(
         positional=tuple(positional.split()),
         named=frozenset(named.split()) | frozenset(positional.split()),
         flags=frozenset(flags.split()),
-        free_named=free,
     )
 
 
@@ -108,7 +106,7 @@ BUILTINS: Mapping[str, Signature] = {
 COMMANDS: Mapping[tuple[Path, str], Signature] = {
     (("system",), "reboot"): _s(),
     (("system",), "shutdown"): _s(),
-    (("system", "script"), "run"): _s("number", "use-script-permissions", free=True),
+    (("system", "script"), "run"): _s("number", "", "use-script-permissions"),
     (("environment",), "print"): _s(),
     (("log",), "debug"): _s("message"),
     (("log",), "error"): _s("message"),
@@ -146,7 +144,6 @@ def _with_names(path: Path, verb: str, ours: Signature | None) -> Signature | No
         positional=ours.positional,
         named=ours.named | (theirs.values - ours.flags),
         flags=ours.flags | theirs.flags,
-        free_named=ours.free_named,
     )
 
 

@@ -128,11 +128,13 @@ async def test_a_menu_without_a_description_keeps_what_it_is_given() -> None:
     line = "/routing ospf interface-template add area=backbone networks=10.0.0.0/8 disabled=yes"
     assert await router.run(line) == ""
     assert await router.run("/tool graphing interface add interface=ether1") == ""
-    assert await router.run("/ip hotspot profile add name=h1") == ""
-    assert "failure: already have such entry" in await router.run("/ip hotspot profile add name=h1")
+    assert await router.run("/ip hotspot walled-garden add dst-host=a.example") == ""
+    assert await router.run("/ip ipsec mode-config add name=m1") == ""
+    assert "failure: already have such entry" in await router.run("/ip ipsec mode-config add name=m1")
     assert await router.put("[/routing ospf interface-template get 0 area]") == "backbone"
     assert router.body().endswith(
-        "/ip hotspot profile\nadd name=h1\n"
+        "/ip hotspot walled-garden\nadd dst-host=a.example\n"
+        "/ip ipsec mode-config\nadd name=m1\n"
         "/routing ospf interface-template\nadd area=backbone disabled=yes networks=10.0.0.0/8\n"
         "/tool graphing interface\nadd interface=ether1\n"
     )

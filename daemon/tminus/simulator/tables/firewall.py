@@ -7,7 +7,7 @@ from ..schema import TAIL, Shape, menu
 _COUNTERS = "?bytes:num=0 ?packets:num=0 ?invalid:bool"
 _STATES = "words|established|invalid|new|related|untracked"
 _MATCHERS = (
-    "chain! ^src-address:net ^dst-address:net ^src-address-list ^dst-address-list ^protocol ^src-port:ports ^dst-port:ports "
+    "^src-address:net ^dst-address:net ^src-address-list ^dst-address-list ^protocol ^src-port:ports ^dst-port:ports "
     "^port:ports ^in-interface:interface|all-ethernet|all-ppp|all-vlan|all-wireless "
     "^out-interface:interface|all-ethernet|all-ppp|all-vlan|all-wireless ^in-interface-list:iflist ^out-interface-list:iflist "
     f"^connection-state:{_STATES} ^connection-nat-state:words|srcnat|dstnat ^connection-mark ^packet-mark ^routing-mark "
@@ -41,17 +41,19 @@ MENUS = (
          "tcp-syn-sent-timeout:time=5s tcp-syn-received-timeout:time=5s tcp-fin-wait-timeout:time=10s tcp-close-wait-timeout:time=10s "
          "tcp-last-ack-timeout:time=10s tcp-time-wait-timeout:time=10s tcp-close-timeout:time=10s ?total-entries:num=3",
          Shape.SINGLE),
-    menu("ip firewall filter", f"action:{_FILTER}=accept reject-with {_MATCHERS}", noun="filter rule", prose=True),
+    menu("ip firewall filter", f"chain! +action:{_FILTER}=accept reject-with {_MATCHERS}", noun="filter rule", prose=True),
     menu("ip firewall layer7-protocol", "name! regexp= comment", unique="name"),
-    menu("ip firewall mangle", f"action:{_MANGLE}=accept {_MARKS} {_MATCHERS}", noun="mangle rule", prose=True),
-    menu("ip firewall nat", f"action:{_NAT}=accept to-addresses:net to-ports:ports randomise-ports:bool same-not-by-dst:bool {_MATCHERS}",
+    menu("ip firewall mangle", f"chain! +action:{_MANGLE}=accept {_MARKS} {_MATCHERS}", noun="mangle rule", prose=True),
+    menu("ip firewall nat", f"chain! +action:{_NAT}=accept to-addresses:net to-ports:ports randomise-ports:bool "
+         f"same-not-by-dst:bool {_MATCHERS}",
          noun="nat rule", prose=True),
-    menu("ip firewall raw", f"action:{_RAW}=accept {_MATCHERS}", noun="raw rule", prose=True),
+    menu("ip firewall raw", f"chain! +action:{_RAW}=accept {_MATCHERS}", noun="raw rule", prose=True),
     menu("ip firewall service-port", "-name ports:ports sip-direct-media:bool sip-timeout:time -protocol disabled:bool=no", Shape.FIXED),
     menu("ipv6 firewall address-list", _ENTRY, unique="address list", noun="address list entry", temporary="timeout"),
-    menu("ipv6 firewall filter", f"action:{_FILTER}=accept reject-with ^headers ^hop-limit {_MATCHERS}", noun="filter rule", prose=True),
-    menu("ipv6 firewall mangle", f"action:{_MANGLE}=accept new-hop-limit ^headers ^hop-limit {_MARKS} {_MATCHERS}",
+    menu("ipv6 firewall filter", f"chain! +action:{_FILTER}=accept reject-with ^headers ^hop-limit {_MATCHERS}",
+         noun="filter rule", prose=True),
+    menu("ipv6 firewall mangle", f"chain! +action:{_MANGLE}=accept new-hop-limit ^headers ^hop-limit {_MARKS} {_MATCHERS}",
          noun="mangle rule", prose=True),
-    menu("ipv6 firewall nat", f"action:{_NAT}=accept to-address:net to-ports:ports {_MATCHERS}", noun="nat rule", prose=True),
-    menu("ipv6 firewall raw", f"action:{_RAW}=accept ^headers ^hop-limit {_MATCHERS}", noun="raw rule", prose=True),
+    menu("ipv6 firewall nat", f"chain! +action:{_NAT}=accept to-address:net to-ports:ports {_MATCHERS}", noun="nat rule", prose=True),
+    menu("ipv6 firewall raw", f"chain! +action:{_RAW}=accept ^headers ^hop-limit {_MATCHERS}", noun="raw rule", prose=True),
 )  # fmt: skip

@@ -6,6 +6,15 @@ from ..schema import DISABLED, TAIL, Selector, Shape, menu
 
 POOLS = (
     menu("ip dhcp-server option", "name! code!:num[1..254] value= force:bool=no comment ?raw-value", unique="name"),
+    menu("ip ipsec profile", "name! dh-group:list=modp2048,modp1024 enc-algorithm:list=aes-128,3des hash-algorithm=sha1 lifetime:time=1d "
+         "dpd-interval=2m dpd-maximum-failures:num=5 nat-traversal:bool=yes proposal-check=obey ?default:bool", unique="name",
+         selector=Selector.DEFAULT),
+    menu("ip ipsec proposal", "name! auth-algorithms:list=sha1 enc-algorithms:list=aes-256-cbc,aes-192-cbc,aes-128-cbc lifetime=30m "
+         f"pfs-group=modp1024 ?default:bool {DISABLED}", unique="name", selector=Selector.DEFAULT),
+    menu("ip hotspot profile", "name! hotspot-address:address=0.0.0.0 dns-name= html-directory=hotspot login-by:list=cookie,http-chap "
+         "use-radius:bool=no ?default:bool", unique="name", selector=Selector.DEFAULT),
+    menu("ip hotspot user profile", "name! shared-users=1 rate-limit= session-timeout idle-timeout=none keepalive-timeout=2m "
+         "?default:bool", unique="name", selector=Selector.DEFAULT),
     menu("ip pool", "name ranges!:range next-pool:pool|none=none comment", unique="name", auto="pool",
          duplicate="failure: pool with such name already exists"),
     menu("ip dhcp-server", "name interface!:interface address-pool:pool|static-only=static-only lease-time:time=30m lease-script= "
