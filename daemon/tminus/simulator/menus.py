@@ -48,9 +48,10 @@ def _properties(path: Path) -> dict[str, Field]:
     known = [signature for signature in (commands(path).get(verb) for verb in ("add", "set")) if signature is not None]
     flags = frozenset[str]().union(*(signature.flags for signature in known))
     words = flags.union(*(signature.values for signature in known)) - _NO_PROPERTIES
+    switches = _BOOLS.union(*(signature.switches for signature in known))
     fields = {}
     for name in sorted(words):
-        kind = "flag" if name in flags else "bool" if name in _BOOLS else "text"
+        kind = "flag" if name in flags else "bool" if name in switches else "text"
         required = "add" in commands(path) and name in commands(path)["add"].required
         fields[name] = Field(name=name, kind=kind, default="no" if name == "disabled" else None, required=required)
     return fields

@@ -235,3 +235,13 @@ async def test_nothing_answers_a_fetch(router, url: str, message: str) -> None:
         == f"{message} (/tool/fetch{' (url)' if 'url' in message else ''}; line 1)\n"
     )
     assert await router.run(f':do {{ /tool fetch url="{url}" output=user }} on-error={{ :put caught }}') == "caught\n"
+
+
+async def test_links_can_be_asked_for(router) -> None:
+    assert await router.put('([/interface ethernet monitor ether1 once as-value]->"status")') == "link-ok"
+    await router.run("/interface disable ether1")
+    assert await router.put('([/interface ethernet monitor ether1 once as-value]->"status")') == "no-link"
+    assert await router.run("/interface ethernet monitor ether2 once") == (
+        "                  name: ether2\n                status: link-ok\n      auto-negotiation: done\n"
+        "                  rate: 1Gbps\n           full-duplex: true\n\n"
+    )
