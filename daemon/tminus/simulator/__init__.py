@@ -5,15 +5,17 @@ Nothing of it was compared with a real router by us: it follows public transcrip
 ``Behaviour`` has a switch.
 """
 
-from .behaviour import DEFAULT, WORST, Behaviour, ChannelEnd, OverLength
+from .behaviour import DEFAULT, PROFILES, WORST, Behaviour, ChannelEnd, Keyboard, Newline, OverLength, Question, flipped
 from .faults import Fault, parse_faults
 from .fleet import Fleet, FleetSpec, SiteSpec, simulate
 from .inventory import Site
 from .journal import Event, Journal, Kind
+from .setup import HostKey, Setup
 from .versions import TESTED
 
 __all__ = [
     "DEFAULT",
+    "PROFILES",
     "TESTED",
     "WORST",
     "Behaviour",
@@ -22,11 +24,17 @@ __all__ = [
     "Fault",
     "Fleet",
     "FleetSpec",
+    "HostKey",
     "Journal",
+    "Keyboard",
     "Kind",
+    "Newline",
     "OverLength",
+    "Question",
+    "Setup",
     "Site",
     "SiteSpec",
+    "flipped",
     "parse_faults",
     "simulate",
 ]

@@ -32,6 +32,8 @@ class Kind(StrEnum):
     EXPORT = "export"  # bytes
     CHANGED = "changed"  # menu, verb, item: one change of the configuration
     REBOOT = "reboot"
+    RESTORED = "restored"  # name: a backup took the place of the configuration
+    RESET = "reset"  # back to the factory's configuration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
