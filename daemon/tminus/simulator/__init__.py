@@ -5,16 +5,19 @@ Nothing of it was compared with a real router by us: it follows public transcrip
 ``Behaviour`` has a switch.
 """
 
+from . import options
 from .behaviour import DEFAULT, PROFILES, WORST, Behaviour, ChannelEnd, Keyboard, Newline, OverLength, Question, flipped
 from .faults import Fault, parse_faults
 from .fleet import Fleet, FleetSpec, SiteSpec, simulate
+from .fleetfile import read_fleet
 from .inventory import Site
 from .journal import Event, Journal, Kind
-from .setup import HostKey, Setup
+from .setup import ORDINARY, HostKey, Setup
 from .versions import TESTED
 
 __all__ = [
     "DEFAULT",
+    "ORDINARY",
     "PROFILES",
     "TESTED",
     "WORST",
@@ -35,6 +38,8 @@ __all__ = [
     "Site",
     "SiteSpec",
     "flipped",
+    "options",
     "parse_faults",
+    "read_fleet",
     "simulate",
 ]

@@ -14,6 +14,7 @@ from .journal import Kind
 from .menus import BY_PATH, Path
 from .permissions import rights, script_rights
 from .reset import reset
+from .safemode import SafeMode
 from .values import Array, Value, number_of, text_of
 from .versions import Version
 
@@ -171,6 +172,33 @@ async def _stop_jobs(frame: Frame) -> Value:
     return None
 
 
+async def _take(frame: Frame) -> Value:
+    frame.console.router.safe_mode.take(frame.console.session)
+    return None
+
+
+async def _release(frame: Frame) -> Value:
+    _held(frame).release()
+    return None
+
+
+async def _unroll(frame: Frame) -> Value:
+    _held(frame).unroll()
+    return None
+
+
+async def _toggle(frame: Frame) -> Value:
+    holds = frame.console.router.safe_mode.held_by(frame.console.session)
+    return await (_release(frame) if holds else _take(frame))
+
+
+def _held(frame: Frame) -> SafeMode:
+    safe_mode = frame.console.router.safe_mode
+    if not safe_mode.held_by(frame.console.session):
+        raise RunError("failure: safe mode is not taken by this session")  # uncertain: no transcript has the words
+    return safe_mode
+
+
 Act = Callable[[Frame], Awaitable[Value]]
 
 ACTS: Mapping[tuple[Path, str], Act] = {
@@ -185,4 +213,8 @@ ACTS: Mapping[tuple[Path, str], Act] = {
     (("system", "script"), "run"): _run_script,
     (("system", "script", "job"), "remove"): _stop_jobs,
     (("file",), "read"): _read_file,
+    (("safe-mode",), "take"): _take,
+    (("safe-mode",), "release"): _release,
+    (("safe-mode",), "unroll"): _unroll,
+    (("safe-mode",), "toggle"): _toggle,
 }

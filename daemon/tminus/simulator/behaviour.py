@@ -130,6 +130,9 @@ class Behaviour:
     log_on_exec: bool = False
     """Whether critical log lines are mixed into an exec channel's output, as they are into a terminal's."""
 
+    safe_mode_outlives_exec: bool = False
+    """Whether safe mode that one exec took ends with the connection instead of with the exec."""
+
     file_delay_s: float = 0.0
     """Seconds between the end of an upload and the file's appearance in ``/file``; no figure is in the record."""
 
@@ -185,6 +188,7 @@ WORST = Behaviour(
     keyboard_interactive=Keyboard.OFFERED,
     refuses_after_failures=3,
     note_on_exec=True,
+    safe_mode_outlives_exec=True,
     log_on_exec=True,
     file_delay_s=0.5,
     verbose_applies_before_error=False,

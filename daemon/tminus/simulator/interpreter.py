@@ -43,8 +43,10 @@ class Console:
         silence: Callable[[], None] = lambda: None,
         ask: Callable[[str], Awaitable[bool]] | None = None,
         rights: frozenset[str] | None = None,
+        session: object = None,
     ) -> None:
         self.router = router
+        self.session = session or self  # whose end undoes what was changed in safe mode
         self.user = user
         self.rights = permissions.rights(router, user) if rights is None else rights
         self.ask = ask  # a yes or no question to whoever sits there; None where nobody does

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     CHANGED = "changed"  # menu, verb, item: one change of the configuration
     REBOOT = "reboot"
     RESTORED = "restored"  # name: a backup took the place of the configuration
+    UNROLLED = "unrolled"  # menus: safe mode was not released, and what changed in them was undone
     RESET = "reset"  # back to the factory's configuration
 
 

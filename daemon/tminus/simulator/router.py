@@ -17,6 +17,7 @@ from .files import FileStore
 from .jobs import Job, JobKind, Tasks
 from .journal import Fact, Journal, Kind
 from .menus import BY_PATH, Menu, Path
+from .safemode import SafeMode
 from .setup import ORDINARY, Setup
 from .values import Value
 from .versions import Version
@@ -120,6 +121,7 @@ class Router:
         self.host_key_generation = 0  # a reset makes a new host key
         self.down = False
         self.observers: list[Observer] = []
+        self.safe_mode = SafeMode(self)
         self.cached_export: tuple[object, str] | None = None
         self._journal = journal
         self._booted = time.monotonic() - up_for_s

@@ -133,6 +133,7 @@ class Connection(asyncssh.SSHServerConnection):
             self._lost = True
             super().connection_lost(exc)
         self._lost = True
+        self._host.router.safe_mode.ended(self)
 
     @property
     def silent(self) -> bool:

@@ -161,8 +161,12 @@ class Session(SSHServerStreamSession[bytes]):
             cut=self._wire.cut,
             silence=self._wire.silence,
             ask=self._ask,
+            session=self._wire if self._router.behaviour.safe_mode_outlives_exec else None,
         )
-        status = await self._run(console, source)
+        try:
+            status = await self._run(console, source)
+        finally:
+            self._router.safe_mode.ended(console)
         if console.imported and Fault.DROPS_AFTER_SCRIPT in self._router.faults:
             self._wire.cut()
             raise Dropped
