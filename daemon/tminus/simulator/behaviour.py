@@ -85,6 +85,9 @@ class Behaviour:
     foreground_listed: bool = True
     """Whether ``/system script job`` shows the command of an exec channel; shown for terminals, not recorded for exec."""
 
+    answers_keepalive: bool = True
+    """Whether ``keepalive@openssh.com`` is answered, if only with a refusal, as every server does."""
+
     notices_loss_s: float = 540.0
     """Seconds until the router notices that a connection went silent; 9 minutes are documented for safe mode."""
 

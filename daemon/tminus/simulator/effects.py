@@ -120,7 +120,7 @@ async def _execute(frame: Frame) -> Value:
 
 
 async def _export(frame: Frame) -> Value:
-    if "read" not in frame.console.rights:
+    if not ({"read", "ftp"} if "file" in frame.bound.named else {"read"}) <= frame.console.rights:
         raise RunError("not enough permissions (9)")
     await run_export(frame, ())
     return None

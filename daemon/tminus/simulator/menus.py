@@ -309,7 +309,7 @@ COMMANDS: Mapping[tuple[Path, str], Signature] = {
     (("system", "package", "update"), "install"): _s(),
     (("system", "package", "update"), "check-for-updates"): _s("", "duration", "once"),
     (("system", "routerboard"), "upgrade"): _s(),
-    (("system", "script"), "run"): _s("number", "use-script-permissions", free=True),
+    (("system", "script"), "run"): _s("number", "", "use-script-permissions", free=True),
     (("file",), "read"): _s("", "file chunk-size offset"),
     (("safe-mode",), "take"): _s("", "on-error"),
     (("safe-mode",), "release"): _s(),

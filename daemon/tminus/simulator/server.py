@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 import asyncssh
+from asyncssh.packet import SSHPacket
 
 from .behaviour import ChannelEnd, Keyboard
 from .faults import Fault
@@ -83,6 +84,11 @@ class Connection(asyncssh.SSHServerConnection):
         self._unheard: deque[bytes] = deque()  # what came while silent
         self._open = 0
         self._giving_up: asyncio.TimerHandle | None = None
+
+    def _process_keepalive_at_openssh_dot_com_global_request(self, packet: SSHPacket) -> None:
+        """asyncssh's hook for one kind of request; it has no public one."""
+        if self._host.router.behaviour.answers_keepalive:
+            super()._process_keepalive_at_openssh_dot_com_global_request(packet)
 
     async def reload_config(self) -> None:
         """There is no configuration file to read again for each user."""

@@ -62,7 +62,7 @@ async def test_the_default_and_the_worst_differ_in_every_switch_but_those_with_o
         # Waiting times, and limits that would only be met by other tests.
         "max_channels", "notices_loss_s", "reboot_down_s", "startup_after_s",
         # Each of these alone ends a launch before its script is started, or takes the proof away.
-        "export_ends_line", "parse_error_lapse", "sends_status",
+        "answers_keepalive", "export_ends_line", "parse_error_lapse", "sends_status",
         # Seen as they are in every report, or documented so.
         "auto_rsc", "import_error_status", "ram_files_survive", "run_error_status", "window_overflow_drops",
     }  # fmt: skip
