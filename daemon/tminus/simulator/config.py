@@ -118,6 +118,20 @@ class Config:
         """These tables as the base of other routers."""
         return Base({**self._base, **self._own})
 
+    def restore(self, tables: Mapping[Path, Table]) -> None:
+        """Take whole tables over, as a backup or a reset does."""
+        self._own.update(tables)
+        self._next.clear()
+        self._filled = None
+        self.revision += 1
+
+    def become(self, tables: Mapping[Path, Table]) -> list[Path]:
+        """Have these tables and no other; the menus that were different."""
+        touched = [path for path in {**self._own, **tables} if self.table(path) is not tables.get(path)]
+        self._own = {path: table for path, table in tables.items() if self._base.get(path) is not table}
+        self.restore({})
+        return touched
+
     def _replace(self, menu: Menu, items: tuple[Item, ...], keys: dict[Key, int] | None = None) -> None:
         if menu.path not in self._own:
             self._filled = None

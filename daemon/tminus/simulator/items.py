@@ -12,8 +12,11 @@ from .clock import set_clock, ticking
 from .config import Item
 from .errors import RunError
 from .export import quote
+from .files import StorageFull
+from .implied import implied
 from .journal import Kind
 from .kinds import canonical, typed
+from .permissions import ALL
 from .references import referred, rename
 from .router import Router
 from .schema import Field, Menu, Path
@@ -21,6 +24,8 @@ from .values import Array, ItemId, Value, argument_text, literal
 from .views import derived, rows
 
 MAX_CONTENTS = 60_416  # of a file written by ``/file set``: seen accepted; 61,440 bytes were refused
+
+NO_SPACE = "failure: no space left on device"  # uncertain: no transcript has the router's own words
 
 _ABSENT: Mapping[tuple[Path, str], str] = {
     (("interface", "bonding"), "slaves"): "failure: need at least one slave interface"
@@ -112,9 +117,16 @@ def property_of(router: Router, menu: Menu, item: Item, name: str) -> Value:
 class Editor:
     """Changes a router's configuration on behalf of a user. ``listing`` as in ``select``."""
 
-    def __init__(self, router: Router, by: str, listing: Mapping[Path, Sequence[int]] | None = None) -> None:
+    def __init__(
+        self,
+        router: Router,
+        by: str,
+        may: frozenset[str] = ALL,
+        listing: Mapping[Path, Sequence[int]] | None = None,
+    ) -> None:
         self._router = router
         self._by = by
+        self._may = may
         self._listing = listing
 
     def add(self, menu: Menu, args: Mapping[str, Value]) -> ItemId:
@@ -136,6 +148,7 @@ class Editor:
                 _ABSENT.get((menu.path, missing[0])) or f"missing value(s) of argument(s) {' '.join(missing)}"
             )
         values = {name: value for name, value in self._canonical(menu, given).items() if value is not None}
+        values = {**implied(self._router, menu, self._by, self._may, values), **values}
         place = self._one(menu, before).id if before is not None else None
         dynamic = menu.temporary in values and values[menu.temporary] != "none-static"
         item = self._router.config.add(menu, values, dynamic=dynamic, before=place)
@@ -258,12 +271,12 @@ class Editor:
             raise RunError("missing value(s) of argument(s) name")
         if self._router.files.raw(name):
             raise RunError("failure: file already exists")
-        return ItemId(self._router.files.put(name, _contents(given.get("contents", ""))).id)
+        return ItemId(_put(self._router, name, given.get("contents", "")))
 
     def _set_file(self, item: Item, given: Mapping[str, str]) -> None:
         name = item.values["name"]
         if "contents" in given:
-            self._router.files.put(name, _contents(given["contents"]))
+            _put(self._router, name, given["contents"])
         if "name" in given:
             self._router.files.rename(name, given["name"])
 
@@ -290,3 +303,11 @@ def _contents(text: str) -> bytes:
     if len(content) > MAX_CONTENTS:
         raise RunError("failure: contents too long")
     return content
+
+
+def _put(router: Router, name: str, text: str) -> int:
+    """Write a file; its id."""
+    try:
+        return router.files.put(name, _contents(text)).id
+    except StorageFull:
+        raise RunError(NO_SPACE) from None

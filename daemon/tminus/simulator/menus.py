@@ -63,7 +63,7 @@ def _completed(menu: Menu) -> Menu:
     The device may have properties that the description does not mention, and lack some that several menus share there.
     """
     known = _properties(menu.path)
-    if not known:
+    if not known or menu.shape is Shape.VIEW:
         return menu
     fields = {name: field for name, field in menu.fields.items() if field.read_only or name in known}
     for name, field in known.items():
@@ -128,6 +128,7 @@ _VERBS = {
     Shape.SINGLE: "set print get export reset",
     Shape.VIEW: "print get find",
 }
+_MORE: Mapping[Path, tuple[str, ...]] = {("system", "routerboard"): ("upgrade",)}
 _TARGETS = frozenset({"where", "numbers", "number", "value-name"})
 
 
@@ -144,7 +145,7 @@ def device() -> names.Menu:
             here = here.menus.setdefault(word, names.Menu())
         if not here.commands:
             writable = frozenset(name for name, field in menu.fields.items() if not field.read_only)
-            for verb in _VERBS[menu.shape].split():
+            for verb in (*_VERBS[menu.shape].split(), *_MORE.get(menu.path, ())):
                 takes = writable if verb in ("add", "set", "reset") else frozenset()
                 here.commands[verb] = names.Signature(
                     values=_TARGETS | takes, flags=frozenset(), required=(), unnamed=names.UNLIMITED

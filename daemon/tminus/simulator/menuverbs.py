@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from tminus.routeros.language import ast
 
-from . import show
+from . import permissions, show
 from .actions import act
+from .acts import ACTS
 from .binding import Bindings, Bound
 from .config import Item
-from .effects import run_export
-from .errors import Rebooted, RunError
+from .effects import run_export, save_output
+from .errors import RunError
 from .frame import Frame
 from .items import Editor, listed, property_of, select
 from .menus import BY_PATH, SINGLE_VIEWS, find
@@ -36,18 +37,17 @@ _VERBS = frozenset(
 async def run(console: Console, bound: Bound, scope: Scope, bindings: Bindings, *, wanted: bool) -> Value:
     """Run a command of a menu; ``wanted`` if its value is used."""
     frame = Frame(console, bound, scope, bindings)
+    permissions.refuse(console.router, console.rights, bound)
+    own = ACTS.get((bound.path, bound.verb))
+    if own is not None:
+        return await own(frame)
     match bound.path, bound.verb:
         case (_, "export"):
             await run_export(frame, bound.path)
             return None
-        case (("system",), "reboot" | "shutdown"):
-            console.router.reboot()
-            raise Rebooted
         case (("log",), "debug" | "error" | "info" | "warning"):
             console.router.write_log(f"script,{bound.verb}", text_of(await frame.needed("message")))
             return None
-        case (("system", "script"), "run"):
-            return await _run_script(frame)
         case (("environment",), "print"):
             for item in listed(console.router, BY_PATH["system", "script", "environment"]):
                 console.write(f"{item.values['name']}={item.values['value']}\n")
@@ -64,16 +64,6 @@ async def run(console: Console, bound: Bound, scope: Scope, bindings: Bindings, 
             return await _print(frame, menu, wanted=wanted)
         case _:
             return await _change(frame, menu)
-
-
-async def _run_script(frame: Frame) -> Value:
-    console = frame.console
-    item = select(console.router, BY_PATH["system", "script"], await frame.needed("number"))[0]
-    outer, console.script = console.script, item.values["name"]
-    try:
-        return await console.run(item.values.get("source", "").encode("utf-8", "surrogateescape"))
-    finally:
-        console.script = outer
 
 
 async def _where(frame: Frame, menu: Menu) -> list[Item]:
@@ -135,9 +125,7 @@ async def _print(frame: Frame, menu: Menu, *, wanted: bool) -> Value:
     if "file" in frame.bound.named:
         name = await frame.text("file")
         name = name if name.endswith(".txt") else f"{name}.txt"
-        old = router.files.get(name) if "append" in flags else None
-        content = text.replace("\n", "\r\n").encode("utf-8", "surrogateescape")
-        router.files.put(name, (old.content if old else b"") + content)
+        save_output(router, name, text, append="append" in flags)
     else:
         console.write(text)
     return None
@@ -163,9 +151,9 @@ def _rendered(frame: Frame, menu: Menu, items: list[Item], only: list[str] | Non
 
 async def _change(frame: Frame, menu: Menu) -> Value:  # noqa: PLR0912 - a branch a verb
     console, named = frame.console, frame.bound.named
-    if menu.shape is Shape.VIEW and menu.path != ("system", "script", "job"):
+    if menu.shape is Shape.VIEW:
         return await act(frame)
-    editor = Editor(console.router, console.user, console.listing)
+    editor = Editor(console.router, console.user, console.rights, console.listing)
     args = {name: await _argument(frame, name) for name in named if name not in ("numbers", "number", "where")}
     args |= {flag: True for flag in frame.bound.flags if flag in menu.fields}
     unset = [flag[1:] for flag in frame.bound.flags if flag.startswith("!")]
@@ -185,8 +173,6 @@ async def _change(frame: Frame, menu: Menu) -> Value:  # noqa: PLR0912 - a branc
             editor.set(menu, items, {"comment": args.get("comment", "")})
         case "enable" | "disable":
             editor.set(menu, items, {"disabled": frame.bound.verb == "disable"})
-        case "remove" if menu.path == ("system", "script", "job"):
-            _stop_jobs(frame, items)
         case "remove":
             editor.remove(menu, items)
         case "unset":
@@ -198,13 +184,6 @@ async def _change(frame: Frame, menu: Menu) -> Value:  # noqa: PLR0912 - a branc
         case _:
             return await act(frame)
     return None
-
-
-def _stop_jobs(frame: Frame, items: Sequence[Item]) -> None:
-    for item in items:
-        job = frame.console.router.jobs.get(item.id)
-        if job is not None and job.task is not None:
-            job.task.cancel()
 
 
 async def _argument(frame: Frame, name: str) -> Value:

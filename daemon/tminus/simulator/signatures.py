@@ -106,8 +106,9 @@ BUILTINS: Mapping[str, Signature] = {
 COMMANDS: Mapping[tuple[Path, str], Signature] = {
     (("system",), "reboot"): _s(),
     (("system",), "shutdown"): _s(),
-    (("system", "script"), "run"): _s("number", "", "use-script-permissions"),
+    (("system", "script"), "run"): _s("number", "use-script-permissions"),
     (("environment",), "print"): _s(),
+    (("system", "routerboard"), "upgrade"): _s(),
     (("log",), "debug"): _s("message"),
     (("log",), "error"): _s("message"),
     (("log",), "info"): _s("message"),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from .config import Config, Item
-from .faults import Fault
+from .permissions import SCRIPT_POLICY, group_policy
 from .router import MIB, Router
 from .schema import Path
 from .tables.interfaces import KINDS_OF
@@ -40,7 +40,7 @@ def _resource(router: Router) -> Iterator[Item]:
             "cpu-frequency": "880",
             "cpu-load": "1",
             "free-hdd-space": str(router.free_storage),
-            "total-hdd-space": str(16 * MIB),
+            "total-hdd-space": str(max(16 * MIB, router.files.capacity)),
             "architecture-name": hardware.architecture,
             "board-name": hardware.board,
             "platform": "MikroTik",
@@ -61,7 +61,7 @@ def _routerboard(router: Router) -> Iterator[Item]:
             "serial-number": hardware.serial,
             "firmware-type": "mt7621L",
             "factory-firmware": "6.44.6",
-            "current-firmware": router.version.text,
+            "current-firmware": router.firmware,
             "upgrade-firmware": router.version.text,
         }
     )
@@ -81,10 +81,21 @@ def _device_mode(router: Router) -> Iterator[Item]:
 
 def _groups(router: Router) -> Iterator[Item]:
     """What is configured, less what a test or a fault takes from all users."""
-    denied = router.denied | ({"ftp"} if Fault.NO_SFTP in router.faults else set())
     for item in router.config.items(("user", "group")):
-        words = [f"!{word}" if word in denied else word for word in item.values.get("policy", "").split(",")]
-        yield replace(item, values={**item.values, "policy": ",".join(words)})
+        yield replace(item, values={**item.values, "policy": group_policy(router, item.values["name"])})
+
+
+def _update(router: Router) -> Iterator[Item]:
+    latest = router.setup.upgrade_to or router.version.text
+    status = "New version is available" if latest != router.version.text else "System is already up to date"
+    yield from _only(
+        {
+            "channel": router.version.channel,
+            "installed-version": router.version.text,
+            "latest-version": latest,
+            "status": status,
+        }
+    )
 
 
 def _package(router: Router) -> Iterator[Item]:
@@ -109,8 +120,17 @@ def _history(router: Router) -> Iterator[Item]:
 
 def _jobs(router: Router) -> Iterator[Item]:
     for job in router.jobs.values():
-        started = router.version.stamp(job.started)
-        values = {"script": job.script, "owner": job.owner, "started": started, "type": job.kind}
+        if not job.listed:
+            continue
+        values = {
+            "script": job.script,
+            "owner": job.owner,
+            "policy": ",".join(word for word in SCRIPT_POLICY if word in job.policy),
+            "started": router.version.stamp(job.started),
+            "type": job.kind,
+        }
+        if job.parent is not None:
+            values["parent"] = f"*{job.parent:X}"
         yield Item(id=job.id, values=values)
 
 
@@ -125,6 +145,9 @@ def _files(router: Router) -> Iterator[Item]:
         changed = router.version.stamp(datetime.fromtimestamp(file.changed, UTC))
         kind = {"rsc": "script", "backup": "backup", "txt": ".txt file"}.get(file.name.rpartition(".")[2], "file")
         stamp = "last-modified" if router.version.iso_dates else "creation-time"
+        if file.directory:
+            yield Item(id=file.id, values={"name": file.name, "type": "directory", stamp: changed})
+            continue
         values = {"name": file.name, "type": kind, "size": str(len(file.content)), stamp: changed}
         if len(file.content) <= 60 * 1024:
             values["contents"] = file.content.decode("utf-8", "surrogateescape")
@@ -184,6 +207,7 @@ _VIEWS: Mapping[Path, Callable[[Router], Iterable[Item]]] = {
     ("system", "routerboard"): _routerboard,
     ("system", "license"): _license,
     ("system", "package"): _package,
+    ("system", "package", "update"): _update,
     ("system", "device-mode"): _device_mode,
     ("user", "group"): _groups,
     ("system", "history"): _history,

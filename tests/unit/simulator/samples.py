@@ -48,6 +48,12 @@ _SPECIAL = {
 }
 
 
+_IMPLIED = {
+    (("system", "scheduler"), "policy"), (("system", "scheduler"), "start-date"), (("system", "scheduler"), "start-time"),
+    (("system", "script"), "policy"),
+}  # fmt: skip
+
+
 def sample(menu: Menu, field: Field, place: int = 0) -> str:
     if (menu.path, field.name) in _SPECIAL:
         return _SPECIAL[menu.path, field.name]
@@ -90,6 +96,8 @@ def changes(menu: Menu) -> dict[str, tuple[str, str]]:
             continue
         if menu.path == ("ip", "address") and field.name in ("netmask", "network"):
             continue  # they follow from the address
+        if (menu.path, field.name) in _IMPLIED:
+            continue  # a router fills these in
         default = field.default
         if default is None and field.kind in ("bool", "enum", "num", "prefix", "range"):
             continue  # nothing but unset takes these back

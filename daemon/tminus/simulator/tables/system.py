@@ -58,10 +58,11 @@ MENUS = (
          Shape.SINGLE),
     menu("system routerboard settings", "auto-upgrade:bool=no boot-device=nand-if-fail-then-ethernet cpu-frequency boot-protocol=bootp "
          "force-backup-booter:bool=no protected-routerboot=disabled silent-boot:bool=no", Shape.SINGLE),
-    menu("system scheduler", "name! interval:time=0s on-event= start-date start-time policy:policy days ?next-run ?run-count:num=0 "
-         f"?owner {TAIL}", unique="name", duplicate="failure: item with this name already exists", noun="schedule"),
-    menu("system script", "name source= policy:policy comment dont-require-permissions:bool=no ?owner ?run-count:num=0 ?last-started "
-         "?invalid:bool", unique="name", duplicate="failure: item with this name already exists", auto="script"),
+    menu("system scheduler", "name! interval:time=0s on-event= start-date start-time policy:policy days -owner -run-count:num "
+         f"-next-run {TAIL}", unique="name", duplicate="failure: item with this name already exists", noun="schedule"),
+    menu("system script", "name source= policy:policy -owner -last-started -run-count:num comment "
+         "dont-require-permissions:bool=no ?invalid:bool", unique="name", auto="script",
+         duplicate="failure: item with this name already exists"),
     menu("system upgrade mirror", "enabled:bool=no", Shape.SINGLE),
     menu("system watchdog", "watchdog-timer:bool=yes watch-address=none automatic-supout:bool=yes auto-send-supout:bool=no "
          "ping-start-after-boot:time=5m ping-timeout:time=1m", Shape.SINGLE),
@@ -95,12 +96,19 @@ VIEWS = (
          "current-firmware upgrade-firmware", Shape.VIEW),
     menu("system license", "software-id nlevel features system-id level", Shape.VIEW),
     menu("system package", "name version build-time scheduled size disabled:bool", Shape.VIEW),
+    menu("system package update", "channel installed-version latest-version status", Shape.VIEW),
     menu("system history", "action by policy time redo undo", Shape.VIEW),
     menu("system script job", "script owner policy started type parent", Shape.VIEW),
     menu("system script environment", "-name value -user", Shape.FIXED, exported=False),
 )  # fmt: skip
 
 SINGLE_VIEWS = frozenset(
-    {("system", "resource"), ("system", "routerboard"), ("system", "license"), ("system", "device-mode")}
+    {
+        ("system", "resource"),
+        ("system", "routerboard"),
+        ("system", "license"),
+        ("system", "device-mode"),
+        ("system", "package", "update"),
+    }
 )
 """Views of one row, printed as ``key: value`` lines."""
