@@ -9,7 +9,7 @@ from .backup import WrongBackup, pack, unpack
 from .errors import Rebooted, RunError
 from .files import StorageFull
 from .frame import Frame
-from .items import NO_SPACE, select
+from .items import NO_SPACE, select, select_one
 from .journal import Kind
 from .menus import BY_PATH
 from .permissions import rights, script_rights
@@ -140,7 +140,7 @@ async def _run_script(frame: Frame) -> Value:
     """Run a stored script in this session. Refused if it may do what the caller may not."""
     console, router = frame.console, frame.console.router
     menu = BY_PATH["system", "script"]
-    item = select(router, menu, await frame.needed("number"))[0]
+    item = select_one(router, menu, await frame.needed("number"))
     owner = rights(router, item.values.get("owner", ""))
     asked = script_rights(item.values.get("policy", ""), owner)
     if item.values.get("dont-require-permissions") != "yes" and not asked <= console.rights:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TypeVar
 
 from .errors import RunError
@@ -66,6 +67,15 @@ def empty(menu: Menu) -> Table:
     return Table.of(menu, [Item(id=1, values={})] if menu.shape is Shape.SINGLE else [])
 
 
+@lru_cache(maxsize=1024)
+def _untouched(path: Path) -> Table:
+    """The table of a menu that no description mentions, of a router that has not touched it."""
+    menu = find(path)
+    if menu is None:
+        raise KeyError(path)
+    return empty(menu)
+
+
 _ORDER = {path: place for place, path in enumerate(BY_PATH)}
 
 
@@ -96,13 +106,7 @@ class Config:
         self.revision = 0  # counts the changes
 
     def table(self, path: Path) -> Table:
-        table = self._own.get(path) or self._base.get(path)
-        if table is None:  # a menu that no table describes, and that this router has not touched
-            menu = find(path)
-            if menu is None:
-                raise KeyError(path)
-            table = empty(menu)
-        return table
+        return self._own.get(path) or self._base.get(path) or _untouched(path)
 
     def filled(self) -> tuple[Path, ...]:
         """The menus in which something is configured, in the order of an export; those without a description at its end."""

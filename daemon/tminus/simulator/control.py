@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tminus.routeros.language import ast
 
-from .actions import ping
+from .actions import act, ping
 from .binding import Bindings, Bound
 from .effects import EFFECTS
 from .errors import LoopControl, Quit, Returned, RunError
@@ -28,7 +28,8 @@ async def run(console: Console, bound: Bound, scope: Scope, bindings: Bindings) 
     compute = FUNCTIONS.get(bound.verb)
     if compute is not None:
         return compute({name: await frame.value(name) for name in bound.named})
-    return await _COMMANDS[bound.verb](frame)
+    command = _COMMANDS.get(bound.verb)
+    return await (command(frame) if command is not None else act(frame))
 
 
 async def _error(frame: Frame) -> Value:

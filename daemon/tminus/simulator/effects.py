@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tminus.routeros.language import ScriptSyntaxError, ast
 
 from . import background
+from .actions import resolve
 from .binding import load
 from .errors import Quit, RunError
 from .export import export
@@ -58,11 +59,10 @@ async def _nothing(_frame: Frame) -> Value:
 
 async def _resolve(frame: Frame) -> Value:
     """There is no network behind a simulated router: only its static names are known."""
-    name = await frame.text("domain-name")
-    for item in frame.console.router.config.items(("ip", "dns", "static")):
-        if item.values.get("name") == name and "address" in item.values:
-            return literal(item.values["address"])
-    raise RunError("failure: dns name does not exist")
+    address = resolve(frame.console.router, await frame.text("domain-name"))
+    if address is None:
+        raise RunError("failure: dns name does not exist")
+    return address
 
 
 async def _rndnum(frame: Frame) -> Value:

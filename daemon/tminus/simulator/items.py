@@ -69,6 +69,14 @@ def select(
     return _named(known, text, (listing or {}).get(menu.path))
 
 
+def select_one(router: Router, menu: Menu, number: Value, listing: Mapping[Path, Sequence[int]] | None = None) -> Item:
+    """The first of the items that are meant; RunError if there is none."""
+    found = select(router, menu, number, listing)
+    if not found:
+        raise RunError("no such item")
+    return found[0]
+
+
 def _named(known: Sequence[Item], text: str, printed: Sequence[int] | None) -> list[Item]:
     """The items with this id, name, or place; several may have a name."""
     number: int | None = None
@@ -136,7 +144,7 @@ class Editor:
         before = args.get("place-before")
         given.pop("place-before", None)
         if "copy-from" in given:
-            source = self._one(menu, args["copy-from"])
+            source = select_one(self._router, menu, args["copy-from"], self._listing)
             given.pop("copy-from")
             copied = {name: value for name, value in source.values.items() if not menu.fields[name].read_only}
             given = {**copied, **given}
@@ -149,7 +157,7 @@ class Editor:
             )
         values = {name: value for name, value in self._canonical(menu, given).items() if value is not None}
         values = {**implied(self._router, menu, self._by, self._may, values), **values}
-        place = self._one(menu, before).id if before is not None else None
+        place = select_one(self._router, menu, before, self._listing).id if before is not None else None
         dynamic = menu.temporary in values and values[menu.temporary] != "none-static"
         item = self._router.config.add(menu, values, dynamic=dynamic, before=place)
         self._note(menu, "add", item.id, given)
@@ -163,13 +171,6 @@ class Editor:
 
     def select(self, menu: Menu, numbers: Value) -> list[Item]:
         return select(self._router, menu, numbers, self._listing)
-
-    def _one(self, menu: Menu, number: Value) -> Item:
-        """The first of the items that are meant; there must be one."""
-        found = self.select(menu, number)
-        if not found:
-            raise RunError("no such item")
-        return found[0]
 
     def set(self, menu: Menu, items: Sequence[Item], args: Mapping[str, Value], unset: Sequence[str] = ()) -> None:
         """Set properties, and take some away."""
@@ -186,7 +187,7 @@ class Editor:
             owner, current = self._kept(menu, item)
             if current.dynamic and not owner.temporary:
                 raise RunError(f"failure: can not change dynamic {menu.noun}")
-            values = {**self._canonical(owner, given, current.values), **dict.fromkeys(unset)}
+            values = {**self._canonical(owner, given, current.values), **_without(owner, unset)}
             self._router.config.change(owner, current, values)
             self._renamed(owner, current, values.get("name"))
             self._note(owner, "set", item.id, given)
@@ -196,15 +197,15 @@ class Editor:
             raise RunError("input does not match any value of value-name", argument="value-name")
         for item in items:
             owner, current = self._kept(menu, item)
-            self._router.config.change(owner, current, {name: None})
+            self._router.config.change(owner, current, _without(owner, [name]))
             self._note(menu, "unset", item.id, {"value-name": name})
 
     def reset(self, menu: Menu, items: Sequence[Item], names: Sequence[str]) -> None:
         """Back to what the item came with; all properties if none is named [uncertain: no transcript]."""
         for item in items:
             owner, current = self._kept(menu, item)
-            kept = {"name", "default-name", "comment"} if not names else set()
-            chosen = [name for name in names or current.values if name not in kept]
+            kept = {field.name for field in owner.fields.values() if field.required or field.read_only}
+            chosen = [name for name in names or current.values if name not in kept | {"name", "comment"}]
             factory = current.factory or {}
             self._router.config.change(owner, current, {name: factory.get(name) for name in chosen})
             self._note(owner, "reset", item.id, {})
@@ -228,7 +229,7 @@ class Editor:
             self._note(menu, "remove", item.id, {})
 
     def move(self, menu: Menu, items: Sequence[Item], destination: Value) -> None:
-        before = self._one(menu, destination) if destination is not None else None
+        before = select_one(self._router, menu, destination, self._listing) if destination is not None else None
         for item in items:
             self._router.config.move(menu, item, before)
             self._note(menu, "move", item.id, {})
@@ -279,6 +280,14 @@ class Editor:
             _put(self._router, name, given["contents"])
         if "name" in given:
             self._router.files.rename(name, given["name"])
+
+
+def _without(menu: Menu, names: Sequence[str]) -> dict[str, str | None]:
+    """Properties taken away. RunError for one that an item must have [uncertain: no transcript has the words]."""
+    for name in names:
+        if name == "name" or (name in menu.fields and menu.fields[name].required):
+            raise RunError(f"failure: can not unset {name}")
+    return dict.fromkeys(names)
 
 
 def _network(address: str | None) -> str | None:

@@ -131,8 +131,11 @@ async def test_a_menu_without_a_description_keeps_what_it_is_given() -> None:
     assert await router.run("/ip hotspot walled-garden add dst-host=a.example") == ""
     assert await router.run("/ip ipsec mode-config add name=m1") == ""
     assert "failure: already have such entry" in await router.run("/ip ipsec mode-config add name=m1")
+    assert await router.run("/certificate settings set crl-store=system") == ""
+    assert await router.run("/certificate settings set crl-use=yes") == ""
     assert await router.put("[/routing ospf interface-template get 0 area]") == "backbone"
     assert router.body().endswith(
+        "/certificate settings\nset crl-store=system crl-use=yes\n"
         "/ip hotspot walled-garden\nadd dst-host=a.example\n"
         "/ip ipsec mode-config\nadd name=m1\n"
         "/routing ospf interface-template\nadd area=backbone disabled=yes networks=10.0.0.0/8\n"
