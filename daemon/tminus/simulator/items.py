@@ -22,6 +22,7 @@ from .router import Router
 from .schema import Field, Menu, Path
 from .values import Array, ItemId, Value, argument_text, literal
 from .views import derived, rows
+from .wireguard import keys
 
 MAX_CONTENTS = 60_416  # of a file written by ``/file set``: seen accepted; 61,440 bytes were refused
 
@@ -33,6 +34,7 @@ _ABSENT: Mapping[tuple[Path, str], str] = {
 _FILE = ("file",)
 _INTERFACE = ("interface",)
 _ADDRESS = ("ip", "address")
+_WIREGUARD = ("interface", "wireguard")
 _CLOCK = ("system", "clock")
 _ENVIRONMENT = ("system", "script", "environment")
 
@@ -157,6 +159,8 @@ class Editor:
             )
         values = {name: value for name, value in self._canonical(menu, given).items() if value is not None}
         values = {**implied(self._router, menu, self._by, self._may, values), **values}
+        if menu.path == _WIREGUARD:
+            values |= keys(values, new=True)
         place = select_one(self._router, menu, before, self._listing).id if before is not None else None
         dynamic = menu.temporary in values and values[menu.temporary] != "none-static"
         item = self._router.config.add(menu, values, dynamic=dynamic, before=place)
@@ -188,6 +192,8 @@ class Editor:
             if current.dynamic and not owner.temporary:
                 raise RunError(f"failure: can not change dynamic {menu.noun}")
             values = {**self._canonical(owner, given, current.values), **_without(owner, unset)}
+            if owner.path == _WIREGUARD:
+                values |= keys(values, new=False)
             self._router.config.change(owner, current, values)
             self._renamed(owner, current, values.get("name"))
             self._note(owner, "set", item.id, given)

@@ -42,6 +42,7 @@ _SPECIAL = {
     (("ip", "arp"), "address"): "10.7.0.7",
     (("ip", "dhcp-server"), "interface"): "ether1",
     (("ip", "firewall", "address-list"), "address"): "10.7.0.7",
+    (("interface", "wireguard"), "private-key"): '"cHJpdmF0ZSBrZXkgb2YgYSBzaW11bGF0ZWQgcm91dGU="',
     (("ipv6", "pool"), "prefix"): "fd00::/48",
     (("queue", "tree"), "priority"): "7",
     (("ipv6", "address"), "address"): "fd00::1/64",
@@ -49,6 +50,7 @@ _SPECIAL = {
 
 
 _IMPLIED = {
+    (("interface", "wireguard"), "private-key"),
     (("system", "scheduler"), "policy"), (("system", "scheduler"), "start-date"), (("system", "scheduler"), "start-time"),
     (("system", "script"), "policy"),
 }  # fmt: skip

@@ -67,7 +67,9 @@ def commands(menu: Menu, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 
 # They never end by themselves, or take the router away.
-ENDLESS = frozenset({"ping", "while", "delay", "retry", "do", "reboot", "shutdown", "reset-configuration", "load", "install"})
+ENDLESS = frozenset(
+    {"ping", "while", "delay", "retry", "do", "reboot", "shutdown", "reset-configuration", "load", "install"}
+)
 
 
 def test_no_command_of_the_device_breaks_the_interpreter() -> None:

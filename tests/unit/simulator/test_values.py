@@ -166,6 +166,21 @@ async def test_an_address_list_entry_with_a_timeout_is_dynamic(router) -> None:
     assert await router.run("/ip firewall address-list remove [find list=t]") == ""
 
 
+async def test_wireguard_makes_the_keys_that_it_was_not_given(router) -> None:
+    await router.run("/interface wireguard add name=wg1; /interface wireguard add name=wg2")
+    first, second = [await router.put(f"[/interface wireguard get {name} public-key]") for name in ("wg1", "wg2")]
+    assert len(first) == len(second) == 44
+    assert first != second
+    assert "key" not in router.body()
+    # The pair of RFC 7748, section 6.1.
+    await router.run('/interface wireguard set wg1 private-key="dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="')
+    assert (
+        await router.put("[/interface wireguard get wg1 public-key]") == "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="
+    )
+    assert "invalid value for argument private-key" in await router.run("/interface wireguard set wg1 private-key=abc")
+    assert await router.again() == router.body(secrets=True)
+
+
 async def test_an_emptied_property_is_gone(router) -> None:
     await router.run('/ip firewall filter set 1 connection-state="" comment=""')
     assert "add action=drop chain=input\n" in router.body()
