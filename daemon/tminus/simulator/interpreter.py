@@ -20,7 +20,7 @@ from .operators import binary, invert, negate
 from .router import Router
 from .schema import Path
 from .scope import Scope
-from .values import NIL, Array, Code, Value, array_of, keyed, literal, text_of, truth
+from .values import NIL, Array, Code, Value, array_of, bounded, keyed, literal, text_of, truth
 
 MAX_DEPTH = 100  # nested calls; deeper ones end with an error, as they must somewhere
 _BREATH = 500  # statements between two chances for others
@@ -143,6 +143,8 @@ class Console:
         if not isinstance(code, Code):
             return code
         inner = scope.function()
+        if isinstance(callee, ast.Variable):
+            inner.declare("0", f"${callee.name}")  # its own name, as it was called [uncertain: no transcript]
         for place, node in enumerate(bound.extra, start=1):
             inner.declare(str(place), await self.value(node, scope, bindings))
         for name, argument in bound.named.items():
@@ -207,7 +209,7 @@ class Console:
                     texts.append(part.text)
                 case _:
                     texts.append(text_of(await self.value(part, scope, bindings)))
-        return "".join(texts)
+        return bounded("".join(texts))
 
     async def _array(self, node: ast.Array, scope: Scope, bindings: Bindings) -> Array:
         items = []

@@ -21,7 +21,7 @@ from .references import referred, rename
 from .router import Router
 from .schema import Field, Menu, Path
 from .values import Array, ItemId, Value, argument_text, literal
-from .views import derived, rows
+from .views import derived, mac_of, rows
 from .wireguard import keys
 
 MAX_CONTENTS = 60_416  # of a file written by ``/file set``: seen accepted; 61,440 bytes were refused
@@ -118,6 +118,8 @@ def property_of(router: Router, menu: Menu, item: Item, name: str) -> Value:
             return any(port.values.get("interface") == item.values.get("name") for port in ports)
         case "actual-mtu" if name not in item.values:
             return typed(menu.fields[name], item.get(menu, "mtu")) if name in menu.fields else None
+        case "mac-address" if menu.family == "interface" and name in menu.fields:
+            return mac_of(router.config, item)
         case "actual-interface":
             return item.values.get("interface")
     field = menu.fields.get(name)
@@ -267,8 +269,8 @@ class Editor:
         return values
 
     def _note(self, menu: Menu, verb: str, item: int, given: Mapping[str, str]) -> None:
-        secret = {field.name for field in menu.fields.values() if field.secret}
-        words = [f"{name}={quote(text)}" for name, text in given.items() if name not in secret]
+        public = {name: text for name, text in given.items() if name not in menu.fields or not menu.fields[name].secret}
+        words = [f"{name}={quote(text)}" for name, text in public.items()]
         number = [f"*{item:X}"] if verb != "add" else []
         self._router.changed(menu, verb, item, self._by, " ".join([f"{menu.text}/{verb}", *number, *words]))
 

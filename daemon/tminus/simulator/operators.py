@@ -13,6 +13,7 @@ from .values import (
     Nil,
     Prefix,
     Value,
+    bounded,
     keyed,
     literal,
     matches,
@@ -142,12 +143,12 @@ def order(left: Value, right: Value) -> int:
 
 def _join(left: Value, right: Value) -> Value:
     if isinstance(left, Array) or isinstance(right, Array):
-        return keyed((*_elements(left), *_elements(right)))
-    return text_of(left) + text_of(right)
+        return _list(left, right)
+    return bounded(text_of(left) + text_of(right))
 
 
 def _list(left: Value, right: Value) -> Value:
-    return keyed((*_elements(left), *_elements(right)))
+    return bounded(keyed((*_elements(left), *_elements(right))))
 
 
 def _elements(value: Value) -> tuple[tuple[str | None, Value], ...]:

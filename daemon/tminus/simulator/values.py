@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .errors import RunError
 
@@ -127,6 +127,19 @@ def keyed(items: Iterable[tuple[str | None, Value]]) -> Array:
         else:
             named[key] = value  # a key that comes twice has its last value
     return Array((*plain, *((key, named[key]) for key in sorted(named))))
+
+
+# Bounds of ours: a script that doubles a value in an endless loop must not take the memory of the whole fleet.
+MAX_TEXT = 1 << 24
+MAX_ELEMENTS = 1 << 18
+Sized = TypeVar("Sized", str, Array)
+
+
+def bounded(value: Sized) -> Sized:
+    """The value; RunError if it is larger than a router could hold."""
+    if len(value.items) > MAX_ELEMENTS if isinstance(value, Array) else len(value) > MAX_TEXT:
+        raise RunError("failure: out of memory")
+    return value
 
 
 def array_of(values: Iterable[Value]) -> Array:

@@ -158,6 +158,23 @@ def _interfaces(router: Router) -> Iterable[Item]:
     return router.config.computed("interfaces", lambda config: tuple(_interface_rows(config)))
 
 
+def _by_name(config: Config) -> dict[str, Item]:
+    return {item.values["name"]: item for _, item in config.interfaces()}
+
+
+def mac_of(config: Config, item: Item) -> str:
+    """An interface's own address, that of the one it stands on, or one that is made from its id."""
+    known = config.computed("interfaces by name", _by_name)
+    lowest = item
+    for _ in known:  # at most: they may stand on each other in a circle
+        for name in ("mac-address", "admin-mac"):
+            if name in lowest.values:
+                return lowest.values[name]
+        lowest = known.get(lowest.values.get("interface", ""), lowest)
+    number = lowest.id
+    return f"02:00:5E:{number >> 16 & 255:02X}:{number >> 8 & 255:02X}:{number & 255:02X}"
+
+
 def _interface_rows(config: Config) -> Iterator[Item]:
     for menu, item in sorted(config.interfaces(), key=lambda pair: pair[1].id):
         disabled = item.get(menu, "disabled") or "no"
@@ -165,7 +182,7 @@ def _interface_rows(config: Config) -> Iterator[Item]:
             "name": item.values["name"],
             "type": KINDS_OF.get(menu.path[1], menu.path[1]),
             "mtu": item.get(menu, "mtu") or "",
-            "mac-address": item.values.get("mac-address", item.values.get("admin-mac", "")),
+            "mac-address": mac_of(config, item),
             "disabled": disabled,
             "running": "no" if disabled == "yes" else "yes",
         }

@@ -245,3 +245,16 @@ async def test_links_can_be_asked_for(router) -> None:
         "                  name: ether2\n                status: link-ok\n      auto-negotiation: done\n"
         "                  rate: 1Gbps\n           full-duplex: true\n\n"
     )
+
+
+async def test_a_function_knows_the_name_by_which_it_was_called(router) -> None:
+    assert await router.run(":global hello do={ :put $0 }; $hello") == "$hello\n"
+
+
+async def test_a_value_that_grows_without_end_is_refused(router) -> None:
+    doubled = ':local s "x"; :while (true) do={ :set s ($s . $s) }'
+    assert (await router.run(doubled)).startswith("failure: out of memory")
+    assert (await router.run(':local s "x"; :while (true) do={ :set s "$s$s" }')).startswith("failure: out of memory")
+    assert (await router.run(":local a {1}; :while (true) do={ :set a ($a , $a) }")).startswith(
+        "failure: out of memory"
+    )

@@ -207,3 +207,13 @@ async def test_the_clock_can_be_set(router) -> None:
     assert "/system clock\nset time-zone-name=Europe/Riga\n" in router.body()
     assert "2031-01-02" in router.export().splitlines()[0]
     assert "date: 2031-01-02" in await router.run("/system clock print")
+
+
+async def test_every_interface_has_an_address_of_its_own_or_of_what_it_stands_on(router) -> None:
+    await router.run("/interface bridge add name=b2; /interface vlan add name=v2 vlan-id=2 interface=b2")
+    assert await router.put("[/interface bridge get bridge mac-address]") == "48:8F:5A:00:00:01"
+    mac = await router.put("[/interface bridge get b2 mac-address]")
+    assert mac.startswith("02:00:5E:")
+    assert await router.put("[/interface get v2 mac-address]") == mac
+    await router.run("/interface vlan add name=v3 vlan-id=3 interface=v2; /interface vlan set v2 interface=v3")
+    assert await router.put("[:len [/interface vlan get v2 mac-address]]") == "17"
