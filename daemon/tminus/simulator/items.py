@@ -11,6 +11,7 @@ from types import MappingProxyType
 from .clock import set_clock, ticking
 from .config import Item
 from .errors import RunError
+from .expiry import created, living
 from .export import quote
 from .files import StorageFull
 from .implied import implied
@@ -45,6 +46,8 @@ def listed(router: Router, menu: Menu) -> Sequence[Item]:
     if menu.path == _CLOCK:
         kept = router.config.single(_CLOCK)
         return (replace(kept, values={**kept.values, **ticking(router)}),)
+    if menu.temporary:
+        return living(router, menu)
     return (*router.config.items(menu.path), *derived(router, menu.path)) if computed is None else computed
 
 
@@ -165,6 +168,10 @@ class Editor:
             values |= keys(values, new=True)
         place = select_one(self._router, menu, before, self._listing).id if before is not None else None
         dynamic = menu.temporary in values and values[menu.temporary] != "none-static"
+        if dynamic:
+            values |= created(self._router)
+        if menu.temporary:
+            living(self._router, menu)  # what has ended is no duplicate
         item = self._router.config.add(menu, values, dynamic=dynamic, before=place)
         self._note(menu, "add", item.id, given)
         return ItemId(item.id)
@@ -196,6 +203,8 @@ class Editor:
             values = {**self._canonical(owner, given, current.values), **_without(owner, unset)}
             if owner.path == _WIREGUARD:
                 values |= keys(values, new=False)
+            if current.dynamic and owner.temporary in values:
+                values |= created(self._router)
             self._router.config.change(owner, current, values)
             self._renamed(owner, current, values.get("name"))
             self._note(owner, "set", item.id, given)
