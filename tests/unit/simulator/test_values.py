@@ -173,7 +173,8 @@ async def test_an_address_list_entry_ends_with_its_timeout(router) -> None:
         "/ip firewall address-list add list=t address=10.0.0.1 timeout=1h; /ip firewall address-list add list=t address=10.0.0.2"
     )
     router.router.clock_error += timedelta(minutes=20)
-    assert await router.put("[/ip firewall address-list get [find address=10.0.0.1] timeout]") .startswith("00:39:")
+    left = await router.put("[/ip firewall address-list get [find address=10.0.0.1] timeout]")
+    assert left.startswith("00:39:")
     router.router.clock_error += timedelta(minutes=41)
     assert await router.put("[/ip firewall address-list print count-only where list=t]") == "1"
     assert await router.run("/ip firewall address-list add list=t address=10.0.0.1 timeout=1h") == ""
