@@ -60,6 +60,7 @@ def options_for(
         mac_algs=offer["mac_algs"],
     )
     if version.legacy:
+        options.signature_algs = [b"ssh-rsa"]
         options.server_host_keys = OrderedDict({b"ssh-rsa": options.server_host_keys[b"ssh-rsa"]})
     return options
 
@@ -243,6 +244,8 @@ class Login(asyncssh.SSHServer):
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         right = username == self._host.username and key.public_data in self._host.client_keys
+        if not self._host.router.version.ed25519_user_keys and key.get_algorithm() != "ssh-rsa":
+            right = False
         return self._decide("publickey", username, right)
 
     def validate_password(self, username: str, password: str) -> bool:
