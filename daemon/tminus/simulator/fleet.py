@@ -41,6 +41,8 @@ class SiteSpec:
     identity: str | None = None  # the id, unless given
     setup: Setup | None = None  # the fleet's, unless given
     behaviour: Behaviour | None = None  # the fleet's, unless given
+    timing: Timing | None = None  # the fleet's, unless given
+    export_kb: int | None = None  # the fleet's, unless given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,10 @@ class FleetSpec:
     port: int = 0  # 0: a free one, the same on all addresses
     behaviour: Behaviour = DEFAULT
     setup: Setup = ORDINARY
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(latency_s=self.latency_ms / 1000, export_s=self.export_ms / 1000, script_s=self.script_ms / 1000)
 
     def expand(self) -> tuple[SiteSpec, ...]:
         """The sites one by one. UsageError if the numbers make no sense."""
@@ -193,10 +199,10 @@ def _router(spec: FleetSpec, site: SiteSpec, number: int, journal: Journal) -> R
         site=site.id,
         version=Version.parse(site.version),
         hardware=_hardware(site, rng),
-        base=defaults.base(spec.export_kb),
+        base=defaults.base(spec.export_kb if site.export_kb is None else site.export_kb),
         faults=site.faults,
         behaviour=site.behaviour or spec.behaviour,
-        timing=Timing(latency_s=spec.latency_ms / 1000, export_s=spec.export_ms / 1000, script_s=spec.script_ms / 1000),
+        timing=site.timing or spec.timing,
         journal=journal,
         up_for_s=rng.uniform(3600, 60 * 86400),
         setup=site.setup or spec.setup,
