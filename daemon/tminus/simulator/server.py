@@ -164,7 +164,7 @@ class Connection(asyncssh.SSHServerConnection):
             self._wire.forget()
         if self._made and not self._lost:
             self.abort()
-        elif self._raw is not None:
+        if self._raw is not None:  # asyncssh may have let go of it already
             self._raw.abort()
 
     def silence(self) -> None:
