@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from .behaviour import Behaviour
-from .config import Config, Table
+from .config import Base, Config
 from .faults import UPLOAD_LATE_S, Fault
 from .files import FileStore
 from .jobs import Job, JobKind, Tasks
 from .journal import Fact, Journal, Kind
-from .menus import BY_PATH, Menu, Path
+from .menus import BY_PATH
 from .safemode import SafeMode
+from .schema import Menu
 from .setup import ORDINARY, Setup
 from .values import Value
 from .versions import Version
@@ -87,7 +87,7 @@ class Router:
         site: str,
         version: Version,
         hardware: Hardware,
-        base: Mapping[Path, Table],
+        base: Base,
         faults: frozenset[Fault],
         behaviour: Behaviour,
         timing: Timing,

@@ -15,10 +15,11 @@ from asyncssh.packet import SSHPacket
 from .behaviour import ChannelEnd, Keyboard
 from .faults import Fault
 from .journal import Kind
-from .menus import BY_PATH, Menu
+from .menus import BY_PATH
 from .permissions import rights
 from .reach import WATCHED, Answer, answer
 from .router import Router
+from .schema import Menu
 from .session import Session
 from .wire import MAX_HELD_BYTES, SilentTransport
 

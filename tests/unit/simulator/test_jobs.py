@@ -69,7 +69,7 @@ async def test_a_stored_script_needs_the_rights_that_it_was_given(router: Machin
     await router.run('/system script add name=s source="/system identity set name=changed"')
     assert "cannot run, not enough permissions." in await router.run("/system script run s", user="weak")
     assert router.router.identity != "changed"
-    assert await router.run("/system script run s use-script-permissions", user="weak") == ""
+    assert await router.run("/system script run s use-script-permissions=yes", user="weak") == ""
     assert router.router.identity == "changed"
     await router.run('/system script set s dont-require-permissions=yes source="/system identity set name=again"')
     assert "not enough permissions (9)" in await router.run("/system script run s", user="weak")
@@ -78,7 +78,7 @@ async def test_a_stored_script_needs_the_rights_that_it_was_given(router: Machin
 
 async def test_use_script_permissions_is_known_since_7_15(make_router) -> None:
     old = make_router("7.12.2")
-    assert "(line 1 column" in await old.run("/system script run s use-script-permissions")
+    assert "(line 1 column" in await old.run("/system script run s use-script-permissions=yes")
 
 
 async def test_jobs_end_with_a_reboot_and_schedules_stay(make_router) -> None:
