@@ -33,7 +33,7 @@ EXPECTED: dict[Fault | None, set[tuple[str, str, str | None]]] = {
     Fault.EXPORT_ERROR: {("failed", "none", "backup_incomplete")},
     Fault.INTERRUPTS_EXPORT: {("failed", "none", "backup_incomplete")},
     Fault.FULL_STORAGE: {("failed", "none", "upload_failed")},
-    Fault.SILENT_MID_SCRIPT: {("completed", "applied", None), ("unknown", "unknown", "connection_lost")},
+    Fault.SILENT_MID_SCRIPT: {("completed", "applied", None)},
     Fault.HOSTILE_OUTPUT: {("completed", "applied", None)},
 }
 

@@ -121,6 +121,9 @@ class Behaviour:
     keyboard_interactive: Keyboard = Keyboard.ABSENT
     """Whether passwords are taken by keyboard-interactive, too."""
 
+    offers_curves: bool = True
+    """Whether RouterOS 7 offers curve25519 and GCM; no list of its algorithms is known. No: what strong-crypto left."""
+
     refuses_after_failures: int = 0
     """Refused logins after which a client's next connections are dropped, as firewall block-lists do. 0: never."""
 
@@ -138,6 +141,9 @@ class Behaviour:
 
     file_delay_s: float = 0.0
     """Seconds between the end of an upload and the file's appearance in ``/file``; no figure is in the record."""
+
+    job_file_at_start: bool = False
+    """Whether the file of ``:execute file=`` is there, and empty, while the job runs; seen only when it had ended."""
 
     auto_rsc: bool = True
     """Whether an uploaded ``*.auto.rsc`` is run at once when it comes by SFTP; documented for FTP."""
@@ -189,11 +195,13 @@ WORST = Behaviour(
     clock_survives_reboot=False,
     password_beside_key=False,
     keyboard_interactive=Keyboard.OFFERED,
+    offers_curves=False,
     refuses_after_failures=3,
     note_on_exec=True,
     safe_mode_outlives_exec=True,
     log_on_exec=True,
     file_delay_s=0.5,
+    job_file_at_start=True,
     verbose_applies_before_error=False,
     import_max_bytes=256 * 1024,
     caught_error_has_path=False,

@@ -122,6 +122,7 @@ class Router:
         self.down = False
         self.observers: list[Observer] = []
         self.safe_mode = SafeMode(self)
+        self.known_rights: dict[str, tuple[object, frozenset[str]]] = {}  # by user, with what they follow from
         self.cached_export: tuple[object, str] | None = None
         self._journal = journal
         self._booted = time.monotonic() - up_for_s
@@ -179,13 +180,13 @@ class Router:
         self.tell_changed(menu)
 
     def tell_changed(self, menu: Menu) -> None:
-        for observer in self.observers:
+        for observer in list(self.observers):
             observer.changed(menu)
 
     def set_clock(self, moment: datetime) -> None:
         """Set the clock, as an administrator or a time server does."""
         self.clock_error = moment - datetime.now(UTC)
-        for observer in self.observers:
+        for observer in list(self.observers):
             observer.changed(CLOCK)
 
     def new_job(self, script: str, owner: str, kind: JobKind, *, parent: int | None = None) -> Job:
@@ -223,7 +224,7 @@ class Router:
             self.version, self.next_version = self.next_version, None
             self.cached_export = None
         self.firmware = self.next_firmware
-        for observer in self.observers:
+        for observer in list(self.observers):
             observer.went_down()
         self.write_log("system,info", "router rebooted")
         self.tasks.start(self._boot(), "boot")
@@ -233,7 +234,7 @@ class Router:
         self.down = False
         if not self.behaviour.clock_survives_reboot:
             self.clock_error = _BEGINNING - datetime.now(UTC)
-        for observer in self.observers:
+        for observer in list(self.observers):
             observer.came_up()
 
 

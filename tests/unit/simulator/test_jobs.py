@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.unit.simulator.machine import Machine
 from tests.unit.simulator.test_schedule import until
 from tminus.simulator import Behaviour, Kind
@@ -20,6 +22,15 @@ async def test_execute_returns_at_once_and_its_output_is_in_a_file_at_the_end(ro
     assert await router.put("[/system script job get 0 owner]") == "ops"
     await until(lambda: not router.router.jobs)
     assert router.router.files.get("out.txt").content == b"a\r\nb\r\n"
+
+
+@pytest.mark.parametrize("at_start", [False, True])
+async def test_the_file_of_a_job_may_be_there_before_its_end(make_router, at_start: bool) -> None:
+    router = make_router(behaviour=Behaviour(job_file_at_start=at_start))
+    await router.run(":execute script={ :put a; :delay 20ms } file=out")
+    assert (router.router.files.get("out.txt") is not None) is at_start
+    await until(lambda: not router.router.jobs)
+    assert router.router.files.get("out.txt").content == b"a\r\n"
 
 
 async def test_execute_as_string_waits_for_the_output(router: Machine) -> None:
