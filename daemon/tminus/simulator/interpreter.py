@@ -23,6 +23,7 @@ from .scope import Scope
 from .values import NIL, Array, Code, Value, array_of, bounded, keyed, literal, text_of, truth
 
 MAX_DEPTH = 100  # nested calls; deeper ones end with an error, as they must somewhere
+_TOO_DEEP = "maximum recursion depth reached"
 _BREATH = 500  # statements between two chances for others
 
 
@@ -69,7 +70,7 @@ class Console:
         bindings = load(source, self.router.version)
         scope = Scope(self.router.globals)
         if self._depth >= MAX_DEPTH:
-            raise RunError("maximum recursion depth reached")
+            raise RunError(_TOO_DEEP)
         self._depth += 1
         try:
             for statement in bindings.program.statements:
@@ -78,6 +79,8 @@ class Console:
             return returned.value
         except LoopControl:
             pass
+        except RecursionError:
+            raise RunError(_TOO_DEEP) from None
         finally:
             self._depth -= 1
         return None
@@ -154,12 +157,14 @@ class Console:
     async def call(self, code: Code, scope: Scope) -> Value:
         """Run a function in a scope that holds its arguments."""
         if self._depth >= MAX_DEPTH:
-            raise RunError("maximum recursion depth reached")
+            raise RunError(_TOO_DEEP)
         self._depth += 1
         try:
             return await self.statements(code.block.statements, scope, code.bindings)
         except Returned as returned:
             return returned.value
+        except RecursionError:  # calls between which much else is nested reach the end of our stack first
+            raise RunError(_TOO_DEEP) from None
         finally:
             self._depth -= 1
 
