@@ -123,8 +123,8 @@ class Config:
         return Base({**self._base, **self._own})
 
     def restore(self, tables: Mapping[Path, Table]) -> None:
-        """Take whole tables over, as a backup or a reset does."""
-        self._own.update(tables)
+        """Take whole tables over, as a backup or a reset does. Their indexes stay with whoever else has them."""
+        self._own.update({path: Table(table.menu, table.items, table.exported) for path, table in tables.items()})
         self._next.clear()
         self._filled = None
         self.revision += 1
@@ -132,8 +132,8 @@ class Config:
     def become(self, tables: Mapping[Path, Table]) -> list[Path]:
         """Have these tables and no other; the menus that were different."""
         touched = [path for path in {**self._own, **tables} if self.table(path) is not tables.get(path)]
-        self._own = {path: table for path, table in tables.items() if self._base.get(path) is not table}
-        self.restore({})
+        self._own = {}
+        self.restore({path: table for path, table in tables.items() if self._base.get(path) is not table})
         return touched
 
     def _replace(self, menu: Menu, items: tuple[Item, ...], keys: dict[Key, int] | None = None) -> None:

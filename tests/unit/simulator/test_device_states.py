@@ -189,6 +189,25 @@ async def test_safe_mode_is_undone_unless_it_is_released(router: Machine) -> Non
     assert "failure" in await router.run("/safe-mode release")
 
 
+async def test_what_must_be_unique_is_known_again_after_an_undo_a_reset_and_a_backup(make_router) -> None:
+    router, other = make_router(behaviour=QUICK), make_router(behaviour=QUICK)
+    add = "/ip firewall address-list add list=x address=10.0.0.{}"
+    await router.run(add.format(1))
+    console = router.console(lambda _: None)
+    await console.run(
+        f"/safe-mode take; {add.format(2)}; /ip firewall address-list remove [find address=10.0.0.1]".encode()
+    )
+    router.router.safe_mode.ended(console)
+    assert await router.run(add.format(2)) == ""
+    assert "already have" in await router.run(add.format(1))
+    await router.run("/system backup save name=b; /ip firewall address-list remove [find]")
+    await reboots(router, '/system backup load name=b.backup password=""')
+    assert "already have" in await router.run(add.format(1))
+    await reboots(router, "/system reset-configuration")
+    assert await router.run(f"{add.format(1)}; /interface bridge add name=br9") == ""
+    assert await other.run(f"{add.format(1)}; /interface bridge add name=br9") == ""
+
+
 async def test_safe_mode_forgets_after_a_hundred_actions(router: Machine) -> None:
     console = router.console(lambda _: None)
     await console.run(b'/safe-mode take; :for i from=1 to=101 do={ /interface bridge add name=("br" . $i) }')
