@@ -112,6 +112,7 @@ class Config:
         self._base = base
         self._own: dict[Path, Table] = {}
         self._next: dict[str, int] = {}
+        self._dynamic: dict[Path, bool] = {}
         self._computed: dict[str, tuple[int, object]] = {}
         self._filled: tuple[Path, ...] | None = None
         self.revision = 0  # counts the changes
@@ -127,6 +128,12 @@ class Config:
             self._filled = tuple(sorted(paths, key=lambda path: (_ORDER.get(path, len(_ORDER)), path)))
         return self._filled
 
+    def has_dynamic(self, path: Path) -> bool:
+        """Whether there are, or were, dynamic items; without a look at each of a long list."""
+        if path not in self._dynamic:
+            self._dynamic[path] = any(item.dynamic for item in self.items(path))
+        return self._dynamic[path]
+
     def items(self, path: Path) -> tuple[Item, ...]:
         return self.table(path).items
 
@@ -138,6 +145,7 @@ class Config:
         """Take whole tables over, as a backup or a reset does. Their indexes stay with whoever else has them."""
         self._own.update({path: Table(table.menu, table.items, table.exported) for path, table in tables.items()})
         self._next.clear()
+        self._dynamic.clear()
         self._filled = None
         self.revision += 1
 
@@ -202,6 +210,8 @@ class Config:
         """Append an item, or put it before the one with id ``before``; refuses a duplicate."""
         self._refuse_duplicate(menu, Item(id=0, values=values))
         item = Item(id=self.next_id(menu), values=values, dynamic=dynamic)
+        if dynamic:
+            self._dynamic[menu.path] = True
         items = self.items(menu.path)
         places = [] if before is None else [index for index, known in enumerate(items) if known.id == before]
         self._put(menu, None, item, places[0] if places else len(items))

@@ -16,10 +16,9 @@ from .actions import resolve
 from .binding import load
 from .errors import Quit, RunError
 from .export import export
-from .files import StorageFull
+from .files import NO_SPACE, StorageFull
 from .frame import Frame
 from .importing import run_import
-from .items import NO_SPACE
 from .journal import Kind
 from .spoiling import spoil
 from .values import Code, Duration, ItemId, Value, literal, number_of, parse_duration, text_of

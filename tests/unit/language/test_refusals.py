@@ -87,6 +87,7 @@ REFUSED = [
     (":global a; :global f do={ :set a 2 }", SYNTAX, 1, 32),
     (":put [:local a 1]; :set a 2", SYNTAX, 1, 25),
     (":foreach i in={1} do={}; :set i 2", SYNTAX, 1, 31),
+    (':local "a,b" 1; :set a 2', SYNTAX, 1, 22),
     (":put $set-dns", NO_END, 1, 10),
     (":put ${x}", SYNTAX, 1, 7),
     # paths
@@ -148,6 +149,12 @@ ACCEPTED = [
     "{ :put 1 }",
     "{ :put 1 }\n}",  # a brace too many is skipped
     "[:len 1]",
+    '[[:parse ":put $1"] 8 a=(1 + 2)]',
+    ":local a []",
+    ':put [/log find ($topics ~"a" || $topics ~"b"); ]',
+    ":for i from=0 to=( 4 * ( $n - 1 ) ) step=4 do={}",
+    ":put [:pick [:tostr $a] (($b >> $c) & 0xF) ((($b >> $c) & 0xF) + 1)]",
+    "if ($a = null || $b > 90) do={ log info x }",
     "(1 + 2)",
     "$f 1 a=2 {1;2} [:len 1]",
     '($table->"f") 1',
@@ -164,6 +171,8 @@ ACCEPTED = [
     ':put $"a name"',
     ':global "a-name" 1; :set "a-name" 2',
     ":local a; :set a 1",
+    ":local $a; :set a 1",
+    ":set $a 1",
     ":local a; { :set a 1 }",
     ":local a; :if (true) do={ :set a 1 } else={ :set a 2 }",
     ":local f do={ :local a; :set a $1; :return $a }",
@@ -203,6 +212,7 @@ ACCEPTED = [
     ":put \\\n\n  \t\n1",
     ":put \\\n\n# a comment\n# and one more\n1",
     ":put \\ 1",
+    ":put (1, \\ \t\n 2)",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 
 import pytest
@@ -55,6 +56,23 @@ def test_what_is_valid_stays_valid_for_a_tolerant_reader_and_can_be_walked(sourc
     assert verdict(source, tolerant=True).valid
     for command in walk(program):
         assert 0 <= command.at.offset < len(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "# \u043f\u0440\u0438\u0432\u0435\u0442\n:put 1".encode("cp1251"),
+        ':put "\u043f\u0440\u0438\u0432\u0435\u0442"'.encode("cp1251"),
+        ':log info "\u2603 \u0444"'.encode(),
+        b":put 1\r\n\r\n:if (true) do={\r\n\t:put 2\r\n}\r\n",
+        b":put 1\r:put 2",
+        b'\t:put\t"\x00"\t\n',
+        b"/ip address \\\r\n  print",
+    ],
+)
+def test_bytes_that_published_scripts_have_are_read(source: bytes) -> None:
+    assert verdict(source).valid
+    assert verdict(source, tolerant=True).valid
 
 
 @pytest.mark.parametrize("source", [b"x find -", b"/x y find a=1 ~", b"x print where !", b"/x find [:len 1] -"])
@@ -146,7 +164,11 @@ def test_the_time_grows_with_the_length_and_not_with_its_square(head: bytes, pie
         verdict(head + piece * count, tolerant=True)
         return time.process_time() - begin
 
-    assert seconds(8_000) < 100 * max(min(seconds(500), seconds(500)), 0.001)
+    gc.disable()  # what other tests left behind is none of ours
+    try:
+        assert min(seconds(8_000), seconds(8_000)) < 100 * max(min(seconds(500), seconds(500)), 0.001)
+    finally:
+        gc.enable()
 
 
 def test_a_row_of_prefix_operators_is_bounded() -> None:

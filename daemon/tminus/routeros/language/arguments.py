@@ -6,72 +6,19 @@ import re
 from typing import NoReturn
 
 from . import ast
+from .braces import Braces, braces_of
 from .cursor import VARIABLE_NAME, WORD, text_of
 from .names import Signature
 from .problem import NO_END, SYNTAX
-from .values import Braces, ValueParser
+from .values import ValueParser
 from .variables import Variables
 
 # Built-in commands whose first argument names variables, and the parameter it fills.
 _DECLARES = {"local": "name", "global": "name", "for": "counter", "foreach": "counter", "onerror": "error"}
 _NAMES_VARIABLE = {**_DECLARES, "set": "name"}
 _VARIABLE_NAMES = re.compile(rb"[A-Za-z0-9]+(?:,[A-Za-z0-9]+)*")
-_FUNCTIONS = frozenset({"local", "global", "set"})
-_TAKE_CODE = frozenset({"do", "time", "retry"})  # ... { } without a name is code
-_TAKE_TEXT = frozenset({"execute", "grep"})
+_VARIABLE_STARTS = frozenset({b'"', b"$", b"(", b"["})
 _ANY_PARAMETER = frozenset({"do", "time", "retry", "onerror", "recursive-print", "shell"})
-_CODE = frozenset({"do", "else", "on-error", "command"})  # parameters whose braces hold commands
-_TEXT = frozenset(
-    {
-        "script",
-        "source",
-        "on-event",
-        "on-login",
-        "on-logout",
-        "on-up",
-        "on-down",
-        "on-message",
-        "up-script",
-        "down-script",
-        "test-script",
-        "lease-script",
-        "binding-script",
-    }
-)
-# Built-in commands whose values may be arrays in braces (observed on 7.23); a menu's commands want ({ ... }) instead.
-_TAKE_ARRAYS = frozenset(
-    {
-        "convert",
-        "deserialize",
-        "error",
-        "find",
-        "for",
-        "foreach",
-        "global",
-        "len",
-        "local",
-        "parse",
-        "pick",
-        "put",
-        "range",
-        "return",
-        "rndnum",
-        "rndstr",
-        "serialize",
-        "set",
-        "toarray",
-        "tobool",
-        "toid",
-        "toip",
-        "toip6",
-        "tonsec",
-        "tonum",
-        "tostr",
-        "totime",
-        "typeof",
-    }
-)
-_NO_ARRAYS = frozenset({"counter", "delimiter", "file-name", "name", "options"})
 
 
 class ArgumentParser(ValueParser):
@@ -155,7 +102,11 @@ class ArgumentParser(ValueParser):
         if found is None:
             return None
         self.pos = found.end()
-        return text_of(found.group(1) or found.group(2))
+        return _spelled(found)
+
+
+def _spelled(named: re.Match[bytes]) -> str:
+    return text_of(named.group(1) or named.group(2))
 
 
 _PLAIN = re.compile(rb"([a-z0-9.-]+)=(" + WORD.pattern + rb")(?=[ \t\r\n;\]}]|\Z)")
@@ -223,18 +174,8 @@ class _Reader:
         return True
 
     def _braces(self, name: str | None) -> Braces:
-        """What braces mean as the value of this parameter; None: of an argument without a name."""
-        builtin = self._builtin
-        if name is None:
-            if builtin in _TAKE_CODE or builtin == "onerror":
-                return Braces.CODE
-            if builtin in _TAKE_TEXT:
-                return Braces.TEXT
-        elif name in _CODE or (name == "in" and builtin == "onerror"):
-            return Braces.FUNCTION if name == "do" and builtin in _FUNCTIONS else Braces.CODE
-        elif name in _TEXT:
-            return Braces.TEXT
-        return Braces.ARRAY if builtin in _TAKE_ARRAYS and name not in _NO_ARRAYS else Braces.REFUSED
+        known = name is None or not self._open or self._signature.parameter(name) is not None
+        return braces_of(self._builtin, name, known=known)
 
     def _add(self, start: int, name: str | None, value: ast.Value | None) -> None:
         self.args.append(ast.Arg(at=self._parser.position(start), name=name, value=value))
@@ -310,14 +251,17 @@ class _Reader:
     def _takes_next(self, exact: bool) -> bool:
         """``do { }`` is ``do={ }``: a parameter's name and a blank before its value. Go to the value if that is so here.
 
-        Where a value without a name may stand, a word is a parameter only if it is spelled out.
+        Where a value without a name may stand, a word is a parameter only if it is spelled out and no other parameter
+        follows: in ``set remote remote=10.0.0.1`` the first one is an item's name.
         """
         parser = self._parser
-        if not exact and self._has_place():
-            return False
         end = parser.pos
         if parser.skip_blank() and not parser.at_end:
-            return True
+            if not self._has_place():
+                return True
+            following = _NAMED.match(parser.source, parser.pos)
+            if exact and (following is None or self._signature.parameter(_spelled(following)) is None):
+                return True
         parser.pos = end
         return False
 
@@ -338,23 +282,24 @@ class _Reader:
         """The place of a variable's name. ``:set`` wants it declared; the others declare it."""
         parser, builtin = self._parser, self._builtin
         start = parser.pos
+        names: list[str] = []
+        value: ast.Value | None
         raw = parser.match(_VARIABLE_NAMES if builtin == "foreach" else VARIABLE_NAME)
         if raw is not None:
-            name = raw.decode()
-            value: ast.Value = ast.Literal(at=parser.position(start), text=name)
-        elif parser.here in (b'"', b"$", b"(", b"["):
-            given = parser.value()
-            if given is None:
-                parser.fail(SYNTAX, start)
-            value = given
-            name = given.plain or "" if isinstance(given, ast.String) else ""
+            value = ast.Literal(at=parser.position(start), text=raw.decode())
+            names = value.text.split(",")
         else:
-            parser.fail(SYNTAX, start)
-        if not name:
-            return value
+            value = parser.value() if parser.here in _VARIABLE_STARTS else None
+            match value:
+                case ast.String():
+                    names = [value.plain] if value.plain else []
+                case ast.Variable():
+                    names = [value.name]
+                case None:
+                    parser.fail(SYNTAX, start)
         if builtin != "set":
-            parser.variables.declare(name.split(","))
-        elif not parser.variables.declared(name):
+            parser.variables.declare(names)
+        elif not isinstance(value, ast.Variable) and not all(map(parser.variables.declared, names)):
             # Behind a menu that we don't know, "set" may be that menu's.
             parser.fail(SYNTAX, start, by_name=bool(parser.unknown))
         return value
