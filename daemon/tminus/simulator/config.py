@@ -79,6 +79,17 @@ def _untouched(path: Path) -> Table:
 _ORDER = {path: place for place, path in enumerate(BY_PATH)}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One item of a menu before and after, or all items of it before; enough to take it back."""
+
+    menu: Menu
+    old: Item | None = None
+    new: Item | None = None
+    place: int = 0
+    items: tuple[Item, ...] | None = None
+
+
 class Base(dict[Path, Table]):
     """Tables that many routers share; nobody changes them."""
 
@@ -105,6 +116,7 @@ class Config:
         self._computed: dict[str, tuple[int, object]] = {}
         self._filled: tuple[Path, ...] | None = None
         self.revision = 0  # counts the changes
+        self.latest: Change | None = None
 
     def table(self, path: Path) -> Table:
         return self._own.get(path) or self._base.get(path) or _untouched(path)
@@ -130,8 +142,8 @@ class Config:
         return Base({**self._base, **self._own})
 
     def restore(self, tables: Mapping[Path, Table]) -> None:
-        """Take whole tables over, as a backup or a reset does."""
-        self._own.update(tables)
+        """Take whole tables over, as a backup or a reset does. Their indexes stay with whoever else has them."""
+        self._own.update({path: Table(table.menu, table.items, table.exported) for path, table in tables.items()})
         self._next.clear()
         self._dynamic.clear()
         self._filled = None
@@ -140,8 +152,8 @@ class Config:
     def become(self, tables: Mapping[Path, Table]) -> list[Path]:
         """Have these tables and no other; the menus that were different."""
         touched = [path for path in {**self._own, **tables} if self.table(path) is not tables.get(path)]
-        self._own = {path: table for path, table in tables.items() if self._base.get(path) is not table}
-        self.restore({})
+        self._own = {}
+        self.restore({path: table for path, table in tables.items() if self._base.get(path) is not table})
         return touched
 
     def _replace(self, menu: Menu, items: tuple[Item, ...], keys: dict[Key, int] | None = None) -> None:
@@ -150,8 +162,20 @@ class Config:
         self._own[menu.path] = Table(menu, items, {}, keys)
         self.revision += 1
 
+    def revert(self, change: Change) -> Change:
+        """Take a change back; what was changed since stays. Its own opposite."""
+        menu, items = change.menu, self.items(change.menu.path)
+        if change.items is not None:
+            self._replace(menu, change.items)
+            return Change(menu=menu, items=items)
+        current = next((item for item in items if change.new is not None and item.id == change.new.id), None)
+        place = items.index(current) if current is not None else min(change.place, len(items))
+        self._put(menu, current, change.old, place)
+        return Change(menu=menu, old=current, new=change.old, place=place)
+
     def _put(self, menu: Menu, old: Item | None, new: Item | None, place: int) -> None:
         """Put an item in the place of another; None for nothing. Long lists are changed often: the index is kept."""
+        self.latest = Change(menu=menu, old=old, new=new, place=place)
         table = self.table(menu.path)
         items = table.items[:place] + ((new,) if new is not None else ()) + table.items[place + (old is not None) :]
         keys = table.keys
@@ -225,6 +249,7 @@ class Config:
     def move(self, menu: Menu, item: Item, before: Item | None) -> None:
         items = [known for known in self.items(menu.path) if known.id != item.id]
         place = items.index(before) if before in items else len(items)
+        self.latest = Change(menu=menu, items=self.items(menu.path))
         self._replace(menu, (*items[:place], item, *items[place:]), self.table(menu.path).keys)
 
     def single(self, path: Path) -> Item:
