@@ -40,7 +40,7 @@ def bytes_of_note(source: bytes) -> Iterator[Finding]:
             "nul-byte",
             Severity.WARNING,
             place_of(source, source.index(b"\0")),
-            "The script has a NUL byte, which the database does not take; is it a text file?",
+            "The script has a NUL byte, which the database does not take; see that it is a text file.",
         )
     told: set[str] = set()
     for found in _SPECIAL.finditer(text, 1 if text.startswith("\ufeff") else 0):

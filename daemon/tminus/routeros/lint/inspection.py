@@ -9,7 +9,7 @@ from datetime import timedelta
 from tminus.routeros.language import Program, ScriptSyntaxError, parse
 
 from .destruction import destroys
-from .encoding import bytes_of_note
+from .encoding import bytes_of_note, offset_of
 from .finding import Finding, Place, Severity, finding, grouped
 from .names import unknown_names
 from .pitfalls import delays, pitfalls, troubles
@@ -21,8 +21,8 @@ from .variables import variable_pitfalls
 SITE_TIMEOUT = timedelta(minutes=10)
 """What a scheduled script gets that does not say otherwise."""
 
-_TRIES = 8
-_BUDGET = 2 * 1024 * 1024  # bytes read again after a refusal
+_TRIES = 12  # how often what is wrong is left out
+_BUDGET = 4 * 1024 * 1024  # bytes that are read again for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +55,14 @@ def inspect(source: bytes, *, site_timeout: timedelta = SITE_TIMEOUT) -> Inspect
         line=refusal.line if refusal else None,
         column=refusal.column if refusal else None,
         findings=grouped(found),
-        summary=summary(reading, refusal=refused, lines=program.lines),
+        summary=summary(reading, refusal=refused, unseen=program.unseen),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
     program: Program
-    lines: int | None  # how many were read; None is all
+    unseen: str | None  # what could not be read; None: nothing
 
 
 def _read(source: bytes) -> tuple[ScriptSyntaxError | None, _Read]:
@@ -70,7 +70,7 @@ def _read(source: bytes) -> tuple[ScriptSyntaxError | None, _Read]:
     try:
         program = parse(source)
     except ScriptSyntaxError as refusal:
-        return refusal, _as_far_as_possible(source, refusal)
+        return refusal, _as_far_as_possible(source)
     if not program.unknown:
         return None, _Read(program, None)
     try:
@@ -79,24 +79,39 @@ def _read(source: bytes) -> tuple[ScriptSyntaxError | None, _Read]:
         return None, _Read(program, None)
 
 
-def _as_far_as_possible(source: bytes, refusal: ScriptSyntaxError) -> _Read:
-    """A device may know more names than we do; where that does not help, the lines before the error."""
-    try:
-        return _Read(parse(source, tolerant=True), None)
-    except ScriptSyntaxError as error:
-        line = min(error.line, refusal.line)
-    lines = source.split(b"\n")
-    spent = 0
-    for before in range(line - 1, max(line - 1 - _TRIES, 0), -1):
-        part = b"\n".join(lines[:before])
-        spent += len(part)
-        if spent > _BUDGET:
-            break
+def _as_far_as_possible(source: bytes) -> _Read:
+    """A device may know more names than we do; where that does not help, without the commands that are wrong.
+
+    Each is blanked out, so that all others keep their places: from one semicolon to the next, then its whole line.
+    """
+    text, lost = source, dict[int, int]()  # lines that something was taken from, to how often
+    for _ in range(1 + min(_TRIES, _BUDGET // max(len(source), 1))):
         try:
-            return _Read(parse(part, tolerant=True), before)
-        except ScriptSyntaxError:
+            program = parse(text, tolerant=True)
+        except ScriptSyntaxError as error:
+            tries = lost[error.line] = lost.get(error.line, 0) + 1
+            text = _without(text, error, whole_line=tries > 1)
             continue
-    return _Read(Program(statements=(), unknown=()), 0)
+        return _Read(program, _listed(sorted(lost)) if lost else None)
+    return _Read(Program(statements=(), unknown=()), "nothing of it")
+
+
+def _without(text: bytes, error: ScriptSyntaxError, *, whole_line: bool) -> bytes:
+    lines = text.split(b"\n")
+    line = lines[error.line - 1]
+    at = offset_of(line, error.column)
+    start = 0 if whole_line else line.rfind(b";", 0, at) + 1
+    end = len(line) if whole_line else line.find(b";", at)
+    piece = line[start : end if end >= 0 else len(line)]
+    blank = bytes(byte if byte in b"\t\r" else 0x20 for byte in piece)
+    lines[error.line - 1] = line[:start] + blank + line[start + len(piece) :]
+    return b"\n".join(lines)
+
+
+def _listed(lines: list[int]) -> str:
+    if len(lines) == 1:
+        return f"all of line {lines[0]}"
+    return f"all of lines {', '.join(map(str, lines[:-1]))} and {lines[-1]}"
 
 
 def _refused(refusal: ScriptSyntaxError, read: _Read) -> Iterator[Finding]:
@@ -109,13 +124,13 @@ def _refused(refusal: ScriptSyntaxError, read: _Read) -> Iterator[Finding]:
         f"{refusal.message} (line {refusal.line} column {refusal.column}): a router refuses the whole script and runs none of"
         f" it{maybe}; mend this place.",
     )
-    if read.lines is not None:
-        what = f"only what is before line {read.lines + 1}" if read.lines else "none of it"
+    if read.unseen is not None:
+        looked = read.unseen if read.unseen.startswith("nothing") else f"not {read.unseen}"
         yield finding(
             "not-looked-at",
             Severity.WARNING,
             at,
-            f"Because of the syntax error {what} was looked at for hazards; a router that reads more than we do may do more.",
+            f"Because of the syntax error {looked} was looked at for hazards; a router that reads more than we do may do more.",
         )
 
 

@@ -89,7 +89,7 @@ def bindings(program: Program) -> Bindings:
         match command.name:
             case "local" | "global" | "set":
                 target, value = _assignment(command)
-                name = target.name if isinstance(target, ast.Variable) else constant(target)
+                name = _target(target)
                 if name is None:
                     nothing_known = True
                     continue
@@ -97,7 +97,11 @@ def bindings(program: Program) -> Bindings:
                     continue  # declared without a value
                 assigned.add(name)
                 text = constant(value)
-                if text is None or not isinstance(value, ast.String | ast.Group) or isinstance(target, ast.Variable):
+                if (
+                    text is None
+                    or not isinstance(value, ast.String | ast.Group)
+                    or not isinstance(target, ast.Literal | ast.String)
+                ):
                     spoilt.add(name)
                 else:
                     texts.setdefault(name, []).append(text)
@@ -117,6 +121,22 @@ def bindings(program: Program) -> Bindings:
         found={} if nothing_known else {name: one for name, one in only.items() if one is not None},
         assigned=frozenset(assigned),
     )
+
+
+def _target(target: ast.Value | None) -> str | None:
+    """The variable that is set: ``x``, ``$x``, or that of ``($x->"key")``; None if its name is computed."""
+    while True:
+        match target:
+            case ast.Group(inner=inner):
+                target = inner
+            case ast.Binary(op="->", left=left):
+                target = left
+            case ast.Variable(name=name):
+                return name
+            case ast.Literal() | ast.String():
+                return constant(target)
+            case _:
+                return None
 
 
 def _found(value: ast.Value | None) -> Find | None:

@@ -174,16 +174,10 @@ class _Group:
         return f"{self.verb} {what}{told}"
 
 
-def summary(reading: Reading, *, refusal: str | None = None, lines: int | None = None) -> str:
-    """Describe a script. ``refusal``: what a router's parser says against it; ``lines``: that only so many were read."""
+def summary(reading: Reading, *, refusal: str | None = None, unseen: str | None = None) -> str:
+    """Describe a script. ``refusal``: what a router's parser says against it; ``unseen``: what of it could not be read."""
     first = f"Is not readable as RouterOS: {refusal}." if refusal else ""
-    if lines is not None:
-        first = _join(first, f"Of its first {lines} lines:" if lines else "")
-        if not lines:
-            return first
     steps = [step for step in reading.steps if not step.around.later]
-    if not steps:
-        first = first if lines is None else f"Is not readable as RouterOS: {refusal}."
     deeds, groups = _deeds(steps), _groups(steps)
     conditional = any(
         step.around.guarded or step.around.loop or step.around.function for group in groups for step in group.steps
@@ -196,9 +190,11 @@ def summary(reading: Reading, *, refusal: str | None = None, lines: int | None =
     if not reading.steps:
         return first or "Does nothing: it has no commands."
     if not (deeds or groups):
+        if unseen:
+            return first
         does = "Runs code that is not seen here." if blind else "Changes no configuration: it only reads and prints."
         return _join(first, does)
-    unseen = "What else it does is not seen here." if blind else ""
+    rest = "What else it does is not seen here." if blind or unseen else ""
     some = "Some of it only under a condition, in a loop or in a function." if conditional else ""
     for most in range(len(groups), -1, -1):
         for words in (True, False):
@@ -208,7 +204,7 @@ def summary(reading: Reading, *, refusal: str | None = None, lines: int | None =
             text = _join(
                 first,
                 _sentence(told, left_alone),
-                " ".join(filter(None, (some, unseen))) if not (some and unseen) else unseen,
+                rest or some,
             )
             if len(text) <= MAX_LENGTH:
                 return text

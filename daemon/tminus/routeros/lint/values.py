@@ -78,6 +78,8 @@ def _holds(node: ast.Value, item: Mapping[str, str]) -> bool | None:
             return None if inner is None else not inner
         case ast.Binary(op="&&" | "||"):
             return _joined(node, item)
+        case ast.Binary(op="=", left=ast.Property(name=name)) if name.endswith("!") and name[:-1] in item:
+            return _compared("!=", item[name[:-1]], constant(node.right))
         case ast.Binary(left=ast.Property(name=name)) if name in item:
             return _compared(node.op, item[name], constant(node.right))
         case _:
