@@ -186,15 +186,16 @@ async def test_an_insert_by_psql_gets_findings_and_an_edit_new_ones(cli: Cli, tm
 
 async def test_a_long_script_is_looked_at_while_the_daemon_goes_round(cli: Cli, tmp_path: Path) -> None:
     script = "/ip firewall address-list\n" + "\n".join(
-        f"add list=blacklist address=10.{n >> 16}.{n >> 8 & 255}.{n & 255} comment={'x' * 40}" for n in range(12_000)
+        f":do {{ add list=blacklist address=10.{n >> 16}.{n >> 8 & 255}.{n & 255} }} on-error={{ :log error $nowhere }}"
+        for n in range(10_000)
     )
     async with run_daemon(cli.db, tmp_path) as daemon:
         number = await cli.submit(script=script)
         shown = await looked_at(cli.db, number)
-        assert shown["summary"].startswith("Adds 12000 address list entries (list blacklist)")
+        assert shown["summary"].startswith("Adds 10000 address list entries (list blacklist)")
         metrics = await daemon.metrics()
         lag = "tminus_event_loop_lag_seconds"
-        assert metrics[f'{lag}_bucket{{le="0.5"}}'] == metrics[f"{lag}_count"], "the loop was never held up"
+        assert metrics[f'{lag}_bucket{{le="1.0"}}'] == metrics[f"{lag}_count"], "the loop was never held up"
         assert (await daemon.get("/readyz"))[0] == 200
         assert await daemon.stop() == 0
 

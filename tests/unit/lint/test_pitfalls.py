@@ -49,6 +49,9 @@ PITFALLS: list[tuple[str, str, Severity]] = [
     ("/ip address edit 0 address", "asks-a-person", DANGER),
     (":local x [/terminal ask prompt=x]", "asks-a-person", DANGER),
     # Errors, versions, names.
+    (":set nowhere 1", "set-of-undeclared", Severity.ERROR),
+    (":local f do={ :set x 1 }; $f", "set-of-undeclared", Severity.ERROR),
+    (":if (1 = 2) do={ :return 1 }; :put x", "return-outside-of-function", WARNING),
     (":do { /ip address print } on-error={}", "errors-swallowed", NOTE),
     (":onerror e in={ :put x } do={}", "errors-swallowed", NOTE),
     (":onerror e in={ :put x } do={ :put $e }", "needs-version", NOTE),

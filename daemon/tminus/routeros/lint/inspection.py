@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 from tminus.routeros.language import Program, ScriptSyntaxError, parse
+from tminus.routeros.language.problem import SYNTAX
 
+from .access import changes_access
 from .destruction import destroys
 from .encoding import bytes_of_note, offset_of
 from .finding import Finding, Place, Severity, finding, grouped
@@ -44,7 +47,7 @@ def inspect(source: bytes, *, site_timeout: timedelta = SITE_TIMEOUT) -> Inspect
     refused = None
     if refusal is not None:
         refused = f"{refusal.message} (line {refusal.line} column {refusal.column})"
-        found.extend(_refused(refusal, program))
+        found.extend(_refused(source, refusal, program))
     reading = Reading(program.program)
     found.extend(bytes_of_note(source))
     found.extend(_of_steps(reading, site_timeout))
@@ -114,7 +117,10 @@ def _listed(lines: list[int]) -> str:
     return f"all of lines {', '.join(map(str, lines[:-1]))} and {lines[-1]}"
 
 
-def _refused(refusal: ScriptSyntaxError, read: _Read) -> Iterator[Finding]:
+_SET = re.compile(rb":set[ \t]+\"?$")
+
+
+def _refused(source: bytes, refusal: ScriptSyntaxError, read: _Read) -> Iterator[Finding]:
     at = Place(refusal.line, refusal.column)
     maybe = " unless it has the package or version that knows this name" if refusal.by_name else ""
     yield finding(
@@ -124,6 +130,15 @@ def _refused(refusal: ScriptSyntaxError, read: _Read) -> Iterator[Finding]:
         f"{refusal.message} (line {refusal.line} column {refusal.column}): a router refuses the whole script and runs none of"
         f" it{maybe}; mend this place.",
     )
+    line = source.split(b"\n")[refusal.line - 1]
+    if refusal.message == SYNTAX and _SET.search(line[: offset_of(line, refusal.column)]):
+        yield finding(
+            "set-of-undeclared",
+            Severity.ERROR,
+            at,
+            "':set' of a variable that is declared neither here nor in a block around it is a syntax error to RouterOS; declare it with"
+            " :local or :global before, and :global again inside of a function.",
+        )
     if read.unseen is not None:
         looked = read.unseen if read.unseen.startswith("nothing") else f"not {read.unseen}"
         yield finding(
@@ -137,6 +152,7 @@ def _refused(refusal: ScriptSyntaxError, read: _Read) -> Iterator[Finding]:
 def _of_steps(reading: Reading, site_timeout: timedelta) -> Iterator[Finding]:
     for step in reading.steps:
         yield from cuts(step)
+        yield from changes_access(step)
         yield from destroys(step)
         yield from pitfalls(step)
         yield from unknown_names(step)

@@ -9,7 +9,7 @@ from tminus.routeros.language import ast
 
 from .finding import Finding, Place, Severity, finding
 from .selection import Which
-from .steps import Reading, Step, Trouble
+from .steps import Reading, Step, Trouble, say
 from .values import constant, seconds
 
 _BULK = {"remove": Severity.DANGER, "disable": Severity.DANGER, "set": Severity.WARNING, "unset": Severity.WARNING}
@@ -63,7 +63,7 @@ def pitfalls(step: Step) -> Iterator[Finding]:
         yield from _selection(step)
     yield from _waiting(step, path)
     if step.calls_stored:
-        yield _say(
+        yield say(
             step,
             "runs-stored-function",
             Severity.WARNING,
@@ -73,7 +73,7 @@ def pitfalls(step: Step) -> Iterator[Finding]:
     if not step.menu:
         yield from _language(step)
     if path in _SINCE:
-        yield _say(
+        yield say(
             step,
             "needs-version",
             Severity.NOTE,
@@ -81,30 +81,26 @@ def pitfalls(step: Step) -> Iterator[Finding]:
         )
 
 
-def _say(step: Step, code: str, severity: Severity, message: str) -> Finding:
-    return finding(code, severity, step.at, message)
-
-
 def _selection(step: Step) -> Iterator[Finding]:
     selection, verb = step.selection, step.verb or ""
     menu = "/" + "/".join(step.menu)
     match selection.which:
         case Which.ALL if verb in _BULK:
-            yield _say(
+            yield say(
                 step,
                 "selects-everything",
                 _BULK[verb],
                 f"'{verb} [find]' without a condition concerns every item of {menu}; say which: [find where …].",
             )
         case Which.NUMBERED if _has_numbers(step):
-            yield _say(
+            yield say(
                 step,
                 "selects-by-number",
                 Severity.WARNING,
                 "An item is chosen by its place in a list, which differs from router to router; choose it by [find where …].",
             )
         case Which.SOME if selection.where is not None and not step.around.guarded:
-            yield _say(
+            yield say(
                 step,
                 "nothing-found-is-silent",
                 Severity.NOTE,
@@ -124,7 +120,7 @@ def _waiting(step: Step, path: tuple[str, ...]) -> Iterator[Finding]:
     if step.around.later:
         return
     if _goes_on(step, path):
-        yield _say(
+        yield say(
             step,
             "never-ends",
             Severity.DANGER,
@@ -132,7 +128,7 @@ def _waiting(step: Step, path: tuple[str, ...]) -> Iterator[Finding]:
             " over; give it once, count or duration.",
         )
     if (path in _ASKS and not step.has("timeout")) or (step.verb == "edit" and step.menu):
-        yield _say(
+        yield say(
             step,
             "asks-a-person",
             Severity.DANGER,
@@ -160,10 +156,18 @@ def _language(step: Step) -> Iterator[Finding]:
                 yield _endless(step)
         case "for" if step.value("step") == "0":
             yield _endless(step)
+        case "return" if not (step.around.function or step.around.later or step.around.place):
+            yield say(
+                step,
+                "return-outside-of-function",
+                Severity.WARNING,
+                "':return' outside of a function leaves out what follows, and the run may count as completed all the same; use :if, or"
+                " raise ':error' where it failed.",
+            )
         case "do" | "onerror" | "retry":
             handler = step.args.get("do" if step.verb == "onerror" else "on-error")
             if _empty(handler):
-                yield _say(
+                yield say(
                     step,
                     "errors-swallowed",
                     Severity.NOTE,
@@ -188,7 +192,7 @@ def _first(step: Step) -> ast.Value | None:
 
 
 def _endless(step: Step) -> Finding:
-    return _say(
+    return say(
         step,
         "endless-loop",
         Severity.DANGER,

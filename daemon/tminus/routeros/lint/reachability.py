@@ -1,12 +1,12 @@
-"""What may cut the way by which we reach the router: firewall, addresses, interfaces, routes, the SSH service."""
+"""What may cut the way by which we reach the router: firewall, addresses, interfaces, routes, tunnels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .finding import Finding, Severity, finding
-from .selection import Which
-from .steps import Step
+from .finding import Finding, Severity
+from .selection import CHANGES, CUTS, Which
+from .steps import EXPECTED, FOR_PEOPLE, Step, say
 
 _DROPS = frozenset({"drop", "reject", "tarpit"})
 _OWN_CHAINS = {
@@ -49,10 +49,6 @@ _MATCHERS = (
     "tcp-flags",
     "time",
 )
-_ONLY_FOR_PEOPLE = frozenset({"comment", "log", "log-prefix", "numbers"})
-_CHANGES = frozenset({"set", "remove", "disable", "enable", "move", "unset", "reset", "edit"})
-_CUTS = frozenset({"set", "remove", "disable", "unset", "reset", "edit"})
-_EXPECTED = "if it is meant to cut its own session, set expects_disconnect"
 _HARMLESS_OF_INTERFACES = frozenset(
     ["reset-counters", "monitor", "monitor-traffic", "comment", "cable-test", "blink", "scan", "enable", "add", "torch"]
 )
@@ -69,46 +65,49 @@ def cuts(step: Step) -> Iterator[Finding]:
             yield from _redirect(step)
         case ("ip" | "ipv6", "firewall", "mangle") if step.verb in ("add", "set"):
             if step.value("action") == "mark-routing" and step.value("chain") in ("output", "prerouting", None):
-                yield _say(step, "route-changed", Severity.WARNING, _ROUTING)
+                yield say(step, "route-changed", Severity.WARNING, _ROUTING)
         case ("ip" | "ipv6", "address") | ("ip", "dhcp-client") | ("ipv6", "dhcp-client"):
             yield from _addresses(step)
         case ("interface", *_):
             yield from _interfaces(step)
         case ("ip" | "ipv6", "route", *_) | ("routing", *_) | ("ip", "vrf"):
             yield from _routes(step)
-        case ("ip", "service"):
-            yield from _services(step)
-        case ("ip", "ssh"):
-            yield from _ssh(step)
+        case ("ip", "ipsec", *_) | ("ppp", *_):
+            if step.verb in CUTS and not step.only(FOR_PEOPLE):
+                yield say(
+                    step,
+                    "vpn-changed",
+                    Severity.WARNING,
+                    "Tunnels or who may open them are changed; if we reach the router through one, the way may be cut.",
+                )
+        case ("ip", "hotspot") if step.verb in ("add", "set", "enable"):
+            yield say(
+                step,
+                "hotspot-changed",
+                Severity.WARNING,
+                "A hotspot asks everybody behind its interface to log in first, us too if we come from there; exempt the daemon's host.",
+            )
         case ("ip" | "ipv6", "settings") if step.verb == "set" and step.has("rp-filter", "ip-forward", "disable-ipv6"):
-            yield _say(step, "route-changed", Severity.WARNING, _ROUTING)
+            yield say(step, "route-changed", Severity.WARNING, _ROUTING)
         case _:
             pass
-
-
-def _say(step: Step, code: str, severity: Severity, message: str) -> Finding:
-    return finding(code, severity, step.at, message)
-
-
-def _only(step: Step, harmless: frozenset[str]) -> bool:
-    return bool(step.args) and set(step.args) <= harmless
 
 
 def _firewall(step: Step, table: str) -> Iterator[Finding]:
     if step.verb == "add":
         yield from _new_rule(step, table)
-    elif step.verb in _CHANGES and not _only(step, _ONLY_FOR_PEOPLE):
+    elif step.verb in CHANGES and not step.only(FOR_PEOPLE):
         selection = step.selection
         if not any(selection.could_be({"chain": chain}) for chain in _OWN_CHAINS[table]):
             return
         surely = selection.which in (Which.ALL, Which.NUMBERED, Which.NAMED, Which.COMPUTED)
         severity = Severity.DANGER if surely or step.verb in ("move", "set") else Severity.WARNING
-        yield _say(
+        yield say(
             step,
             "firewall-rule-changed",
             severity,
             f"Firewall rules that may be of the way to this router are changed ({step.verb}), which can lock everybody out;"
-            f" choose them by chain and comment, and {_EXPECTED}.",
+            f" choose them by chain and comment, and {EXPECTED}.",
         )
 
 
@@ -121,15 +120,15 @@ def _new_rule(step: Step, table: str) -> Iterator[Finding]:
     narrow = step.has(*_MATCHERS)
     if action is None or action in _DROPS:
         if own and not narrow:
-            yield _say(
+            yield say(
                 step,
                 "firewall-input-drop",
                 Severity.DANGER,
                 "A rule drops all packets of a chain that our own session passes, and cuts everybody off unless a rule before it"
-                f" accepts; put that rule first, and {_EXPECTED}.",
+                f" accepts; put that rule first, and {EXPECTED}.",
             )
         elif own:
-            yield _say(
+            yield say(
                 step,
                 "firewall-input-drop",
                 Severity.WARNING,
@@ -137,14 +136,22 @@ def _new_rule(step: Step, table: str) -> Iterator[Finding]:
                 " see that the host is excepted.",
             )
         elif chain not in _BUILT_IN:
-            yield _say(
+            yield say(
                 step,
                 "firewall-custom-chain-drop",
                 Severity.NOTE,
                 "A rule drops packets in a chain of its own, which concerns us only if the input chain jumps there.",
             )
+        elif chain == "forward" and not narrow:
+            yield say(
+                step,
+                "firewall-forward-drop",
+                Severity.WARNING,
+                "A rule drops everything that passes through the router and that no rule before it accepts, and with it people's internet;"
+                " see that those rules are there.",
+            )
     elif own and action == "accept" and chain == "input" and not narrow:
-        yield _say(
+        yield say(
             step,
             "firewall-input-open",
             Severity.WARNING,
@@ -152,7 +159,7 @@ def _new_rule(step: Step, table: str) -> Iterator[Finding]:
             " may get in.",
         )
     elif own and action == "jump":
-        yield _say(
+        yield say(
             step,
             "firewall-input-jump",
             Severity.WARNING,
@@ -169,7 +176,7 @@ def _redirect(step: Step) -> Iterator[Finding]:
     if step.verb == "set" and chain is None and action is None:
         return
     if not ports or "22" in ports.split(","):
-        yield _say(
+        yield say(
             step,
             "nat-redirect",
             Severity.WARNING,
@@ -179,15 +186,15 @@ def _redirect(step: Step) -> Iterator[Finding]:
 
 def _addresses(step: Step) -> Iterator[Finding]:
     dynamic = step.menu[1] == "dhcp-client"
-    if step.verb not in _CUTS and not (dynamic and step.verb in ("release", "renew")):
+    if step.verb not in CUTS and not (dynamic and step.verb in ("release", "renew")):
         return
-    if _only(step, _ONLY_FOR_PEOPLE):
+    if step.only(FOR_PEOPLE):
         return
-    yield _say(
+    yield say(
         step,
         "address-changed",
         Severity.DANGER,
-        f"Addresses of the router are changed ({step.verb}), perhaps the one at which we reach it; {_EXPECTED}.",
+        f"Addresses of the router are changed ({step.verb}), perhaps the one at which we reach it; {EXPECTED}.",
     )
 
 
@@ -199,18 +206,18 @@ def _interfaces(step: Step) -> Iterator[Finding]:
             yield from _bridge_ports(step)
             return
         case ("interface", "bridge", "vlan") | ("interface", "ethernet", "switch", *_):
-            if step.verb in ("add", *_CHANGES):
-                yield _say(
+            if step.verb in ("add", *CHANGES):
+                yield say(
                     step,
                     "vlan-changed",
                     Severity.WARNING if step.verb == "add" else Severity.DANGER,
                     "The table of VLANs is changed; where VLANs are filtered, the one by which we reach the router may lose its port;"
-                    f" {_EXPECTED}.",
+                    f" {EXPECTED}.",
                 )
             return
         case ("interface", "list", *_):
-            if step.verb in _CUTS and not _only(step, _ONLY_FOR_PEOPLE):
-                yield _say(
+            if step.verb in CUTS and not step.only(FOR_PEOPLE):
+                yield say(
                     step,
                     "interface-list-changed",
                     Severity.DANGER,
@@ -218,7 +225,7 @@ def _interfaces(step: Step) -> Iterator[Finding]:
                 )
             return
         case ("interface", "bridge", "settings") if step.has("use-ip-firewall", "use-ip-firewall-for-vlan"):
-            yield _say(
+            yield say(
                 step,
                 "firewall-rule-changed",
                 Severity.WARNING,
@@ -228,32 +235,32 @@ def _interfaces(step: Step) -> Iterator[Finding]:
         case _:
             pass
     if step.value("vlan-filtering", "no") != "no" and step.verb in ("add", "set"):
-        yield _say(
+        yield say(
             step,
             "vlan-filtering-changed",
             Severity.DANGER if step.verb == "set" else Severity.WARNING,
             "VLAN filtering is turned on; if the VLAN by which we reach the router is not in the table of the bridge, the way is cut;"
-            f" fill the table first, and {_EXPECTED}.",
+            f" fill the table first, and {EXPECTED}.",
         )
-    elif step.verb not in _HARMLESS_OF_INTERFACES and not _only(step, _ONLY_FOR_PEOPLE | {"name", "queue"}):
+    elif step.verb not in _HARMLESS_OF_INTERFACES and not step.only(FOR_PEOPLE | {"name", "queue"}):
         hard = step.verb in ("disable", "remove") or step.value("disabled", "no") != "no"
-        yield _say(
+        yield say(
             step,
             "interface-changed",
             Severity.DANGER if hard else Severity.WARNING,
-            f"Interfaces are changed ({step.verb} in /{'/'.join(step.menu)}), perhaps one by which we reach the router; {_EXPECTED}.",
+            f"Interfaces are changed ({step.verb} in /{'/'.join(step.menu)}), perhaps one by which we reach the router; {EXPECTED}.",
         )
 
 
 def _bridge_ports(step: Step) -> Iterator[Finding]:
-    if step.verb not in ("add", *_CHANGES) or _only(step, _ONLY_FOR_PEOPLE):
+    if step.verb not in ("add", *CHANGES) or step.only(FOR_PEOPLE):
         return
-    yield _say(
+    yield say(
         step,
         "bridge-port-changed",
         Severity.WARNING if step.verb == "add" else Severity.DANGER,
         f"Ports of a bridge are changed ({step.verb}); a port that enters or leaves a bridge loses its own addresses and VLANs, perhaps"
-        f" ours; {_EXPECTED}.",
+        f" ours; {EXPECTED}.",
     )
 
 
@@ -261,11 +268,7 @@ _ROUTING = "Routing is changed; answers to the daemon's host may take another wa
 
 
 def _routes(step: Step) -> Iterator[Finding]:
-    if (
-        step.verb not in ("add", *_CHANGES)
-        or _only(step, _ONLY_FOR_PEOPLE)
-        or step.value("disabled") == "yes" == step.verb
-    ):
+    if step.verb not in ("add", *CHANGES) or step.only(FOR_PEOPLE) or step.value("disabled") == "yes" == step.verb:
         return
     if step.menu in _ROUTES:
         target = step.value("dst-address", "0.0.0.0/0" if step.verb == "add" else "")
@@ -274,63 +277,19 @@ def _routes(step: Step) -> Iterator[Finding]:
             and step.value("routing-table", "main") == "main"
             and step.value("routing-mark", "") == ""
         ):
-            yield _say(
+            yield say(
                 step,
                 "default-route-changed",
                 Severity.DANGER,
                 "A default route is changed, by which the daemon's host may be reached; keep a route to that host of its own,"
-                f" and {_EXPECTED}.",
+                f" and {EXPECTED}.",
             )
             return
     if step.menu[0] == "routing" and step.menu[1:2] in (("filter",), ("table",), ("id",)) and step.verb == "add":
         return
     severity = (
         Severity.DANGER
-        if step.verb in _CUTS - {"set", "edit"} or (step.menu in _ROUTES and step.verb == "set")
+        if step.verb in CUTS - {"set", "edit"} or (step.menu in _ROUTES and step.verb == "set")
         else Severity.WARNING
     )
-    yield _say(step, "route-changed", severity, _ROUTING)
-
-
-def _services(step: Step) -> Iterator[Finding]:
-    if step.verb not in _CUTS and step.verb != "enable":
-        return
-    ssh = step.selection.could_be({"name": "ssh"})
-    if step.verb == "enable" and ssh and step.selection.which is Which.NAMED:
-        return
-    if ssh and step.verb != "enable":
-        yield _say(
-            step,
-            "ssh-service-changed",
-            Severity.DANGER,
-            "The SSH service is changed (port, address, certificate or whether it runs), and no later session may get in; change the"
-            f" site with it, and {_EXPECTED}.",
-        )
-    else:
-        yield _say(
-            step,
-            "service-changed",
-            Severity.NOTE,
-            "Services of the router (not SSH) are changed; tools that use them may stop.",
-        )
-
-
-def _ssh(step: Step) -> Iterator[Finding]:
-    match step.verb:
-        case "set" | "reset":
-            yield _say(
-                step,
-                "ssh-settings-changed",
-                Severity.DANGER,
-                "Settings of the SSH server are changed (algorithms, host key type, passwords, forwarding), and the daemon may not get in"
-                " any more; rehearse the next login with one router first.",
-            )
-        case "regenerate-host-key" | "import-host-key":
-            yield _say(
-                step,
-                "host-key-changed",
-                Severity.DANGER,
-                "The router's host key becomes another, and the daemon refuses it until the new one is pinned ('tminus site pin').",
-            )
-        case _:
-            pass
+    yield say(step, "route-changed", severity, _ROUTING)

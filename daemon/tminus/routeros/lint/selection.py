@@ -12,6 +12,10 @@ from tminus.routeros.language import Program, ast, walk
 
 from .values import Constants, constant, could_match
 
+CHANGES = frozenset({"set", "remove", "disable", "enable", "move", "unset", "reset", "edit"})
+CUTS = CHANGES - {"enable", "move"}
+"""Of these, what may take something away."""
+
 
 class Which(Enum):
     """How the items that a command works on were chosen."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tminus.routeros.language import Program, ScriptSyntaxError, ast, parse
 
-from .finding import Place
+from .finding import Finding, Place, Severity, finding
 from .paths import is_elsewhere, path_of_unknown
 from .selection import Selection, Which, bindings, named, only_find
 from .values import Text, constant, text_of
@@ -40,6 +40,9 @@ CODE = frozenset(
         "up-script",
     ]
 )
+# Parameters that tell people something and change nothing else.
+FOR_PEOPLE = frozenset({"comment", "log", "log-prefix", "numbers"})
+EXPECTED = "if it is meant to cut its own session, set expects_disconnect"
 _SCRIPT_NAME = re.compile(r"\s*[\w.-]*\s*")  # an event may name a stored script instead
 _MAX_NESTING = 4
 _MAX_NESTED = 4 * 1024 * 1024  # characters of code in strings, all levels together
@@ -78,6 +81,10 @@ class Step:
         """The text of an argument; None if it is only known when the script runs."""
         return constant(self.args[name], self.reading.constants) if name in self.args else default
 
+    def only(self, names: frozenset[str]) -> bool:
+        """Nothing but these parameters is given."""
+        return bool(self.args) and set(self.args) <= names
+
     def flag(self, name: str) -> bool:
         """A parameter without a value, or one that is yes."""
         if name in self.args:
@@ -99,6 +106,11 @@ class Step:
     def selection(self) -> Selection:
         value = self.args.get("numbers") or (self.unnamed[0] if self.unnamed else None)
         return self.reading.selection(value, guarded=self.around.guarded)
+
+
+def say(step: Step, code: str, severity: Severity, message: str) -> Finding:
+    """A finding at the place of a step."""
+    return finding(code, severity, step.at, message)
 
 
 class Trouble(NamedTuple):
