@@ -179,7 +179,7 @@ async def test_an_insert_by_psql_gets_findings_and_an_edit_new_ones(cli: Cli, tm
         assert shown["summary"] == "Changes no configuration: it only reads and prints."
         assert shown["status"] == "unauthorized"
 
-        looked = [event for event in daemon.log() if event["event"] == "script_looked_at"]
+        looked = [event for event in daemon.log() if event["event"] == "findings_stored"]
         assert {event["script_id"] for event in looked} == {mine, other}
         assert await daemon.stop() == 0
 

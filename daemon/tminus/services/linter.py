@@ -59,10 +59,10 @@ class Linter:
                 self._db, script, findings=analysis.findings_json(), summary=analysis.summary
             )
             if kept and analysis.failed is not None:
-                log.warning("script_not_looked_at", script_id=str(script.id), error=analysis.failed)
+                log.warning("findings_missing", script_id=str(script.id), error=analysis.failed)
             elif kept:
                 log.info(
-                    "script_looked_at",
+                    "findings_stored",
                     script_id=str(script.id),
                     findings=sum(each.count for each in analysis.findings),
                     worst=str(analysis.findings[0].severity) if analysis.findings else None,
