@@ -51,4 +51,4 @@ def test_every_test_that_the_readme_names_exists() -> None:
     tests = Path(__file__).parents[1]
     table = _README.split("## What it promises")[1].split("## Quick start")[0]
     for name in set(re.findall(r"`(test_\w+)`", table)):
-        assert list(tests.glob(f"*/{name}.py")), f"README names {name}, which is not there"
+        assert list(tests.rglob(f"{name}.py")), f"README names {name}, which is not there"
