@@ -112,6 +112,8 @@ def test_globals_are_told_of_together_and_not_if_they_are_taken_away() -> None:
     assert stays.count == 9
     assert "v0, v1, v2, v3, v4 and 4 more" in stays.message
     assert "global-stays" not in found(":global x 1\n:set x")
+    assert "global-stays" not in found(":global x\n:put $x"), "it was there before"
+    assert "global-stays" in found(":global x\n:set x 1")
 
 
 def test_the_refusal_is_the_routers_own_with_its_place() -> None:

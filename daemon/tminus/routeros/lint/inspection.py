@@ -51,7 +51,7 @@ def inspect(source: bytes, *, site_timeout: timedelta = SITE_TIMEOUT) -> Inspect
     reading = Reading(program.program)
     found.extend(bytes_of_note(source))
     found.extend(_of_steps(reading, site_timeout))
-    found.extend(variable_pitfalls(program.program))
+    found.extend(variable_pitfalls(program.program, reading.assigned))
     return Inspection(
         valid=refusal is None,
         message=refusal.message if refusal else None,

@@ -212,8 +212,8 @@ class _Looker:
         self.found.append(finding(code, severity, at, message))
 
 
-def variable_pitfalls(program: Program) -> Iterator[Finding]:
-    """Variables that hold nothing where they are read, and globals that stay."""
+def variable_pitfalls(program: Program, assigned: frozenset[str]) -> Iterator[Finding]:
+    """Variables that hold nothing where they are read, and globals that stay. ``assigned``: what gets a value at all."""
     yield from _Looker(program).found
     kept: dict[str, Place] = {}
     unset: set[str] = set()
@@ -221,11 +221,11 @@ def variable_pitfalls(program: Program) -> Iterator[Finding]:
         if command.menu or command.callee is not None:
             continue
         if command.name == "global":
-            for name in _declared(command):
+            for name in assigned.intersection(_declared(command)):
                 kept.setdefault(name, Place(command.at.line, command.at.column))
         elif command.name == "set" and len(command.args) == 1:  # :set x without a value takes the variable away
             unset.update(_declared(command))
-    left = [name for name in kept if name not in unset]
+    left = sorted((name for name in kept if name not in unset), key=lambda name: (kept[name], name))
     if left:
         names = ", ".join(clean_line(name, cap=40) for name in left[:_NAMES_SHOWN])
         more = f" and {len(left) - _NAMES_SHOWN} more" if len(left) > _NAMES_SHOWN else ""
