@@ -21,7 +21,7 @@ from tminus.routeros.text import clean_line
 
 _COMMAND = (sys.executable, "-I", "-m", "tminus.services.analysis_child")
 _DEADLINE = 60.0  # seconds for one script, the start of the process included
-_TRIES = 2  # somebody may have stopped the process; that is no fault of the script
+_TRIES = 2
 _LONGEST_ANSWER = 1024 * 1024  # bytes
 
 
@@ -36,7 +36,11 @@ class Analysis:
 
 
 class _Failed(Exception):
-    """The process did not answer as it should."""
+    """The script could not be looked at."""
+
+
+class _Ended(_Failed):
+    """The process ended, or spoke nonsense. Perhaps somebody stopped it; that is no fault of the script."""
 
 
 class Analyst:
@@ -53,9 +57,13 @@ class Analyst:
         for _ in range(_TRIES):
             try:
                 return await self._ask(script, site_timeout)
+            except _Ended as ended:
+                await self.stop()
+                why = str(ended)
             except _Failed as failed:
+                await self.stop()
                 why = str(failed)
-            await self.stop()
+                break
         return Analysis(findings=(_not_analysed(why),), summary=None, failed=why)
 
     async def _ask(self, script: bytes, site_timeout: timedelta) -> Analysis:
@@ -65,7 +73,7 @@ class Analyst:
         except TimeoutError:
             raise _Failed(f"it took longer than {self._deadline:g} s") from None
         except (OSError, EOFError, ValueError) as problem:
-            raise _Failed(f"the process that looks at it ended: {problem}") from problem
+            raise _Ended(f"the process that looks at it ended: {problem}") from problem
         match answer:
             case {"findings": list(findings), "summary": str(summary)}:
                 return Analysis(findings=from_json(findings), summary=summary)
