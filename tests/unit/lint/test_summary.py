@@ -44,6 +44,9 @@ SUMMARIES = {
     "/system scheduler add name=x interval=1d on-event=\"/user remove [find]\"": (
         "Adds 1 scheduler entry (x, every 1d); changes no addresses, services or routes."
     ),
+    "/ip address add address=1.2.3.4/24 interface=ether1 colour=red": (
+        "Is not readable by every router: expected end of command (line 1 column 53). Adds 1 address (1.2.3.4/24, on ether1)."
+    ),
     ":put )": "Is not readable as RouterOS: expected end of command (line 1 column 6).",
 }  # fmt: skip
 

@@ -46,7 +46,8 @@ def inspect(source: bytes, *, site_timeout: timedelta = SITE_TIMEOUT) -> Inspect
     found: list[Finding] = []
     refused = None
     if refusal is not None:
-        refused = f"{refusal.message} (line {refusal.line} column {refusal.column})"
+        readable = "Is not readable by every router" if refusal.by_name else "Is not readable as RouterOS"
+        refused = f"{readable}: {refusal.message} (line {refusal.line} column {refusal.column})"
         found.extend(_refused(source, refusal, program))
     reading = Reading(program.program)
     found.extend(bytes_of_note(source))

@@ -176,7 +176,7 @@ class _Group:
 
 def summary(reading: Reading, *, refusal: str | None = None, unseen: str | None = None) -> str:
     """Describe a script. ``refusal``: what a router's parser says against it; ``unseen``: what of it could not be read."""
-    first = f"Is not readable as RouterOS: {refusal}." if refusal else ""
+    first = f"{refusal}." if refusal else ""
     steps = [step for step in reading.steps if not step.around.later]
     deeds, groups = _deeds(steps), _groups(steps)
     conditional = any(
