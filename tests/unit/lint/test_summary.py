@@ -60,12 +60,15 @@ def test_secrets_and_comments_are_never_quoted() -> None:
     script = (
         "/user add name=ops group=full password=hunter2 comment=hunter2\n"
         "/ppp secret add name=x password=hunter2\n"
-        "/snmp community add name=hunter2x authentication-password=hunter2\n"
+        "/snmp community add name=hunter2 authentication-password=hunter2\n"
         "/interface wireguard peers add interface=wg preshared-key=hunter2 public-key=hunter2\n"
         "/ip ipsec identity add secret=hunter2 peer=x\n"
         "/user set ops password=hunter2\n"
-    ).replace("hunter2x", "public")
+        "/frob nicate hunter2\n"
+        "/ip address frobnicate hunter2\n"
+    )
     seen = inspect(script.encode())
+    assert "1 SNMP community" in seen.summary
     assert "hunter2" not in seen.summary
     assert not any("hunter2" in each.message for each in seen.findings)
 

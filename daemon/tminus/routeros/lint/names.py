@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 from tminus.routeros.language import ast
 from tminus.routeros.language.names import base, complete
 
 from .finding import Finding, Severity, finding
+from .paths import up_to_unknown
 from .steps import Step
 
 
@@ -22,12 +22,13 @@ def unknown_names(step: Step) -> Iterator[Finding]:
     ):
         return
     here = base().at(command.menu)
+    shown = "" if command.known else up_to_unknown((*step.menu, *([step.verb] if step.verb else [])))
     if step.elsewhere:
         yield finding(
             "not-on-every-router",
             Severity.NOTE,
             step.at,
-            f"{_first_unknown(step)} is not on every router (a CHR lacks it); one without it says 'bad command name'.",
+            f"{shown} is not on every router (a CHR lacks it); one without it says 'bad command name'.",
         )
         return
     if not command.known:
@@ -35,7 +36,7 @@ def unknown_names(step: Step) -> Iterator[Finding]:
             "unknown-command",
             Severity.WARNING,
             step.at,
-            f"{_first_unknown(step)} is not known here; a router that does not know it either says 'bad command name' and does not run"
+            f"{shown} is not known here; a router that does not know it either says 'bad command name' and does not run"
             " the rest; check the spelling, and which package has it.",
         )
         return
@@ -53,19 +54,3 @@ def unknown_names(step: Step) -> Iterator[Finding]:
                 f"{'/'.join(('', *command.menu, command.name or ''))} has no parameter {arg.name!r} that is known here; a router that does"
                 " not know it either refuses the whole script; check the spelling and the version.",
             )
-
-
-def _first_unknown(step: Step) -> str:
-    return _up_to_unknown((*step.menu, *([step.verb] if step.verb else [])))
-
-
-@lru_cache(maxsize=1024)
-def _up_to_unknown(path: tuple[str, ...]) -> str:
-    """The path up to the name that is not known."""
-    menu: tuple[str, ...] = ()
-    for name in path:
-        here = base().at(menu)
-        menu = (*menu, name)
-        if here is None or (name not in here.menus and name not in here.commands):
-            break
-    return f"/{'/'.join(menu)}"

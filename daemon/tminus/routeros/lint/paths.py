@@ -91,3 +91,15 @@ def _elsewhere(path: tuple[str, ...]) -> tuple[str, ...]:
         if len(names) > len(path) and names[: len(path)] == path:
             below.append(names[len(path)])
     return tuple(dict.fromkeys(below))
+
+
+@lru_cache(maxsize=1024)
+def up_to_unknown(path: tuple[str, ...]) -> str:
+    """The path up to the first name that is not known. What stands behind it may be anything, a secret too."""
+    menu: tuple[str, ...] = ()
+    for name in path:
+        here = base().at(menu)
+        menu = (*menu, name)
+        if here is None or (name not in here.menus and name not in here.commands):
+            break
+    return f"/{'/'.join(menu)}"

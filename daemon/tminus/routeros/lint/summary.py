@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from tminus.routeros.text import clean_line
 
+from .paths import up_to_unknown
 from .selection import Which
 from .steps import Reading, Step
 
@@ -149,6 +150,10 @@ _TELLING = (
 )
 
 
+# Where the name is what others must not know.
+_SECRET_NAMES = (("snmp", "community"), ("ip", "hotspot", "user"), ("ppp", "secret"))
+
+
 @dataclass(slots=True)
 class _Group:
     verb: str
@@ -243,7 +248,9 @@ def _groups(steps: Iterable[Step]) -> list[_Group]:
         path = f"/{'/'.join(step.menu)}"
         count: int | None = None
         words: tuple[str, ...] = ()
-        if step.verb not in _VERBS:
+        if not step.command.known and not step.elsewhere:
+            verb, noun = "runs", up_to_unknown((*step.menu, step.verb))
+        elif step.verb not in _VERBS:
             verb, noun = "runs", f"{path}/{step.verb}"
         else:
             verb, noun = _VERBS[step.verb], _NOUNS.get(path, f"item of {path}")
@@ -295,7 +302,7 @@ def _words(step: Step) -> tuple[str, ...]:
         return ()
     words = []
     for name, before in _TELLING:
-        value = step.value(name)
+        value = None if name == "name" and step.menu in _SECRET_NAMES else step.value(name)
         if value and re.fullmatch(r"[\w .,:/!*+<>@-]+", value) and len(value) <= _MAX_WORD:
             words.append(f"{before}{clean_line(value, cap=_MAX_WORD)}")
     return tuple(words)
