@@ -147,6 +147,12 @@ def test_where_nothing_can_be_read_that_is_said() -> None:
     assert "nothing of it" in found(":if (true) do={\n" * 60)["not-looked-at"].message
 
 
+def test_an_unknown_name_is_placed_where_the_router_points() -> None:
+    finding = found(":put x\n  /ip frobnicate all")["unknown-command"]
+    assert (finding.line, finding.column) == (2, 7)
+    assert "'bad command name frobnicate'" in finding.message
+
+
 def test_bytes_that_are_not_utf_8_are_told_with_their_place() -> None:
     finding = found(b':put a\n:put "\t\xef\xf0"')["not-utf-8"]
     assert (finding.line, finding.column) == (2, 8)

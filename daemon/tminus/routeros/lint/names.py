@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tminus.routeros.language import ast
 from tminus.routeros.language.names import base, complete
 
-from .finding import Finding, Severity, finding
+from .finding import Finding, Place, Severity, finding
 from .paths import up_to_unknown
 from .steps import Step
 
@@ -35,9 +35,9 @@ def unknown_names(step: Step) -> Iterator[Finding]:
         yield finding(
             "unknown-command",
             Severity.WARNING,
-            step.at,
-            f"{shown} is not known here; a router that does not know it either says 'bad command name' and does not run"
-            " the rest; check the spelling, and which package has it.",
+            _place(step),
+            f"{shown} is not known here; a router that does not know it either says 'bad command name {shown.rsplit('/', 1)[-1]}' and does"
+            " not run the rest; check the spelling, and which package has it.",
         )
         return
     signature = here.commands.get(command.name) if here is not None and command.name is not None else None
@@ -54,3 +54,12 @@ def unknown_names(step: Step) -> Iterator[Finding]:
                 f"{'/'.join(('', *command.menu, command.name or ''))} has no parameter {arg.name!r} that is known here; a router that does"
                 " not know it either refuses the whole script; check the spelling and the version.",
             )
+
+
+def _place(step: Step) -> Place:
+    """The word that the table lacks, as RouterOS points at it; of code in a string, the string."""
+    if step.around.place is not None:
+        return step.at
+    unknown = step.reading.unknown
+    at = next((word.at for word in step.command.words if word.at.offset in unknown), None)
+    return step.at if at is None else Place(at.line, at.column)

@@ -127,6 +127,7 @@ class Reading:
         self.program = program
         known = bindings(program)
         self.constants, self._found, self.assigned = known.constants, known.found, known.assigned
+        self.unknown = frozenset(name.at.offset for name in program.unknown)
         self.steps: list[Step] = []
         self.troubles: list[Trouble] = []
         self._nested = 0
