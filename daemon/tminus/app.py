@@ -237,7 +237,6 @@ class _Daemon:
             observer=self._metrics,
         )
 
-        self._linter = Linter(db, self._instance, poll_interval=settings.poll_interval, observer=self._metrics)
         self._pause = PauseWatch(db, interval=settings.reap_interval, tell=self._health.pause, observer=self._metrics)
         keep = Keep(
             backups_per_site=settings.backups_per_site,
@@ -246,6 +245,7 @@ class _Daemon:
             events=timedelta(days=settings.events_days),
         )
         self._retention = Retention(db, self._trust, keep, observer=self._metrics)
+        self._linter = Linter(db, self._instance, poll_interval=settings.poll_interval, observer=self._metrics)
 
     async def run(self) -> int:
         settings = self._settings
