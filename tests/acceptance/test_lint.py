@@ -145,6 +145,22 @@ async def test_authorize_shows_what_was_found_before_it_asks(cli: Cli, tmp_path:
     assert document["summary"].startswith("Reboots the router")
 
 
+async def test_authorize_does_not_take_the_findings_of_the_database_on_trust(cli: Cli) -> None:
+    script = await cli.submit(script=REBOOT)
+    await cli.db.fetch(
+        "update tminus.scheduled_scripts set findings = '[]', summary = 'Harmless.', summary_generated = true where id = $1",
+        script,
+        role="tminus_serve",
+    )
+    async with on_terminal(cli.db, "bob", "authorize", script) as terminal:
+        await terminal.shows("Authorize exactly this?")
+        assert "What the daemon stored differs from what is found here" in terminal.shown
+        assert "Reboots the router; changes no addresses, users, services or routes." in terminal.shown
+        assert "expects_disconnect" in terminal.shown
+        terminal.type("n\n")
+        await terminal.end()
+
+
 async def looked_at(db: Db, script: object) -> dict[str, Any]:
     async def look() -> dict[str, Any] | None:
         shown = await db.script(script)

@@ -38,21 +38,39 @@ def show_seen(script: str, seen: Inspection) -> None:
 
 
 def show_stored(findings: str | None, script: str, site_timeout: timedelta, *, summary: str | None) -> None:
-    """Print the findings (a list in JSON) that a daemon stored; where it has not looked yet, what is found here."""
+    """Print the findings (a list in JSON) that a daemon stored, and what is found here where that differs.
+
+    Who authorizes does not have to trust the database for it: the script is looked at here as well.
+    """
     from tminus.routeros.lint import from_json
 
     console = screen.console()
     console.rule("findings")
-    if findings is None:
+    seen = look_at(script, site_timeout)
+    stored = None if findings is None else from_json(json.loads(findings))
+    if stored == seen.findings:
+        if stored:
+            show_seen(script, seen)
+        else:
+            console.print("None.")
+        return
+    if stored is None:
         console.print("The daemon has not looked at this script yet; this was found here, just now:")
-        seen = look_at(script, site_timeout)
-        if not summary:
-            console.print(screen.text(seen.summary))
-        show_seen(script, seen)
-    elif found := from_json(json.loads(findings)):
-        show_findings(found)
     else:
-        console.print("None.")
+        console.print(
+            screen.text(
+                "What the daemon stored differs from what is found here, just now; its version is another one, or somebody changed"
+                " it. Found here:",
+                "bold red",
+            )
+        )
+    if stored is not None or not summary:
+        console.print(screen.text(seen.summary))
+    show_seen(script, seen)
+    if stored is not None:
+        console.print("Stored:" if stored else "Stored: none.")
+        if stored:
+            show_findings(stored)
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
