@@ -14,40 +14,21 @@ _OWN_CHAINS = {
     "raw": ("prerouting", "output"),
 }
 _BUILT_IN = frozenset({"input", "output", "forward", "prerouting", "postrouting", "srcnat", "dstnat"})
-# What narrows a rule to a part of the traffic.
-_MATCHERS = (
-    "connection-mark",
-    "connection-state",
-    "connection-type",
-    "content",
-    "dscp",
-    "dst-address",
-    "dst-address-list",
-    "dst-address-type",
-    "dst-port",
-    "fragment",
-    "icmp-options",
-    "in-bridge-port",
-    "in-interface",
-    "in-interface-list",
-    "ip-protocol",
-    "ipsec-policy",
-    "layer7-protocol",
-    "limit",
-    "mac-protocol",
-    "out-interface",
-    "out-interface-list",
-    "packet-mark",
-    "port",
-    "protocol",
-    "psd",
-    "src-address",
-    "src-address-list",
-    "src-address-type",
-    "src-mac-address",
-    "src-port",
-    "tcp-flags",
-    "time",
+# Parameters of a rule that say nothing of which packets it is for; every other one narrows it.
+_NO_MATCHERS = frozenset(
+    [
+        "action",
+        "address-list",
+        "address-list-timeout",
+        "chain",
+        "comment",
+        "disabled",
+        "jump-target",
+        "log",
+        "log-prefix",
+        "place-before",
+        "reject-with",
+    ]
 )
 _HARMLESS_OF_INTERFACES = frozenset(
     ["reset-counters", "monitor", "monitor-traffic", "comment", "cable-test", "blink", "scan", "enable", "add", "torch"]
@@ -117,7 +98,7 @@ def _new_rule(step: Step, table: str) -> Iterator[Finding]:
     chain = step.value("chain", "")
     action = step.value("action", "accept")
     own = chain is None or chain in _OWN_CHAINS[table]
-    narrow = step.has(*_MATCHERS)
+    narrow = _is_narrow(step)
     if action is None or action in _DROPS:
         if own and not narrow:
             yield say(
@@ -166,6 +147,18 @@ def _new_rule(step: Step, table: str) -> Iterator[Finding]:
             "Packets to or from the router itself are sent through another chain, whose drops then concern our session; look at what"
             " that chain has.",
         )
+
+
+def _is_narrow(step: Step) -> bool:
+    """Whether a rule is for a part of the traffic only; a part that SSH is surely in is no part here."""
+    for name in set(step.args) - _NO_MATCHERS:
+        value = step.value(name)
+        states = set((value or "").split(","))
+        if not (
+            (name == "protocol" and value == "tcp") or (name == "connection-state" and states & {"new", "established"})
+        ):
+            return True
+    return False
 
 
 def _redirect(step: Step) -> Iterator[Finding]:
