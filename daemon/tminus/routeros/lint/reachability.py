@@ -98,7 +98,7 @@ def _new_rule(step: Step, table: str) -> Iterator[Finding]:
     chain = step.value("chain", "")
     action = step.value("action", "accept")
     own = chain is None or chain in _OWN_CHAINS[table]
-    narrow = _is_narrow(step)
+    narrow = _is_narrow(step, {"new"} if action == "accept" else {"new", "established"})
     if action is None or action in _DROPS:
         if own and not narrow:
             yield say(
@@ -149,14 +149,12 @@ def _new_rule(step: Step, table: str) -> Iterator[Finding]:
         )
 
 
-def _is_narrow(step: Step) -> bool:
-    """Whether a rule is for a part of the traffic only; a part that SSH is surely in is no part here."""
+def _is_narrow(step: Step, decisive: set[str]) -> bool:
+    """Whether a rule is for a part of the traffic only. One that SSH is in is none: TCP, or a `decisive` state."""
     for name in set(step.args) - _NO_MATCHERS:
         value = step.value(name)
         states = set((value or "").split(","))
-        if not (
-            (name == "protocol" and value == "tcp") or (name == "connection-state" and states & {"new", "established"})
-        ):
+        if not ((name == "protocol" and value == "tcp") or (name == "connection-state" and states & decisive)):
             return True
     return False
 
