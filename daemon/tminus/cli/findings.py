@@ -74,18 +74,17 @@ def show_stored(findings: str | None, script: str, site_timeout: timedelta, *, s
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
-    """Print a table of findings, the worst first."""
-    shown = screen.table("severity", "line", "code", "what", right=("line",))
+    """Print findings, the worst first; in a pipe each is one line."""
+    from rich.text import Text
+
+    console = screen.console()
     for each in findings:
-        place = f"{each.line}:{each.column}"
         times = f" ({each.count} times, first here)" if each.count > 1 else ""
-        shown.add_row(
-            screen.text(each.severity, _SEVERITIES.get(each.severity, "")),
-            screen.text(place),
-            screen.text(each.code),
-            screen.text(each.message + times),
+        line = Text.assemble(
+            screen.text(f"{each.severity:7}", _SEVERITIES.get(each.severity, "")),
+            screen.text(f"  {each.line}:{each.column}  {each.code}: {each.message}{times}"),
         )
-    screen.console().print(shown)
+        console.print(line, soft_wrap=not console.is_terminal)
 
 
 def show_caret(source: bytes, seen: Inspection) -> None:
