@@ -16,7 +16,7 @@ from tminus.routeros.language import Program, ScriptSyntaxError, ast, parse
 from .finding import Finding, Place, Severity, finding
 from .paths import is_elsewhere, path_of_unknown
 from .selection import Selection, Which, bindings, named, only_find
-from .values import Text, constant, text_of
+from .values import Text, constant, parts, text_of
 
 # Parameters of menus that hold code to be run some other time.
 CODE = frozenset(
@@ -235,7 +235,7 @@ _LOOPS = frozenset({"for", "foreach", "while"})
 _DECLARES = frozenset({"local", "global", "set"})
 
 
-def _children(node: ast.Statement | ast.Value, here: Around) -> Iterator[tuple[ast.Statement | ast.Value, Around]]:  # noqa: PLR0912 - one case a kind of node
+def _children(node: ast.Statement | ast.Value, here: Around) -> Iterator[tuple[ast.Statement | ast.Value, Around]]:
     match node:
         case ast.Command():
             if node.callee is not None:
@@ -250,28 +250,9 @@ def _children(node: ast.Statement | ast.Value, here: Around) -> Iterator[tuple[a
         case ast.Substitution() | ast.Block():
             for statement in node.statements:
                 yield statement, here
-        case ast.String():
-            for part in node.parts:
-                if not isinstance(part, str):
-                    yield part, here
-        case ast.Joined():
-            for each in node.parts:
-                yield each, here
-        case ast.Array():
-            for item in node.items:
-                if item.key is not None:
-                    yield item.key, here
-                yield item.value, here
-        case ast.Unary():
-            yield node.operand, here
-        case ast.Binary():
-            yield node.left, here
-            yield node.right, here
-        case ast.Group():
-            if node.inner is not None:
-                yield node.inner, here
-        case ast.Literal() | ast.Variable() | ast.Property():
-            pass
+        case _:
+            for part in parts(node):
+                yield part, here
 
 
 def _inside(command: ast.Command, arg: ast.Arg, here: Around) -> Around:

@@ -15,7 +15,7 @@ from tminus.routeros.text import clean_line
 
 from .finding import Finding, Place, Severity, finding
 from .steps import CODE
-from .values import constant
+from .values import constant, parts
 
 _NAMES_SHOWN = 5
 _ARGUMENT = ("for", "foreach", "onerror")
@@ -79,35 +79,16 @@ class _Looker:
         if not (ended.function or ended.event):
             self._ended.update({name: line for name, line in ended.names.items() if name not in self._globals})
 
-    def _below(self, node: ast.Statement | ast.Value) -> Iterator[_Todo]:  # noqa: PLR0912 - one case a kind of node
+    def _below(self, node: ast.Statement | ast.Value) -> Iterator[_Todo]:
         match node:
             case ast.Command():
                 yield from self._command(node)
             case ast.Scope():
                 yield from self._in_scope(node.block, _Scope())
-            case ast.Substitution():
+            case ast.Substitution() | ast.Block():
                 yield from self._in_scope(node, _Scope())
-            case ast.Block():
-                yield from self._in_scope(node, _Scope())
-            case ast.String():
-                yield from (part for part in node.parts if not isinstance(part, str))
-            case ast.Joined():
-                yield from node.parts
-            case ast.Array():
-                for item in node.items:
-                    if item.key is not None:
-                        yield item.key
-                    yield item.value
-            case ast.Unary():
-                yield node.operand
-            case ast.Binary():
-                yield node.left
-                yield node.right
-            case ast.Group():
-                if node.inner is not None:
-                    yield node.inner
-            case ast.Literal() | ast.Property() | ast.Variable():
-                pass
+            case _:
+                yield from parts(node)
 
     def _in_scope(self, node: ast.Block | ast.Substitution, scope: _Scope) -> Iterator[_Todo]:
         yield scope
