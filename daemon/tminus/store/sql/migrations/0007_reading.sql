@@ -50,7 +50,8 @@ as $$
         'timezone', s.timezone,
         'launch_id', l.id,
         'launch_state', l.state,
-        'unserved', to_json(p.unserved))
+        'unserved', to_json(p.unserved),
+        'findings', s.findings)
     from tminus.scheduled_scripts s
     -- The launch that is under way; else the latest, missed ones included.
     left join lateral (
