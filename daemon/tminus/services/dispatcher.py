@@ -3,9 +3,9 @@
 A site behind a jump host is claimed only when that has a place for it: it waits while it is pending, before its own time
 begins, and takes no session from a site that needs no jump host.
 
-It must never claim while this instance cannot prove that it lives, nor while it drains. When trust is lost it aborts
-what is before the point of no return; what is past it goes on. It fails by ending the process; a bug in the run on one
-site ends that run alone.
+It must never claim while this instance cannot prove that it lives or cannot remember what it starts, nor while it
+drains. When trust is lost it aborts what is before the point of no return; what is past it goes on. It fails by ending
+the process; a bug in the run on one site ends that run alone.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Dispatcher:
         holdings: Holdings,
         *,
         contact: Contact,
+        may_start: Callable[[], bool],
         max_sessions: int,
         poll_interval: float,
         observer: Observer,
@@ -53,6 +54,7 @@ class Dispatcher:
         self._db = db
         self._instance = instance
         self._trust = trust
+        self._may_start = may_start
         self._runner = runner
         self._holdings = holdings
         self._contact = contact
@@ -100,7 +102,7 @@ class Dispatcher:
 
     async def _work(self) -> float:
         free = self._max_sessions - len(self._open)
-        if self.draining or not self._trust.lives():
+        if self.draining or not self._trust.lives() or not self._may_start():
             return self._poll_interval
         async with self._holdings.lock:
             await self._sweep()

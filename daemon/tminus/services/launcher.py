@@ -8,6 +8,7 @@ could not start within `start_within` is settled as missed by the janitor.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from uuid import UUID
 
 import structlog
@@ -29,11 +30,20 @@ log = structlog.get_logger()
 
 class Launcher:
     def __init__(
-        self, db: Database, instance: UUID, trust: Trust, *, poll_interval: float, observer: Observer, launched: Hint
+        self,
+        db: Database,
+        instance: UUID,
+        trust: Trust,
+        *,
+        may_start: Callable[[], bool],
+        poll_interval: float,
+        observer: Observer,
+        launched: Hint,
     ) -> None:
         self._db = db
         self._instance = instance
         self._trust = trust
+        self._may_start = may_start
         self._poll_interval = poll_interval
         self._observer = observer
         self._launched = launched
@@ -44,7 +54,7 @@ class Launcher:
         await repeat("launcher", self._work, hint=self.hint, observer=self._observer)
 
     async def _work(self) -> float:
-        if self.draining or not self._trust.lives():
+        if self.draining or not self._trust.lives() or not self._may_start():
             return self._poll_interval
         await self._plan()
         async with launches.due_scripts(self._db, limit=_BATCH) as transaction:

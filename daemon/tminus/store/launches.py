@@ -14,6 +14,7 @@ import asyncpg
 
 from tminus.domain.digest import RowPart
 from tminus.domain.endings import Effect, LaunchKind, LaunchState, Reason, State
+from tminus.domain.occurrence import Occurrence
 from tminus.store.pool import Database, Transaction, statement
 
 
@@ -47,6 +48,15 @@ class LaunchContent:
     site_timeout: timedelta
     due_at: datetime
     rehearsal: bool  # stop before the point of no return
+    kind: LaunchKind
+    digest: str | None
+    recurring: bool  # it has a cron rule
+
+    @property
+    def occurrence(self) -> Occurrence:
+        return Occurrence.of(
+            digest=self.digest, kind=self.kind, launch=self.id, due_at=self.due_at, recurring=self.recurring
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +193,7 @@ async def launch_content(db: Database, launch: UUID) -> LaunchContent:
     row = await db.fetchrow("launch_content", launch)
     if row is None:
         raise LookupError(f"launch {launch} vanished")
-    return LaunchContent(**{**dict(row), "script": row["script"].encode()})
+    return LaunchContent(**{**dict(row), "script": row["script"].encode(), "kind": LaunchKind(row["kind"])})
 
 
 async def housekeeping(db: Database) -> Housekeeping:

@@ -322,28 +322,6 @@ end $$;
 -- ---------------------------------------------------------------------------------------------------------------------
 -- The daemon's: none of these is granted to anyone else.
 
--- Whether this database knows the start that a daemon remembers as its latest, or a person accepted that it does not. If
--- not, it is noted, and nothing is started any more by any daemon until a person resumes. (A failover that lost nothing
--- knows it, whatever the timeline.)
-create function tminus.knows_start(p_run bigint, p_nonce text, p_launch uuid, p_site text, p_started_at timestamptz, p_by text) returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if exists (select from tminus.site_runs r where r.id = p_run and r.nonce = p_nonce and r.executing_at is not null)
-        or exists (select from tminus.lost_starts l where l.nonce = p_nonce and l.accepted_at is not null) then
-        return true;
-    end if;
-    insert into tminus.lost_starts (nonce, site_run_id, launch_id, site_id, started_at, noticed_by)
-    values (p_nonce, p_run, p_launch, p_site, p_started_at, p_by)
-    on conflict (nonce) do nothing;
-    if found then
-        perform tminus.record('history_lost', p_by, null, p_launch, p_site,
-            jsonb_build_object('site_run', p_run, 'nonce', p_nonce, 'started_at', p_started_at));
-        perform pg_notify('tminus', 'paused');
-    end if;
-    return false;
-end $$;
-
 -- The state of an instance that may start something: alive or draining, and heard of within its ttl. Null: it may not.
 -- Held so until the end of the transaction: who declares it dead takes FOR UPDATE, its own heartbeats do not wait.
 create function tminus.living_state(p_instance uuid) returns text
@@ -363,7 +341,7 @@ as $$
     select s.*
     from tminus.scheduled_scripts s
     where s.status = 'scheduled' and s.launch_at <= tminus.clock() and tminus.clock() <= s.launch_at + s.start_within
-        and not (select tminus.is_paused())
+        and not (select tminus.is_held_back())
     order by s.launch_at
     limit p_limit
     for update skip locked
@@ -383,7 +361,7 @@ declare
 begin
     s := tminus.lock_script(p_script);
     if s.status <> 'scheduled' or s.launch_at is null or s.launch_at > tminus.clock() or tminus.clock() > s.launch_at + s.start_within
-        or tminus.living_state(p_instance) is null or tminus.is_paused() then
+        or tminus.living_state(p_instance) is null or tminus.is_held_back() then
         return null;
     end if;
     select * into a from tminus.authorizations where id = s.authorization_id;
@@ -537,7 +515,7 @@ declare
     capped uuid[];
     taken bigint[];
 begin
-    if tminus.living_state(p_instance) is distinct from 'alive' or p_capacity < 1 or tminus.is_paused() then
+    if tminus.living_state(p_instance) is distinct from 'alive' or p_capacity < 1 or tminus.is_held_back() then
         return;
     end if;
     select * into me from tminus.instances where id = p_instance;
