@@ -344,6 +344,7 @@ class _Daemon:
             code = 0 if self._clean else TminusError.exit_code
         except* DeclaredDead as dead:
             why, code = ("declared_dead", _first(dead)), EXIT_DEAD
+            await self._disclaim_crashes()
         except* EmbeddedError as ended:
             why, code = ("embedded_database_ended", _first(ended)), EmbeddedError.exit_code
         if why is not None:
@@ -398,6 +399,13 @@ class _Daemon:
             drain.cancel()
             self._clean = await self._dispatcher.drain(0)
         raise _Drained
+
+    async def _disclaim_crashes(self) -> None:
+        """We were taken for dead, and live: no script is to be suspected for it."""
+        try:
+            await instances.disclaim_crashes(self._db, self._instance)
+        except StoreError as error:
+            log.warning("crashes_not_disclaimed", error=str(error))
 
     async def _say_goodbye(self) -> None:
         """Close our row, so that what was left is taken over at once and not after a heartbeat's ttl."""

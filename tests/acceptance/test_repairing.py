@@ -278,7 +278,7 @@ async def test_a_database_that_is_set_back_runs_nothing_twice(folder: Path) -> N
             code, out, err = await tminus("resume", "--note", "Put the copy of noon back; cancelled what ran.", **here)
             assert code == 0, err
             assert "this database does not know of it" in out
-            assert "resumed; 1 lost start accepted" in out
+            assert "resumed; 2 lost starts accepted" in out
 
             async def ready() -> bool:
                 return (await daemon.get("/readyz"))[0] == 200

@@ -43,6 +43,8 @@ TABLES = [
     "policy",
     "cleanup_debts",
     "lost_starts",
+    "crashes",
+    "set_aside",
 ]
 # What start_executing takes where nothing is stored with the start.
 NO_BACKUPS: tuple[list[object], ...] = ([], [], [], [], [], [])

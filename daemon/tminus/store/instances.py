@@ -54,6 +54,11 @@ async def stop(db: Database, instance: UUID) -> None:
     await db.fetch("stop_instance", instance)
 
 
+async def disclaim_crashes(db: Database, instance: UUID) -> None:
+    """Say that this instance, which was declared dead, did not crash: nothing that it ran is to blame."""
+    await db.fetch("disclaim_crashes", instance)
+
+
 async def reap(db: Database) -> Reaped:
     row = (await db.call("select * from tminus.reap()"))[0]
     return Reaped(dead=row["dead"], released=row["released"], orphaned=row["orphaned"])

@@ -10,7 +10,7 @@ grant select on tminus.sites, tminus.timezones, tminus.scheduled_scripts, tminus
     tminus.backups, tminus.backup_texts, tminus.events, tminus.instances, tminus.policy, tminus.cleanup_debts, tminus.lost_starts,
     tminus.schema_migrations
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
-grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_function(), tminus.is_paused(), tminus.is_unsettled(), tminus.is_held_back(), tminus.incarnation(), tminus.printable(text), tminus.api_time(timestamptz), tminus.t_minus(timestamptz),
+grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_function(), tminus.is_paused(), tminus.incarnation(), tminus.printable(text), tminus.api_time(timestamptz), tminus.t_minus(timestamptz),
     tminus.microseconds(interval), tminus.plain_duration(interval), tminus.is_timezone(text), tminus.plain_cron(text),
     tminus.is_cron_field(text, integer, integer, text[]), tminus.check_cron(text), tminus.netstring(text), tminus.digest_field(text, text),
     tminus.sha256_hex(text), tminus.row_digest(tminus.scheduled_scripts), tminus.site_digest(tminus.sites), tminus.site_digests(text[]),
@@ -47,5 +47,5 @@ grant insert (site_id, site_run_id, file_name, next_try_at), update (attempts, n
 grant execute on function tminus.store_backups(bigint[], text[], bytea[], text[], text[], integer[]), tminus.due_scripts(integer), tminus.launch(uuid, uuid, timestamptz), tminus.settle_late(integer),
     tminus.refuse_launch(uuid, text), tminus.plan(uuid, timestamptz, text), tminus.claim_site_runs(uuid, integer, text[], integer[]), tminus.settle_pending(),
     tminus.finish_launches(), tminus.tell_launches(integer), tminus.reap(), tminus.sweep(uuid, bigint[]), tminus.claim_orphans(uuid, integer), tminus.keep_late_evidence(bigint, uuid, jsonb),
-    tminus.record_site_event(text, uuid, text, jsonb)
+    tminus.record_site_event(text, uuid, text, jsonb), tminus.is_unsettled(), tminus.is_held_back()
     to tminus_daemon;
