@@ -203,6 +203,16 @@ class Stage:
     async def claim(
         self, instance: UUID, capacity: int = 100, places: Mapping[str, int] | None = None
     ) -> dict[str, Claim]:
+        """Claim as a dispatcher does: where several instances live, the first look takes but a share of what waits."""
+        claims = await self.look(instance, capacity, places)
+        while places is None and (more := await self.look(instance, capacity - len(claims))):
+            claims |= more
+        return claims
+
+    async def look(
+        self, instance: UUID, capacity: int = 100, places: Mapping[str, int] | None = None
+    ) -> dict[str, Claim]:
+        """Claim once."""
         claims = await site_runs.claim_site_runs(self.store, instance, capacity=capacity, places=places)
         return {claim.site.id: claim for claim in claims}
 

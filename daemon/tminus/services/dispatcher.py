@@ -31,6 +31,7 @@ from tminus.store.site_runs import Claim
 _BATCH = 100
 _SWEEP = 5.0  # seconds between looks for runs that nobody here knows
 _GATHER = 0.2  # seconds that freed sessions are gathered before the next claim
+_LEFT = 0.25  # seconds after which is claimed what other instances have left of what waits
 _CONTENTS = 50  # launches whose content is kept in memory
 
 log = structlog.get_logger()
@@ -115,7 +116,9 @@ class Dispatcher:
         # that has just become full may have hidden sites that need none.
         now = self._contact.places()
         filled = len(claims) < free and any(count > 0 and now[name] == 0 for name, count in places.items())
-        return 0.0 if filled or (len(claims) == min(free, _BATCH) and free > _BATCH) else self._poll_interval
+        if filled or (len(claims) == min(free, _BATCH) and free > _BATCH):
+            return 0.0
+        return min(_LEFT, self._poll_interval) if claims and len(claims) < free else self._poll_interval
 
     async def _sweep(self) -> None:
         """Settle, every few seconds, what is ours by the database and known to nobody here."""

@@ -71,7 +71,14 @@ class Launcher:
         return self._poll_interval if wait is None else min(max(wait, 0.01), self._poll_interval)
 
     async def _launch(self, transaction: DueTransaction, script: DueScript) -> UUID | None:
-        refusal = _differs(script)
+        try:
+            refusal = _differs(script)
+        except Exception:
+            # A bug of ours must not end the process, and with it all other launches, at every look.
+            log.exception(
+                "launch_broke", script_id=str(script.id), todo="a bug of the daemon; report it with this traceback"
+            )
+            refusal = "the daemon met an error of its own when it compared it with what was authorized; see its log"
         if refusal:
             await transaction.refuse(script, refusal)
             self._observer.launch_refused()

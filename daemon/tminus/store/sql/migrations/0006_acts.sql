@@ -504,7 +504,8 @@ begin
     end if;
 end $$;
 
--- Take up to p_capacity pending site runs for this instance, sharing places fairly among the launches that wait. No row:
+-- Take up to p_capacity pending site runs for this instance, sharing places fairly among the launches that wait, and what waits
+-- among the instances that live: a first look takes its share, and the next one of what the others have left. No row:
 -- nothing is pending that it can serve, every router is busy, each launch is at its own cap, all is paused, or the instance
 -- may not start anything. `p_jump_hosts` names those that have a place for one site more, `p_places` how many; sites behind others wait.
 -- Returns the rows as they are after the claim: a statement that joined them itself would look at an older snapshot, and
@@ -516,6 +517,7 @@ as $$
 declare
     me tminus.instances;
     alone record;
+    sharers integer;
     capped uuid[];
     taken bigint[];
 begin
@@ -526,6 +528,16 @@ begin
     alone := tminus.choose_alone(me, p_jump_hosts);
     if alone.barred is null then
         return;
+    end if;
+    select count(*) into sharers from tminus.instances i where i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock();
+    if sharers > 1 then
+        select least(p_capacity, greatest(ceil(count(*)::numeric / sharers), 1)) into p_capacity
+        from (
+            select from tminus.launches l
+            join tminus.site_runs r on r.launch_id = l.id and r.state = 'pending'
+            where l.finished_at is null and l.state = 'running'
+            limit p_capacity * sharers
+        ) waiting;
     end if;
     -- Who counts the places of a capped launch holds its row; the count below is a new snapshot, so it sees what others
     -- took. Whatever is locked here and below is left to its holder: nobody's open transaction may stop the claims.
