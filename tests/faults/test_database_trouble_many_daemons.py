@@ -18,9 +18,9 @@ async def test_one_launch_is_shared_by_three_and_one_of_them_dies(database: Db, 
     folders = [tmp_path / name for name in "abc"]
     async with (
         simulate(FleetSpec(sites=90, base=BASE)) as fleet,
-        run_daemon(database, folders[0], fleet, max_sessions=40) as one,
-        run_daemon(database, folders[1], fleet, max_sessions=40) as two,
-        run_daemon(database, folders[2], fleet, max_sessions=40) as three,
+        run_daemon(database, folders[0], fleet, max_sessions=100) as one,
+        run_daemon(database, folders[1], fleet, max_sessions=100) as two,
+        run_daemon(database, folders[2], fleet, max_sessions=100) as three,
     ):
         await database.run(fleet.inventory_sql(None))
         shared = await database.submit(SCRIPT)

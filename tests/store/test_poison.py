@@ -73,6 +73,26 @@ async def test_innocents_that_ran_at_the_same_time_run_alone_after_two_deaths_an
     assert await stage.db.value("select count(*) from tminus.set_aside") == 1
 
 
+async def test_a_third_death_beside_another_script_convicts_nobody(stage: Stage) -> None:
+    """Both were in hand before the suspicion."""
+    lasting = await stage.instance()
+    await stage.launch(lasting, "a", "b")
+    assert set(await stage.look(lasting, 1)) == {"a"}
+    innocent = await stage.launch(lasting, "c")
+    await stage.db.run("update tminus.site_runs set not_before = now() + interval '1 day' where site_id = 'b'")
+    assert set(await stage.claim(lasting)) == {"c"}
+    await stage.db.run("update tminus.site_runs set not_before = null where site_id = 'b'")
+    assert await crash_with(stage) == {"b"}
+    assert await crash_with(stage) == {"b"}
+    await die(stage, lasting)
+    assert await stage.db.value("select count(*) from tminus.set_aside") == 0
+    counts = await stage.db.fetch(
+        "select count(*) as n, bool_and(is_alone) from tminus.crashes group by script_id order by 1"
+    )
+    assert [tuple(row) for row in counts] == [(1, False), (3, False)]
+    assert (await stage.row(innocent))["status_reason"] is None
+
+
 async def test_a_suspect_waits_until_nothing_else_is_in_hand_and_after_a_quarter_of_its_time_it_comes_first(
     stage: Stage,
 ) -> None:

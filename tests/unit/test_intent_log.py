@@ -137,6 +137,7 @@ async def test_a_full_disk_is_noticed_before_anything_is_committed_and_is_over_w
     assert [x.run for x in log.newest_first()][:1] == [200]
     assert [x.run for x in IntentLog(small_disk, TWO).newest_first()][-1] == 1
     assert not log.is_spent(intent(50).key), "what was not written is not spent"
+    assert not IntentLog(small_disk, TWO).is_spent(intent(2).key), "nor is what was written in part"
 
 
 async def test_a_folder_that_is_deleted_under_it_is_made_again(tmp_path: Path) -> None:
