@@ -10,7 +10,11 @@ with living as materialized (
     where i.id = $1 and i.state in ('alive', 'draining') and i.heartbeat_at + i.ttl > tminus.clock()
     for key share
 ), stored as materialized (
-    select tminus.store_backups($5, $6, $7, $8, $9, $10)
+    -- Of what is ours, and no other: an instance that sleeps through its death must not replace what its successor stored.
+    select tminus.store_backups(array_agg(b.run), array_agg(b.phase), array_agg(b.sha256), array_agg(b.text), array_agg(b.header), array_agg(b.size))
+    from unnest($5::bigint[], $6::text[], $7::bytea[], $8::text[], $9::text[], $10::integer[]) as b (run, phase, sha256, text, header, size)
+    join tminus.site_runs o on o.id = b.run and o.instance_id = $1 and o.state = (select 'running') and o.executing_at is null
+    where exists (select from living)
 )
 update tminus.site_runs r
 set step = 'executing', executing_at = tminus.clock(), nonce = n.nonce, uptime_before = make_interval(secs => n.uptime)

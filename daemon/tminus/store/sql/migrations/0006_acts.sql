@@ -688,7 +688,7 @@ begin
     loop
         update tminus.launches u
         set state = case u.state when 'running' then 'finished' else u.state end, finished_at = tminus.clock()
-        where u.id = l.id;
+        where u.id = l.id and u.finished_at is null;
         update tminus.scheduled_scripts u set finished_at = tminus.clock() where u.id = l.script_id and u.finished_at is null and l.kind <> 'rehearsal';
         if exists (select from tminus.crashes c where c.script_id = l.script_id and c.cleared_at is null)
             and not exists (select from tminus.crashes c where c.launch_id = l.id and c.cleared_at is null)
@@ -842,7 +842,7 @@ begin
         update tminus.site_runs r
         set instance_id = p_instance
         from chosen c
-        where r.id = c.id
+        where r.id = c.id and r.state = (select 'running') and r.instance_id is null
         returning r.id
     )
     select array_agg(c.id) into taken from claimed c;
