@@ -58,6 +58,8 @@ class Launcher:
             return self._poll_interval
         await self._plan()
         async with launches.due_scripts(self._db, limit=_BATCH) as transaction:
+            for script_id, problem in transaction.unreadable:
+                await self._refuse(transaction, script_id, f"what was authorized cannot be read: {problem}")
             made = [(script, await self._launch(transaction, script)) for script in transaction.due]
         # Committed: only now it is true.
         for script, launch in made:
@@ -65,7 +67,7 @@ class Launcher:
                 tell_launched(script, launch, self._observer)
         if transaction.due:
             self._launched.give()
-        if len(transaction.due) == _BATCH:
+        if len(transaction.due) + len(transaction.unreadable) == _BATCH:
             return 0.0
         wait = await launches.seconds_to_next_due(self._db)
         return self._poll_interval if wait is None else min(max(wait, 0.01), self._poll_interval)
@@ -80,15 +82,12 @@ class Launcher:
             )
             refusal = "the daemon met an error of its own when it compared it with what was authorized; see its log"
         if refusal:
-            await transaction.refuse(script, refusal)
-            self._observer.launch_refused()
-            log.error(
-                "launch_refused",
-                script_id=str(script.id),
-                reason=refusal,
+            await self._refuse(
+                transaction,
+                script.id,
+                refusal,
                 created_by=script.created_by,
                 authorized_by=script.authorized_by,
-                todo="nothing was run; find out who changed it past the schema's rules, review it, and authorize it again",
             )
             return None
         next_at = None
@@ -106,6 +105,17 @@ class Launcher:
                 message="the previous launch still runs, or this occurrence was launched already, or this instance is not heard of",
             )
         return launch
+
+    async def _refuse(self, transaction: DueTransaction, script: UUID, reason: str, **people: str) -> None:
+        await transaction.refuse(script, reason)
+        self._observer.launch_refused()
+        log.error(
+            "launch_refused",
+            script_id=str(script),
+            reason=reason,
+            **people,
+            todo="nothing was run; find out who changed it past the schema's rules, review it, and authorize it again",
+        )
 
     async def _plan(self) -> None:
         for row in await launches.unplanned_scripts(self._db, limit=_BATCH):
