@@ -103,8 +103,8 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
             async with (
                 # Each connection is asked first whether this database still knows what we started.
                 open_database(place.dsn, size=8, application="tminus", greet=history.compare) as db,
-                # The heartbeat waits for nobody.
-                open_database(place.dsn, size=1, application="tminus heartbeat") as heart,
+                # The heartbeat waits for nobody; and who lives on a server has told it what it started.
+                open_database(place.dsn, size=1, application="tminus heartbeat", greet=history.compare) as heart,
             ):
                 return await _Daemon(
                     settings=settings,
@@ -168,6 +168,7 @@ class _Daemon:
         self._place = place
         self._db = db
         self._instance = intents.instance
+        self._intents = intents
         self._clean = True
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -278,6 +279,7 @@ class _Daemon:
             ),
             max_sessions=settings.max_sessions,
             ttl=settings.heartbeat_ttl,
+            memory=self._intents.identity,
         )
         await self._heartbeat.beat()
         await self._pause.look()

@@ -171,7 +171,9 @@ class Stage:
 
     async def instance(self, *, ttl: float = 600.0, name: str = "one", reach: Reach = REACH) -> UUID:
         instance = uuid.uuid4()
-        await instances.register(self.store, instance=instance, name=name, reach=reach, max_sessions=10, ttl=ttl)
+        await instances.register(
+            self.store, instance=instance, name=name, reach=reach, max_sessions=10, ttl=ttl, memory=uuid.uuid4()
+        )
         return instance
 
     async def launch(self, instance: UUID, *sites: str, **columns: object) -> UUID:

@@ -320,7 +320,7 @@ class TestTheDeadAndTheFrozen:
             async with other.store.transaction("reap") as connection:
                 await connection.execute("select 1 from tminus.instances where id = $1 for update", doomed)
                 start = asyncio.create_task(stage.execute(doomed, run))
-                await until_waiting(clean, "update tminus.site_runs")
+                await until_waiting(clean, "THE POINT OF NO RETURN")
                 await connection.execute(
                     "update tminus.instances set state = 'dead', ended_at = now() where id = $1", doomed
                 )

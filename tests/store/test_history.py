@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -255,7 +256,7 @@ async def test_what_could_not_be_remembered_after_all_is_not_started(stage: Stag
     run = (await stage.claim(instance))["a"].id
     intents = stage.intents(instance)
     folder = stage.folder / "host/intents"
-    folder.rmdir()
+    shutil.rmtree(folder)
     folder.write_text("in the way")  # the disk says no, whoever asks
     writer = stage.writer(instance, intents=intents)
     async with writing(writer):
@@ -373,6 +374,20 @@ async def test_an_instance_that_is_gone_is_waited_for_no_longer_than_its_ttl(sta
     assert await stage.claim(one) == {}
     await stage.db.move_clock(timedelta(seconds=90))
     assert set(await stage.claim(one)) == {"a"}
+
+
+async def test_a_next_life_that_has_the_same_log_speaks_for_the_one_before(stage: Stage) -> None:
+    """Killed together with its server: nobody waits for the old one's ttl."""
+    before, after = await stage.instance(name="before"), await stage.instance(name="after")
+    await stage.launch(after, "a")
+    await set_back(
+        stage,
+        "update tminus.instances set settled_on = 'another server', memory = '00000000-0000-0000-0000-000000000001'",
+    )
+    assert await stage.claim(after) == {}
+    await meet(stage, stage.intents(after))
+    assert await stage.db.value("select settled_on = 'another server' from tminus.instances where id = $1", before)
+    assert set(await stage.claim(after)) == {"a"}
 
 
 async def test_what_another_host_lost_holds_back_the_one_that_lost_nothing(stage: Stage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -71,6 +72,17 @@ async def test_a_last_line_that_is_not_whole_is_passed_over_wherever_it_ends(tmp
         assert not later.is_spent(intent(2).key)
     await later.write([intent(3)])
     assert [x.run for x in IntentLog(tmp_path, ONE).newest_first()] == [3, 1]
+
+
+def test_a_log_keeps_its_identity_and_a_copy_on_another_host_has_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = IntentLog(tmp_path, ONE).identity
+    assert IntentLog(tmp_path, TWO).identity == here
+    monkeypatch.setattr(intent_log.socket, "gethostname", lambda: "elsewhere")
+    assert IntentLog(tmp_path, TWO).identity != here
+    (tmp_path / "intents/identity").write_text("")
+    assert IntentLog(tmp_path, TWO).identity != IntentLog(tmp_path, TWO).identity
 
 
 async def test_zeros_at_the_end_are_passed_over(tmp_path: Path) -> None:
@@ -143,8 +155,7 @@ async def test_a_full_disk_is_noticed_before_anything_is_committed_and_is_over_w
 async def test_a_folder_that_is_deleted_under_it_is_made_again(tmp_path: Path) -> None:
     log = IntentLog(tmp_path, ONE)
     await log.write([intent(1)])
-    files(tmp_path)[0].unlink()
-    (tmp_path / "intents").rmdir()
+    shutil.rmtree(tmp_path / "intents")
     log.look_for_trouble()
     assert log.trouble is not None
     await log.probe()

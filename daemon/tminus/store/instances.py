@@ -29,7 +29,10 @@ class Reach:
     jump_hosts: tuple[str, ...] = ()
 
 
-async def register(db: Database, *, instance: UUID, name: str, reach: Reach, max_sessions: int, ttl: float) -> None:
+async def register(
+    db: Database, *, instance: UUID, name: str, reach: Reach, max_sessions: int, ttl: float, memory: UUID | None = None
+) -> None:
+    """Begin the row. `ttl` in seconds; `memory`: which intent log it writes (IntentLog.identity), None: one of its own."""
     await db.fetch(
         "register_instance",
         instance,
@@ -42,6 +45,7 @@ async def register(db: Database, *, instance: UUID, name: str, reach: Reach, max
         list(reach.runner_tags),
         list(reach.credentials),
         list(reach.jump_hosts),
+        memory or instance,
     )
 
 

@@ -27,6 +27,7 @@ import contextlib
 import errno
 import json
 import os
+import socket
 import time
 from array import array
 from bisect import bisect_left
@@ -36,7 +37,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4, uuid5
 
 from tminus.errors import ConfigError
 
@@ -110,6 +111,8 @@ class IntentLog:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder.mkdir(mode=0o700, exist_ok=True)
             _sync_folder(state_dir)
+            self.identity = _identity(self._folder)
+            """Names this log, whichever process writes it."""
         except OSError as error:
             raise _unusable(state_dir, error) from error
         _check_writable(self._folder)
@@ -245,6 +248,25 @@ def latest_intent(state_dir: Path) -> Intent | None:
         raise _unusable(state_dir, error) from error
     _check_writable(folder if folder.exists() else state_dir)
     return latest
+
+
+def _identity(folder: Path) -> UUID:
+    """Return what the folder calls itself, bound to this host: a copy of it on another host is another log."""
+    file = folder / "identity"
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        pass
+    else:
+        with os.fdopen(descriptor, "w") as new:
+            new.write(f"{uuid4()}\n")
+    host = socket.gethostname()
+    with contextlib.suppress(OSError):
+        host += Path("/etc/machine-id").read_text(encoding="ascii")
+    try:
+        return uuid5(UUID(file.read_bytes().decode(errors="replace").strip()), host)
+    except ValueError:
+        return uuid4()  # it was not written whole: a log of this process alone
 
 
 def _files(folder: Path) -> list[Path]:

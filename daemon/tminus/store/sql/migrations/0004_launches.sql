@@ -19,6 +19,9 @@ create table tminus.instances (
     jump_hosts text[] not null default '{}',
     -- The life of the server (tminus.incarnation) with which it compared what it remembers of its starts; see is_unsettled.
     settled_on text,
+    -- The intent log that it writes (one of a host and folder, whichever process has it): who compares it does so for all its
+    -- earlier owners.
+    memory uuid not null default gen_random_uuid(),
     state text not null default 'alive' check (state in ('alive', 'draining', 'stopped', 'dead')),
     started_at timestamptz not null default tminus.clock(),
     heartbeat_at timestamptz not null default tminus.clock(),
@@ -383,15 +386,17 @@ as $$
 $$;
 alter table tminus.instances alter column settled_on set default tminus.incarnation();
 
--- Whether a living instance has yet to say if this server, which was started or took over, knows all that it started.
--- (An instance that registers has asked before.)
+-- Whether a living instance has yet to say if this server, which was started or took over, knows all that it started; or
+-- another in its place that has the same intent log. (An instance that registers has asked before.)
 create function tminus.is_unsettled() returns boolean
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
     select exists (
         select from tminus.instances i
         where i.state in ('alive', 'draining') and i.heartbeat_at + i.ttl > tminus.clock()
-            and i.settled_on is distinct from (select tminus.incarnation()))
+            and i.settled_on is distinct from (select tminus.incarnation())
+            and not exists (select from tminus.instances o where o.memory = i.memory and o.settled_on = (select tminus.incarnation())
+                and o.state in ('alive', 'draining')))
 $$;
 
 -- Whether nothing may be launched, claimed or started now, by anyone.
