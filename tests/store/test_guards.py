@@ -36,6 +36,9 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("take_debts", "update", "cleanup_debts"): [("d.settled_at is null",)],
     ("settle_debt", "update", "cleanup_debts"): [("d.settled_at is null",)],
     ("note_debt_error", "update", "cleanup_debts"): [("d.settled_at is null",)],
+    ("keep_findings", "update", "scheduled_scripts"): [
+        ("s.findings is null", "sha256(convert_to(s.script, 'UTF8')) = $2", "s.site_timeout = $3"),
+    ],
     # What a router told of itself is true whoever heard it, and is no state.
     ("learn_sites", "update", "sites"): [("skip locked",)],
     ("serial_owners", "update", "sites"): [("not exists (select from tminus.sites o where o.serial = t.serial)",)],
