@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .terminal import NOISY, QUIET, Terminal
+
 
 class OverLength(StrEnum):
     """What happens to an exec command above ``max_command_bytes``."""
@@ -68,6 +70,9 @@ class Behaviour:
     reboot_down_s: float = 2.0
     """Seconds without service while rebooting. Real devices need 20 seconds to minutes; tests do not have them."""
 
+    terminal: Terminal = QUIET
+    """How an interactive login behaves."""
+
 
 DEFAULT = Behaviour()
 
@@ -82,4 +87,5 @@ WORST = Behaviour(
     caught_error_has_path=False,
     short_uptime=True,
     last_line_lf=True,
+    terminal=NOISY,
 )

@@ -40,12 +40,14 @@ class Console:
         write: Callable[[str], None],
         flush: Callable[[], Awaitable[None]] | None = None,
         cut: Callable[[], None] = lambda: None,
+        interactive: bool = False,
     ) -> None:
         self.router = router
         self.user = user
         self.write = write
         self._flush = flush
         self.cut = cut  # drops the connection, for faults
+        self.interactive = interactive  # somebody types: globals need no declaration, and an import says what it opens
         self.imported = False  # whether an import ended in this session, well or not
         self._depth = 0
         self._count = 0
@@ -54,6 +56,9 @@ class Console:
         """Parse a line or script and run it; ScriptSyntaxError before anything ran, RunError from a statement."""
         bindings = load(source, self.router.version)
         scope = Scope(self.router.globals)
+        if self.interactive:
+            for name in self.router.globals:
+                scope.declare_global(name)
         try:
             for statement in bindings.program.statements:
                 await self.statement(statement, scope, bindings)

@@ -32,6 +32,9 @@ class Kind(StrEnum):
     EXPORT = "export"  # bytes
     CHANGED = "changed"  # menu, verb, item: one change of the configuration
     REBOOT = "reboot"
+    SHELL = "shell"  # terminal: whether one was asked for
+    TYPED = "typed"  # command: a line of a shell
+    UNROLLED = "unrolled"  # changes since safe mode was taken are undone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

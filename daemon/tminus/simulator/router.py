@@ -15,6 +15,7 @@ from .faults import UPLOAD_LATE_S, Fault
 from .files import FileStore
 from .journal import Fact, Journal, Kind
 from .menus import Menu, Path
+from .safemode import SafeMode
 from .values import Value
 from .versions import Version
 
@@ -104,6 +105,9 @@ class Router:
         self.denied: frozenset[str] = frozenset()  # policies that the groups of users lack
         self.device_mode = "advanced"
         self.on_reboot: Callable[[], None] = lambda: None
+        self.on_password: Callable[[str], None] = lambda _password: None
+        self.on_log: set[Callable[[LogLine], None]] = set()  # terminals, which show critical lines
+        self.safe_mode: SafeMode | None = None
         self.cached_export: tuple[object, str] | None = None
         self._journal = journal
         self._booted = time.monotonic() - up_for_s
@@ -133,7 +137,10 @@ class Router:
         self._journal.record(self.site, kind, **facts)
 
     def write_log(self, topics: str, message: str) -> None:
-        self.log.append(LogLine(id=self.next_id(), moment=self.now(), topics=topics, message=message))
+        line = LogLine(id=self.next_id(), moment=self.now(), topics=topics, message=message)
+        self.log.append(line)
+        for listener in tuple(self.on_log):
+            listener(line)
 
     def changed(self, menu: Menu, verb: str, item: int, by: str, redo: str) -> None:
         """Note a change of the configuration where a router notes it, and in the journal."""
@@ -147,6 +154,7 @@ class Router:
         """Go down: what is only in memory is lost. ``on_reboot`` cuts the connections and brings the service back."""
         self.record(Kind.REBOOT)
         self._booted = time.monotonic() + self.behaviour.reboot_down_s
+        self.safe_mode = None
         self.globals.clear()
         self.log.clear()
         self.history.clear()

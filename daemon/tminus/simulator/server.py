@@ -15,6 +15,7 @@ from .faults import Fault
 from .journal import Kind
 from .router import Router
 from .session import Session
+from .terminal import LoginName
 from .versions import Version
 
 BANNER = "ROSSSH"  # gives "SSH-2.0-ROSSSH"
@@ -43,7 +44,7 @@ def options_for(
         server_host_keys=[host_key],
         server_version=BANNER,
         encoding=None,
-        allow_pty=False,
+        allow_pty=True,
         line_editor=False,
         agent_forwarding=False,
         x11_forwarding=False,
@@ -162,7 +163,7 @@ class Login(asyncssh.SSHServer):
 
     def _decide(self, method: str, username: str, right: bool) -> bool:
         refuses = Fault.REFUSES_LOGIN in self._host.router.faults
-        if right and username == self._host.username and not refuses:
+        if right and LoginName.parse(username).user == self._host.username and not refuses:
             self._method = method
             return True
         self._host.router.record(Kind.LOGIN_REFUSED, username=username, method=method)
@@ -229,6 +230,10 @@ class Host:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         router.on_reboot = self._reboot
+        router.on_password = self._set_password
+
+    def _set_password(self, password: str) -> None:
+        self.password = password
 
     @property
     def listening(self) -> bool:

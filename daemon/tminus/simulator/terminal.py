@@ -1,0 +1,182 @@
+"""What an interactive login looks like: the terminal's switches, the login name's options, prompts, logo, open brackets.
+
+Pure values and functions; ``shell`` does the talking. The texts are those of public captures of terminals of RouterOS
+6.49 and 7.23; what these do not settle is a field of ``Terminal``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from .versions import Version
+
+ERASE = "\x1b[K"  # to the end of the line
+BOTTOM = "\x1b[9999B"
+QUESTIONS = (
+    "Do you want to see the software license? [Y/n]: ",
+    'Please press "Enter" to continue!',
+    "new password> ",
+    "repeat new password> ",
+)
+PAGER = "-- [Q quit|D dump|down]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminal:
+    """How the terminal of a router behaves, where the public record shows several ways or none; and what it asks first."""
+
+    asks_license: bool = False
+    """A new router asks whether to show its licence."""
+
+    is_unlicensed: bool = False
+    """A router without a key waits for Enter."""
+
+    asks_password: bool = False
+    """A user without a password is asked for a new one; Ctrl-C skips it."""
+
+    repaints_keys: bool = True
+    """The whole line is painted again after each key (captured on 6.49, seen on 7); else keys are echoed as they come."""
+
+    prompts_twice: bool = True
+    """A prompt is painted, and painted again over itself (captured on 6.49); one capture of 7.23 has it once."""
+
+    pads: bool = True
+    """A repaint blanks the rest of the line with as many blanks as the terminal is wide."""
+
+    pages: bool = True
+    """``print`` stops when the screen is full, unless it is told ``without-paging``."""
+
+    probe_wait_s: float = 0.5
+    """How long an answer to the probes of the terminal is waited for; not recorded."""
+
+    hides_without_probe: bool = False
+    """A terminal that answers no probe is taken for 1x1, and sees no output (seen over telnet on 7.24)."""
+
+    says_interrupted: bool = True
+    """Ctrl-C under a running command prints ``interrupted``; no transcript shows it."""
+
+    safe_prompt_ends: str = " "
+    """Behind ``<SAFE>``: a blank (captured on 7.23), or ``" > "``, which clients expect of older versions."""
+
+    pipe_prompts: bool = False
+    """A shell without a terminal, as in ``ssh router < file``, prints prompts, too."""
+
+
+QUIET = Terminal()
+
+NOISY = Terminal(
+    asks_license=True,
+    is_unlicensed=True,
+    asks_password=True,
+    repaints_keys=False,
+    prompts_twice=False,
+    pads=False,
+    pages=False,
+    hides_without_probe=True,
+    says_interrupted=False,
+    safe_prompt_ends=" > ",
+    pipe_prompts=True,
+)
+"""Every switch the other way round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginName:
+    """``admin+ct80w``: a user, and behind the plus how the console shall behave (documented)."""
+
+    user: str
+    colours: bool = True
+    probes: bool = True
+    dumb: bool = False
+    width: int | None = None
+    height: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> LoginName:
+        user, _, options = text.partition("+")
+        name = cls(user=user)
+        for number, letter in re.findall(r"(\d*)([a-z])", options):
+            match letter:
+                case "c":
+                    name = replace(name, colours=False)
+                case "t":
+                    name = replace(name, probes=False)
+                case "e":
+                    name = replace(name, dumb=True)
+                case "w" if number:
+                    name = replace(name, width=int(number))
+                case "h" if number:
+                    name = replace(name, height=int(number))
+                case _:
+                    pass  # a router ignores what it does not know, as far as is known
+        return name
+
+
+def prompt(user: str, identity: str, menu: tuple[str, ...], version: Version, *, safe: str | None) -> str:
+    """``[admin@MikroTik] /ip/address> ``; on RouterOS 6 the menu is written with blanks. ``safe`` replaces the ``> ``."""
+    place = "/" + ("/" if version.slash_paths else " ").join(menu) if menu else ""
+    return f"[{user}@{identity}] {place}{f'<SAFE>{safe}' if safe is not None else '> '}"
+
+
+_LOGO = r"""
+  MMM      MMM       KKK                          TTTTTTTTTTT      KKK
+  MMMM    MMMM       KKK                          TTTTTTTTTTT      KKK
+  MMM MMMM MMM  III  KKK  KKK  RRRRRR     OOOOOO      TTT     III  KKK  KKK
+  MMM  MM  MMM  III  KKKKK     RRR  RRR  OOO  OOO     TTT     III  KKKKK
+  MMM      MMM  III  KKK KKK   RRRRRR    OOO  OOO     TTT     III  KKK KKK
+  MMM      MMM  III  KKK  KKK  RRR  RRR   OOOOOO      TTT     III  KKK  KKK
+"""
+_OLD_HELP = """
+[?]             Gives the list of available commands
+command [?]     Gives help on the command and list of arguments
+
+[Tab]           Completes the command/word. If the input is ambiguous,
+                a second [Tab] gives possible options
+
+/               Move up to base level
+..              Move up one level
+/command        Use command at the base level
+"""
+
+
+def banner(version: Version) -> str:
+    """Logo, version and help, with LF line ends."""
+    year = re.search(r"\d{4}", version.build_time)
+    scheme = "http" if version.legacy else "https"
+    head = f"\n  MikroTik RouterOS {version.text} (c) 1999-{year[0] if year else '2024'}       {scheme}://www.mikrotik.com/\n"
+    return "\n" * 8 + _LOGO + head + (_OLD_HELP if version.legacy else "\nPress F1 for help\n")
+
+
+def open_bracket(text: str) -> str | None:
+    r"""The innermost of ``{ [ ( "`` that is not closed yet, or ``\`` where the line goes on; None if the text is whole."""
+    stack: list[str] = []
+    at, fresh = 0, True  # fresh: a command may begin here, and so may a comment
+    while at < len(text):
+        char = text[at]
+        if char == "\\":
+            if text[at + 1 :] in ("", "\n"):
+                return "\\"
+            at += 2
+            continue
+        if stack and stack[-1] == '"':
+            if char == '"':
+                stack.pop()
+            elif char in "[(" and text[at - 1] == "$":
+                stack.append(char)
+        elif char == "#" and fresh:
+            end = text.find("\n", at)
+            at = len(text) if end < 0 else end
+            continue
+        elif char in '{[("':
+            stack.append(char)
+        elif char in "}])" and stack and stack[-1] == _OPENS[char]:
+            stack.pop()
+        elif char in "}])":
+            return None  # the parser says what is wrong
+        fresh = char in ";{\n" or (fresh and char.isspace())
+        at += 1
+    return stack[-1] if stack else None
+
+
+_OPENS = {"}": "{", "]": "[", ")": "("}
