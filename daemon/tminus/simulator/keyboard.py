@@ -66,7 +66,7 @@ class Keyboard:
 
     async def report(self, wait_s: float) -> int | None:
         """The column that a terminal reports; None if it does not for so long. What is typed meanwhile is kept."""
-        pattern = re.compile(rb"\x1b\[\d+;(\d+)R")
+        pattern = re.compile(rb"\x1b\[\d{1,6};(\d{1,6})R")
         try:
             async with asyncio.timeout(wait_s):
                 while (found := pattern.search(self._ahead)) is None:
@@ -75,8 +75,9 @@ class Keyboard:
                     await self._more()
         except TimeoutError:
             return None
+        column = int(found[1])
         del self._ahead[found.start() : found.end()]
-        return min(int(found[1]), 100_000)
+        return column
 
     async def _more(self) -> None:
         self._news.clear()

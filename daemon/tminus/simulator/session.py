@@ -135,10 +135,7 @@ class Session(SSHServerStreamSession[bytes]):
         shell = Shell(self._router, login, size=size, read=lambda: self._typed(shell), line=_ShellLine(self))
         try:
             await shell.run()
-        except Dropped:
-            return
-        except Rebooted:
-            self._after_reboot()
+        except (Dropped, Rebooted):
             return
         self._finish(0)
 
@@ -264,6 +261,9 @@ class _ShellLine:
 
     def cut(self) -> None:
         self._session._wire.cut()
+
+    def rebooted(self) -> None:
+        self._session._after_reboot()
 
     def job(self, command: str, task: asyncio.Task[None] | None) -> AbstractContextManager[None]:
         return router_job(self._session._router, self._session._user, command, task)

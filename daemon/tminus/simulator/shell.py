@@ -17,7 +17,7 @@ from tminus.routeros.language import ScriptSyntaxError, ast
 
 from . import menus, safemode, terminal
 from .binding import Bindings, load
-from .errors import Quit, RunError
+from .errors import Quit, Rebooted, RunError
 from .faults import SLOW_S, Fault
 from .interpreter import Console
 from .journal import Kind
@@ -40,6 +40,8 @@ class Line(Protocol):
     async def drain(self) -> None: ...
 
     def cut(self) -> None: ...
+
+    def rebooted(self) -> None: ...
 
     def job(self, command: str, task: asyncio.Task[None] | None) -> AbstractContextManager[None]: ...
 
@@ -212,6 +214,10 @@ class Shell:
             if key == b"\r" or (key == b"\n" and last != b"\r"):
                 if await self._enter():
                     return _Leave.QUIT
+            elif key == b"\n":
+                if self._switches.newline_pause_s is not None:
+                    await asyncio.sleep(self._switches.newline_pause_s)
+                    self._repaint(b"")
             elif key == CTRL_D and not self._typed:
                 self._write("\n")
                 return _Leave.DROP
@@ -311,9 +317,9 @@ class Shell:
             self._raw(f"{self._blanks(len(text))}\r{text}")
 
     def _repaint(self, key: bytes) -> None:
-        """After a key: the key, and the line again over itself."""
+        """After a key: the key, and the line again over itself, unless that is longer than the terminal is wide."""
         echo = key.decode("utf-8", "surrogateescape")
-        if not self._switches.repaints_keys and key:
+        if (key and not self._switches.repaints_keys) or len(self._typed) > self._width:
             self._raw(echo)
             return
         text = f"{self._prompt()}{self._coloured(bytes(self._typed))}"
@@ -426,6 +432,9 @@ class Shell:
             console.write(f"{ScriptSyntaxError(error.message, error.line, column)}\n")
         except RunError as error:
             console.write(error.text(with_path=version.error_paths) + "\n")
+        except Rebooted:
+            self._line.rebooted()  # at once: the connection is cut right after the command
+            raise
         else:
             self._menu = _menu_after(bindings)
 

@@ -41,6 +41,10 @@ class Terminal:
     prompts_twice: bool = True
     """A prompt is painted, and painted again over itself (captured on 6.49); one capture of 7.23 has it once."""
 
+    newline_pause_s: float | None = 0.03
+    """How long after the answer to a carriage return the line feed behind it paints the line again, as captured on 6.49;
+    None where it is ignored."""
+
     pads: bool = True
     """A repaint blanks the rest of the line with as many blanks as the terminal is wide."""
 
@@ -71,6 +75,7 @@ NOISY = Terminal(
     asks_password=True,
     repaints_keys=False,
     prompts_twice=False,
+    newline_pause_s=None,
     pads=False,
     pages=False,
     hides_without_probe=True,
@@ -149,7 +154,10 @@ def banner(version: Version) -> str:
 
 
 def open_bracket(text: str) -> str | None:
-    r"""The innermost of ``{ [ ( "`` that is not closed yet, or ``\`` where the line goes on; None if the text is whole."""
+    r"""The innermost of ``{ [ "`` that is not closed yet, or ``\`` where the line goes on; None if the text is whole.
+
+    An open ``(`` asks for nothing more: an expression cannot span lines, and the parser says so.
+    """
     stack: list[str] = []
     at, fresh = 0, True  # fresh: a command may begin here, and so may a comment
     while at < len(text):
@@ -176,7 +184,7 @@ def open_bracket(text: str) -> str | None:
             return None  # the parser says what is wrong
         fresh = char in ";{\n" or (fresh and char.isspace())
         at += 1
-    return stack[-1] if stack else None
+    return stack[-1] if stack and stack[-1] != "(" else None
 
 
 _OPENS = {"}": "{", "]": "[", ")": "("}
