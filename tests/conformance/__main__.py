@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--user", default="admin")
     parser.add_argument("--key", type=Path, metavar="FILE", help="private key, without a passphrase")
     parser.add_argument("--password-file", type=Path, metavar="FILE")
-    parser.add_argument("--host-key", metavar='"KIND BASE64"', help="the router's public host key; else it is shown, and asked for")
+    parser.add_argument(
+        "--host-key", metavar='"KIND BASE64"', help="the router's public host key; else it is shown, and asked for"
+    )
     parser.add_argument("--legacy", action="store_true", help="offer the algorithms of RouterOS 6, too")
     parser.add_argument("--accept-changes", action="store_true", help="replay what changes the router, too")
     parser.add_argument("--only", default="", metavar="TEXT", help="transcripts with this text in their id")

@@ -20,7 +20,9 @@ def table(results: Mapping[str, Sequence[Result]]) -> str:
     ]
     widest = max(len(name) for name, _, _ in rows)
     lines = [f"{'transcript':{widest}}  tag  {'  '.join(f'{name:<9}' for name in columns)}".rstrip()]
-    lines += [f"{name:{widest}}  {tag:3}  {'  '.join(f'{mark:<9}' for mark in marks)}".rstrip() for name, tag, marks in rows]
+    lines += [
+        f"{name:{widest}}  {tag:3}  {'  '.join(f'{mark:<9}' for mark in marks)}".rstrip() for name, tag, marks in rows
+    ]
     for name, played in results.items():
         lines += ["", *_differences(name, played)] if any(result.verdict == "differs" for result in played) else []
     lines += ["", *(f"{name}: {_totals(played)}" for name, played in results.items())]

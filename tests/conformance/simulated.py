@@ -15,11 +15,17 @@ SIMULATED_QUIET_S = 0.1  # a simulated router paints its prompt at once
 
 @asynccontextmanager
 async def simulated(
-    version: str, *, chr: bool = False, behaviour: Behaviour = DEFAULT  # noqa: A002 - the name of the product
+    version: str,
+    *,
+    chr: bool = False,
+    behaviour: Behaviour = DEFAULT,  # noqa: A002 - the name of the product
 ) -> AsyncIterator[tuple[Fleet, Address]]:
     """One router, and how to reach it."""
     spec = FleetSpec(
-        site_specs=(SiteSpec(id=SITE, version=version, chr=chr),), username="admin", behaviour=behaviour, base="127.45.0.1"
+        site_specs=(SiteSpec(id=SITE, version=version, chr=chr),),
+        username="admin",
+        behaviour=behaviour,
+        base="127.45.0.1",
     )
     async with simulate(spec) as fleet:
         site = fleet.site(SITE)

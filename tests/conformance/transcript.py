@@ -122,7 +122,9 @@ _FIELDS = frozenset(
 def _transcript(group: str, row: Mapping[str, Any]) -> Transcript:
     unknown = set(row) - _FIELDS
     if unknown or row.get("tag") not in ("D", "O", "U") or not row.get("record"):
-        raise ValueError(f"{group}.{row.get('id')}: a field is unknown ({unknown or 'none'}), or tag or record are missing")
+        raise ValueError(
+            f"{group}.{row.get('id')}: a field is unknown ({unknown or 'none'}), or tag or record are missing"
+        )
     transcript = Transcript(
         id=f"{group}.{row['id']}",
         record=row["record"],

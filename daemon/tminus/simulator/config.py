@@ -67,12 +67,10 @@ class Config:
         """These tables as the base of other routers."""
         return MappingProxyType({**self._base, **self._own})
 
-    def saved(self) -> Mapping[Path, Table]:
-        """What differs from the base now, for ``restore``: tables are replaced and never changed."""
-        return dict(self._own)
-
-    def restore(self, saved: Mapping[Path, Table]) -> None:
-        self._own = dict(saved)
+    def restore(self, tables: Mapping[Path, Table]) -> None:
+        """Take whole tables over, as a backup or a reset does."""
+        self._own.update(tables)
+        self._next.clear()
         self.revision += 1
 
     def _replace(self, menu: Menu, items: Iterable[Item]) -> None:

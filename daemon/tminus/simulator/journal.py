@@ -34,7 +34,9 @@ class Kind(StrEnum):
     REBOOT = "reboot"
     SHELL = "shell"  # terminal: whether one was asked for
     TYPED = "typed"  # command: a line of a shell
-    UNROLLED = "unrolled"  # changes since safe mode was taken are undone
+    RESTORED = "restored"  # name: a backup took the place of the configuration
+    UNROLLED = "unrolled"  # menus: safe mode was not released, and what changed in them was undone
+    RESET = "reset"  # back to the factory's configuration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,60 +1,73 @@
-"""Safe mode: one session holds it, and what was changed since then is undone if that session ends without releasing it.
+"""Safe mode (``/safe-mode``, 7.18 and later): what a session changed is undone when it ends without a release.
 
-Documented: all changes count, also those of other sessions; the history keeps 100 actions, and with more of them safe mode
-ends without a word and nothing is undone.
+Documented: the latest 100 actions are remembered; beyond them the session leaves safe mode silently and nothing is
+undone. Changes of other sessions are undone, too. Files, reboots and passwords of others are not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .config import Table
 from .journal import Kind
+from .menus import BY_PATH, Menu, Path
 
 if TYPE_CHECKING:
-    from .config import Table
-    from .menus import Path
     from .router import Router
 
+MAX_ACTIONS = 100
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+
 class SafeMode:
-    """Held by one session, whose identity is this object's."""
+    """One holder at a time; who he is, is his own affair."""
 
-    first: int  # the id that the first action since then has, or a smaller one
-    before: Mapping[Path, Table]
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._holder: object | None = None
+        self._before: Mapping[Path, Table] = {}
+        self._actions = 0
+        router.observers.append(self)
 
+    def held_by(self, holder: object) -> bool:
+        return self._holder is holder
 
-def take(router: Router) -> SafeMode:
-    """Hold safe mode from now on, whoever held it before."""
-    router.safe_mode = SafeMode(first=router.next_id(), before=router.config.saved())
-    return router.safe_mode
+    @property
+    def held(self) -> bool:
+        return self._holder is not None
 
+    def take(self, holder: object) -> None:
+        """Begin to remember. Who held it before has lost it, and what he changed stays."""
+        self._holder, self._before, self._actions = holder, self._router.config.freeze(), 0
 
-def holds(router: Router, held: SafeMode | None) -> bool:
-    """Whether this one is in force; it is not if another session took it or too much was changed."""
-    if held is None or router.safe_mode is not held:
-        return False
-    history = router.history
-    if len(history) == history.maxlen and history[0].id > held.first:
-        router.safe_mode = None
-        return False
-    return True
+    def release(self) -> None:
+        """Keep what was changed."""
+        self._holder, self._before = None, {}
 
+    def unroll(self) -> None:
+        """Undo what was changed."""
+        before = self._before
+        touched = [path for path, table in before.items() if self._router.config.table(path) is not table]
+        self.release()
+        if not touched:
+            return
+        self._router.config.restore({path: before[path] for path in touched})
+        self._router.record(Kind.UNROLLED, menus=" ".join("/" + "/".join(path) for path in touched))
+        for path in touched:
+            self._router.tell_changed(BY_PATH[path])
 
-def release(router: Router) -> None:
-    """Keep the changes."""
-    router.safe_mode = None
+    def ended(self, holder: object) -> None:
+        """A session ended: whoever holds safe mode then did not release it."""
+        if self._holder is holder:
+            self.unroll()
 
+    def changed(self, menu: Menu) -> None:  # noqa: ARG002
+        self._actions += self.held
+        if self._actions > MAX_ACTIONS:
+            self.release()
 
-def unroll(router: Router) -> None:
-    """Undo the changes since safe mode was taken."""
-    held = router.safe_mode
-    if held is None:
-        return
-    router.safe_mode = None
-    router.config.restore(held.before)
-    while router.history and router.history[-1].id > held.first:
-        router.history.pop()
-    router.record(Kind.UNROLLED)
+    def went_down(self) -> None:
+        self.release()
+
+    def came_up(self) -> None:
+        pass

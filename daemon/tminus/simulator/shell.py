@@ -15,7 +15,7 @@ from typing import Protocol
 
 from tminus.routeros.language import ScriptSyntaxError, ast
 
-from . import menus, safemode, terminal
+from . import menus, terminal
 from .binding import Bindings, load
 from .errors import Quit, Rebooted, RunError
 from .faults import SLOW_S, Fault
@@ -23,7 +23,6 @@ from .interpreter import Console
 from .journal import Kind
 from .keyboard import CTRL_C, CTRL_D, CTRL_X, DOWN, F1, F4, UP, Keyboard
 from .router import LogLine, Router
-from .safemode import SafeMode
 from .terminal import LoginName
 
 MAX_LINE = 64 * 1024
@@ -40,6 +39,8 @@ class Line(Protocol):
     async def drain(self) -> None: ...
 
     def cut(self) -> None: ...
+
+    def silence(self) -> None: ...
 
     def rebooted(self) -> None: ...
 
@@ -79,7 +80,6 @@ class Shell:
         self._back = 0
         self._idle = False
         self._late: list[LogLine] = []  # came while a command ran
-        self._safe: SafeMode | None = None
         self._hidden = False
         self._task: asyncio.Task[None] | None = None
 
@@ -92,16 +92,17 @@ class Shell:
         """Talk until the user leaves or the connection ends. Dropped and Rebooted go through."""
         self._router.record(Kind.SHELL, terminal=not self._plain)
         pump = asyncio.create_task(self._keys.pump(), name=f"keys of {self._router.site}")
-        self._router.on_log.add(self._logged)
+        self._router.terminals.add(self._logged)
         left = _Leave.DROP
         try:
             left = await (self._pipe() if self._plain else self._talk())
         finally:
-            self._router.on_log.discard(self._logged)
+            self._router.terminals.discard(self._logged)
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
-            if safemode.holds(self._router, self._safe):
-                safemode.release(self._router) if left is _Leave.QUIT else safemode.unroll(self._router)
+            if left is _Leave.QUIT and self._holds_safe_mode:
+                self._router.safe_mode.release()
+            self._router.safe_mode.ended(self)
 
     # --- without a terminal
 
@@ -178,10 +179,16 @@ class Shell:
             second = await self._secret()
             if second is None or second == first:
                 if second:
-                    self._router.on_password(second.decode("utf-8", "surrogateescape"))
+                    self._change_password(second.decode("utf-8", "surrogateescape"))
                 break
             self._write("\n")
         self._write("\n")
+
+    def _change_password(self, password: str) -> None:
+        menu, config = menus.BY_PATH[("user",)], self._router.config
+        for item in config.items(menu.path):
+            if item.values.get("name") == self._login.user:
+                config.change(menu, item, {"password": password})
 
     async def _secret(self) -> bytes | None:
         typed = bytearray()
@@ -285,7 +292,7 @@ class Shell:
     def _prompt(self) -> str:
         if self._whole:
             return f"{terminal.open_bracket(self._text())}... "
-        safe = self._switches.safe_prompt_ends if safemode.holds(self._router, self._safe) else None
+        safe = self._switches.safe_prompt_ends if self._holds_safe_mode else None
         return terminal.prompt(self._login.user, self._router.identity, self._menu, self._router.version, safe=safe)
 
     # --- painting
@@ -348,19 +355,18 @@ class Shell:
 
     # --- safe mode
 
+    @property
+    def _holds_safe_mode(self) -> bool:
+        return self._router.safe_mode.held_by(self)
+
     async def _toggle_safe_mode(self) -> None:
-        router = self._router
-        if safemode.holds(router, self._safe):
-            safemode.release(router)
-            self._safe = None
+        safe_mode = self._router.safe_mode
+        if self._holds_safe_mode:
+            safe_mode.release()
             self._write("\n[Safe mode released]\n")
-        else:
-            take = True
-            if router.safe_mode is not None:
-                take = await self._hijack()
-            if take:
-                self._safe = safemode.take(router)
-                self._write("\n[Safe Mode taken]\n")
+        elif not safe_mode.held or await self._hijack():
+            safe_mode.take(self)
+            self._write("\n[Safe Mode taken]\n")
         self._show_prompt()
 
     async def _hijack(self) -> bool:
@@ -369,10 +375,10 @@ class Shell:
         while True:
             match await self._answer():
                 case b"u":
-                    safemode.unroll(self._router)
+                    self._router.safe_mode.unroll()
                     return True
                 case b"r":
-                    safemode.release(self._router)
+                    self._router.safe_mode.release()
                     return True
                 case b"d" | b"\x03":
                     return False
@@ -395,7 +401,15 @@ class Shell:
             await self._show(output, paged=False)
 
         console = Console(
-            self._router, self._login.user, write=output.append, flush=flush, cut=self._line.cut, interactive=True
+            self._router,
+            self._login.user,
+            write=output.append,
+            flush=flush,
+            cut=self._line.cut,
+            silence=self._line.silence,
+            ask=self._ask,
+            session=self,
+            interactive=True,
         )
         self._task = asyncio.create_task(self._run(console, source), name=f"line typed on {self._router.site}")
         self._keys.interrupted = self._interrupt
@@ -406,7 +420,7 @@ class Shell:
             if not self._task.cancelled() or _is_cancelled(asyncio.current_task()):
                 self._task.cancel()
                 raise  # the session ends, not the command alone
-            if self._switches.says_interrupted:
+            if self._router.behaviour.says_interrupted:
                 output.append("interrupted\n")
         except Quit:
             await flush()
@@ -415,6 +429,13 @@ class Shell:
             self._keys.interrupted = None
         await self._show(output, paged=self._pages(source))
         return False
+
+    async def _ask(self, question: str) -> bool:
+        """A command asks for a yes or no; Enter means no."""
+        self._write(question)
+        answer = await self._answer()
+        self._write(answer.decode("ascii", "replace") + "\n" if answer > b" " else "\n")
+        return answer.lower() == b"y"
 
     def _interrupt(self) -> None:
         if self._task is not None:

@@ -57,9 +57,6 @@ class Terminal:
     hides_without_probe: bool = False
     """A terminal that answers no probe is taken for 1x1, and sees no output (seen over telnet on 7.24)."""
 
-    says_interrupted: bool = True
-    """Ctrl-C under a running command prints ``interrupted``; no transcript shows it."""
-
     safe_prompt_ends: str = " "
     """Behind ``<SAFE>``: a blank (captured on 7.23), or ``" > "``, which clients expect of older versions."""
 
@@ -79,7 +76,6 @@ NOISY = Terminal(
     pads=False,
     pages=False,
     hides_without_probe=True,
-    says_interrupted=False,
     safe_prompt_ends=" > ",
     pipe_prompts=True,
 )
