@@ -18,6 +18,7 @@ from . import menus
 from .kinds import accepts_literal
 from .menus import BUILTINS, BY_PATH, Path, Signature
 from .versions import Version
+from .wording import reworded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +53,11 @@ class Bindings:
 @lru_cache(maxsize=256)
 def load(source: bytes, version: Version) -> Bindings:
     """Parse and bind; ScriptSyntaxError with RouterOS's message and place. Routers run much the same text: cached."""
-    bindings = Bindings(parse(source), version)
-    _Binder(bindings).statements(bindings.program.statements)
+    try:
+        bindings = Bindings(parse(source), version)
+        _Binder(bindings).statements(bindings.program.statements)
+    except ScriptSyntaxError as error:
+        raise reworded(error, source, version) from None
     return bindings
 
 

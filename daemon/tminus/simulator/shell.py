@@ -13,9 +13,9 @@ from contextlib import AbstractContextManager
 from enum import Enum, auto
 from typing import Protocol
 
-from tminus.routeros.language import ScriptSyntaxError, ast
+from tminus.routeros.language import ScriptSyntaxError, ast, names
 
-from . import menus, terminal
+from . import menus, terminal, undeclared
 from .binding import Bindings, load
 from .errors import Quit, Rebooted, RunError
 from .faults import SLOW_S, Fault
@@ -262,11 +262,9 @@ class Shell:
 
     def _help(self) -> str:
         """What the current menu has: its menus first."""
-        depth = len(self._menu)
-        below = {path[depth] for path in menus.BY_PATH if path[:depth] == self._menu and len(path) > depth}
-        menu = menus.BY_PATH.get(self._menu)
-        verbs = menu.verbs if menu else menus.BUILTINS if not self._menu else ()
-        return "".join(f"{name}\n" for name in (*sorted(below), *sorted(verbs)))
+        menu = names.base().at(self._menu)
+        shown = (*sorted(menu.menus), *sorted(menu.commands)) if menu is not None else ()
+        return "".join(f"{name}\n" for name in shown)
 
     async def _enter(self) -> bool:
         """Run what was typed, if it is whole. True if the session ends."""
@@ -447,6 +445,7 @@ class Shell:
         version = self._router.version
         try:
             bindings = load(head + source, version)
+            undeclared.refuse(bindings.program, self._router.globals)
             await console.run(head + source)
         except ScriptSyntaxError as error:
             column = error.column - len(head) if error.line == 1 else error.column

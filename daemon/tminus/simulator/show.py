@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from .config import Item
 from .export import quote
 from .kinds import typed
-from .menus import Menu, Shape
+from .menus import SINGLE_VIEWS, Menu, Shape
 from .values import Array, ItemId, Value, array_of, parse_duration
 from .versions import Version
 
@@ -21,7 +21,8 @@ def as_value(menu: Menu, items: Iterable[Item]) -> Array:
 
 
 def row_value(menu: Menu, item: Item) -> Array:
-    cells: list[tuple[str | None, Value]] = [(".id", ItemId(item.id))]
+    alone = menu.shape is Shape.SINGLE or menu.path in SINGLE_VIEWS  # such an item has no id
+    cells: list[tuple[str | None, Value]] = [] if alone else [(".id", ItemId(item.id))]
     for name in sorted(menu.fields):
         value = typed(menu.fields[name], item.get(menu, name))
         if value is not None and not menu.fields[name].secret:
@@ -73,7 +74,7 @@ def table(menu: Menu, items: Sequence[tuple[int, Item]], version: Version) -> st
     flagged = any(_flags(menu, item).strip() for _, item in items)
     lines = [_legend(menu, items, version)]
     if version.legacy:
-        lines.append(_row(" #  ", [name.upper() for name in columns], widths))
+        lines.append(_row(" #   ", [name.upper() for name in columns], widths))
     else:
         lines.append(f"Columns: {', '.join(name.upper() for name in columns)}\n")
         lines.append(_row("#".ljust(digits + (3 if flagged else 1)), [name.upper() for name in columns], widths))
@@ -81,7 +82,8 @@ def table(menu: Menu, items: Sequence[tuple[int, Item]], version: Version) -> st
         if comment := item.get(menu, "comment"):
             lines.append(f";;; {comment}\n")
         flags = f" {_flags(menu, item)}" if flagged else ""
-        lines.append(_row(f"{number:{digits}}{flags} ", row, widths))
+        head = f"{number:2} {_flags(menu, item)} " if version.legacy else f"{number:{digits}}{flags} "
+        lines.append(_row(head, row, widths))
     return "".join(lines)
 
 
