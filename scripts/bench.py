@@ -22,6 +22,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import bench_parser
+
 
 def script(side: str) -> str:
     """Each side adds entries of its own: a second run of the same script would fail as on a router."""
@@ -320,5 +322,10 @@ if __name__ == "__main__":
             "--sessions", type=int, default=1000, help="connections at the same time (default: %(default)s)"
         )
         parser.add_argument("--no-due", action="store_true", help="leave out the due query")
+        parser.add_argument("--parser-only", action="store_true", help="measure only how fast scripts are parsed")
         options = parser.parse_args()
+        for row in bench_parser.rows():
+            print(row, flush=True)
+        if options.parser_only:
+            sys.exit()
         asyncio.run(main([int(n) for n in options.sites.split(",")], options.sessions, due=not options.no_due))

@@ -7,9 +7,9 @@ from typing import NoReturn
 
 from . import ast
 from .cursor import VARIABLE_NAME, WORD, text_of
-from .names import Signature, complete
+from .names import Signature
 from .problem import NO_END, SYNTAX
-from .values import ValueParser
+from .values import Braces, ValueParser
 from .variables import Variables
 
 # Built-in commands whose first argument names variables, and the parameter it fills.
@@ -17,15 +17,12 @@ _DECLARES = {"local": "name", "global": "name", "for": "counter", "foreach": "co
 _NAMES_VARIABLE = {**_DECLARES, "set": "name"}
 _VARIABLE_NAMES = re.compile(rb"[A-Za-z0-9]+(?:,[A-Za-z0-9]+)*")
 _FUNCTIONS = frozenset({"local", "global", "set"})
-_TAKE_CODE = frozenset({"do", "execute", "time", "retry"})  # ... { } without a name is code
+_TAKE_CODE = frozenset({"do", "time", "retry"})  # ... { } without a name is code
+_TAKE_TEXT = frozenset({"execute", "grep"})
 _ANY_PARAMETER = frozenset({"do", "time", "retry", "onerror", "recursive-print", "shell"})
-# Parameters whose braces hold commands; in others they hold an array, unless it begins like a command.
-_CODE = frozenset(
+_CODE = frozenset({"do", "else", "on-error", "command"})  # parameters whose braces hold commands
+_TEXT = frozenset(
     {
-        "do",
-        "else",
-        "on-error",
-        "command",
         "script",
         "source",
         "on-event",
@@ -41,6 +38,40 @@ _CODE = frozenset(
         "binding-script",
     }
 )
+# Built-in commands whose values may be arrays in braces (observed on 7.23); a menu's commands want ({ ... }) instead.
+_TAKE_ARRAYS = frozenset(
+    {
+        "convert",
+        "deserialize",
+        "error",
+        "find",
+        "for",
+        "foreach",
+        "global",
+        "len",
+        "local",
+        "parse",
+        "pick",
+        "put",
+        "range",
+        "return",
+        "rndnum",
+        "rndstr",
+        "serialize",
+        "set",
+        "toarray",
+        "tobool",
+        "toid",
+        "toip",
+        "toip6",
+        "tonsec",
+        "tonum",
+        "tostr",
+        "totime",
+        "typeof",
+    }
+)
+_NO_ARRAYS = frozenset({"counter", "delimiter", "file-name", "name", "options"})
 
 
 class ArgumentParser(ValueParser):
@@ -96,7 +127,7 @@ class ArgumentParser(ValueParser):
             name = self._name()
             if name is not None:
                 self.skip_blank()
-            value = self.value()
+            value = self.value(Braces.EITHER)
             if value is None and not (name is not None and self.at_end):
                 self.fail(SYNTAX)
             args.append(ast.Arg(at=self.position(start), name=name, value=value))
@@ -113,7 +144,7 @@ class ArgumentParser(ValueParser):
             if not spaced:
                 self.fail(NO_END)
             reader.argument()
-        reader.check_required(start)
+        reader.check_variable(start)
         return tuple(reader.args), reader.where
 
     def _name(self) -> str | None:
@@ -126,6 +157,7 @@ class ArgumentParser(ValueParser):
         return text_of(found.group(1) or found.group(2))
 
 
+_PLAIN = re.compile(rb"([a-z0-9.-]+)=(" + WORD.pattern + rb")(?=[ \t\r\n;\]}]|\Z)")
 _NAMED = re.compile(rb"(?:(" + WORD.pattern + rb')|"([^"\\$]+)")=')
 
 
@@ -142,12 +174,15 @@ class _Reader:
         self._open = parser.tolerant or command in _ANY_PARAMETER
         self._given: set[str] = set()
         self._unnamed = 0
+        self._family = ""  # of the dotted parameter given last: after "configuration.mode=ap", ".ssid=x" is of the same
 
     def argument(self) -> None:
         parser = self._parser
         start = parser.pos
         if self._condition:
             self._read_where(start)
+            return
+        if self._plain(start):
             return
         name = parser._name()
         if name is not None:
@@ -162,11 +197,41 @@ class _Reader:
             self._word(start, text_of(raw))
             return
         self._count(start)
-        code = self._builtin in _TAKE_CODE
-        value = parser.value(code=code)
+        value = parser.value(self._braces(None))
         if value is None:
             parser.fail(NO_END, start)
         self._add(start, None, value)
+
+    def _plain(self, start: int) -> bool:
+        """``name=word`` in one step: most of a script is that. True if it was, else nothing happened."""
+        parser = self._parser
+        found = _PLAIN.match(parser.source, start)
+        if found is None or self._builtin in _NAMES_VARIABLE:
+            return False
+        name = self._signature.plain.get(found.group(1))
+        if name is None or name in self._given:
+            return False
+        self._given.add(name)
+        if "." in name:
+            self._family = name[: name.rindex(".")]
+        parser.pos = found.end()
+        value = ast.Literal(at=parser.position(found.start(2)), text=text_of(found.group(2)))
+        self.args.append(ast.Arg(at=parser.position(start), name=name, value=value))
+        return True
+
+    def _braces(self, name: str | None) -> Braces:
+        """What braces mean as the value of this parameter; None: of an argument without a name."""
+        builtin = self._builtin
+        if name is None:
+            if builtin in _TAKE_CODE or builtin == "onerror":
+                return Braces.CODE
+            if builtin in _TAKE_TEXT:
+                return Braces.TEXT
+        elif name in _CODE or (name == "in" and builtin == "onerror"):
+            return Braces.FUNCTION if name == "do" and builtin in _FUNCTIONS else Braces.CODE
+        elif name in _TEXT:
+            return Braces.TEXT
+        return Braces.ARRAY if builtin in _TAKE_ARRAYS and name not in _NO_ARRAYS else Braces.REFUSED
 
     def _add(self, start: int, name: str | None, value: ast.Value | None) -> None:
         self.args.append(ast.Arg(at=self._parser.position(start), name=name, value=value))
@@ -180,17 +245,27 @@ class _Reader:
             self._refuse(start)
 
     def _named(self, start: int, written: str) -> None:
-        parser, signature = self._parser, self._signature
-        name = complete(written, signature.values | signature.flags)
-        if name is None and not self._open:
-            self._refuse(start)
-        name = name or written
-        if name in signature.flags:
+        parser = self._parser
+        name = self._signature.parameter(written)
+        if name is None and written[0] == ".":
+            name = self._signature.parameter(self._family + written)
+        if name is None:
+            if not self._open:
+                self._refuse(start)
+            name = written
+        elif name in self._signature.flags:
             parser.fail(NO_END, parser.pos - 1)
+        if "." in name:
+            self._family = name[: name.rindex(".")]
+        parser.skip_blank()
+        self._read_value(start, name)
+
+    def _read_value(self, start: int, name: str) -> None:
+        """The value of a parameter; the cursor is where it begins."""
+        parser = self._parser
         if name in self._given and not self._open:
             parser.fail(NO_END, start)
         self._given.add(name)
-        parser.skip_blank()
         if parser.at_end:
             if name == "where":
                 parser.fail("missing value for where")
@@ -199,10 +274,12 @@ class _Reader:
         if _NAMES_VARIABLE.get(self._builtin) == name:
             self._add(start, name, self._variable())
             return
-        code = name in _CODE or (name == "in" and self._builtin == "onerror")
-        value = parser.value(code=code, function=name == "do" and self._builtin in _FUNCTIONS)
+        begin = parser.pos
+        value = parser.value(self._braces(name))
         if value is None:
             parser.fail(SYNTAX)
+        if name in self._signature.switches and not _may_switch(value):
+            parser.fail(SYNTAX, begin)
         self._add(start, name, value)
 
     def _word(self, start: int, word: str) -> None:
@@ -211,17 +288,30 @@ class _Reader:
             parser.pos = start
             self._read_where(start)
             return
-        literal = ast.Literal(at=parser.position(start), text=word)
         bare = word.removeprefix("!")
-        known = complete(bare, signature.values | signature.flags)
-        if known is not None and (known in signature.flags or bare != word):
-            self._given.add(known)
-        elif known == word and signature.unnamed:
-            self._given.add(known)
-            self._unnamed += 1
+        name = signature.parameter(bare)
+        if name is not None and (name in signature.flags or bare != word):
+            self._given.add(name)
+        elif name is not None and self._takes_next(name == word):
+            self._read_value(start, name)
+            return
         else:
             self._count(start)
-        self._add(start, None, literal)
+        self._add(start, None, ast.Literal(at=parser.position(start), text=word))
+
+    def _takes_next(self, exact: bool) -> bool:
+        """``do { }`` is ``do={ }``: a parameter's name and a blank before its value. Go to the value if that is so here.
+
+        Where a value without a name may stand, a word is a parameter only if it is spelled out.
+        """
+        parser = self._parser
+        if not exact and (self._signature.any_unnamed or self._unnamed < self._signature.unnamed):
+            return False
+        end = parser.pos
+        if parser.skip_blank() and not parser.at_end:
+            return True
+        parser.pos = end
+        return False
 
     def _read_where(self, start: int) -> None:
         parser = self._parser
@@ -260,19 +350,25 @@ class _Reader:
             parser.fail(SYNTAX, start)
         return value
 
-    def check_required(self, start: int) -> None:
-        """Unnamed values fill what is required and was not named, in order."""
-        missing = [name for name in self._signature.required if name not in self._given]
-        if len(missing) <= self._unnamed or self.where is not None:
-            return
-        name = missing[self._unnamed]
-        if name in ("number", "numbers"):
-            message = "expected item id"
-        elif self._builtin in _NAMES_VARIABLE:
-            message = f"expected {name} value"
-        else:
-            message = f"missing value(s) of argument(s) {' '.join(missing[self._unnamed :])}"
-        self._parser.fail(message, start)
+    def check_variable(self, start: int) -> None:
+        """A command that names a variable without naming one. Other parameters that are missing show when it runs."""
+        name = _NAMES_VARIABLE.get(self._builtin)
+        if name is not None and name not in self._given and not self._unnamed:
+            self._parser.fail(f"expected {name} value", start)
+
+
+def _may_switch(value: ast.Value) -> bool:
+    """Can this be "yes" or "no", or the beginning of one? What is not written out shows when it runs."""
+    match value:
+        case ast.Literal(text=text):
+            pass
+        case ast.String():
+            if value.plain is None:
+                return True
+            text = value.plain
+        case _:
+            return True
+    return text == "" or "yes".startswith(text) or "no".startswith(text)
 
 
 _WHERE = re.compile(rb"where(?![^ \t\\=;\r\n\]}({$\"])")

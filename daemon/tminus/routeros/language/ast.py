@@ -108,8 +108,8 @@ class Binary:
     """``op`` is the operator's symbol; ``and`` is given as ``&&``, ``or`` as ``||``. ``->`` indexes an array.
 
     ``,`` makes or extends an array, ``.`` joins texts, ``in`` asks whether an address lies in a prefix,
-    ``<%%`` calls a function with an array of arguments. ``at`` is the place of the operator. Operators group to the left,
-    so a long chain is a tree as deep as the chain: walk the left side in a loop, not by recursion.
+    ``<%%`` calls a function with an array of arguments. ``at`` is the place of the operator. Most operators group to the
+    left, so a long chain is a tree as deep as the chain: walk the left side in a loop, not by recursion.
     """
 
     at: Position

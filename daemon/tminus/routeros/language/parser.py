@@ -36,8 +36,8 @@ from . import ast
 from .arguments import ArgumentParser
 from .cursor import NAME, SEPARATOR
 from .names import UNLIMITED, Menu, Signature, base
-from .problem import NO_BRACE, NO_COMMAND, NO_END
-from .variables import Variables
+from .problem import NO_BRACE, NO_COMMAND, NO_END, ScriptSyntaxError
+from .variables import Scope, Variables
 
 _LOOPS = frozenset({"for", "foreach", "while", "do"})
 _IN_LOOPS = frozenset({"break", "continue"})  # exist in the body of a loop and are in no list of commands
@@ -66,15 +66,31 @@ _VERBS = frozenset(
 )
 _VERB_NEXT = re.compile(rb"(?:[ \t]+[a-z0-9-]+){0,3}?[ \t]+(?:" + "|".join(_VERBS).encode() + rb")(?![a-z0-9./=-])")
 _PATH_ENDS = re.compile(rb"(?:[ \t]+[a-z0-9-]+){0,3}[ \t]*(?:[;\r\n{}\]]|\Z)")
+_DEEPEST_MENU = 16  # twice what RouterOS has: paths through menus that we don't know end somewhere
 _NO_PARAMETERS = Signature(values=frozenset(), flags=frozenset(), required=(), unnamed=0)
+
+_Found = tuple[str | None, Signature | None, tuple[str, ...]]  # a command, its parameters, the menu it is in
 
 
 def parse(source: bytes, *, names: Menu | None = None, tolerant: bool = False) -> ast.Program:
     """Read a script. Raises ScriptSyntaxError with the message and place that RouterOS gives.
 
     ``names``: what the device has; by default a CHR without extra packages. ``tolerant``: the device may have more than
-    that, so a path may lead through menus that we don't know and a command may have parameters that we don't know.
+    that, so a path may lead through menus that we don't know and a command may have parameters that we don't know. What
+    makes no sense that way may still be valid the other way (``x find -``), so a tolerant reading takes that too.
     """
+    try:
+        return _read(source, names, tolerant=tolerant)
+    except ScriptSyntaxError as error:
+        if not tolerant:
+            raise
+        try:
+            return _read(source, names, tolerant=False)
+        except ScriptSyntaxError:
+            raise error from None
+
+
+def _read(source: bytes, names: Menu | None, *, tolerant: bool) -> ast.Program:
     parser = _Parser(source, base() if names is None else names, tolerant=tolerant)
     statements = parser.code(b"")
     return ast.Program(statements=statements, unknown=tuple(parser.unknown))
@@ -90,12 +106,13 @@ class _Parser(ArgumentParser):
         self._left_menu: tuple[str, ...] = ()  # that of the code read last, at its end
         self._closers: list[bytes] = []
         self._loops = 0
+        self._known_names: dict[tuple[tuple[str, ...], bytes], _Found] = {}  # what was looked up before
         self.variables = Variables()
 
-    def code(self, closer: bytes, *, function: bool = False) -> tuple[ast.Statement, ...]:
+    def code(self, closer: bytes, scope: Scope = Scope.BLOCK) -> tuple[ast.Statement, ...]:
         menu: tuple[str, ...] = self._menu
         self._closers.append(closer)
-        with self.variables.scope(function=function):
+        with self.variables.scope(scope):
             statements = self._statements(closer)
         self._closers.pop()
         self._left_menu, self._menu = self._menu, menu
@@ -125,7 +142,7 @@ class _Parser(ArgumentParser):
             case b"{":
                 statement = self._scope(start, (), self._menu, absolute=False)
             case b"[":
-                bracket = self.substitution()
+                bracket = self.substitution(Scope.BRACKET)
                 self._menu = self._left_menu
                 statement = self._call(start, bracket, ())
             case b"(":
@@ -156,10 +173,8 @@ class _Parser(ArgumentParser):
         )
 
     def _scope(self, start: int, words: tuple[ast.Word, ...], menu: tuple[str, ...], *, absolute: bool) -> ast.Scope:
-        brace = self.pos
-        self.pos += 1
         self._menu = menu
-        block = self.block(brace)
+        block = self.block()
         self._menu = self._left_menu
         return ast.Scope(at=self.position(start), absolute=absolute, words=words, menu=menu, block=block)
 
@@ -221,18 +236,21 @@ class _Parser(ArgumentParser):
                 menu = menu[:-1]
                 self._next_name()
                 continue
-            words.append(ast.Word(at=self.position(at), text=raw.decode()))
-            name, signature, menu = self._resolve(words[-1], menu)
+            word = ast.Word(at=self.position(at), text=raw.decode())
+            words.append(word)
+            name, signature, menu = self._known_names.get((menu, raw)) or self._resolve(word, menu)
             if name is None:
                 self._next_name()
-            elif signature is None and self.tolerant and raw.strip(b"-.") and self._leads_on(absolute=absolute):
+            elif signature is None and self.tolerant and len(menu) < _DEEPEST_MENU and self._leads_on(raw, absolute):
                 menu, name = (*menu, name), None
                 self._next_name()
         return tuple(words), menu, name, signature
 
-    def _leads_on(self, *, absolute: bool) -> bool:
+    def _leads_on(self, raw: bytes, absolute: bool) -> bool:
         """An unknown name is a menu if a path or a verb stands behind it, or if only names do up to the end of a line
         that began at the root."""
+        if not raw.strip(b"-."):
+            return False
         if self.here == b"/" or _VERB_NEXT.match(self.source, self.pos):
             return True
         return absolute and _PATH_ENDS.match(self.source, self.pos) is not None
@@ -242,14 +260,18 @@ class _Parser(ArgumentParser):
             self.pos += 1
         self.skip_blank()
 
-    def _resolve(self, word: ast.Word, menu: tuple[str, ...]) -> tuple[str | None, Signature | None, tuple[str, ...]]:
+    def _resolve(self, word: ast.Word, menu: tuple[str, ...]) -> _Found:
         """The command's full name and signature, and the menu it is in; no name if the word is a menu."""
         here = self._names.at(menu)
+        found: _Found | None = None
         match here.find(word.text) if here is not None else None:
             case (full, Menu()):
-                return None, None, (*menu, full)
+                found = None, None, (*menu, full)
             case (full, Signature() as signature):
-                return full, signature, menu
+                found = full, signature, menu
+        if found is not None:
+            self._known_names[menu, word.text.encode()] = found
+            return found
         if here is None and word.text in _VERBS:
             return word.text, _ANYTHING, menu
         if self._loops and not menu and word.text in _IN_LOOPS:
@@ -263,10 +285,10 @@ class _Parser(ArgumentParser):
     ) -> tuple[tuple[ast.Arg, ...], ast.Value | None]:
         """Arguments of a command that exists, with the variables and the loop that the code in them sees."""
         builtin = "" if menu else name
-        if builtin not in _LOOPS and builtin != "onerror":
+        if builtin not in _LOOPS:
             return self.known_arguments(start, builtin, name, signature)
-        self._loops += builtin in _LOOPS
-        with self.variables.scope():
+        self._loops += 1
+        with self.variables.scope(Scope.BLOCK):
             result = self.known_arguments(start, builtin, name, signature)
-        self._loops -= builtin in _LOOPS
+        self._loops -= 1
         return result
