@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,33 +17,38 @@ import asyncssh
 
 from tests.conformance import report
 from tests.conformance.player import Address, Player, Result, Unusable
-from tests.conformance.simulated import SIMULATED_QUIET_S, simulated
+from tests.conformance.simulated import replay
 from tests.conformance.transcript import Transcript, load
 from tminus.device.profiles import ALGORITHMS, SshProfile, host_key_algorithms
 from tminus.simulator import TESTED
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0 if nothing differs, 1 if something does, 2 if it could not be tried."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    given = argparse.ArgumentParser(
         prog="scripts/conformance", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--target", metavar="HOST", help="a router; without it, the simulator")
-    parser.add_argument("--port", type=int, default=22)
-    parser.add_argument("--user", default="admin")
-    parser.add_argument("--key", type=Path, metavar="FILE", help="private key, without a passphrase")
-    parser.add_argument("--password-file", type=Path, metavar="FILE")
-    parser.add_argument(
+    given.add_argument("--target", metavar="HOST", help="a router; without it, the simulator")
+    given.add_argument("--port", type=int, default=22)
+    given.add_argument("--user", default="admin")
+    given.add_argument("--key", type=Path, metavar="FILE", help="private key, without a passphrase")
+    given.add_argument("--password-file", type=Path, metavar="FILE")
+    given.add_argument(
         "--host-key", metavar='"KIND BASE64"', help="the router's public host key; else it is shown, and asked for"
     )
-    parser.add_argument("--legacy", action="store_true", help="offer the algorithms of RouterOS 6, too")
-    parser.add_argument("--accept-changes", action="store_true", help="replay what changes the router, too")
-    parser.add_argument("--only", default="", metavar="TEXT", help="transcripts with this text in their id")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
+    given.add_argument("--legacy", action="store_true", help="offer the algorithms of RouterOS 6, too")
+    given.add_argument("--accept-changes", action="store_true", help="replay what changes the router, too")
+    given.add_argument("--only", default="", metavar="TEXT", help="transcripts with this text in their id")
+    given.add_argument("--json", action="store_true")
+    return given
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 if nothing differs, 1 if something does, 2 if it could not be tried."""
+    warnings.filterwarnings("ignore", message="Diffie-Hellman")  # of RouterOS 6; announced to end, at each use
+    options = parser().parse_args(arguments)
     transcripts = tuple(one for one in load() if options.only in one.id)
     if not transcripts:
-        parser.error(f"no transcript has '{options.only}' in its id")
+        parser().error(f"no transcript has '{options.only}' in its id")
     try:
         results = asyncio.run(_target(options, transcripts) if options.target else _simulator(transcripts))
     except Unusable as error:
@@ -53,18 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _simulator(transcripts: Sequence[Transcript]) -> dict[str, list[Result]]:
-    results = {}
-    for version in TESTED:
-        async with simulated(version) as (_, board), simulated(version, chr=True) as (_, virtual):
-            player = Player(board, quiet_s=SIMULATED_QUIET_S)
-            played = await player.play(transcripts, await player.look(), changes=True)
-            other = Player(virtual, quiet_s=SIMULATED_QUIET_S)
-            device = await other.look()
-            results[version] = [
-                await other.one(result.transcript, device) if result.transcript.device == "chr" else result
-                for result in played
-            ]
-    return results
+    return {version: await replay(version, transcripts) for version in TESTED}
 
 
 async def _target(options: argparse.Namespace, transcripts: Sequence[Transcript]) -> dict[str, list[Result]]:
@@ -73,14 +68,29 @@ async def _target(options: argparse.Namespace, transcripts: Sequence[Transcript]
         port=options.port,
         username=_username(options.user),
         profile=SshProfile.LEGACY if options.legacy else SshProfile.MODERN,
-        host_key=options.host_key or await _ask_host_key(options),
+        host_key=_host_key(options.host_key) if options.host_key else await _ask_host_key(options),
         key=_key(options.key) if options.key else None,
         password=_read(options.password_file).rstrip("\r\n") if options.password_file else None,
     )
     player = Player(address)
     device = await player.look()
     print(f"{device.name}: {len(transcripts)} transcripts", file=sys.stderr)
-    return {options.target: await player.play(transcripts, device, changes=options.accept_changes)}
+    played = await player.play(transcripts, device, changes=options.accept_changes, told=_tell)
+    return {options.target: played}
+
+
+def _tell(result: Result) -> None:
+    """It takes minutes on a small router: say how far it is."""
+    if sys.stderr.isatty():
+        print(f"  {result.verdict:14} {result.transcript.id}", file=sys.stderr)
+
+
+def _host_key(text: str) -> str:
+    try:
+        asyncssh.import_public_key(text)
+    except asyncssh.KeyImportError as error:
+        raise Unusable(f"'{text}' is no public host key; give it as KIND BASE64") from error
+    return text
 
 
 def _username(name: str) -> str:

@@ -78,20 +78,26 @@ class Player:
         """Which version it runs, and whether it is a virtual one. Unusable where it does not say."""
         try:
             async with connected(self._address) as connection:
-                version = await _exec(connection, ":put [/system resource get version]")
-                board = await _exec(connection, ":put [/system resource get board-name]")
-                identity = await _exec(connection, ":put [/system identity get name]")
+                version, board, identity, mode, policy = [
+                    (await _exec(connection, look)).output.decode("utf-8", "replace").strip()
+                    for look in (
+                        ":put [/system resource get version]",
+                        ":put [/system resource get board-name]",
+                        ":put [/system identity get name]",
+                        ":put [/system device-mode get mode]",  # an error where there is no device-mode
+                        f":put [/user group get [/user get {self._address.username} group] policy]",
+                    )
+                ]
         except (OSError, asyncssh.Error) as error:
             raise Unusable(f"{self._address.host}:{self._address.port} cannot be used: {error}") from error
         try:
-            number = version_of(version.output.decode("utf-8", "replace").strip())
+            number = version_of(version)
         except ValueError as error:
             raise Unusable(f"{self._address.host}:{self._address.port}: {error}") from error
-        return Device(
-            name=f"{identity.output.decode('utf-8', 'replace').strip()}, RouterOS {version.output.decode().strip()}",
-            version=number,
-            chr=board.output.strip().startswith(b"CHR"),
-        )
+        kinds = {"chr" if board.startswith("CHR") else "routerboard"}
+        kinds |= {"home"} if mode == "home" else set()
+        kinds |= {"may-not-write"} if "!write" in re.split("[;,]", policy) else set()
+        return Device(name=f"{identity!a}, RouterOS {version!a}", version=number, kinds=frozenset(kinds))
 
     async def play(
         self,
@@ -159,7 +165,7 @@ async def _upload(connection: asyncssh.SSHClientConnection, name: str, content: 
         async with connection.start_sftp_client() as sftp, sftp.open(name, "wb") as file:
             await file.write(content)
         look = f':put [/file get [find name="{name}"] size]'
-        while (await _exec(connection, look)).output.strip() != str(len(content)).encode():
+        while (await _exec(connection, look)).output.strip() != str(len(content)).encode():  # noqa: ASYNC110
             await asyncio.sleep(0.2)
 
 

@@ -41,7 +41,7 @@ class Transcript:
     tag: str  # D documented, O observed, U uncertain
     since: Number
     until: Number | None  # the first version for which it does not hold
-    device: str | None  # "routerboard" or "chr"
+    device: str | None  # what a device has to be, one of Device.kinds
     changes: bool  # whether the device is changed, and changed back
     uploads: Mapping[str, str]
     before: tuple[str, ...]
@@ -57,7 +57,7 @@ class Transcript:
     def applies(self, device: Device) -> bool:
         if device.version < self.since or (self.until is not None and device.version >= self.until):
             return False
-        return self.device is None or (self.device == "chr") is device.chr
+        return self.device is None or self.device in device.kinds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Device:
 
     name: str
     version: Number
-    chr: bool
+    kinds: frozenset[str]  # "chr" or "routerboard"; "home" by its device-mode; "may-not-write" by our user's group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,19 +107,22 @@ def load() -> tuple[Transcript, ...]:
     found = []
     for file in sorted(FOLDER.glob("*.toml")):
         for row in tomllib.loads(file.read_text("utf-8"))["transcript"]:
-            found.append(_transcript(file.stem, row))
+            found.append(read(file.stem, row))
     ids = [transcript.id for transcript in found]
     if len(set(ids)) != len(ids):
         raise ValueError("two transcripts have the same id")
     return tuple(found)
 
 
-_FIELDS = frozenset(
-    "id record tag since until device changes uploads before command after via match output absent where status".split()
-)
+_KINDS_OF_DEVICES = frozenset({"chr", "routerboard", "home", "may-not-write"})
+_FIELDS = frozenset({
+    "id", "record", "tag", "since", "until", "device", "changes", "uploads", "before", "command", "after", "via", "match",
+    "output", "absent", "where", "status",
+})  # fmt: skip
 
 
-def _transcript(group: str, row: Mapping[str, Any]) -> Transcript:
+def read(group: str, row: Mapping[str, Any]) -> Transcript:
+    """One row of a file. ValueError where it is not well formed."""
     unknown = set(row) - _FIELDS
     if unknown or row.get("tag") not in ("D", "O", "U") or not row.get("record"):
         raise ValueError(
@@ -144,6 +147,8 @@ def _transcript(group: str, row: Mapping[str, Any]) -> Transcript:
         where=row.get("where"),
         status=tuple(row.get("status", ())),
     )
+    if transcript.device not in (None, *_KINDS_OF_DEVICES):
+        raise ValueError(f"{transcript.id} wants a device of kind '{transcript.device}', which is none")
     if (transcript.before or transcript.after) and not transcript.changes:
         raise ValueError(f"{transcript.id} prepares or cleans up, but does not say that it changes the device")
     return transcript

@@ -126,6 +126,8 @@ class _Binder:
         if command.where is not None:
             self._value(command.where)
             named["where"] = command.where
+        if verb in ("set", "remove") and "numbers" in signature.positional and "numbers" not in named:
+            _fail("expected item id", command.at)
         return Bound(path=path, verb=verb, builtin=builtin, named=named, flags=frozenset(flags))
 
     def _name(self, arg: ast.Arg, signature: Signature, taken: Mapping[str, object]) -> str:

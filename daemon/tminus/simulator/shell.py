@@ -72,7 +72,7 @@ class Shell:
         width, height = size or (0, 0)
         self._width = login.width or width or 80
         self._height = login.height or height or 24
-        self._switches = router.behaviour.terminal
+        self._switches = router.behaviour
         self._menu: tuple[str, ...] = ()
         self._typed = bytearray()  # the line so far
         self._whole = b""  # lines before it that belong to it
@@ -109,7 +109,7 @@ class Shell:
     async def _pipe(self) -> _Leave:
         """Each line is run as it comes; nothing is echoed."""
         while True:
-            if self._switches.pipe_prompts:
+            if self._switches.terminal_pipe_prompts:
                 self._write(self._prompt())
             line = await self._keys.line()
             if line is None:
@@ -121,21 +121,21 @@ class Shell:
 
     async def _greet(self) -> None:
         license_question, unlicensed, new, again = terminal.QUESTIONS
-        if self._switches.asks_license:
+        if self._switches.terminal_asks_license:
             self._write(f"\n{license_question}")
             answer = await self._answer()
             self._write("\n")
             if answer.lower() in (b"y", b"\r", b"\n"):
                 self._write("The licence of RouterOS is not part of the simulator.\n")
         self._write(terminal.banner(self._router.version))
-        if self._switches.is_unlicensed:
+        if self._switches.terminal_is_unlicensed:
             self._write(f"\n{unlicensed}\n")
             while await self._answer() not in (b"\r", b"\n"):
                 pass
         self._write(self._messages())
         if self._login.probes and not self._login.dumb:
             await self._probe()
-        if self._switches.asks_password:
+        if self._switches.terminal_asks_password:
             await self._ask_password(new, again)
 
     async def _answer(self) -> bytes:
@@ -154,7 +154,7 @@ class Shell:
 
     async def _probe(self) -> None:
         """Ask the terminal where its right edge is."""
-        wait = self._switches.probe_wait_s
+        wait = self._switches.terminal_probe_wait_s
         if self._router.version.legacy:
             self._raw("\x1bZ  \x1b[6n")
             answered = await self._keys.report(wait) is not None
@@ -166,7 +166,7 @@ class Shell:
                 self._raw(" \x1b[6n")
                 await self._keys.report(wait)
                 self.resize(column, self._height)
-        self._hidden = not answered and self._switches.hides_without_probe
+        self._hidden = not answered and self._switches.terminal_hides_without_probe
 
     async def _ask_password(self, new: str, again: str) -> None:
         self._write("\n\nChange your password" + ("" if self._router.version.legacy else " (Ctrl-C to skip)") + "\n")
@@ -222,8 +222,8 @@ class Shell:
                 if await self._enter():
                     return _Leave.QUIT
             elif key == b"\n":
-                if self._switches.newline_pause_s is not None:
-                    await asyncio.sleep(self._switches.newline_pause_s)
+                if self._switches.terminal_newline_pause_s:
+                    await asyncio.sleep(self._switches.terminal_newline_pause_s)
                     self._repaint(b"")
             elif key == CTRL_D and not self._typed:
                 self._write("\n")
@@ -290,7 +290,8 @@ class Shell:
     def _prompt(self) -> str:
         if self._whole:
             return f"{terminal.open_bracket(self._text())}... "
-        safe = self._switches.safe_prompt_ends if self._holds_safe_mode else None
+        ending = " > " if self._switches.terminal_safe_angle else " "
+        safe = ending if self._holds_safe_mode else None
         return terminal.prompt(self._login.user, self._router.identity, self._menu, self._router.version, safe=safe)
 
     # --- painting
@@ -306,7 +307,7 @@ class Shell:
         return "" if skipped else terminal.BOTTOM
 
     def _blanks(self, shown: int) -> str:
-        return " " * max(self._width - 1 - shown, 0) if self._switches.pads else ""
+        return " " * max(self._width - 1 - shown, 0) if self._switches.terminal_pads else ""
 
     def _coloured(self, typed: bytes) -> str:
         text = typed.decode("utf-8", "surrogateescape")
@@ -318,13 +319,13 @@ class Shell:
             self._write(self._echo(line))
         text = self._prompt()
         self._raw(f"\r\r\r\r{self._bottom}{text}")
-        if self._switches.prompts_twice:
+        if self._switches.terminal_prompts_twice:
             self._raw(f"{self._blanks(len(text))}\r{text}")
 
     def _repaint(self, key: bytes) -> None:
         """After a key: the key, and the line again over itself, unless that is longer than the terminal is wide."""
         echo = key.decode("utf-8", "surrogateescape")
-        if (key and not self._switches.repaints_keys) or len(self._typed) > self._width:
+        if (key and not self._switches.terminal_repaints_keys) or len(self._typed) > self._width:
             self._raw(echo)
             return
         text = f"{self._prompt()}{self._coloured(bytes(self._typed))}"
@@ -480,7 +481,7 @@ class Shell:
 
     def _pages(self, source: bytes) -> bool:
         """Whether a line is a ``print`` that stops at the end of the screen."""
-        if self._plain or not self._switches.pages:
+        if self._plain or not self._switches.terminal_pages:
             return False
         return b"print" in source and b"without-paging" not in source and not source.startswith(b":")
 

@@ -24,62 +24,47 @@ PAGER = "-- [Q quit|D dump|down]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
-    """How the terminal of a router behaves, where the public record shows several ways or none; and what it asks first."""
+    """How the terminal of a router behaves, where the public record shows several ways or none; and what it asks first.
 
-    asks_license: bool = False
+    ``Behaviour`` has these switches, too.
+    """
+
+    terminal_asks_license: bool = False
     """A new router asks whether to show its licence."""
 
-    is_unlicensed: bool = False
+    terminal_is_unlicensed: bool = False
     """A router without a key waits for Enter."""
 
-    asks_password: bool = False
+    terminal_asks_password: bool = False
     """A user without a password is asked for a new one; Ctrl-C skips it."""
 
-    repaints_keys: bool = True
+    terminal_repaints_keys: bool = True
     """The whole line is painted again after each key (captured on 6.49, seen on 7); else keys are echoed as they come."""
 
-    prompts_twice: bool = True
+    terminal_prompts_twice: bool = True
     """A prompt is painted, and painted again over itself (captured on 6.49); one capture of 7.23 has it once."""
 
-    newline_pause_s: float | None = 0.03
+    terminal_newline_pause_s: float = 0.03
     """How long after the answer to a carriage return the line feed behind it paints the line again, as captured on 6.49;
-    None where it is ignored."""
+    0 where it is ignored."""
 
-    pads: bool = True
+    terminal_pads: bool = True
     """A repaint blanks the rest of the line with as many blanks as the terminal is wide."""
 
-    pages: bool = True
+    terminal_pages: bool = True
     """``print`` stops when the screen is full, unless it is told ``without-paging``."""
 
-    probe_wait_s: float = 0.5
+    terminal_probe_wait_s: float = 0.5
     """How long an answer to the probes of the terminal is waited for; not recorded."""
 
-    hides_without_probe: bool = False
+    terminal_hides_without_probe: bool = False
     """A terminal that answers no probe is taken for 1x1, and sees no output (seen over telnet on 7.24)."""
 
-    safe_prompt_ends: str = " "
-    """Behind ``<SAFE>``: a blank (captured on 7.23), or ``" > "``, which clients expect of older versions."""
+    terminal_safe_angle: bool = False
+    """Whether ``<SAFE>`` is followed by ``>``, as clients expect of older versions; a capture of 7.23 has a blank alone."""
 
-    pipe_prompts: bool = False
+    terminal_pipe_prompts: bool = False
     """A shell without a terminal, as in ``ssh router < file``, prints prompts, too."""
-
-
-QUIET = Terminal()
-
-NOISY = Terminal(
-    asks_license=True,
-    is_unlicensed=True,
-    asks_password=True,
-    repaints_keys=False,
-    prompts_twice=False,
-    newline_pause_s=None,
-    pads=False,
-    pages=False,
-    hides_without_probe=True,
-    safe_prompt_ends=" > ",
-    pipe_prompts=True,
-)
-"""Every switch the other way round."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,15 +9,13 @@ import pytest
 from netmiko import ConnectHandler
 
 from tests.device.simulator.client import SITE, one
-from tminus.simulator import Behaviour, Fleet, Kind
-from tminus.simulator.terminal import NOISY, QUIET, Terminal
+from tminus.simulator import DEFAULT, WORST, Behaviour, Fleet, Kind, flipped
+from tminus.simulator.terminal import Terminal
 
 ADD = "/ip address add address=10.9.0.1/24 interface=bridge"
-FLIPPED = [
-    pytest.param(replace(QUIET, **{field.name: getattr(NOISY, field.name)}), id=field.name)
-    for field in fields(Terminal)
-]
-TERMINALS = [pytest.param(QUIET, id="quiet"), *FLIPPED, pytest.param(NOISY, id="noisy")]
+FLIPPED = [pytest.param(one, id=name) for name, one in flipped().items() if name.startswith("terminal_")]
+WORST_TERMINAL = replace(DEFAULT, **{field.name: getattr(WORST, field.name) for field in fields(Terminal)})
+TERMINALS = [pytest.param(DEFAULT, id="default"), *FLIPPED, pytest.param(WORST_TERMINAL, id="worst")]
 
 
 def use(fleet: Fleet) -> tuple[str, str, str]:
@@ -34,9 +32,9 @@ def use(fleet: Fleet) -> tuple[str, str, str]:
         return tuple(connection.send_command(line, read_timeout=20) for line in ("/ip address print", ADD, "/export"))
 
 
-@pytest.mark.parametrize("terminal", TERMINALS)
-async def test_logs_in_prints_changes_and_exports(terminal: Terminal) -> None:
-    async with one(behaviour=Behaviour(terminal=terminal)) as fleet:
+@pytest.mark.parametrize("behaviour", TERMINALS)
+async def test_logs_in_prints_changes_and_exports(behaviour: Behaviour) -> None:
+    async with one(behaviour=behaviour) as fleet:
         printed, changed, exported = await asyncio.to_thread(use, fleet)
         assert "192.168.88.1/24  192.168.88.0  bridge" in printed
         assert "failure" not in changed
@@ -47,7 +45,7 @@ async def test_logs_in_prints_changes_and_exports(terminal: Terminal) -> None:
 
 
 async def test_what_it_returns_has_neither_prompt_nor_echo_where_a_line_feed_paints_nothing() -> None:
-    async with one(behaviour=Behaviour(terminal=replace(QUIET, newline_pause_s=None))) as fleet:
+    async with one(behaviour=Behaviour(terminal_newline_pause_s=0.0)) as fleet:
         printed, changed, exported = await asyncio.to_thread(use, fleet)
         assert changed == ""
         assert "tminus@" not in printed

@@ -6,24 +6,22 @@ It waits for two prompts on one line, and answers no questions before the first 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from scrapli import AsyncScrapli, Scrapli
 
 from tests.device.simulator.client import SITE, one
-from tminus.simulator import Behaviour, Fleet
-from tminus.simulator.terminal import QUIET, Terminal
+from tminus.simulator import DEFAULT, Behaviour, Fleet
 
 ADD = "/ip address add address=10.9.0.1/24 interface=bridge"
 LINES = ("/ip address print", ADD, "/export")
 TERMINALS = [
-    pytest.param(terminal, id=name)
-    for name, terminal in (
-        ("quiet", QUIET),
-        ("repaints-no-keys", replace(QUIET, repaints_keys=False)),
-        ("pads-nothing", replace(QUIET, pads=False)),
-        ("ignores-line-feeds", replace(QUIET, newline_pause_s=None)),
+    pytest.param(behaviour, id=name)
+    for name, behaviour in (
+        ("default", DEFAULT),
+        ("repaints-no-keys", Behaviour(terminal_repaints_keys=False)),
+        ("pads-nothing", Behaviour(terminal_pads=False)),
+        ("ignores-line-feeds", Behaviour(terminal_newline_pause_s=0.0)),
     )
 ]
 
@@ -57,9 +55,9 @@ def check(fleet: Fleet, results: list[str]) -> None:
     assert body == fleet.export(SITE)
 
 
-@pytest.mark.parametrize("terminal", TERMINALS)
-async def test_logs_in_prints_changes_and_exports(terminal: Terminal) -> None:
-    async with one(behaviour=Behaviour(terminal=terminal)) as fleet:
+@pytest.mark.parametrize("behaviour", TERMINALS)
+async def test_logs_in_prints_changes_and_exports(behaviour: Behaviour) -> None:
+    async with one(behaviour=behaviour) as fleet:
         check(fleet, await asyncio.to_thread(by_threads, fleet))
 
 

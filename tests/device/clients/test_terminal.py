@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import asyncssh
 import pytest
@@ -11,13 +10,8 @@ import pytest
 from tests.device.clients.typing import terminal
 from tests.device.simulator.client import SITE, connected, one, run, upload
 from tminus.simulator import Behaviour, ChannelEnd, Kind
-from tminus.simulator.terminal import QUIET
 
 PROMPT = b"[tminus@a] > "
-
-
-def behaviour(**switches: object) -> Behaviour:
-    return Behaviour(terminal=replace(QUIET, **switches))
 
 
 async def test_logo_prompt_twice_echo_and_repaint_as_they_were_captured() -> None:
@@ -48,7 +42,12 @@ async def test_lines_are_run_by_the_console_of_exec_and_keep_the_menu() -> None:
         assert await screen.run(b":global x 5", PROMPT) == b""
         assert await screen.run(b":put ($x + 1)", PROMPT) == b"6\n"
         assert await screen.run(b":local y 5", PROMPT) == b""
-        assert await screen.run(b":put $y", PROMPT) == b"\n"  # each line is a scope of its own
+        # Each line is a scope of its own.
+        assert await screen.run(b":put $y", PROMPT) == b"syntax error (line 1 column 7)\n"
+        assert await screen.run(b':put "y=$y"', PROMPT) == b"y=\n"
+        assert await screen.run(b":foreach k,v in={a=1} do={ :put ($k . $v . $x) }", PROMPT) == b"a15\n"
+        assert await screen.run(b":global f do={ :return ($1 . $named) }; :put [$f 1 named=2]", PROMPT) == b"12\n"
+        assert await screen.run(b"/system script add name=s source={ :put $later }", PROMPT) == b""
 
 
 async def test_an_import_says_what_it_opens() -> None:
@@ -146,7 +145,7 @@ async def test_help_lists_the_menu(version: str, key: bytes) -> None:
 
 
 async def test_before_the_prompt_licence_key_and_password_are_asked() -> None:
-    asks = behaviour(asks_license=True, is_unlicensed=True, asks_password=True)
+    asks = Behaviour(terminal_asks_license=True, terminal_is_unlicensed=True, terminal_asks_password=True)
     async with one(behaviour=asks) as fleet:
         async with terminal(fleet, client_keys=None, password=fleet.spec.password) as screen:
             await screen.until(b"Do you want to see the software license? [Y/n]: ")
@@ -173,7 +172,7 @@ async def test_before_the_prompt_licence_key_and_password_are_asked() -> None:
 
 
 async def test_a_terminal_is_probed_unless_its_user_says_not_to() -> None:
-    async with one(behaviour=behaviour(probe_wait_s=5)) as fleet:
+    async with one(behaviour=Behaviour(terminal_probe_wait_s=5)) as fleet:
         async with terminal(fleet, "+c") as screen:
             await screen.until(b"\x1b[H\x1b[9999C\x1b[6n")
             screen.type(b"\x1b[1;30R")
@@ -184,7 +183,10 @@ async def test_a_terminal_is_probed_unless_its_user_says_not_to() -> None:
         async with terminal(fleet, "+ct") as screen:
             await screen.until(PROMPT)
             assert b"\x1b[6n" not in screen.all
-    async with one(version="6.49.10", behaviour=behaviour(probe_wait_s=5)) as fleet, terminal(fleet, "") as screen:
+    async with (
+        one(version="6.49.10", behaviour=Behaviour(terminal_probe_wait_s=5)) as fleet,
+        terminal(fleet, "") as screen,
+    ):
         await screen.until(b"\x1bZ  \x1b[6n")
         screen.type(b"\x1b[1;80R")
         await screen.until(PROMPT)
@@ -193,7 +195,7 @@ async def test_a_terminal_is_probed_unless_its_user_says_not_to() -> None:
 @pytest.mark.parametrize("hides", [False, True])
 async def test_a_terminal_that_answers_no_probe(hides: bool) -> None:
     async with (
-        one(behaviour=behaviour(probe_wait_s=0.05, hides_without_probe=hides)) as fleet,
+        one(behaviour=Behaviour(terminal_probe_wait_s=0.05, terminal_hides_without_probe=hides)) as fleet,
         terminal(fleet, "+c") as screen,
     ):
         await screen.until(PROMPT)
