@@ -15,8 +15,7 @@ LINES = {
     ),
     "code": (
         ":global total 0\n",
-        ':if ([:len $list] > {n} && $name != "x{n}") do={{ :put ("value " . $name . "$[:tostr $list]") }}'
-        " else={{ :set total ($total + {n}) }}\n",
+        ':if ([:len $list] > {n}) do={{ :put ("value " . "$[:tostr $list] x") }} else={{ :set total ($total + {n}) }}\n',
     ),
 }
 

@@ -147,6 +147,7 @@ def test_braces_where_no_array_can_stand_are_refused_where_they_begin(source: st
         ":serialize to=json {1;2}",
         "$f {1;2} a={b=1}",
         "$f do={ :put 1; /ip address print }",
+        ":do { :put $a } a={1;2} b={ :put 1 }",  # what else it is given is for its code
     ],
 )
 def test_braces_where_they_mean_something_are_read(source: str) -> None:

@@ -50,6 +50,13 @@ REFUSED = [
     (":put a b", NO_END, 1, 8),
     (':put "a" . "b"', NO_END, 1, 10),
     (":local my_name 1", NO_END, 1, 10),
+    (":local x=5", NO_END, 1, 9),
+    (":local my-x=5", NO_END, 1, 10),
+    (":put a=2", NO_END, 1, 7),
+    (":put 1 a=2", NO_END, 1, 8),
+    ("/ip address set zzz=5", NO_END, 1, 20),
+    ("/ip address set 0 zzz=5", NO_END, 1, 19),
+    ("/ip/address/print bogus=1", NO_END, 1, 19),
     ("/ip address print limit=3", NO_END, 1, 19),
     ("/ip address print detail=yes", NO_END, 1, 25),
     ("/ip dns set servers= allow-remote-requests=yes", NO_END, 1, 43),
@@ -80,6 +87,7 @@ REFUSED = [
     (":global a; :global f do={ :set a 2 }", SYNTAX, 1, 32),
     (":put [:local a 1]; :set a 2", SYNTAX, 1, 25),
     (":foreach i in={1} do={}; :set i 2", SYNTAX, 1, 31),
+    (':local "a,b" 1; :set a 2', SYNTAX, 1, 22),
     (":put $set-dns", NO_END, 1, 10),
     (":put ${x}", SYNTAX, 1, 7),
     # paths
@@ -141,6 +149,12 @@ ACCEPTED = [
     "{ :put 1 }",
     "{ :put 1 }\n}",  # a brace too many is skipped
     "[:len 1]",
+    '[[:parse ":put $1"] 8 a=(1 + 2)]',
+    ":local a []",
+    ':put [/log find ($topics ~"a" || $topics ~"b"); ]',
+    ":for i from=0 to=( 4 * ( $n - 1 ) ) step=4 do={}",
+    ":put [:pick [:tostr $a] (($b >> $c) & 0xF) ((($b >> $c) & 0xF) + 1)]",
+    "if ($a = null || $b > 90) do={ log info x }",
     "(1 + 2)",
     "$f 1 a=2 {1;2} [:len 1]",
     '($table->"f") 1',
@@ -157,6 +171,8 @@ ACCEPTED = [
     ':put $"a name"',
     ':global "a-name" 1; :set "a-name" 2',
     ":local a; :set a 1",
+    ":local $a; :set a 1",
+    ":set $a 1",
     ":local a; { :set a 1 }",
     ":local a; :if (true) do={ :set a 1 } else={ :set a 2 }",
     ":local f do={ :local a; :set a $1; :return $a }",
@@ -196,6 +212,7 @@ ACCEPTED = [
     ":put \\\n\n  \t\n1",
     ":put \\\n\n# a comment\n# and one more\n1",
     ":put \\ 1",
+    ":put (1, \\ \t\n 2)",
 ]
 
 

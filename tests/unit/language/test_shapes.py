@@ -131,6 +131,11 @@ def test_expressions_group_as_observed_on_routers(source: str, shape: str) -> No
         (":put {1;a=2;{3}}", ["put <1;a:2;<3>>"]),
         ("$f {/ip address}", ["$f {ip/address/}"]),
         (":if (1) do {put 1} else {put 2}", ["if 1 do={put 1} else={put 2}"]),
+        (
+            "/system logging action set remote remote=10.0.0.1",
+            ["system/logging/action/set remote remote=10.0.0.1"],
+        ),
+        ("/user set admin group full", ["user/set admin group=full"]),
         (":execute script={:put 1}", ["execute script={put 1}"]),
         (":log info x", ["log/info x"]),
         ("/ip dns set servers=", ["ip/dns/set servers=-"]),

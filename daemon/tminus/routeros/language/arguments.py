@@ -16,6 +16,7 @@ from .variables import Variables
 _DECLARES = {"local": "name", "global": "name", "for": "counter", "foreach": "counter", "onerror": "error"}
 _NAMES_VARIABLE = {**_DECLARES, "set": "name"}
 _VARIABLE_NAMES = re.compile(rb"[A-Za-z0-9]+(?:,[A-Za-z0-9]+)*")
+_VARIABLE_STARTS = frozenset({b'"', b"$", b"(", b"["})
 _FUNCTIONS = frozenset({"local", "global", "set"})
 _TAKE_CODE = frozenset({"do", "time", "retry"})  # ... { } without a name is code
 _TAKE_TEXT = frozenset({"execute", "grep"})
@@ -77,6 +78,7 @@ _NO_ARRAYS = frozenset({"counter", "delimiter", "file-name", "name", "options"})
 class ArgumentParser(ValueParser):
     variables: Variables
     tolerant: bool  # commands may have parameters that we don't know
+    unknown: list[ast.UnknownName]  # so far
 
     def unknown_arguments(self) -> tuple[ast.Arg, ...]:
         """Of a command that we don't know: anything that looks like arguments."""
@@ -154,7 +156,11 @@ class ArgumentParser(ValueParser):
         if found is None:
             return None
         self.pos = found.end()
-        return text_of(found.group(1) or found.group(2))
+        return _spelled(found)
+
+
+def _spelled(named: re.Match[bytes]) -> str:
+    return text_of(named.group(1) or named.group(2))
 
 
 _PLAIN = re.compile(rb"([a-z0-9.-]+)=(" + WORD.pattern + rb")(?=[ \t\r\n;\]}]|\Z)")
@@ -184,11 +190,13 @@ class _Reader:
             return
         if self._plain(start):
             return
+        variable = self._builtin in _NAMES_VARIABLE and not self._given and not self._unnamed
         name = parser._name()
-        if name is not None:
+        if name is not None and not (variable and self._signature.parameter(name) is None):
             self._named(start, name)
             return
-        if self._builtin in _NAMES_VARIABLE and not self._given and not self._unnamed:
+        if variable:
+            parser.pos = start
             self._unnamed = 1
             self._add(start, None, self._variable())
             return
@@ -231,6 +239,8 @@ class _Reader:
             return Braces.FUNCTION if name == "do" and builtin in _FUNCTIONS else Braces.CODE
         elif name in _TEXT:
             return Braces.TEXT
+        elif self._open and self._signature.parameter(name) is None:
+            return Braces.EITHER
         return Braces.ARRAY if builtin in _TAKE_ARRAYS and name not in _NO_ARRAYS else Braces.REFUSED
 
     def _add(self, start: int, name: str | None, value: ast.Value | None) -> None:
@@ -239,10 +249,14 @@ class _Reader:
     def _refuse(self, start: int) -> NoReturn:
         self._parser.fail(NO_END, start, by_name=True)
 
+    def _has_place(self) -> bool:
+        """One more value without a name may stand."""
+        return self._signature.any_unnamed or self._unnamed < self._signature.unnamed
+
     def _count(self, start: int) -> None:
-        self._unnamed += 1
-        if self._unnamed > self._signature.unnamed and not self._signature.any_unnamed:
+        if not self._has_place():
             self._refuse(start)
+        self._unnamed += 1
 
     def _named(self, start: int, written: str) -> None:
         parser = self._parser
@@ -251,7 +265,8 @@ class _Reader:
             name = self._signature.parameter(self._family + written)
         if name is None:
             if not self._open:
-                self._refuse(start)
+                # Where a value without a name may stand, the name is read as one, and "=" is what does not belong.
+                self._refuse(parser.pos - 1 if self._has_place() else start)
             name = written
         elif name in self._signature.flags:
             parser.fail(NO_END, parser.pos - 1)
@@ -302,14 +317,17 @@ class _Reader:
     def _takes_next(self, exact: bool) -> bool:
         """``do { }`` is ``do={ }``: a parameter's name and a blank before its value. Go to the value if that is so here.
 
-        Where a value without a name may stand, a word is a parameter only if it is spelled out.
+        Where a value without a name may stand, a word is a parameter only if it is spelled out and no other parameter
+        follows: in ``set remote remote=10.0.0.1`` the first one is an item's name.
         """
         parser = self._parser
-        if not exact and (self._signature.any_unnamed or self._unnamed < self._signature.unnamed):
-            return False
         end = parser.pos
         if parser.skip_blank() and not parser.at_end:
-            return True
+            if not self._has_place():
+                return True
+            following = _NAMED.match(parser.source, parser.pos)
+            if exact and (following is None or self._signature.parameter(_spelled(following)) is None):
+                return True
         parser.pos = end
         return False
 
@@ -330,24 +348,26 @@ class _Reader:
         """The place of a variable's name. ``:set`` wants it declared; the others declare it."""
         parser, builtin = self._parser, self._builtin
         start = parser.pos
+        names: list[str] = []
+        value: ast.Value | None
         raw = parser.match(_VARIABLE_NAMES if builtin == "foreach" else VARIABLE_NAME)
         if raw is not None:
-            name = raw.decode()
-            value: ast.Value = ast.Literal(at=parser.position(start), text=name)
-        elif parser.here in (b'"', b"$", b"(", b"["):
-            given = parser.value()
-            if given is None:
-                parser.fail(SYNTAX, start)
-            value = given
-            name = given.plain or "" if isinstance(given, ast.String) else ""
+            value = ast.Literal(at=parser.position(start), text=raw.decode())
+            names = value.text.split(",")
         else:
-            parser.fail(SYNTAX, start)
-        if not name:
-            return value
+            value = parser.value() if parser.here in _VARIABLE_STARTS else None
+            match value:
+                case ast.String():
+                    names = [value.plain] if value.plain else []
+                case ast.Variable():
+                    names = [value.name]
+                case None:
+                    parser.fail(SYNTAX, start)
         if builtin != "set":
-            parser.variables.declare(name.split(","))
-        elif not parser.variables.declared(name):
-            parser.fail(SYNTAX, start)
+            parser.variables.declare(names)
+        elif not isinstance(value, ast.Variable) and not all(map(parser.variables.declared, names)):
+            # Behind a menu that we don't know, "set" may be that menu's.
+            parser.fail(SYNTAX, start, by_name=bool(parser.unknown))
         return value
 
     def check_variable(self, start: int) -> None:

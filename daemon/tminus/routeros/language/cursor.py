@@ -16,9 +16,10 @@ from .problem import SYNTAX, ScriptSyntaxError
 
 MAX_DEPTH = 48  # brackets in brackets; a level costs up to twelve frames of Python's stack of 1000
 
-# A backslash at the end of a line joins it with what follows: lines of blanks right after it belong to the join, then
-# comment lines do, and neither ends the command. Before a blank it is a blank, elsewhere outside a string it is refused.
-_JOIN = rb"\\(?:[ \t]|\r?\n(?:[ \t\r]*\n)*(?:#[^\n]*(?:\n|\Z))*|\Z)"
+# A backslash at the end of a line (blanks may follow it: published scripts have them, inside of parentheses too) joins it
+# with what follows: lines of blanks right after it belong to the join, then comment lines do, and neither ends the
+# command. Before a blank elsewhere it is a blank, before anything else outside of a string it is refused.
+_JOIN = rb"\\(?:[ \t]*\r?\n(?:[ \t\r]*\n)*(?:#[^\n]*(?:\n|\Z))*|[ \t]|\Z)"
 BLANK = re.compile(rb"(?:[ \t]+|" + _JOIN + rb")*")
 LINE_BLANK = re.compile(
     rb"(?:[ \t\r\n]+|" + _JOIN + rb")*"

@@ -1,31 +1,40 @@
 """Statements and the arguments of commands: from bytes to a ``Program``, or RouterOS's refusal.
 
-Rules inferred from the verdicts of real routers (7.20 to 7.24), where the documentation is silent:
+Rules of RouterOS where its documentation is silent, from the verdicts of real routers (7.20 to 7.24) and from the public
+record of what their ``:parse`` and ``/console/inspect`` said (7.21 to 7.24):
 
 1.  A command starts with ``:``, ``/``, ``$``, ``[``, ``(``, ``{`` or a name of ``a-z 0-9 - .``. Anything else is
     ``expected command name`` at that byte: capitals, ``>``, ``<``, ``"``, ``@``, ``=``, ``)``, text that is not ASCII.
-2.  Names are followed through the menus, by ``/`` or blanks, while they are menus. After a menu stands another name,
-    the end, or ``{``; anything else is ``expected command name`` there.
+2.  Names are followed through the menus, by ``/`` or blanks, not both, while they are menus. After a menu stands another
+    name, the end, or ``{``; anything else is ``expected command name`` there.
 3.  A name that is neither menu nor command is not an error: RouterOS reads on and complains when it runs the script
-    (``bad command name``). What follows must look like arguments: words, variables, ``( )``, ``[ ]``, constant strings,
-    ``name=`` before one of these; braces and strings with variables in them do not. Else it is ``syntax error`` where
-    the last good argument ended. So ``/container/config`` without that package fails at its second slash, and
-    ``status: ok`` at the colon.
+    (``bad command name``); here it is a finding (``Program.unknown``). What follows must look like arguments: words,
+    variables, ``( )``, ``[ ]``, constant strings, ``name=`` before one of these; braces and strings with variables in
+    them do not. Else it is ``syntax error`` where the last good argument ended. So ``/container/config`` without that
+    package fails at its second slash, and ``status: ok`` at the colon.
 4.  After a command that exists, whatever is no argument of it is ``expected end of command`` where it starts: a
-    parameter that the command lacks, one value too many, ``)``, a value that touches the one before it. A value that
-    cannot be read (``name='x'``) is ``syntax error`` where it starts.
-5.  Errors inside ``[ ]``, ``( )``, ``{ }`` and strings are final: nothing is read another way after them.
-6.  ``( )`` does not span lines: ``syntax error`` at the line's end. ``$`` without a name is one behind the dollar.
-7.  ``:set`` of a variable that is not declared in this or an enclosing block is ``syntax error`` at the name. The body
-    of a function (``do=`` of ``:local``, ``:global``, ``:set``) does not see the variables around it.
-8.  At the end of the script an open ``{`` or ``[`` is ``missing closing brace``. A ``}`` or ``]`` too many is skipped.
-9.  A line that only names a menu makes it the current one for what follows. Bare blocks, a bare ``[ ]`` and the block
+    parameter that the command lacks, one value too many, ``)``, a value that touches the one before it, the ``=`` behind
+    a word that is read as a value. A value that cannot be read (``name='x'``) is ``syntax error`` where it starts; so
+    is anything but ``yes`` and ``no`` for a parameter that is one of them, and a brace where no array or code can
+    stand: of an array only the language's own commands know, a menu's commands want ``({ ... })``.
+    From 7.23 on a parameter that the command lacks shows only when the script runs (``bad parameter``).
+5.  The ``=`` between a parameter and its value may be a blank (``else { }``). ``.ssid=`` after ``configuration.mode=``
+    is ``configuration.ssid=``. A required parameter that is missing shows when the script runs.
+6.  Errors inside ``[ ]``, ``( )``, ``{ }`` and strings are final: nothing is read another way after them.
+7.  ``( )`` does not span lines: ``syntax error`` at the line's end. ``$`` without a name is one behind the dollar.
+8.  ``:set`` of a variable that is not declared in this or an enclosing block is ``syntax error`` at the name. The body
+    of a function (``do=`` of ``:local``, ``:global``, ``:set``) does not see the variables around it. A statement that
+    is only ``[ ]`` leaves its variables behind, so does ``:onerror``; a loop does not.
+9.  At the end of the script an open ``{`` or ``[`` is ``missing closing brace``. A ``}`` or ``]`` too many is skipped.
+10. A line that only names a menu makes it the current one for what follows. Bare blocks, a bare ``[ ]`` and the block
     after a menu hand it on; what stands in arguments starts at the command's menu (``:`` commands: the current) and
     cannot change it.
-10. Names of menus, commands and parameters may be shortened as long as one only begins so.
+11. Names of menus, commands and parameters may be shortened as long as one only begins so.
 
-Less certain, since no verdict shows them: the messages for an unclosed string (``syntax error`` at the end), an unclosed
-``[``, a bad escape, and for required arguments that are missing. Values are not checked against what a parameter allows.
+Less certain, since no verdict shows them: the messages for an unclosed string (``syntax error`` at the end), for an
+unclosed ``[`` and for a command that should name a variable and does not; that the code of a script in braces
+(``source={ }``), which the router keeps as text, is refused for the same errors. Apart from yes and no, values are not
+checked against what a parameter allows: a bad one is refused by the router alone.
 """
 
 from __future__ import annotations
@@ -144,7 +153,7 @@ class _Parser(ArgumentParser):
             case b"[":
                 bracket = self.substitution(Scope.BRACKET)
                 self._menu = self._left_menu
-                statement = self._call(start, bracket, ())
+                statement = self._call(start, bracket, self.call_arguments())
             case b"(":
                 statement = self._call(start, self.group(), self.call_arguments())
             case b"$":
