@@ -15,6 +15,10 @@ _ESCAPE_S = 0.05  # an Escape that nothing follows for so long is a key of its o
 _SAME = {b"\x1b[11~": F1, b"\x1b[14~": F4, b"\x1bOA": UP, b"\x1bOB": DOWN}
 
 
+class Gone(Exception):
+    """The client will send nothing any more."""
+
+
 class Keyboard:
     """``read`` gives more bytes, none at the end of the input. ``interrupted`` is called for Ctrl-C while it is set."""
 
@@ -53,6 +57,13 @@ class Keyboard:
         if self._ahead[:1] == b"\x1b":
             return await self._escape()
         return self._take(1)
+
+    async def answer(self) -> bytes:
+        """A key that somebody has to press; Gone if nobody will."""
+        key = await self.key()
+        if not key:
+            raise Gone
+        return key
 
     async def line(self) -> bytes | None:
         """Up to the end of a line, without it; None when nothing will come any more."""

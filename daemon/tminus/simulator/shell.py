@@ -1,4 +1,4 @@
-"""An interactive login: the screens before the prompt, the line editor, and what keys do. tminus itself never asks for a
+"""An interactive login: the line editor, what keys do, and how a line is run. tminus itself never asks for a
 shell or a terminal; this is here for people, and for the clients that others wrote.
 
 A line is run by the same ``Console`` as an exec request. Editing is at the end of the line only, and there is no completion
@@ -8,6 +8,7 @@ by Tab. How lines are painted follows public captures of terminals; see ``termin
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from enum import Enum, auto
@@ -15,20 +16,21 @@ from typing import Protocol
 
 from tminus.routeros.language import ScriptSyntaxError, ast, names
 
-from . import menus, terminal, undeclared
+from . import terminal, undeclared
 from .binding import Bindings, load
 from .errors import Quit, Rebooted, RunError
 from .faults import SLOW_S, Fault
+from .greeting import CRITICAL, greet
 from .interpreter import Console
 from .journal import Kind
-from .keyboard import CTRL_C, CTRL_D, CTRL_X, DOWN, F1, F4, UP, Keyboard
+from .keyboard import CTRL_C, CTRL_D, CTRL_X, DOWN, F1, F4, UP, Gone, Keyboard
 from .router import LogLine, Router
-from .terminal import LoginName
+from .screen import Screen
+from .terminal import Brackets, LoginName
 
 MAX_LINE = 64 * 1024
+MAX_LINES = 2_000  # that belong together
 MAX_HISTORY = 100
-_ECHOED = "critical"  # lines of this topic go to every terminal: a rule that routers come with
-_SHOWN_AT_LOGIN = 5
 
 
 class Line(Protocol):
@@ -68,34 +70,31 @@ class Shell:
         self._login = login
         self._line = line
         self._keys = Keyboard(read)
-        self._plain = size is None
-        width, height = size or (0, 0)
-        self._width = login.width or width or 80
-        self._height = login.height or height or 24
+        self._screen = Screen(login, router.behaviour, router.version, size=size, send=line.send)
         self._switches = router.behaviour
         self._menu: tuple[str, ...] = ()
         self._typed = bytearray()  # the line so far
-        self._whole = b""  # lines before it that belong to it
+        self._whole: list[bytes] = []  # lines before it that belong to it
+        self._brackets = Brackets()  # of these
         self._lines: list[bytes] = []  # the history
         self._back = 0
         self._idle = False
-        self._late: list[LogLine] = []  # came while a command ran
-        self._hidden = False
+        self._late: deque[LogLine] = deque(maxlen=MAX_HISTORY)  # came while a command ran
         self._task: asyncio.Task[None] | None = None
 
     def resize(self, width: int, height: int) -> None:
-        """The client's window changed; a size in the login name stays."""
-        self._width = self._login.width or width or self._width
-        self._height = self._login.height or height or self._height
+        self._screen.resize(width, height)
 
     async def run(self) -> None:
         """Talk until the user leaves or the connection ends. Dropped and Rebooted go through."""
-        self._router.record(Kind.SHELL, terminal=not self._plain)
+        self._router.record(Kind.SHELL, terminal=not self._screen.plain)
         pump = asyncio.create_task(self._keys.pump(), name=f"keys of {self._router.site}")
         self._router.terminals.add(self._logged)
         left = _Leave.DROP
         try:
-            left = await (self._pipe() if self._plain else self._talk())
+            left = await (self._pipe() if self._screen.plain else self._talk())
+        except Gone:
+            pass
         finally:
             self._router.terminals.discard(self._logged)
             pump.cancel()
@@ -110,113 +109,26 @@ class Shell:
         """Each line is run as it comes; nothing is echoed."""
         while True:
             if self._switches.terminal_pipe_prompts:
-                self._write(self._prompt())
+                self._screen.write(self._prompt())
             line = await self._keys.line()
             if line is None:
                 return _Leave.DROP
             if self._complete(line) and await self._execute():
                 return _Leave.QUIT
 
-    # --- before the prompt
-
-    async def _greet(self) -> None:
-        license_question, unlicensed, new, again = terminal.QUESTIONS
-        if self._switches.terminal_asks_license:
-            self._write(f"\n{license_question}")
-            answer = await self._answer()
-            self._write("\n")
-            if answer.lower() in (b"y", b"\r", b"\n"):
-                self._write("The licence of RouterOS is not part of the simulator.\n")
-        self._write(terminal.banner(self._router.version))
-        if self._switches.terminal_is_unlicensed:
-            self._write(f"\n{unlicensed}\n")
-            while await self._answer() not in (b"\r", b"\n"):
-                pass
-        self._write(self._messages())
-        if self._login.probes and not self._login.dumb:
-            await self._probe()
-        if self._switches.terminal_asks_password:
-            await self._ask_password(new, again)
-
-    async def _answer(self) -> bytes:
-        key = await self._keys.key()
-        if not key:
-            raise _Gone
-        return key
-
-    def _messages(self) -> str:
-        router = self._router
-        note = router.config.single(("system", "note")).values
-        shown = [f"{note['note']}\n"] if note.get("note") and note.get("show-at-login", "yes") == "yes" else []
-        critical = [line for line in router.log if _ECHOED in line.topics.split(",")][-_SHOWN_AT_LOGIN:]
-        shown += [f"{router.version.stamp(line.moment)} {line.topics} {line.message}\n" for line in critical]
-        return "".join(shown)
-
-    async def _probe(self) -> None:
-        """Ask the terminal where its right edge is."""
-        wait = self._switches.terminal_probe_wait_s
-        if self._router.version.legacy:
-            self._raw("\x1bZ  \x1b[6n")
-            answered = await self._keys.report(wait) is not None
-        else:
-            self._raw("\x1b[H\x1b[9999C\x1b[6n")
-            column = await self._keys.report(wait)
-            answered = column is not None
-            if column is not None:
-                self._raw(" \x1b[6n")
-                await self._keys.report(wait)
-                self.resize(column, self._height)
-        self._hidden = not answered and self._switches.terminal_hides_without_probe
-
-    async def _ask_password(self, new: str, again: str) -> None:
-        self._write("\n\nChange your password" + ("" if self._router.version.legacy else " (Ctrl-C to skip)") + "\n")
-        while True:
-            self._raw(f"\r\r\r{self._bottom}{new}\r{new}{self._erase}")
-            first = await self._secret()
-            if first is None:
-                break
-            self._raw(f"\r\n\r\r\r{self._bottom}{again}\r{again}{self._erase}")
-            second = await self._secret()
-            if second is None or second == first:
-                if second:
-                    self._change_password(second.decode("utf-8", "surrogateescape"))
-                break
-            self._write("\n")
-        self._write("\n")
-
-    def _change_password(self, password: str) -> None:
-        menu, config = menus.BY_PATH[("user",)], self._router.config
-        for item in config.items(menu.path):
-            if item.values.get("name") == self._login.user:
-                config.change(menu, item, {"password": password})
-
-    async def _secret(self) -> bytes | None:
-        typed = bytearray()
-        while (key := await self._answer()) not in (b"\r", b"\n"):
-            if key in (CTRL_C, CTRL_D):
-                return None
-            if key in (b"\x7f", b"\b"):
-                del typed[-1:]
-            elif len(key) == 1 and len(typed) < MAX_LINE:
-                typed += key
-        return bytes(typed)
-
     # --- the prompt
 
     async def _talk(self) -> _Leave:
-        try:
-            await self._greet()
-            self._show_prompt()
-            return await self._edit()
-        except _Gone:
-            return _Leave.DROP
+        await greet(self._router, self._login, self._screen, self._keys)
+        self._show_prompt()
+        return await self._edit()
 
     async def _edit(self) -> _Leave:
         """One key after the other."""
         last = b""
         while True:
             self._idle = True
-            key = await self._answer()
+            key = await self._keys.answer()
             self._idle = False
             if key == b"\r" or (key == b"\n" and last != b"\r"):
                 if await self._enter():
@@ -226,7 +138,7 @@ class Shell:
                     await asyncio.sleep(self._switches.terminal_newline_pause_s)
                     self._repaint(b"")
             elif key == CTRL_D and not self._typed:
-                self._write("\n")
+                self._screen.write("\n")
                 return _Leave.DROP
             else:
                 await self._press(key)
@@ -236,15 +148,15 @@ class Shell:
         match key:
             case _ if key == CTRL_C:
                 self._typed.clear()
-                self._whole = b""
-                self._write("\n")
+                self._forget()
+                self._screen.write("\n")
                 self._show_prompt()
             case _ if key in (CTRL_X, F4):
                 await self._toggle_safe_mode()
             case _ if key in (UP, DOWN):
                 self._recall(key)
             case _ if key == F1 or (key == b"?" and self._router.version.legacy):
-                self._write("\n" + self._help())
+                self._screen.write("\n" + self._help())
                 self._repaint(b"")
             case b"\x7f" | b"\b":
                 del self._typed[-1:]
@@ -269,7 +181,7 @@ class Shell:
     async def _enter(self) -> bool:
         """Run what was typed, if it is whole. True if the session ends."""
         typed = bytes(self._typed)
-        self._raw(f"\r{self._prompt()}{self._coloured(typed)}{self._erase}\r\n\r")
+        self._screen.entered(self._prompt(), typed)
         self._typed.clear()
         self._back = 0
         if typed.strip():
@@ -281,76 +193,39 @@ class Shell:
 
     def _complete(self, line: bytes) -> bool:
         """Add a line to those before it; whether they are whole now."""
-        self._whole = self._whole + b"\n" + line if self._whole else line
-        return len(self._whole) > MAX_LINE or terminal.open_bracket(self._text()) is None
+        self._whole.append(line)
+        self._brackets.feed(line.decode("utf-8", "surrogateescape"))
+        return self._brackets.open is None or sum(map(len, self._whole)) > MAX_LINE or len(self._whole) > MAX_LINES
 
-    def _text(self) -> str:
-        return self._whole.decode("utf-8", "surrogateescape")
+    def _forget(self) -> bytes:
+        """Begin anew; what was there."""
+        source = b"\n".join(self._whole)
+        self._whole, self._brackets = [], Brackets()
+        return source
 
     def _prompt(self) -> str:
         if self._whole:
-            return f"{terminal.open_bracket(self._text())}... "
+            return f"{self._brackets.open}... "
         ending = " > " if self._switches.terminal_safe_angle else " "
         safe = ending if self._holds_safe_mode else None
         return terminal.prompt(self._login.user, self._router.identity, self._menu, self._router.version, safe=safe)
 
-    # --- painting
-
-    @property
-    def _erase(self) -> str:
-        return "" if self._login.dumb else terminal.ERASE
-
-    @property
-    def _bottom(self) -> str:
-        """Late versions go to the bottom of the screen in any case, old ones where they probed for it."""
-        skipped = self._login.dumb or (self._router.version.legacy and not self._login.probes)
-        return "" if skipped else terminal.BOTTOM
-
-    def _blanks(self, shown: int) -> str:
-        return " " * max(self._width - 1 - shown, 0) if self._switches.terminal_pads else ""
-
-    def _coloured(self, typed: bytes) -> str:
-        text = typed.decode("utf-8", "surrogateescape")
-        return f"\x1b[36m{text}\x1b[m" if text and self._login.colours and not self._login.dumb else text
-
     def _show_prompt(self) -> None:
-        late, self._late = self._late, []
-        for line in late:
-            self._write(self._echo(line))
-        text = self._prompt()
-        self._raw(f"\r\r\r\r{self._bottom}{text}")
-        if self._switches.terminal_prompts_twice:
-            self._raw(f"{self._blanks(len(text))}\r{text}")
+        while self._late:
+            self._screen.alarm(self._late.popleft())
+        self._screen.prompt(self._prompt())
 
     def _repaint(self, key: bytes) -> None:
-        """After a key: the key, and the line again over itself, unless that is longer than the terminal is wide."""
-        echo = key.decode("utf-8", "surrogateescape")
-        if (key and not self._switches.terminal_repaints_keys) or len(self._typed) > self._width:
-            self._raw(echo)
-            return
-        text = f"{self._prompt()}{self._coloured(bytes(self._typed))}"
-        shown = len(self._prompt()) + len(self._typed)
-        self._raw(f"{echo}\r\r{text}{self._blanks(shown)}{self._erase}\r{text}")
-
-    def _echo(self, line: LogLine) -> str:
-        moment = f"{line.moment:%H:%M:%S}"
-        return f"\r{moment} echo: {line.topics} {line.message}{self._erase}\n"
+        self._screen.repaint(self._prompt(), bytes(self._typed), key)
 
     def _logged(self, line: LogLine) -> None:
         """Show a critical line at once while nothing runs, else before the next prompt."""
-        if _ECHOED not in line.topics.split(",") or self._plain:
+        if CRITICAL not in line.topics.split(",") or self._screen.plain:
             return
         self._late.append(line)
         if self._idle:
             self._show_prompt()
-            self._raw(self._coloured(bytes(self._typed)))
-
-    def _raw(self, text: str) -> None:
-        self._line.send(text.encode("utf-8", "surrogateescape"))
-
-    def _write(self, text: str) -> None:
-        """Text with LF line ends."""
-        self._raw(text.replace("\r\n", "\n").replace("\n", "\r\n"))
+            self._screen.raw(self._screen.coloured(bytes(self._typed)))
 
     # --- safe mode
 
@@ -362,17 +237,17 @@ class Shell:
         safe_mode = self._router.safe_mode
         if self._holds_safe_mode:
             safe_mode.release()
-            self._write("\n[Safe mode released]\n")
+            self._screen.write("\n[Safe mode released]\n")
         elif not safe_mode.held or await self._hijack():
             safe_mode.take(self)
-            self._write("\n[Safe Mode taken]\n")
+            self._screen.write("\n[Safe Mode taken]\n")
         self._show_prompt()
 
     async def _hijack(self) -> bool:
         """Another session holds it: undo its changes, keep them, or leave everything as it is (documented)."""
-        self._write("\nHijacking Safe Mode from someone - unroll/release/don't take it [u/r/d]: ")
+        self._screen.write("\nHijacking Safe Mode from someone - unroll/release/don't take it [u/r/d]: ")
         while True:
-            match await self._answer():
+            match await self._keys.answer():
                 case b"u":
                     self._router.safe_mode.unroll()
                     return True
@@ -388,7 +263,7 @@ class Shell:
 
     async def _execute(self) -> bool:
         """Run the lines that are whole now. True if the session ends."""
-        source, self._whole = self._whole, b""
+        source = self._forget()
         if not source.strip():
             return False
         self._router.record(Kind.TYPED, command=source.decode("utf-8", "surrogateescape"))
@@ -431,9 +306,9 @@ class Shell:
 
     async def _ask(self, question: str) -> bool:
         """A command asks for a yes or no; Enter means no."""
-        self._write(question)
-        answer = await self._answer()
-        self._write(answer.decode("ascii", "replace") + "\n" if answer > b" " else "\n")
+        self._screen.write(question)
+        answer = await self._keys.answer()
+        self._screen.write(answer.decode("ascii", "replace") + "\n" if answer > b" " else "\n")
         return answer.lower() == b"y"
 
     def _interrupt(self) -> None:
@@ -463,31 +338,27 @@ class Shell:
         """Send what a command wrote, as fast as the client takes it, and screen by screen if it is paged."""
         text = "".join(output).replace("\r\n", "\n")
         output.clear()
-        if self._hidden or not text:
+        if self._screen.hidden or not text:
             return
         lines = text.split("\n")
-        while paged and len(lines) > self._height:
-            self._write("\n".join(lines[: self._height - 1]) + "\n")
-            del lines[: self._height - 1]
-            self._raw(terminal.PAGER)
+        while paged and len(lines) > self._screen.height:
+            self._screen.write("\n".join(lines[: self._screen.height - 1]) + "\n")
+            del lines[: self._screen.height - 1]
+            self._screen.raw(terminal.PAGER)
             key = await self._keys.key()
-            self._raw("\r" + " " * len(terminal.PAGER) + "\r")
+            self._screen.raw("\r" + " " * len(terminal.PAGER) + "\r")
             if key.lower() in (b"q", CTRL_C, b""):
                 return
             if key.lower() == b"d":
                 break
-        self._write("\n".join(lines))
+        self._screen.write("\n".join(lines))
         await self._line.drain()
 
     def _pages(self, source: bytes) -> bool:
         """Whether a line is a ``print`` that stops at the end of the screen."""
-        if self._plain or not self._switches.terminal_pages:
+        if self._screen.plain or not self._switches.terminal_pages:
             return False
         return b"print" in source and b"without-paging" not in source and not source.startswith(b":")
-
-
-class _Gone(Exception):
-    """The client will send nothing any more."""
 
 
 def _is_cancelled(task: asyncio.Task[None] | None) -> bool:

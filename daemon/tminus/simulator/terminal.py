@@ -13,12 +13,10 @@ from .versions import Version
 
 ERASE = "\x1b[K"  # to the end of the line
 BOTTOM = "\x1b[9999B"
-QUESTIONS = (
-    "Do you want to see the software license? [Y/n]: ",
-    'Please press "Enter" to continue!',
-    "new password> ",
-    "repeat new password> ",
-)
+LICENSE = "Do you want to see the software license? [Y/n]: "
+UNLICENSED = 'Please press "Enter" to continue!'
+NEW_PASSWORD = "new password> "  # noqa: S105 - a question
+REPEAT_PASSWORD = "repeat new password> "  # noqa: S105 - a question
 PAGER = "-- [Q quit|D dump|down]"
 
 
@@ -134,38 +132,50 @@ def banner(version: Version) -> str:
     return "\n" * 8 + _LOGO + head + (_OLD_HELP if version.legacy else "\nPress F1 for help\n")
 
 
-def open_bracket(text: str) -> str | None:
-    r"""The innermost of ``{ [ "`` that is not closed yet, or ``\`` where the line goes on; None if the text is whole.
+class Brackets:
+    r"""Which of ``{ [ ( "`` are open in lines that are fed one after the other."""
 
-    An open ``(`` asks for nothing more: an expression cannot span lines, and the parser says so.
-    """
-    stack: list[str] = []
-    at, fresh = 0, True  # fresh: a command may begin here, and so may a comment
-    while at < len(text):
-        char = text[at]
-        if char == "\\":
-            if text[at + 1 :] in ("", "\n"):
-                return "\\"
-            at += 2
-            continue
-        if stack and stack[-1] == '"':
-            if char == '"':
-                stack.pop()
-            elif char in "[(" and text[at - 1] == "$":
+    def __init__(self) -> None:
+        self._stack: list[str] = []
+        self._joined = False  # the last line ended with a backslash
+
+    @property
+    def open(self) -> str | None:
+        r"""The innermost of ``{ [ "``, or ``\`` where the line goes on; None if the text is whole.
+
+        An open ``(`` asks for nothing more: an expression cannot span lines, and the parser says so.
+        """
+        if self._joined:
+            return "\\"
+        return self._stack[-1] if self._stack and self._stack[-1] != "(" else None
+
+    def feed(self, line: str) -> None:
+        """One more line, without its end."""
+        stack, at = self._stack, 0
+        fresh = not self._joined  # a command may begin here, and so may a comment
+        self._joined = False
+        while at < len(line):
+            char = line[at]
+            if char == "\\":
+                self._joined = at + 1 == len(line)
+                at += 2
+                continue
+            if stack and stack[-1] == '"':
+                if char == '"':
+                    stack.pop()
+                elif char in "[(" and line[at - 1 : at] == "$":
+                    stack.append(char)
+            elif char == "#" and fresh:
+                return
+            elif char in '{[("':
                 stack.append(char)
-        elif char == "#" and fresh:
-            end = text.find("\n", at)
-            at = len(text) if end < 0 else end
-            continue
-        elif char in '{[("':
-            stack.append(char)
-        elif char in "}])" and stack and stack[-1] == _OPENS[char]:
-            stack.pop()
-        elif char in "}])":
-            return None  # the parser says what is wrong
-        fresh = char in ";{\n" or (fresh and char.isspace())
-        at += 1
-    return stack[-1] if stack and stack[-1] != "(" else None
+            elif char in _OPENS:
+                if not stack or stack[-1] != _OPENS[char]:
+                    stack.clear()  # the parser says what is wrong
+                    return
+                stack.pop()
+            fresh = char in ";{" or (fresh and char.isspace())
+            at += 1
 
 
 _OPENS = {"}": "{", "]": "[", ")": "("}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tminus.simulator.keyboard import F1, UP, Keyboard
-from tminus.simulator.terminal import LoginName, banner, open_bracket, prompt
+from tminus.simulator.terminal import Brackets, LoginName, banner, prompt
 from tminus.simulator.versions import Version
 
 SEVEN, SIX = Version.parse("7.24.4"), Version.parse("6.49.10")
@@ -49,6 +49,13 @@ def test_the_banner_names_the_version_and_the_help_of_its_time() -> None:
     assert "MikroTik RouterOS 7.24.4 (c) 1999-2026       https://www.mikrotik.com/\n" in banner(SEVEN)
     assert banner(SEVEN).endswith("\nPress F1 for help\n")
     assert "[?]             Gives the list" in banner(SIX)
+
+
+def open_bracket(text: str) -> str | None:
+    brackets = Brackets()
+    for line in text.split("\n"):
+        brackets.feed(line)
+    return brackets.open
 
 
 @pytest.mark.parametrize(
