@@ -123,6 +123,7 @@ class Router:
         self.observers: list[Observer] = []
         self.terminals: set[Callable[[LogLine], None]] = set()  # they show critical lines of the log
         self.safe_mode = SafeMode(self)
+        self.known_rights: dict[str, tuple[object, frozenset[str]]] = {}  # by user, with what they follow from
         self.cached_export: tuple[object, str] | None = None
         self._journal = journal
         self._booted = time.monotonic() - up_for_s
