@@ -144,6 +144,8 @@ def test_braces_where_no_array_can_stand_are_refused_where_they_begin(source: st
         ":onerror e in={:put 1} do={:put $e}",
         "/system/script/add name=x source={1;2}",
         "/system/scheduler/add name=x on-event={:put 1}",
+        "/interface vrrp add name=x interface=e on-master={ :put 1 } on-backup={ :put 2 }",
+        "/ip dhcp-server set 0 lease-script={ :put $bound }",
         ":serialize to=json {1;2}",
         "$f {1;2} a={b=1}",
         "$f do={ :put 1; /ip address print }",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 
 import pytest
@@ -146,7 +147,11 @@ def test_the_time_grows_with_the_length_and_not_with_its_square(head: bytes, pie
         verdict(head + piece * count, tolerant=True)
         return time.process_time() - begin
 
-    assert seconds(8_000) < 100 * max(min(seconds(500), seconds(500)), 0.001)
+    gc.disable()  # what other tests left behind is none of ours
+    try:
+        assert min(seconds(8_000), seconds(8_000)) < 100 * max(min(seconds(500), seconds(500)), 0.001)
+    finally:
+        gc.enable()
 
 
 def test_a_row_of_prefix_operators_is_bounded() -> None:

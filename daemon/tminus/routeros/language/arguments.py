@@ -6,10 +6,11 @@ import re
 from typing import NoReturn
 
 from . import ast
+from .braces import Braces, braces_of
 from .cursor import VARIABLE_NAME, WORD, text_of
 from .names import Signature
 from .problem import NO_END, SYNTAX
-from .values import Braces, ValueParser
+from .values import ValueParser
 from .variables import Variables
 
 # Built-in commands whose first argument names variables, and the parameter it fills.
@@ -17,62 +18,7 @@ _DECLARES = {"local": "name", "global": "name", "for": "counter", "foreach": "co
 _NAMES_VARIABLE = {**_DECLARES, "set": "name"}
 _VARIABLE_NAMES = re.compile(rb"[A-Za-z0-9]+(?:,[A-Za-z0-9]+)*")
 _VARIABLE_STARTS = frozenset({b'"', b"$", b"(", b"["})
-_FUNCTIONS = frozenset({"local", "global", "set"})
-_TAKE_CODE = frozenset({"do", "time", "retry"})  # ... { } without a name is code
-_TAKE_TEXT = frozenset({"execute", "grep"})
 _ANY_PARAMETER = frozenset({"do", "time", "retry", "onerror", "recursive-print", "shell"})
-_CODE = frozenset({"do", "else", "on-error", "command"})  # parameters whose braces hold commands
-_TEXT = frozenset(
-    {
-        "script",
-        "source",
-        "on-event",
-        "on-login",
-        "on-logout",
-        "on-up",
-        "on-down",
-        "on-message",
-        "up-script",
-        "down-script",
-        "test-script",
-        "lease-script",
-        "binding-script",
-    }
-)
-# Built-in commands whose values may be arrays in braces (observed on 7.23); a menu's commands want ({ ... }) instead.
-_TAKE_ARRAYS = frozenset(
-    {
-        "convert",
-        "deserialize",
-        "error",
-        "find",
-        "for",
-        "foreach",
-        "global",
-        "len",
-        "local",
-        "parse",
-        "pick",
-        "put",
-        "range",
-        "return",
-        "rndnum",
-        "rndstr",
-        "serialize",
-        "set",
-        "toarray",
-        "tobool",
-        "toid",
-        "toip",
-        "toip6",
-        "tonsec",
-        "tonum",
-        "tostr",
-        "totime",
-        "typeof",
-    }
-)
-_NO_ARRAYS = frozenset({"counter", "delimiter", "file-name", "name", "options"})
 
 
 class ArgumentParser(ValueParser):
@@ -228,20 +174,8 @@ class _Reader:
         return True
 
     def _braces(self, name: str | None) -> Braces:
-        """What braces mean as the value of this parameter; None: of an argument without a name."""
-        builtin = self._builtin
-        if name is None:
-            if builtin in _TAKE_CODE or builtin == "onerror":
-                return Braces.CODE
-            if builtin in _TAKE_TEXT:
-                return Braces.TEXT
-        elif name in _CODE or (name == "in" and builtin == "onerror"):
-            return Braces.FUNCTION if name == "do" and builtin in _FUNCTIONS else Braces.CODE
-        elif name in _TEXT:
-            return Braces.TEXT
-        elif self._open and self._signature.parameter(name) is None:
-            return Braces.EITHER
-        return Braces.ARRAY if builtin in _TAKE_ARRAYS and name not in _NO_ARRAYS else Braces.REFUSED
+        known = name is None or not self._open or self._signature.parameter(name) is not None
+        return braces_of(self._builtin, name, known=known)
 
     def _add(self, start: int, name: str | None, value: ast.Value | None) -> None:
         self.args.append(ast.Arg(at=self._parser.position(start), name=name, value=value))

@@ -111,7 +111,7 @@ class Cursor:
 
     def skip_blank(self) -> bool:
         """Skip blanks and joined line ends; say whether there were any."""
-        if self.here not in _BLANK_STARTS:
+        if self.source[self.pos : self.pos + 1] not in _BLANK_STARTS:
             return False
         return bool(self.match(BLANK))
 

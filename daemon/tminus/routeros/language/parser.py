@@ -39,6 +39,7 @@ checked against what a parameter allows: a bad one is refused by the router alon
 
 from __future__ import annotations
 
+import gc
 import re
 
 from . import ast
@@ -101,7 +102,14 @@ def parse(source: bytes, *, names: Menu | None = None, tolerant: bool = False) -
 
 def _read(source: bytes, names: Menu | None, *, tolerant: bool) -> ast.Program:
     parser = _Parser(source, base() if names is None else names, tolerant=tolerant)
-    statements = parser.code(b"")
+    # Up to a million small objects and no cycle among them: Python's collector would look at all of them again and again.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        statements = parser.code(b"")
+    finally:
+        if collecting:
+            gc.enable()
     return ast.Program(statements=statements, unknown=tuple(parser.unknown))
 
 

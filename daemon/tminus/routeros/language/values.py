@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Literal as Choice
 
 from . import ast
+from .braces import Braces
 from .cursor import LINE_BLANK, MAX_DEPTH, VARIABLE_NAME, WORD, Cursor, text_of
 from .problem import NO_BRACE, SYNTAX
 from .variables import Scope
@@ -55,21 +55,14 @@ _CONDITION_WORD = re.compile(rb"[#%*+,./0-9:@A-Z^_a-z-][!#%*+,./0-9:@A-Z^_a-z-]*
 _KEY = re.compile(rb"[A-Za-z0-9./-]+(?==)")  # of an item of an array; with a blank before "=" it is none
 _QUOTED_KEY = re.compile(rb'"(?:[^"\\$]|\\.)*"(?==)', re.DOTALL)
 _PLAIN_STRING = re.compile(rb'"[^"\\$]*"')
+_ENDS = frozenset({b"", b")", b"]", b"}", b";", b"\r", b"\n"})
+_PREFIX_STARTS = frozenset({b"!", b"~", b">", b"-", b"a"})
+_OPERAND_STARTS = frozenset({b'"', b"$", b"[", b"(", b"{", b"!", b"~"})
+_CONDITION_STARTS = _OPERAND_STARTS - {b"{"}
 _VALUE_STARTS = frozenset({b'"', b"$", b"["})
 _CODE_START = re.compile(rb"[ \t\r\n]*[:/]")
 
 Mode = Choice["group", "element", "condition"]
-
-
-class Braces(Enum):
-    """What ``{ }`` means as an argument: that is for the argument to say."""
-
-    ARRAY = auto()
-    CODE = auto()
-    FUNCTION = auto()  # code that sees no variables but its own
-    TEXT = auto()  # code, kept as text
-    EITHER = auto()  # of a function's argument we don't know: code if it begins like a command
-    REFUSED = auto()
 
 
 _CODE_SCOPES = {Braces.CODE: Scope.BLOCK, Braces.FUNCTION: Scope.FUNCTION, Braces.TEXT: Scope.TEXT}
@@ -234,7 +227,8 @@ class ValueParser(Cursor, ABC):
         bracket behind the expression.
         """
         condition = mode == "condition"
-        skip = self._skip_lines if mode == "element" else self.skip_blank
+        lines = mode == "element"  # a new line is a blank, but what follows it is the next item
+        skip = self._skip_lines if lines else self.skip_blank
         operands: list[ast.Value] = []
         pending: list[tuple[int, str, ast.Position]] = []  # precedence, operator, place; _UNARY marks a prefix
         while True:
@@ -248,10 +242,10 @@ class ValueParser(Cursor, ABC):
             if raw is not None:
                 level, symbol = _PRECEDENCE[raw], _SPELLED.get(raw, raw.decode())
                 skip()
-            elif self._operand_follows(end, condition=condition):
+            elif self._operand_follows(condition=condition) and not (lines and b"\n" in self.source[end:start]):
                 level, symbol = _BESIDE, "&&" if condition else ""
             else:
-                if mode == "element":
+                if lines:
                     self.pos = end
                 break
             _reduce(operands, pending, level + (raw in _RIGHT))
@@ -265,7 +259,7 @@ class ValueParser(Cursor, ABC):
     def _prefixes(self, pending: list[tuple[int, str, ast.Position]], skip: Callable[[], bool]) -> None:
         count = 0
         skip()
-        while True:
+        while self.source[self.pos : self.pos + 1] in _PREFIX_STARTS:
             start = self.pos
             raw = self.match(_PREFIX)
             if raw is None:
@@ -276,14 +270,13 @@ class ValueParser(Cursor, ABC):
             pending.append((_UNARY, raw.decode(), self.position(start)))
             skip()
 
-    def _operand_follows(self, end: int, *, condition: bool) -> bool:
-        """``end`` is where the operand before ended. A new line between two items of an array does what ``;`` does."""
+    def _operand_follows(self, *, condition: bool) -> bool:
         here = self.here
-        if not here or b"\n" in self.source[end : self.pos]:
+        if here in _ENDS:
             return False
         if condition:
-            return here in b'"$[(!~' or _CONDITION_WORD.match(self.source, self.pos) is not None
-        return here in b'"$[({!~' or _LITERAL.match(self.source, self.pos) is not None
+            return here in _CONDITION_STARTS or _CONDITION_WORD.match(self.source, self.pos) is not None
+        return here in _OPERAND_STARTS or _LITERAL.match(self.source, self.pos) is not None
 
     def _operand(self, closer: bytes, *, condition: bool, names: bool) -> ast.Value:
         start = self.pos
