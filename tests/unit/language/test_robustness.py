@@ -58,6 +58,23 @@ def test_what_is_valid_stays_valid_for_a_tolerant_reader_and_can_be_walked(sourc
         assert 0 <= command.at.offset < len(source)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "# \u043f\u0440\u0438\u0432\u0435\u0442\n:put 1".encode("cp1251"),
+        ':put "\u043f\u0440\u0438\u0432\u0435\u0442"'.encode("cp1251"),
+        ':log info "\u2603 \u0444"'.encode(),
+        b":put 1\r\n\r\n:if (true) do={\r\n\t:put 2\r\n}\r\n",
+        b":put 1\r:put 2",
+        b'\t:put\t"\x00"\t\n',
+        b"/ip address \\\r\n  print",
+    ],
+)
+def test_bytes_that_published_scripts_have_are_read(source: bytes) -> None:
+    assert verdict(source).valid
+    assert verdict(source, tolerant=True).valid
+
+
 @pytest.mark.parametrize("source", [b"x find -", b"/x y find a=1 ~", b"x print where !", b"/x find [:len 1] -"])
 def test_what_a_tolerant_reader_sees_otherwise_is_still_valid(source: bytes) -> None:
     assert verdict(source).valid
