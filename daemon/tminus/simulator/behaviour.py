@@ -144,6 +144,9 @@ class Behaviour(Terminal):
     file_delay_s: float = 0.0
     """Seconds between the end of an upload and the file's appearance in ``/file``; no figure is in the record."""
 
+    job_file_at_start: bool = False
+    """Whether the file of ``:execute file=`` is there, and empty, while the job runs; seen only when it had ended."""
+
     auto_rsc: bool = True
     """Whether an uploaded ``*.auto.rsc`` is run at once when it comes by SFTP; documented for FTP."""
 
@@ -200,6 +203,7 @@ WORST = Behaviour(
     safe_mode_outlives_exec=True,
     log_on_exec=True,
     file_delay_s=0.5,
+    job_file_at_start=True,
     verbose_applies_before_error=False,
     import_max_bytes=256 * 1024,
     caught_error_has_path=False,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tminus.routeros.language import ScriptSyntaxError, ast
 
 from . import background
+from .actions import resolve
 from .binding import load
 from .errors import Quit, RunError
 from .export import export
@@ -58,11 +59,10 @@ async def _nothing(_frame: Frame) -> Value:
 
 async def _resolve(frame: Frame) -> Value:
     """There is no network behind a simulated router: only its static names are known."""
-    name = await frame.text("domain-name")
-    for item in frame.console.router.config.items(("ip", "dns", "static")):
-        if item.values.get("name") == name and "address" in item.values:
-            return literal(item.values["address"])
-    raise RunError("failure: dns name does not exist")
+    address = resolve(frame.console.router, await frame.text("domain-name"))
+    if address is None:
+        raise RunError("failure: dns name does not exist")
+    return address
 
 
 async def _rndnum(frame: Frame) -> Value:
@@ -155,10 +155,12 @@ async def run_export(frame: Frame, path: tuple[str, ...]) -> None:
         save_output(router, file, text)
 
 
-def save_output(router: Router, name: str, text: str) -> None:
+def save_output(router: Router, name: str, text: str, *, append: bool = False) -> None:
     """Write the output of a command to a file, with the line ends that a router uses."""
+    old = router.files.get(name) if append else None
+    content = text.replace("\n", "\r\n").encode("utf-8", "surrogateescape")
     try:
-        router.files.put(name, text.replace("\n", "\r\n").encode("utf-8", "surrogateescape"))
+        router.files.put(name, (old.content if old else b"") + content)
     except StorageFull:
         raise RunError(NO_SPACE) from None
 

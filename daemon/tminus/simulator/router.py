@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from .behaviour import Behaviour
-from .config import Config, Table
+from .config import Base, Config
 from .faults import UPLOAD_LATE_S, Fault
 from .files import FileStore
 from .jobs import Job, JobKind, Tasks
 from .journal import Fact, Journal, Kind
-from .menus import BY_PATH, Menu, Path
+from .menus import BY_PATH
 from .safemode import SafeMode
+from .schema import Menu
 from .setup import ORDINARY, Setup
 from .values import Value
 from .versions import Version
@@ -87,7 +88,7 @@ class Router:
         site: str,
         version: Version,
         hardware: Hardware,
-        base: Mapping[Path, Table],
+        base: Base,
         faults: frozenset[Fault],
         behaviour: Behaviour,
         timing: Timing,
@@ -184,13 +185,13 @@ class Router:
         self.tell_changed(menu)
 
     def tell_changed(self, menu: Menu) -> None:
-        for observer in self.observers:
+        for observer in list(self.observers):
             observer.changed(menu)
 
     def set_clock(self, moment: datetime) -> None:
         """Set the clock, as an administrator or a time server does."""
         self.clock_error = moment - datetime.now(UTC)
-        for observer in self.observers:
+        for observer in list(self.observers):
             observer.changed(CLOCK)
 
     def new_job(self, script: str, owner: str, kind: JobKind, *, parent: int | None = None) -> Job:
@@ -228,7 +229,7 @@ class Router:
             self.version, self.next_version = self.next_version, None
             self.cached_export = None
         self.firmware = self.next_firmware
-        for observer in self.observers:
+        for observer in list(self.observers):
             observer.went_down()
         self.write_log("system,info", "router rebooted")
         self.tasks.start(self._boot(), "boot")
@@ -238,7 +239,7 @@ class Router:
         self.down = False
         if not self.behaviour.clock_survives_reboot:
             self.clock_error = _BEGINNING - datetime.now(UTC)
-        for observer in self.observers:
+        for observer in list(self.observers):
             observer.came_up()
 
 

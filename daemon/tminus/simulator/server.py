@@ -15,10 +15,11 @@ from asyncssh.packet import SSHPacket
 from .behaviour import ChannelEnd, Keyboard
 from .faults import Fault
 from .journal import Kind
-from .menus import BY_PATH, Menu
+from .menus import BY_PATH
 from .permissions import rights
 from .reach import WATCHED, Answer, answer
 from .router import Router
+from .schema import Menu
 from .session import Session
 from .terminal import LoginName
 from .wire import MAX_HELD_BYTES, SilentTransport
@@ -165,7 +166,7 @@ class Connection(asyncssh.SSHServerConnection):
             self._wire.forget()
         if self._made and not self._lost:
             self.abort()
-        elif self._raw is not None:
+        if self._raw is not None:  # asyncssh may have let go of it already
             self._raw.abort()
 
     def silence(self) -> None:

@@ -80,6 +80,7 @@ class Shell:
         self._back = 0
         self._idle = False
         self._late: deque[LogLine] = deque(maxlen=MAX_HISTORY)  # came while a command ran
+        self._listing: dict[tuple[str, ...], list[int]] = {}  # what the last print of each menu numbered
         self._task: asyncio.Task[None] | None = None
 
     def resize(self, width: int, height: int) -> None:
@@ -285,6 +286,7 @@ class Shell:
             session=self,
             interactive=True,
         )
+        console.listing = self._listing
         self._task = asyncio.create_task(self._run(console, source), name=f"line typed on {self._router.site}")
         self._keys.interrupted = self._interrupt
         try:
