@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from .backup import WrongBackup, pack, unpack
 from .errors import Rebooted, RunError
-from .files import StorageFull
+from .files import NO_SPACE, StorageFull
 from .frame import Frame
-from .items import NO_SPACE, select, select_one
+from .items import select, select_one
 from .journal import Kind
 from .menus import BY_PATH
 from .permissions import rights, script_rights

@@ -79,6 +79,17 @@ def _untouched(path: Path) -> Table:
 _ORDER = {path: place for place, path in enumerate(BY_PATH)}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One item of a menu before and after, or all items of it before; enough to take it back."""
+
+    menu: Menu
+    old: Item | None = None
+    new: Item | None = None
+    place: int = 0
+    items: tuple[Item, ...] | None = None
+
+
 class Base(dict[Path, Table]):
     """Tables that many routers share; nobody changes them."""
 
@@ -101,9 +112,11 @@ class Config:
         self._base = base
         self._own: dict[Path, Table] = {}
         self._next: dict[str, int] = {}
+        self._dynamic: dict[Path, bool] = {}
         self._computed: dict[str, tuple[int, object]] = {}
         self._filled: tuple[Path, ...] | None = None
         self.revision = 0  # counts the changes
+        self.latest: Change | None = None
 
     def table(self, path: Path) -> Table:
         return self._own.get(path) or self._base.get(path) or _untouched(path)
@@ -115,6 +128,12 @@ class Config:
             self._filled = tuple(sorted(paths, key=lambda path: (_ORDER.get(path, len(_ORDER)), path)))
         return self._filled
 
+    def has_dynamic(self, path: Path) -> bool:
+        """Whether there are, or were, dynamic items; without a look at each of a long list."""
+        if path not in self._dynamic:
+            self._dynamic[path] = any(item.dynamic for item in self.items(path))
+        return self._dynamic[path]
+
     def items(self, path: Path) -> tuple[Item, ...]:
         return self.table(path).items
 
@@ -123,17 +142,18 @@ class Config:
         return Base({**self._base, **self._own})
 
     def restore(self, tables: Mapping[Path, Table]) -> None:
-        """Take whole tables over, as a backup or a reset does."""
-        self._own.update(tables)
+        """Take whole tables over, as a backup or a reset does. Their indexes stay with whoever else has them."""
+        self._own.update({path: Table(table.menu, table.items, table.exported) for path, table in tables.items()})
         self._next.clear()
+        self._dynamic.clear()
         self._filled = None
         self.revision += 1
 
     def become(self, tables: Mapping[Path, Table]) -> list[Path]:
         """Have these tables and no other; the menus that were different."""
         touched = [path for path in {**self._own, **tables} if self.table(path) is not tables.get(path)]
-        self._own = {path: table for path, table in tables.items() if self._base.get(path) is not table}
-        self.restore({})
+        self._own = {}
+        self.restore({path: table for path, table in tables.items() if self._base.get(path) is not table})
         return touched
 
     def _replace(self, menu: Menu, items: tuple[Item, ...], keys: dict[Key, int] | None = None) -> None:
@@ -142,8 +162,20 @@ class Config:
         self._own[menu.path] = Table(menu, items, {}, keys)
         self.revision += 1
 
+    def revert(self, change: Change) -> Change:
+        """Take a change back; what was changed since stays. Its own opposite."""
+        menu, items = change.menu, self.items(change.menu.path)
+        if change.items is not None:
+            self._replace(menu, change.items)
+            return Change(menu=menu, items=items)
+        current = next((item for item in items if change.new is not None and item.id == change.new.id), None)
+        place = items.index(current) if current is not None else min(change.place, len(items))
+        self._put(menu, current, change.old, place)
+        return Change(menu=menu, old=current, new=change.old, place=place)
+
     def _put(self, menu: Menu, old: Item | None, new: Item | None, place: int) -> None:
         """Put an item in the place of another; None for nothing. Long lists are changed often: the index is kept."""
+        self.latest = Change(menu=menu, old=old, new=new, place=place)
         table = self.table(menu.path)
         items = table.items[:place] + ((new,) if new is not None else ()) + table.items[place + (old is not None) :]
         keys = table.keys
@@ -178,6 +210,8 @@ class Config:
         """Append an item, or put it before the one with id ``before``; refuses a duplicate."""
         self._refuse_duplicate(menu, Item(id=0, values=values))
         item = Item(id=self.next_id(menu), values=values, dynamic=dynamic)
+        if dynamic:
+            self._dynamic[menu.path] = True
         items = self.items(menu.path)
         places = [] if before is None else [index for index, known in enumerate(items) if known.id == before]
         self._put(menu, None, item, places[0] if places else len(items))
@@ -215,6 +249,7 @@ class Config:
     def move(self, menu: Menu, item: Item, before: Item | None) -> None:
         items = [known for known in self.items(menu.path) if known.id != item.id]
         place = items.index(before) if before in items else len(items)
+        self.latest = Change(menu=menu, items=self.items(menu.path))
         self._replace(menu, (*items[:place], item, *items[place:]), self.table(menu.path).keys)
 
     def single(self, path: Path) -> Item:

@@ -16,10 +16,9 @@ from .actions import resolve
 from .binding import load
 from .errors import Quit, RunError
 from .export import export
-from .files import StorageFull
+from .files import NO_SPACE, StorageFull
 from .frame import Frame
 from .importing import run_import
-from .items import NO_SPACE
 from .journal import Kind
 from .spoiling import spoil
 from .values import Code, Duration, ItemId, Value, literal, number_of, parse_duration, text_of
@@ -176,6 +175,23 @@ async def _import(frame: Frame) -> Value:
     return None
 
 
+async def _undo(frame: Frame) -> Value:
+    return _step(frame, frame.console.router.undo)
+
+
+async def _redo(frame: Frame) -> Value:
+    return _step(frame, frame.console.router.redo)
+
+
+def _step(frame: Frame, step: Callable[[], bool]) -> Value:
+    """Take back or repeat the newest action. Needs policy write, as what it changes did."""
+    if "write" not in frame.console.rights:
+        raise RunError("not enough permissions (9)")
+    if not step():
+        raise RunError("failure: nothing to do")  # uncertain: no transcript has the router's own words
+    return None
+
+
 EFFECTS: Mapping[str, Callable[[Frame], Awaitable[Value]]] = {
     "put": _put,
     "log": _log,
@@ -189,4 +205,6 @@ EFFECTS: Mapping[str, Callable[[Frame], Awaitable[Value]]] = {
     "execute": _execute,
     "export": _export,
     "import": _import,
+    "undo": _undo,
+    "redo": _redo,
 }

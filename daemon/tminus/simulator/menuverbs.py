@@ -13,10 +13,11 @@ from .actions import act
 from .acts import ACTS
 from .binding import Bindings, Bound
 from .config import Item
+from .editor import Editor
 from .effects import run_export, save_output
 from .errors import RunError
 from .frame import Frame
-from .items import Editor, listed, property_of, select
+from .items import listed, property_of, select
 from .menus import BY_PATH, SINGLE_VIEWS, find
 from .schema import Menu, Shape
 from .scope import Scope

@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from .behaviour import Behaviour
-from .config import Base, Config
+from .config import Base, Change, Config
 from .faults import UPLOAD_LATE_S, Fault
 from .files import FileStore
 from .jobs import Job, JobKind, Tasks
@@ -66,6 +66,8 @@ class Action:
     by: str
     moment: datetime
     redo: str
+    undo: str = ""
+    change: Change | None = field(default=None, repr=False)
 
 
 class Observer(Protocol):
@@ -113,6 +115,7 @@ class Router:
         self.tasks = Tasks(site)
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
         self.history: deque[Action] = deque(maxlen=100)
+        self.undone: deque[Action] = deque(maxlen=100)
         self.clock_error = timedelta(seconds=setup.clock_ahead_s)  # as after a power cut without a time server
         self.denied: frozenset[str] = frozenset(setup.lacks)  # policies that the groups of users lack
         self.device_mode = setup.device_mode
@@ -180,9 +183,35 @@ class Router:
         past = {"add": "added", "remove": "removed", "move": "moved"}.get(verb, "changed")
         self.write_log("system,info", f"{menu.noun} {past} by {by}")
         action = f"{menu.noun} {past}"
-        self.history.append(Action(id=self.next_id(), action=action, by=by, moment=self.now(), redo=redo))
+        self.history.append(
+            Action(
+                id=self.next_id(), action=action, by=by, moment=self.now(), redo=redo,
+                undo=f"{menu.text}/remove *{item:X}" if verb == "add" else "", change=self.config.latest,
+            )
+        )  # fmt: skip
+        self.undone.clear()
         self.record(Kind.CHANGED, menu=menu.text, verb=verb, item=f"*{item:X}")
         self.tell_changed(menu)
+
+    def undo(self) -> bool:
+        """Take back the newest action, whoever it was; False if there is none that can be."""
+        return self._step_back(self.history, self.undone, "undo")
+
+    def redo(self) -> bool:
+        """Repeat what was taken back last."""
+        return self._step_back(self.undone, self.history, "redo")
+
+    def _step_back(self, source: deque[Action], target: deque[Action], verb: str) -> bool:
+        change = source[-1].change if source else None
+        if change is None:
+            return False
+        action = source.pop()
+        opposite = self.config.revert(change)
+        target.append(replace(action, change=opposite))
+        menu = opposite.menu
+        self.record(Kind.CHANGED, menu=menu.text, verb=verb, item="")
+        self.tell_changed(menu)
+        return True
 
     def tell_changed(self, menu: Menu) -> None:
         for observer in list(self.observers):
@@ -221,6 +250,7 @@ class Router:
         self.globals.clear()
         self.log.clear()
         self.history.clear()
+        self.undone.clear()
         for name in self.files.power_cycle() if not self.behaviour.ram_files_survive else ():
             self.record(Kind.FILE_REMOVED, name=name)
         self.tasks.cancel()

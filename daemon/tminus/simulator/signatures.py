@@ -98,6 +98,8 @@ BUILTINS: Mapping[str, Signature] = {
         "address", "count interface interval size src-address ttl vrf dscp", "as-value do-not-fragment arp-ping"
     ),
     "quit": _s(),
+    "undo": _s(),
+    "redo": _s(),
     "exit": _s(),
     "time": _s("command"),
 }

@@ -114,6 +114,7 @@ def _history(router: Router) -> Iterator[Item]:
                 "policy": "write",
                 "time": router.version.log_time(entry.moment),
                 "redo": entry.redo,
+                "undo": entry.undo,
             },
         )
 

@@ -30,7 +30,6 @@ async def test_what_the_page_says_of_the_network(router) -> None:
 
 
 async def test_what_the_page_says_is_not_there(router) -> None:
-    assert "failure: :undo is not simulated" in await router.run("/undo")
     assert "failure: /tool/torch is not simulated" in await router.run("/tool torch ether1")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 KEPT = [
@@ -164,6 +166,21 @@ async def test_an_address_list_entry_with_a_timeout_is_dynamic(router) -> None:
     assert "10.0.0.1 " not in router.body()
     assert "10.0.0.2 " in router.body()
     assert await router.run("/ip firewall address-list remove [find list=t]") == ""
+
+
+async def test_an_address_list_entry_ends_with_its_timeout(router) -> None:
+    await router.run(
+        "/ip firewall address-list add list=t address=10.0.0.1 timeout=1h; /ip firewall address-list add list=t address=10.0.0.2"
+    )
+    router.router.clock_error += timedelta(minutes=20)
+    left = await router.put("[/ip firewall address-list get [find address=10.0.0.1] timeout]")
+    assert left.startswith("00:39:")
+    router.router.clock_error += timedelta(minutes=41)
+    assert await router.put("[/ip firewall address-list print count-only where list=t]") == "1"
+    assert await router.run("/ip firewall address-list add list=t address=10.0.0.1 timeout=1h") == ""
+    await router.run("/ip firewall address-list set [find address=10.0.0.1] timeout=2d")
+    router.router.clock_error += timedelta(hours=30)
+    assert await router.put("[/ip firewall address-list print count-only where list=t]") == "2"
 
 
 async def test_wireguard_makes_the_keys_that_it_was_not_given(router) -> None:
