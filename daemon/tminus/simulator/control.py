@@ -211,8 +211,6 @@ async def _assign(frame: Frame, node: ast.Value | None, value: Value, *, removes
 
 
 async def _return(frame: Frame) -> Value:
-    if "value" not in frame.bound.named and frame.console.router.version.number >= (7, 21):
-        raise RunError("missing value(s) of argument(s) value")  # seen since 7.21
     raise Returned(await frame.value("value"))
 
 

@@ -137,11 +137,16 @@ class Console:
             if bound.verb == "$" and statement.callee is not None:
                 return await self._call(statement.callee, bound, scope, bindings)
             if bound.builtin:
+                self._refuse_without(statement.missing, bound)
                 return await control.run(self, bound, scope, bindings)
             return await menuverbs.run(self, bound, scope, bindings, wanted=wanted)
         except RunError as error:
             error.locate(bound.label, statement.at.line)
             raise
+
+    def _refuse_without(self, missing: tuple[str, ...], bound: Bound) -> None:
+        if missing and (bound.verb != "return" or self.router.version.return_needs_value):
+            raise RunError(f"missing value(s) of argument(s) {' '.join(missing)}")
 
     async def _call(self, callee: ast.Value, bound: Bound, scope: Scope, bindings: Bindings) -> Value:
         code = await self.value(callee, scope, bindings)

@@ -94,6 +94,11 @@ class Version:
         return self.number >= (7, 9)
 
     @property
+    def return_needs_value(self) -> bool:
+        """A bare ``:return`` is ``missing value(s) of argument(s) value``: seen on 7.21 and later."""
+        return self.number >= (7, 21)
+
+    @property
     def error_paths(self) -> bool:
         """``(<path>; line N)`` behind run-time errors: seen on 7.20 and later; the first version is not known."""
         return self.number >= (7, 18)

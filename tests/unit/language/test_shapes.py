@@ -151,6 +151,27 @@ def test_commands_know_their_menu_and_arguments(source: str, shapes: list[str]) 
     assert [shape.lstrip("/") for shape in read(parse(source.encode()))] == [shape.lstrip("/") for shape in shapes]
 
 
+@pytest.mark.parametrize(
+    ("source", "missing"),
+    [
+        ("/ip address add address=10.0.0.1/24", ("interface",)),
+        ("/ip address add", ("address", "interface")),
+        ("/ip address add address=10.0.0.1/24 interface=e", ()),
+        ("/ip address remove", ("numbers",)),
+        ("/ip address remove 0", ()),
+        ("/ip address get 0", ()),
+        (":return", ("value",)),
+        (":return 1", ()),
+        (":if (1)", ("do",)),
+        (":execute", ("script",)),
+        ("/ip address find where interface=e", ()),
+        ("/nosuch thing", ()),
+    ],
+)
+def test_commands_know_what_they_lack_to_run(source: str, missing: tuple[str, ...]) -> None:
+    assert only(source).missing == missing
+
+
 def test_strings_hold_text_variables_expressions_and_commands() -> None:
     value = only(r':put "a\"\\\n\r\t\$\_\?\41 $x-y $(1 + 2) $[:len 1]"').args[0].value
     assert isinstance(value, String)

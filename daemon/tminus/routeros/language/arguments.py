@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from . import ast
 from .braces import Braces, braces_of
@@ -19,6 +19,12 @@ _NAMES_VARIABLE = {**_DECLARES, "set": "name"}
 _VARIABLE_NAMES = re.compile(rb"[A-Za-z0-9]+(?:,[A-Za-z0-9]+)*")
 _VARIABLE_STARTS = frozenset({b'"', b"$", b"(", b"["})
 _ANY_PARAMETER = frozenset({"do", "time", "retry", "onerror", "recursive-print", "shell"})
+
+
+class Arguments(NamedTuple):
+    args: tuple[ast.Arg, ...]
+    where: ast.Value | None = None
+    missing: tuple[str, ...] = ()
 
 
 class ArgumentParser(ValueParser):
@@ -80,9 +86,7 @@ class ArgumentParser(ValueParser):
                 self.fail(SYNTAX)
             args.append(ast.Arg(at=self.position(start), name=name, value=value))
 
-    def known_arguments(
-        self, start: int, builtin: str, command: str, signature: Signature
-    ) -> tuple[tuple[ast.Arg, ...], ast.Value | None]:
+    def known_arguments(self, start: int, builtin: str, command: str, signature: Signature) -> Arguments:
         """Of a command with this signature; ``builtin`` is its name if it belongs to the language, else empty."""
         reader = _Reader(self, builtin, command, signature)
         while True:
@@ -93,7 +97,7 @@ class ArgumentParser(ValueParser):
                 self.fail(NO_END)
             reader.argument()
         reader.check_variable(start)
-        return tuple(reader.args), reader.where
+        return Arguments(tuple(reader.args), reader.where, reader.missing())
 
     def _name(self) -> str | None:
         """Take ``name=`` or ``"name"=``; nothing if the next argument has no name."""
@@ -303,6 +307,13 @@ class _Reader:
             # Behind a menu that we don't know, "set" may be that menu's.
             parser.fail(SYNTAX, start, by_name=bool(parser.unknown))
         return value
+
+    def missing(self) -> tuple[str, ...]:
+        """Values without a name fill what is required and was not named, in order."""
+        required = self._signature.required
+        if not required or self.where is not None:
+            return ()
+        return tuple([name for name in required if name not in self._given][self._unnamed :])
 
     def check_variable(self, start: int) -> None:
         """A command that names a variable without naming one. Other parameters that are missing show when it runs."""

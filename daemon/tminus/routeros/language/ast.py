@@ -155,7 +155,8 @@ class Command:
     ``words`` are the menus and the command as written, ``menu`` and ``name`` what they mean. ``name`` is None where there is
     no command: a line that only names a menu (it becomes the current menu of what follows), a call, or a value in brackets.
     Where the table of names does not list the command or its menu, ``known`` is false, and ``name`` is the word as written.
-    ``where`` is the condition of ``find``, ``print where`` and the like.
+    ``where`` is the condition of ``find``, ``print where`` and the like. ``missing`` names the required parameters that
+    were not given: RouterOS reads the command and refuses to run it (``missing value(s) of argument(s) ...``).
     """
 
     at: Position
@@ -168,6 +169,7 @@ class Command:
     callee: Variable | Substitution | Group | None
     args: tuple[Arg, ...]
     where: Value | None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ import gc
 import re
 
 from . import ast
-from .arguments import ArgumentParser
+from .arguments import ArgumentParser, Arguments
 from .cursor import NAME, SEPARATOR
 from .names import UNLIMITED, Menu, Signature, base
 from .problem import NO_BRACE, NO_COMMAND, NO_END, ScriptSyntaxError
@@ -206,8 +206,7 @@ class _Parser(ArgumentParser):
             if self.here == b"{" and not colon:
                 return self._scope(start, words, menu, absolute=absolute)
             self.fail(NO_COMMAND)
-        args: tuple[ast.Arg, ...] = ()
-        where: ast.Value | None = None
+        given = Arguments(())
         if name is None:
             if not colon:
                 self._menu = menu
@@ -216,11 +215,11 @@ class _Parser(ArgumentParser):
             if menu and not colon:
                 self._menu = menu
             if signature is not None:
-                args, where = self._known(start, menu, name, signature)
+                given = self._known(start, menu, name, signature)
             elif self.tolerant:
-                args, where = self._known(start, menu, name, _ANYTHING)
+                given = self._known(start, menu, name, _ANYTHING)
             else:
-                args = self.unknown_arguments()
+                given = Arguments(self.unknown_arguments())
             self._menu = outer
         return ast.Command(
             at=self.position(start),
@@ -231,8 +230,9 @@ class _Parser(ArgumentParser):
             name=name,
             known=self._names.at(menu) is not None and (name is None or signature is not None),
             callee=None,
-            args=args,
-            where=where,
+            args=given.args,
+            where=given.where,
+            missing=given.missing,
         )
 
     def _head(
@@ -297,9 +297,7 @@ class _Parser(ArgumentParser):
             self.unknown.append(ast.UnknownName(at=word.at, name=word.text, menu=menu))
         return word.text, None, menu
 
-    def _known(
-        self, start: int, menu: tuple[str, ...], name: str, signature: Signature
-    ) -> tuple[tuple[ast.Arg, ...], ast.Value | None]:
+    def _known(self, start: int, menu: tuple[str, ...], name: str, signature: Signature) -> Arguments:
         """Arguments of a command that exists, with the variables and the loop that the code in them sees."""
         builtin = "" if menu else name
         if builtin not in _LOOPS:
