@@ -19,6 +19,7 @@ from .kinds import accepts_literal
 from .schema import Path
 from .signatures import Signature
 from .versions import Version
+from .wording import reworded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,11 @@ class Bindings:
 @lru_cache(maxsize=256)
 def load(source: bytes, version: Version) -> Bindings:
     """Parse and bind; ScriptSyntaxError with RouterOS's message and place. Routers run much the same text: cached."""
-    bindings = Bindings(parse(source, names=menus.device()), version)
-    _Binder(bindings).statements(bindings.program.statements)
+    try:
+        bindings = Bindings(parse(source, names=menus.device()), version)
+        _Binder(bindings).statements(bindings.program.statements)
+    except ScriptSyntaxError as error:
+        raise reworded(error, source, version) from None
     return bindings
 
 
@@ -128,6 +132,8 @@ class _Binder:
         if command.where is not None:
             self._value(command.where)
             named["where"] = command.where
+        if verb in ("set", "remove") and "numbers" in signature.positional and "numbers" not in named:
+            _fail("expected item id", command.at)
         return Bound(path=path, verb=verb, builtin=builtin, named=named, flags=frozenset(flags))
 
     def _name(self, arg: ast.Arg, signature: Signature, taken: Mapping[str, object]) -> str:

@@ -46,6 +46,7 @@ class Console:
         ask: Callable[[str], Awaitable[bool]] | None = None,
         rights: frozenset[str] | None = None,
         session: object = None,
+        interactive: bool = False,
     ) -> None:
         self.router = router
         self.session = session or self  # whose end undoes what was changed in safe mode
@@ -58,6 +59,7 @@ class Console:
         self.silence = silence  # makes it say nothing any more, for faults
         self.listing: dict[Path, list[int]] = {}  # the ids that the last print of a menu numbered
         self.script = ""  # the name of the stored script that runs
+        self.interactive = interactive  # somebody types: globals need no declaration, and an import says what it opens
         self.imported = False  # whether an import ended in this session, well or not
         self._depth = 0
         self._count = 0
@@ -69,6 +71,9 @@ class Console:
         """
         bindings = load(source, self.router.version)
         scope = Scope(self.router.globals)
+        if self.interactive:
+            for name in self.router.globals:
+                scope.declare_global(name)
         if self._depth >= MAX_DEPTH:
             raise RunError(_TOO_DEEP)
         self._depth += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -124,6 +125,7 @@ class Router:
         self.host_key_generation = 0  # a reset makes a new host key
         self.down = False
         self.observers: list[Observer] = []
+        self.terminals: set[Callable[[LogLine], None]] = set()  # they show critical lines of the log
         self.safe_mode = SafeMode(self)
         self.known_rights: dict[str, tuple[object, frozenset[str]]] = {}  # by user, with what they follow from
         self.cached_export: tuple[object, str] | None = None
@@ -171,7 +173,10 @@ class Router:
         self._journal.record(self.site, kind, **facts)
 
     def write_log(self, topics: str, message: str) -> None:
-        self.log.append(LogLine(id=self.next_id(), moment=self.now(), topics=topics, message=message))
+        line = LogLine(id=self.next_id(), moment=self.now(), topics=topics, message=message)
+        self.log.append(line)
+        for terminal in tuple(self.terminals):
+            terminal(line)
 
     def changed(self, menu: Menu, verb: str, item: int, by: str, redo: str) -> None:
         """Note a change of the configuration where a router notes it, and in the journal."""

@@ -21,6 +21,7 @@ from .reach import WATCHED, Answer, answer
 from .router import Router
 from .schema import Menu
 from .session import Session
+from .terminal import LoginName
 from .wire import MAX_HELD_BYTES, SilentTransport
 
 BANNER = "ROSSSH"  # gives "SSH-2.0-ROSSSH"
@@ -56,7 +57,7 @@ def options_for(
         server_host_keys=[host_key],
         server_version=BANNER,
         encoding=None,
-        allow_pty=False,
+        allow_pty=True,
         line_editor=False,
         agent_forwarding=False,
         x11_forwarding=False,
@@ -232,7 +233,7 @@ class Login(asyncssh.SSHServer):
             self._host.router.record(Kind.CONNECTION_LOST, reason=type(exc).__name__)
 
     def begin_auth(self, username: str) -> bool:
-        self._username = username
+        self._username = LoginName.parse(username).user
         return True
 
     def public_key_auth_supported(self) -> bool:
@@ -249,17 +250,17 @@ class Login(asyncssh.SSHServer):
             return NotImplemented  # type: ignore[no-any-return]  # asyncssh's way to say: as for passwords
         return False
 
-    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        right = username == self._host.username and key.public_data in self._host.client_keys
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002
+        right = self._username == self._host.username and key.public_data in self._host.client_keys
         if not self._host.router.version.ed25519_user_keys and key.get_algorithm() != "ssh-rsa":
             right = False
-        return self._decide("publickey", username, right)
+        return self._decide("publickey", right)
 
-    def validate_password(self, username: str, password: str) -> bool:
-        return self._decide("password", username, self._host.knows(username, password))
+    def validate_password(self, username: str, password: str) -> bool:  # noqa: ARG002
+        return self._decide("password", self._host.knows(self._username, password))
 
-    def _decide(self, method: str, username: str, right: bool) -> bool:
-        router = self._host.router
+    def _decide(self, method: str, right: bool) -> bool:
+        router, username = self._host.router, self._username
         refuses = Fault.REFUSES_LOGIN in router.faults
         if right and not refuses and self._host.may_log_in(username):
             self._method = method

@@ -103,15 +103,15 @@ def table(menu: Menu, items: Sequence[tuple[int, Item]], version: Version, only:
     wide = _flag_width(menu, items)
     lines = [_legend(menu, items, version)]
     if version.legacy:
-        lines.append(_row(" #  ", [name.upper() for name in columns], widths))
+        lines.append(_row(f" # {'':{wide}} ", [name.upper() for name in columns], widths))
     else:
         lines.append(f"Columns: {', '.join(name.upper() for name in columns)}\n")
         lines.append(_row("#".ljust(digits + (wide + 2 if flagged else 1)), [name.upper() for name in columns], widths))
     for (number, item), row in zip(items, cells, strict=True):
         if comment := item.get(menu, "comment"):
             lines.append(f";;; {comment}\n")
-        flags = f" {_flags(menu, item):<{wide}}" if flagged else ""
-        lines.append(_row(f"{number:{digits}}{flags} ", row, widths))
+        flags = f" {_flags(menu, item):<{wide}}" if flagged or version.legacy else ""
+        lines.append(_row(f"{number:{2 if version.legacy else digits}}{flags} ", row, widths))
     return "".join(lines)
 
 
