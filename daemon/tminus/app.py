@@ -233,6 +233,7 @@ class _Daemon:
             contact,
             poll_interval=settings.poll_interval,
             command_timeout=settings.command_timeout,
+            stamp_log=settings.stamp_log,
             observer=self._metrics,
         )
 

@@ -8,7 +8,8 @@ Canonical form (any language can compute it)::
     digest        = "tminus1:" hex(sha256(netstring("tminus1") netstring(hex(sha256(row part)))
                     and for each site, in order: netstring(site id) netstring(hex(sha256(site part)))))
 
-Booleans are "true"/"false" (expects_disconnect and detached are left out where false), durations whole microseconds in decimal, moments 2025-10-30T10:00:00.000000Z.
+Booleans are "true"/"false" (expects_disconnect and detached: nothing where false), durations whole microseconds in decimal, moments
+2025-10-30T10:00:00.000000Z.
 """
 
 from __future__ import annotations

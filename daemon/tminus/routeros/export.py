@@ -42,9 +42,10 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Incomplete:
-    """An export that proves nothing; `why` is the end of a sentence."""
+    """An export that proves nothing; `why` is the end of a sentence. `cut`: more of it may be had as a file."""
 
     why: str
+    cut: bool = False
 
 
 def read_export(output: bytes, end_marker: str) -> Export | Incomplete:
@@ -58,8 +59,21 @@ def read_export(output: bytes, end_marker: str) -> Export | Incomplete:
         said.pop()
     if not said or said[-1] != end_marker:
         tail = clean_line(said[-1], cap=120) if said and is_error_line(said[-1]) else ""
-        return Incomplete(f"it ended before its end marker{': ' + tail if tail else ''}")
+        return Incomplete(f"it ended before its end marker{': ' + tail if tail else ''}", cut=not tail)
     said.pop()
+    return _read(said, len(output))
+
+
+def read_export_file(content: bytes, size: int) -> Export | Incomplete:
+    """Read a file that commands.export_to_file wrote and that the router lists with `size` bytes."""
+    if len(content) != size:
+        return Incomplete(f"{len(content)} of its {size} bytes arrived")
+    if not content.endswith(b"\n"):
+        return Incomplete("its last line is not whole")
+    return _read(lines(content), size)
+
+
+def _read(said: list[str], raw_bytes: int) -> Export | Incomplete:
     while said and not said[0]:
         said.pop(0)
     if not said or not _DATED.match(said[0]):
@@ -77,7 +91,7 @@ def read_export(output: bytes, end_marker: str) -> Export | Incomplete:
         header=clean_line(header),
         text=text,
         sha256=hashlib.sha256(text.encode()).digest(),
-        raw_bytes=len(output),
+        raw_bytes=raw_bytes,
         serial=_first(_SERIAL, said[1:12]),
         model=_first(_MODEL, said[1:12]),
     )

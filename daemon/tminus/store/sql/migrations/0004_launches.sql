@@ -145,7 +145,7 @@ create table tminus.site_runs (
     -- When this site's turn first came; when, and after which failure, it is tried again.
     turn_at timestamptz,
     not_before timestamptz,
-    retry_reason text check (retry_reason in ('offline', 'connection_lost', 'timed_out')),
+    retry_reason text check (retry_reason in ('offline', 'connection_lost', 'timed_out', 'busy')),
     -- Names the uploaded file (tminus-<nonce>.rsc) and marks the router's log.
     nonce text,
     -- What the router said of itself before the script: to be compared after a lost connection.
