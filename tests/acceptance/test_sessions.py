@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
-from tests.support import Db, run_daemon, until
+from tests.support import Db, run_daemon
 from tminus.simulator import Fault, FleetSpec, Kind, SiteSpec, simulate
 
 SLOW = '/ip dns static add name=slow.example address=192.0.2.1\n:delay 3s\n:put "after"\n'
@@ -158,7 +158,9 @@ async def test_a_reboot_in_the_middle_of_a_script_is_never_taken_for_the_expecte
 ) -> None:
     async with simulate(one("7.20.8", Fault.REBOOTS)) as fleet, run_daemon(database, tmp_path, fleet):
         await database.run(fleet.inventory_sql(None))
-        body = "/ip dns static add name=a address=192.0.2.1\n/ip dns static add name=b address=192.0.2.2\n/system reboot\n"
+        body = (
+            "/ip dns static add name=a address=192.0.2.1\n/ip dns static add name=b address=192.0.2.2\n/system reboot\n"
+        )
         run = (await database.finished(await database.submit(body, expects_disconnect=True), within=90))["r1"]
         assert ending(run) == ("unknown", "unknown", "connection_lost"), run["message"]
         assert "rebooted" in run["message"]
@@ -189,7 +191,12 @@ async def test_what_an_earlier_attempt_left_is_removed_at_the_next_contact(datab
         await database.run(fleet.inventory_sql(None))
         run = (await database.finished(await database.submit(":put 1")))["r1"]
         store = fleet.router("r1").files
-        for name in (f"tminus-{run['nonce']}.rsc", f"tminus-{run['nonce']}.txt", "tminus-fedcba9876543210.rsc", "mine.rsc"):
+        for name in (
+            f"tminus-{run['nonce']}.rsc",
+            f"tminus-{run['nonce']}.txt",
+            "tminus-fedcba9876543210.rsc",
+            "mine.rsc",
+        ):
             store.put(name, b"x")
         await database.finished(await database.submit(":put 2"))
         # Another database's file, and the person's, are not ours to remove.

@@ -18,7 +18,8 @@ from tminus.device.output import Ended
 from tminus.domain.endings import Ending, check_failed
 from tminus.errors import ConfigError, ConnectionLost, DeviceError, DeviceTimeout, StoreError
 from tminus.routeros import commands
-from tminus.routeros.export import Export, diff_exports
+from tminus.routeros.differ import diff_exports
+from tminus.routeros.export import Export
 from tminus.routeros.outcome import judge_import
 from tminus.routeros.remains import has_rebooted, read_remains
 from tminus.routeros.text import lines
