@@ -23,10 +23,12 @@ from .faults import Fault, deal
 from .inventory import Site, inventory_sql
 from .journal import Journal
 from .router import Hardware, Router, Timing
+from .scheduler import Scheduler
 from .server import Host
+from .setup import ORDINARY, HostKey, Setup
 from .versions import Version
 
-_LEGACY_KEYS = 2  # RSA keys are slow to make: old routers of a fleet share these
+_RSA_KEYS = 2  # they are slow to make: the routers of a fleet that have one share these
 _MAX_SITES = 60_000
 
 
@@ -37,6 +39,8 @@ class SiteSpec:
     faults: frozenset[Fault] = frozenset()
     chr: bool = False  # a virtual router, without serial number
     identity: str | None = None  # the id, unless given
+    setup: Setup | None = None  # the fleet's, unless given
+    behaviour: Behaviour | None = None  # the fleet's, unless given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,7 @@ class FleetSpec:
     base: str = "127.44.0.1"  # address of the first site; the next has the next one
     port: int = 0  # 0: a free one, the same on all addresses
     behaviour: Behaviour = DEFAULT
+    setup: Setup = ORDINARY
 
     def expand(self) -> tuple[SiteSpec, ...]:
         """The sites one by one. UsageError if the numbers make no sense."""
@@ -99,7 +104,7 @@ class Fleet:
 
     def files(self, site_id: str) -> dict[str, bytes]:
         """All files of a router by name, those that ``/file`` does not show yet included."""
-        return {file.name: file.content for file in self.router(site_id).files.all()}
+        return {file.name: file.content for file in self.router(site_id).files.all() if not file.directory}
 
     def connections(self, site_id: str) -> int:
         """How many TCP connections are open to a site."""
@@ -120,6 +125,11 @@ class Fleet:
         host.router.faults = frozenset(faults)
         host.unlisten()
         await host.listen()
+
+    def replace_host_key(self, site_id: str) -> None:
+        """Give a site another host key of the same kind, as somebody who regenerates it does."""
+        host = self._hosts[site_id]
+        host.replace_host_key(asyncssh.generate_private_key(host.host_key.get_algorithm()))
 
     def _add(self, host: Host, site: Site) -> None:
         self._hosts[site.id] = host
@@ -142,11 +152,12 @@ async def simulate(spec: FleetSpec) -> AsyncIterator[Fleet]:
     client_key = asyncssh.generate_private_key("ssh-ed25519", comment="tminus-simulator")
     key_file = _write_key(spec.key_dir, client_key) if spec.key_dir is not None else None
     fleet = Fleet(spec, _open_journal(spec.journal), client_key, key_file)
-    legacy_keys = _LegacyKeys()
+    rsa_keys = _RsaKeys()
     try:
         for number, (site, address) in enumerate(zip(sites, addresses, strict=True)):
             router = _router(spec, site, number, fleet.journal)
-            host_key = legacy_keys.next() if router.version.legacy else asyncssh.generate_private_key("ssh-ed25519")
+            old = router.version.legacy or router.setup.host_key is HostKey.RSA
+            host_key = rsa_keys.next() if old else asyncssh.generate_private_key("ssh-ed25519")
             host = Host(
                 router,
                 address=address,
@@ -155,6 +166,7 @@ async def simulate(spec: FleetSpec) -> AsyncIterator[Fleet]:
                 username=spec.username,
                 password=spec.password,
                 client_keys=frozenset({client_key.public_data}),
+                home=defaults.uplink(number),
             )
             fleet._add(host, _site(spec, site, router, host, host_key))
             await _listen(host)
@@ -180,11 +192,13 @@ def _router(spec: FleetSpec, site: SiteSpec, number: int, journal: Journal) -> R
         hardware=_hardware(site, rng),
         base=defaults.base(spec.export_kb),
         faults=site.faults,
-        behaviour=spec.behaviour,
+        behaviour=site.behaviour or spec.behaviour,
         timing=Timing(latency_s=spec.latency_ms / 1000, export_s=spec.export_ms / 1000, script_s=spec.script_ms / 1000),
         journal=journal,
         up_for_s=rng.uniform(3600, 60 * 86400),
+        setup=site.setup or spec.setup,
     )
+    Scheduler(router)
     defaults.personal(router.config, identity=site.identity or site.id, number=number, username=spec.username)
     return router
 
@@ -220,13 +234,13 @@ def _site(spec: FleetSpec, site: SiteSpec, router: Router, host: Host, host_key:
     )
 
 
-class _LegacyKeys:
+class _RsaKeys:
     def __init__(self) -> None:
         self._keys: list[asyncssh.SSHKey] = []
         self._asked = 0
 
     def next(self) -> asyncssh.SSHKey:
-        if len(self._keys) < _LEGACY_KEYS:
+        if len(self._keys) < _RSA_KEYS:
             self._keys.append(asyncssh.generate_private_key("ssh-rsa", key_size=2048))
         self._asked += 1
         return self._keys[self._asked % len(self._keys)]
