@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.support import Db, run_daemon
-from tminus.simulator import Fault, FleetSpec, Kind, SiteSpec, simulate
+from tminus.simulator import Behaviour, Fault, FleetSpec, Kind, Setup, SiteSpec, simulate
 
 SLOW = '/ip dns static add name=slow.example address=192.0.2.1\n:delay 3s\n:put "after"\n'
 ENDLESS = '/ip dns static add name=slow.example address=192.0.2.1\n:delay {0}s\n:put "after"\n'
@@ -128,6 +128,27 @@ async def test_a_script_that_only_reboots_is_done_when_the_router_is_back(databa
         assert "rebooted" in run["message"]
         assert len(fleet.journal.events("r1", Kind.REBOOT)) == 1
         assert not fleet.files("r1")
+
+
+async def test_a_log_that_names_us_as_who_rebooted_proves_what_came_before(database: Db, tmp_path: Path) -> None:
+    site = SiteSpec(id="r1", version="7.24.4", behaviour=Behaviour(reboot_says_who=True))
+    async with simulate(FleetSpec(site_specs=(site,))) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        body = "/ip dns static add name=slow.example address=192.0.2.1\n/system reboot\n"
+        run = (await database.finished(await database.submit(body, expects_disconnect=True), within=60))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        assert "router rebooted by ssh:tminus@" in run["message"]
+        assert "slow.example" in run["diff"]
+
+
+async def test_an_upgrade_is_done_when_the_router_is_back_with_a_newer_version(database: Db, tmp_path: Path) -> None:
+    site = SiteSpec(id="r1", version="7.20.8", setup=Setup(upgrade_to="7.24.4"))
+    async with simulate(FleetSpec(site_specs=(site,))) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit("/system package update install\n", expects_disconnect=True)
+        run = (await database.finished(script, within=60))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        assert "7.24.4" in run["message"]
 
 
 async def test_a_reboot_by_a_job_is_proved_by_the_end_marker_and_by_coming_back(database: Db, tmp_path: Path) -> None:

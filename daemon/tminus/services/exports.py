@@ -61,7 +61,10 @@ async def _as_file(
 ) -> Taken:
     written = await connection.run(commands.export_to_file(nonce, version), deadline=settings.export_timeout, cap=SMALL)
     read: Export | Incomplete
-    if nonce.marker("FILED") not in lines(written.output):
+    said = lines(written.output)
+    # Where nothing is run behind an export, the end of the command is what says that it is written.
+    ended = written.exit_status == 0 and not any(line for line in said)
+    if nonce.marker("FILED") not in said and not ended:
         read = Incomplete(clean_line(written.output, cap=120) or "the router did not say that it was written")
     else:
         try:

@@ -100,6 +100,9 @@ class Behaviour:
     reboot_ends_channel: ChannelEnd = ChannelEnd.NO_STATUS
     """How the channel of a command ends that reboots the router."""
 
+    reboot_says_who: bool = False
+    """Whether the log names who had the router reboot: ``router rebooted by api:user@ip/reset`` was seen on late 7."""
+
     reboot_delay_s: float = 0.0
     """Seconds between ``/system reboot`` and the end of service, in which the rest of the script still runs."""
 
