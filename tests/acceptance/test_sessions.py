@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -222,3 +223,29 @@ async def test_what_an_earlier_attempt_left_is_removed_at_the_next_contact(datab
         await database.finished(await database.submit(":put 2"))
         # Another database's file, and the person's, are not ours to remove.
         assert sorted(fleet.files("r1")) == ["mine.rsc", "tminus-fedcba9876543210.rsc"]
+
+
+async def test_of_a_long_output_of_a_job_the_end_is_kept(database: Db, tmp_path: Path) -> None:
+    async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet, output_cap=2048):
+        await database.run(fleet.inventory_sql(None))
+        body = ':for i from=1 to=4000 do={ :put "line $i of a long output" }\n'
+        run = (await database.finished(await database.submit(body, detached=True)))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        assert "line 4000 of a long output" in run["output"]
+        assert "left out" in run["output"]
+        assert len(run["output"]) <= 2048
+        assert not fleet.files("r1")
+
+
+async def test_what_another_device_says_is_no_evidence(database: Db, tmp_path: Path) -> None:
+    async with simulate(one("7.20.8", Fault.DROPS_AFTER_SCRIPT)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        run = (await database.finished(await database.submit(":put 1")))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        script = await database.submit(":delay 2s")
+        await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_STARTED, count=2), 20)
+        router = fleet.router("r1")
+        router.hardware = replace(router.hardware, serial="HC0OTHER0ONE")
+        run = (await database.finished(script))["r1"]
+        assert ending(run) == ("unknown", "unknown", "connection_lost"), run["message"]
+        assert "Another device answers there now: its serial number is HC0OTHER0ONE" in run["message"]
