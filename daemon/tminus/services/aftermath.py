@@ -16,7 +16,15 @@ import structlog
 from tminus.device.connection import Connection, Execution
 from tminus.device.output import Ended
 from tminus.domain.endings import Ending, check_failed
-from tminus.errors import ConfigError, ConnectionLost, DeviceError, DeviceTimeout, StoreError
+from tminus.errors import (
+    ConfigError,
+    ConnectionLost,
+    DeviceError,
+    DeviceTimeout,
+    HostKeyChanged,
+    LoginRefused,
+    StoreError,
+)
 from tminus.routeros import commands
 from tminus.routeros.differ import diff_exports
 from tminus.routeros.export import Export
@@ -95,7 +103,10 @@ async def see_it_return(
         try:
             again = await contact.connect(run.claim.site, host_key=connection.host_key)
             rebooted = await _rebooted(run, again, settings)
-        except (DeviceError, ConfigError) as error:
+        except (LoginRefused, HostKeyChanged, ConfigError) as error:
+            last = str(error)
+            break  # asked again, it would say the same, and firewalls count
+        except DeviceError as error:
             last = str(error)
             await asyncio.sleep(min(_BETWEEN_TRIES, max(until - loop.time(), 0)))
             continue

@@ -27,7 +27,7 @@ from tminus.store.pool import Database
 from tminus.store.site_runs import Orphan
 from tminus.store.writer import EndRequest, Writer
 
-_AT_ONCE = 20
+_AT_ONCE = 50  # a detached script is waited for as long as its time lasts
 _BUSY_FOR = 15.0  # seconds until a daemon looks whether a script that may be running is over
 
 log = structlog.get_logger()

@@ -206,6 +206,9 @@ async def _watch(question: Question, connection: Connection, settings: RunSettin
         remains = read_remains(said.output, question.nonce)
         if remains is None:
             return None
+        if question.job_started:
+            # Whatever the log has of it: the router said that it started it.
+            remains = replace(remains, log=remains.log | {"start"})
         if remains.log & {"done", "failed"}:
             # A job writes its output when it ends, which is a moment after its last line in the log.
             ended_at = ended_at or loop.time()
