@@ -124,6 +124,9 @@ class Behaviour:
     keyboard_interactive: Keyboard = Keyboard.ABSENT
     """Whether passwords are taken by keyboard-interactive, too."""
 
+    offers_curves: bool = True
+    """Whether RouterOS 7 offers curve25519 and GCM; no list of its algorithms is known. No: what strong-crypto left."""
+
     refuses_after_failures: int = 0
     """Refused logins after which a client's next connections are dropped, as firewall block-lists do. 0: never."""
 
@@ -192,6 +195,7 @@ WORST = Behaviour(
     clock_survives_reboot=False,
     password_beside_key=False,
     keyboard_interactive=Keyboard.OFFERED,
+    offers_curves=False,
     refuses_after_failures=3,
     note_on_exec=True,
     safe_mode_outlives_exec=True,

@@ -41,6 +41,8 @@ class SiteSpec:
     identity: str | None = None  # the id, unless given
     setup: Setup | None = None  # the fleet's, unless given
     behaviour: Behaviour | None = None  # the fleet's, unless given
+    timing: Timing | None = None  # the fleet's, unless given
+    export_kb: int | None = None  # the fleet's, unless given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +61,18 @@ class FleetSpec:
     script_ms: float = 0
     seed: int = 0
     journal: Path | None = None
-    key_dir: Path | None = None  # where the client's key pair is written: id_ed25519 and id_ed25519.pub
+    key_dir: Path | None = (
+        None  # where the client's key pair is written: id_ed25519, or id_rsa where a site needs it, and .pub
+    )
+    client_key: asyncssh.SSHKey | None = None  # that may log in; made, of a kind that all sites take, unless given
     base: str = "127.44.0.1"  # address of the first site; the next has the next one
     port: int = 0  # 0: a free one, the same on all addresses
     behaviour: Behaviour = DEFAULT
     setup: Setup = ORDINARY
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(latency_s=self.latency_ms / 1000, export_s=self.export_ms / 1000, script_s=self.script_ms / 1000)
 
     def expand(self) -> tuple[SiteSpec, ...]:
         """The sites one by one. UsageError if the numbers make no sense."""
@@ -153,15 +162,15 @@ async def simulate(spec: FleetSpec) -> AsyncIterator[Fleet]:
         raise UsageError("two simulated sites have the same id; give each its own")
     addresses = _addresses(spec.base, len(sites))
     port = spec.port or _free_port(addresses[0])
-    client_key = asyncssh.generate_private_key("ssh-ed25519", comment="tminus-simulator")
+    client_key = spec.client_key or _client_key(sites)
     key_file = _write_key(spec.key_dir, client_key) if spec.key_dir is not None else None
     fleet = Fleet(spec, _open_journal(spec.journal), client_key, key_file)
     rsa_keys = _RsaKeys()
     try:
         for number, (site, address) in enumerate(zip(sites, addresses, strict=True)):
             router = _router(spec, site, number, fleet.journal)
-            old = router.version.legacy or router.setup.host_key is HostKey.RSA
-            host_key = rsa_keys.next() if old else asyncssh.generate_private_key("ssh-ed25519")
+            modern = router.version.ed25519_host_key and router.setup.host_key is HostKey.ED25519
+            host_key = rsa_keys.next() if not modern else asyncssh.generate_private_key("ssh-ed25519")
             host = Host(
                 router,
                 address=address,
@@ -194,10 +203,10 @@ def _router(spec: FleetSpec, site: SiteSpec, number: int, journal: Journal) -> R
         site=site.id,
         version=Version.parse(site.version),
         hardware=_hardware(site, rng),
-        base=defaults.base(spec.export_kb),
+        base=defaults.base(spec.export_kb if site.export_kb is None else site.export_kb),
         faults=site.faults,
         behaviour=site.behaviour or spec.behaviour,
-        timing=Timing(latency_s=spec.latency_ms / 1000, export_s=spec.export_ms / 1000, script_s=spec.script_ms / 1000),
+        timing=site.timing or spec.timing,
         journal=journal,
         up_for_s=rng.uniform(3600, 60 * 86400),
         setup=site.setup or spec.setup,
@@ -236,6 +245,12 @@ def _site(spec: FleetSpec, site: SiteSpec, router: Router, host: Host, host_key:
         ssh_profile="legacy" if router.version.legacy else "modern",
         tags=("simulated", f"routeros-{site.version}", *sorted(site.faults)),
     )
+
+
+def _client_key(sites: Iterable[SiteSpec]) -> asyncssh.SSHKey:
+    """One key that every site takes: some of them none but RSA."""
+    new = all(Version.parse(site.version).ed25519_user_keys for site in sites)
+    return asyncssh.generate_private_key("ssh-ed25519" if new else "ssh-rsa", comment="tminus-simulator")
 
 
 class _RsaKeys:
@@ -280,14 +295,14 @@ def _open_journal(path: Path | None) -> Journal:
 
 def _write_key(directory: Path, key: asyncssh.SSHKey) -> Path:
     """The private key, readable by its owner alone, and the public one beside it."""
-    path = directory / "id_ed25519"
+    path = directory / f"id_{key.get_algorithm().removeprefix('ssh-')}"
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(key.export_private_key())
-        (directory / "id_ed25519.pub").write_bytes(key.export_public_key())
+        path.with_name(path.name + ".pub").write_bytes(key.export_public_key())
     except OSError as error:
         raise UsageError(f"cannot write a key to {directory} ({error.strerror}); choose another --key-dir") from error
     return path

@@ -21,10 +21,11 @@ from .behaviour import PROFILES, Behaviour
 from .faults import Fault
 from .fleet import SiteSpec
 from .options import changed
+from .router import Timing
 from .setup import Setup
 from .versions import Version
 
-_KEYS = ("id", "count", "version", "faults", "chr", "identity", "profile", "switches", "setup")
+_KEYS = ("id", "count", "version", "faults", "chr", "identity", "profile", "switches", "setup", "timing", "export_kb")
 
 
 def read_fleet(path: Path, *, version: str, behaviour: Behaviour, setup: Setup) -> tuple[SiteSpec, ...]:
@@ -66,6 +67,8 @@ def _sites(table: Mapping[str, object], version: str, behaviour: Behaviour, setu
                 PROFILES[profile] if isinstance(profile, str) else behaviour, _table(table.get("switches", {}), name)
             ),
             setup=changed(setup, _table(table.get("setup", {}), name)),
+            timing=changed(Timing(), _table(table["timing"], name)) if "timing" in table else None,
+            export_kb=_size(name, table["export_kb"]) if "export_kb" in table else None,
         )
 
 
@@ -73,6 +76,12 @@ def _table(value: object, name: str) -> Mapping[str, object]:
     if not isinstance(value, dict):
         raise UsageError(f"'{value}' of {name} is no table")
     return {str(key).replace("-", "_") if name != "site" else str(key): item for key, item in value.items()}
+
+
+def _size(name: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise UsageError(f"the export_kb of {name} has to be a number from 0 on")
+    return value
 
 
 def _faults(name: str, words: object) -> frozenset[Fault]:

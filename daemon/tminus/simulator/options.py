@@ -13,9 +13,10 @@ from typing import Any, NoReturn, TypeVar
 from tminus.errors import UsageError
 
 from .behaviour import Behaviour
+from .router import Timing
 from .setup import Setup
 
-Options = TypeVar("Options", Behaviour, Setup)
+Options = TypeVar("Options", Behaviour, Setup, Timing)
 _SIGNED = {"clock_ahead_s"}
 _BOOLS = {"yes": True, "true": True, "no": False, "false": False}
 

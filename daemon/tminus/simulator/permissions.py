@@ -79,6 +79,15 @@ def groups() -> tuple[str, ...]:
 
 def rights(router: Router, user: str) -> frozenset[str]:
     """What a user may do. Somebody who is no user of the router, as a test from outside, may do everything."""
+    config = router.config
+    state = (config.table(_USER), config.table(_GROUP), router.denied, router.faults)
+    known = router.known_rights.get(user)
+    if known is None or known[0] != state:
+        known = router.known_rights[user] = (state, _rights(router, user))
+    return known[1]
+
+
+def _rights(router: Router, user: str) -> frozenset[str]:
     for item in router.config.items(_USER):
         if item.values.get("name") == user:
             policy = group_policy(router, item.values.get("group", ""))

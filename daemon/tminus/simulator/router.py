@@ -122,6 +122,7 @@ class Router:
         self.down = False
         self.observers: list[Observer] = []
         self.safe_mode = SafeMode(self)
+        self.known_rights: dict[str, tuple[object, frozenset[str]]] = {}  # by user, with what they follow from
         self.cached_export: tuple[object, str] | None = None
         self._journal = journal
         self._booted = time.monotonic() - up_for_s

@@ -55,7 +55,7 @@ class Scheduler:
     def _look(self, *, at_boot: bool) -> None:
         """Plan what is new or was changed, forget what is gone, and keep the rest as it was planned."""
         router, now = self._router, self._router.now()
-        active = {} if "scheduler" in mode_refuses(router) else {item.id: item for item in self._items()}
+        active = {item.id: item for item in self._items()}
         for item_id in self._next.keys() - active.keys():
             del self._next[item_id]
         self._plans = {item_id: plan for item_id, plan in self._plans.items() if item_id in active}
@@ -72,6 +72,9 @@ class Scheduler:
             self._task = router.tasks.start(self._run(), "scheduler")
 
     def _items(self) -> list[Item]:
+        """Those that may run: a mode that refuses schedules leaves the ones that are there inactive."""
+        if "scheduler" in mode_refuses(self._router):
+            return []
         items = self._router.config.items(_MENU.path)
         return [item for item in items if item.get(_MENU, "disabled") != "yes"]
 
@@ -105,6 +108,7 @@ class Scheduler:
             for item in self._items():  # in the order of the list, as documented
                 if self._next.get(item.id, now + timedelta.resolution) <= now:
                     self._fire(item, now)
+            self._next = {item_id: moment for item_id, moment in self._next.items() if moment > now}
             await asyncio.sleep(0)
         self._task = None
 

@@ -20,7 +20,6 @@ from .permissions import rights
 from .reach import WATCHED, Answer, answer
 from .router import Router
 from .session import Session
-from .versions import Version
 from .wire import MAX_HELD_BYTES, SilentTransport
 
 BANNER = "ROSSSH"  # gives "SSH-2.0-ROSSSH"
@@ -37,13 +36,20 @@ _NEW_OFFER = {
     "encryption_algs": ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr"],
     "mac_algs": ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"],
 }
+_STRICT_OFFER = {
+    "kex_algs": ["diffie-hellman-group-exchange-sha256"],
+    "encryption_algs": ["aes192-ctr", "aes256-ctr"],
+    "mac_algs": ["hmac-sha2-256"],
+}
+"""What was left on 7.6 with ``strong-crypto=yes``, as far as it was seen."""
 
 
 def options_for(
-    version: Version, host_key: asyncssh.SSHKey, server_factory: Callable[[], asyncssh.SSHServer]
+    router: Router, host_key: asyncssh.SSHKey, server_factory: Callable[[], asyncssh.SSHServer]
 ) -> asyncssh.SSHServerConnectionOptions:
     """Prepared once per router. A legacy router signs with ssh-rsa (SHA-1) and nothing else."""
-    offer = _OLD_OFFER if version.legacy else _NEW_OFFER
+    version = router.version
+    offer = _OLD_OFFER if version.legacy else _NEW_OFFER if router.behaviour.offers_curves else _STRICT_OFFER
     options = asyncssh.SSHServerConnectionOptions(
         server_factory=server_factory,
         server_host_keys=[host_key],
@@ -60,6 +66,7 @@ def options_for(
         mac_algs=offer["mac_algs"],
     )
     if version.legacy:
+        options.signature_algs = [b"ssh-rsa"]
         options.server_host_keys = OrderedDict({b"ssh-rsa": options.server_host_keys[b"ssh-rsa"]})
     return options
 
@@ -243,6 +250,8 @@ class Login(asyncssh.SSHServer):
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         right = username == self._host.username and key.public_data in self._host.client_keys
+        if not self._host.router.version.ed25519_user_keys and key.get_algorithm() != "ssh-rsa":
+            right = False
         return self._decide("publickey", username, right)
 
     def validate_password(self, username: str, password: str) -> bool:
@@ -345,7 +354,7 @@ class Host:
         router.tasks.on_failure = self.cut
 
     def _offer(self) -> asyncssh.SSHServerConnectionOptions:
-        return options_for(self.router.version, self._host_key, lambda: Login(self))
+        return options_for(self.router, self._host_key, lambda: Login(self))
 
     @property
     def host_key(self) -> asyncssh.SSHKey:

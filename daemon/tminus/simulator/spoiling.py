@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .faults import Fault
+from .permissions import mode_refuses
 from .router import Router
 
 _TRANSIENT = (
@@ -15,6 +16,8 @@ _TRANSIENT = (
 
 def spoil(router: Router, text: str) -> str:
     """Put error comments and transient ones between the sections, where the router has them."""
+    if "scheduler" in mode_refuses(router):
+        text = _inactivated(text)
     lines: list[str] = []
     if Fault.EXPORT_ERROR in router.faults:
         lines.append(_error(router))
@@ -27,6 +30,18 @@ def spoil(router: Router, text: str) -> str:
     if Fault.INTERRUPTS_EXPORT in router.faults:
         text = text[: text.rfind("\n", 0, len(text) // 2) + 1] + "#interrupted\n"
     return text
+
+
+def _inactivated(text: str) -> str:
+    """Schedules that the device-mode does not allow stay in the configuration, each with a comment (7.17 and later)."""
+    lines: list[str] = []
+    inside = False
+    for line in text.splitlines(keepends=True):
+        inside = line.startswith("/system scheduler") if line.startswith("/") else inside
+        if inside and line.startswith(("add ", "/system scheduler add ")):
+            lines.append("# inactivated, not allowed by device-mode\n")
+        lines.append(line)
+    return "".join(lines)
 
 
 def _error(router: Router) -> str:

@@ -85,6 +85,15 @@ class Version:
         return self.number >= (7, 16)
 
     @property
+    def ed25519_user_keys(self) -> bool:
+        """Whether a user may have an Ed25519 key: not on 7.9, since 7.12. Host keys of that kind came before."""
+        return self.number >= (7, 12)
+
+    @property
+    def ed25519_host_key(self) -> bool:
+        return self.number >= (7, 9)
+
+    @property
     def error_paths(self) -> bool:
         """``(<path>; line N)`` behind run-time errors: seen on 7.20 and later; the first version is not known."""
         return self.number >= (7, 18)

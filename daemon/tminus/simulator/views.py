@@ -145,7 +145,7 @@ def _files(router: Router) -> Iterator[Item]:
             yield Item(id=file.id, values={"name": file.name, "type": "directory", stamp: changed})
             continue
         values = {"name": file.name, "type": kind, "size": str(len(file.content)), stamp: changed}
-        if len(file.content) <= 60 * 1024:
+        if len(file.content) <= (4096 if router.version.legacy else 60 * 1024):  # documented
             values["contents"] = file.content.decode("utf-8", "surrogateescape")
         yield Item(id=file.id, values=values)
 

@@ -25,6 +25,7 @@ from tminus.simulator import (
     SiteSpec,
     simulate,
 )
+from tminus.simulator.router import Timing
 
 CUT = "/ip firewall filter add chain=input action=drop place-before=0 comment=cut"
 
@@ -335,3 +336,39 @@ async def test_a_site_has_its_own_behaviour_and_set_up() -> None:
         assert fleet.router("a").behaviour == DEFAULT
         assert fleet.router("b").behaviour.parse_error_status == 0
         assert fleet.router("b").denied == {"ftp"}
+
+
+@pytest.mark.parametrize(("version", "taken"), [("6.49.10", False), ("7.9.2", False), ("7.12.2", True)])
+async def test_ed25519_user_keys_are_taken_since_7_12(version: str, taken: bool) -> None:
+    async with one(version=version, client_key=asyncssh.generate_private_key("ssh-ed25519")) as fleet:
+        if taken:
+            async with connected(fleet) as connection:
+                assert await run(connection, ":put 1") == (b"1\r\n", 0)
+        else:
+            with pytest.raises(asyncssh.PermissionDenied):
+                async with connected(fleet):
+                    pass
+
+
+async def test_a_fleet_with_old_routers_has_a_key_that_they_take() -> None:
+    sites = (SiteSpec(id="a", version="7.24.4"), SiteSpec(id="b", version="6.48.7"))
+    async with simulate(FleetSpec(site_specs=sites)) as fleet:
+        assert fleet.client_key.get_algorithm() == "ssh-rsa"
+
+
+async def test_what_strong_crypto_leaves_is_enough_for_a_client_that_has_it() -> None:
+    async with one(behaviour=Behaviour(offers_curves=False)) as fleet:
+        async with connected(fleet, kex_algs=["diffie-hellman-group-exchange-sha256"]) as connection:
+            assert await run(connection, ":put 1") == (b"1\r\n", 0)
+        with pytest.raises(asyncssh.KeyExchangeFailed):
+            async with connected(fleet, kex_algs=["curve25519-sha256"]):
+                pass
+
+
+async def test_a_site_takes_its_own_time() -> None:
+    site = SiteSpec(id=SITE, version="7.24.4", timing=Timing(export_s=0.3), export_kb=50)
+    async with simulate(FleetSpec(site_specs=(site,))) as fleet, connected(fleet) as connection:
+        begun = asyncio.get_running_loop().time()
+        output, _ = await run(connection, "/export")
+        assert asyncio.get_running_loop().time() - begun >= 0.3
+        assert len(output) > 50_000

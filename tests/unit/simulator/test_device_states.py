@@ -102,6 +102,14 @@ async def test_a_backup_brings_everything_back_and_reboots(make_router) -> None:
     ]
 
 
+async def test_another_router_can_load_a_backup(make_router) -> None:
+    old, new = make_router(behaviour=QUICK), make_router(behaviour=QUICK)
+    await old.run("/system identity set name=moved; /system backup save name=b")
+    new.router.files.put("b.backup", old.router.files.get("b.backup").content)
+    await reboots(new, '/system backup load name=b.backup password=""')
+    assert new.body() == old.body()
+
+
 async def test_loading_a_backup_without_a_password_argument_fails(router: Machine) -> None:
     await router.run("/system backup save name=b")
     printed = await router.run("/system backup load name=b.backup")

@@ -9,6 +9,7 @@ import pytest
 
 from tminus.errors import UsageError
 from tminus.simulator import DEFAULT, ORDINARY, WORST, Fault, HostKey, Newline, flipped, options, read_fleet
+from tminus.simulator.router import Timing
 
 GOOD = """
 [[site]]
@@ -19,6 +20,8 @@ faults = ["slow"]
 profile = "worst"
 switches = { newline = "close", file-delay-s = 0.25 }
 setup = { flash_folder = true, lacks = ["ftp", "test"], host_key = "rsa" }
+timing = { export_s = 1.5 }
+export_kb = 10
 
 [[site]]
 id = "virtual"
@@ -41,6 +44,8 @@ def test_a_fleet_from_a_file(tmp_path: Path) -> None:
     assert first.behaviour == options.changed(WORST, {"newline": Newline.CLOSE, "file_delay_s": 0.25})
     assert first.setup is not None
     assert (first.setup.flash_folder, first.setup.lacks, first.setup.host_key) == (True, ("ftp", "test"), HostKey.RSA)
+    assert (first.timing, first.export_kb) == (Timing(export_s=1.5), 10)
+    assert (virtual.timing, virtual.export_kb) == (None, None)
     assert (virtual.version, virtual.chr, virtual.identity) == ("7.20.8", True, "a name")
     assert (virtual.behaviour, virtual.setup) == (DEFAULT, ORDINARY)
 
@@ -59,6 +64,8 @@ def test_a_fleet_from_a_file(tmp_path: Path) -> None:
         ("[[site]]\nid = 'a'\nfaults = 'slow'", "list of words"),
         ("[[site]]\nid = 'a'\nswitches = { nothing = 1 }", "no 'nothing'"),
         ("[[site]]\nid = 'a'\nsetup = 5", "no table"),
+        ("[[site]]\nid = 'a'\nexport_kb = -1", "from 0 on"),
+        ("[[site]]\nid = 'a'\ntiming = { lunch_s = 1 }", "no 'lunch_s'"),
         ("[[site]", "cannot read"),
     ],
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 
 from tests.unit.simulator.machine import Machine
@@ -61,3 +64,20 @@ async def test_device_mode(make_router, mode: str, refused: bool) -> None:
     expected = "failure: not allowed by device-mode (/system/scheduler/add; line 1)\n" if refused else ""
     assert printed == expected
     assert "not allowed" not in await router.run("/system scheduler print; /system scheduler remove [find]")
+
+
+@pytest.mark.parametrize("terse", ["", " terse"])
+async def test_schedules_that_the_mode_does_not_allow_are_exported_with_a_comment_and_never_run(
+    router: Machine, terse: str
+) -> None:
+    await router.run('/system scheduler add name=a interval=1h on-event=":log info fired"')
+    router.router.device_mode = "home"
+    lines = (await router.run(f"/export{terse}")).splitlines()
+    found = [line for line in lines if "inactivated" in line]
+    assert found == ["# inactivated, not allowed by device-mode"]
+    assert "add interval=1h name=a" in lines[lines.index(found[0]) + 1]
+    router.router.set_clock(router.router.now() + timedelta(hours=3))
+    await asyncio.sleep(0)  # the scheduler looks
+    await asyncio.sleep(0)  # what it would have started begins
+    assert router.router.jobs == {}
+    assert not [line for line in router.router.log if line.message == "fired"]
