@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,6 +36,7 @@ from tminus.simulator import (
 )
 
 SITES = 24
+EXAMPLES = int(os.environ.get("TMINUS_TRUTH_EXAMPLES", "3"))  # some twenty seconds each; more to search for longer
 ADD = "/ip dns static add name=host{0}.example address=192.0.2.{0}\n"
 BODY = ADD.format(1) + ":delay 400ms\n" + ADD.format(2)
 SHORT = timedelta(seconds=8)
@@ -117,9 +119,9 @@ SCENES = st.builds(
 DEATHS = st.one_of(st.none(), st.sampled_from([0.0, 0.3, 1.0]))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(60 + 60 * EXAMPLES)
 @settings(
-    max_examples=3,
+    max_examples=EXAMPLES,
     deadline=None,
     database=None,
     phases=[Phase.generate],  # to shrink would take hours; the note tells the scene
@@ -169,6 +171,8 @@ async def test_the_record_is_never_better_than_the_truth(
             role="bob",
         )
         await until(lambda: nothing_is_left(database, fleet, by_site), within=60, every=0.5)
+    # Its routers are gone: the next example has others.
+    await database.run("update tminus.cleanup_debts set settled_at = now() where settled_at is null")
 
 
 def lies_about(scene: Scene, run: Any, events: list[Event]) -> list[str]:

@@ -574,7 +574,7 @@ begin
                         and (select tminus.can_serve(me, s) and (s.jump_host is null or s.jump_host = any (p_jump_hosts))
                             from tminus.sites s where s.id = r.site_id)
                         and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)
-                        and not exists (select from tminus.busy_sites b where b.site_id = r.site_id and b.free_at is null offset 0)
+                        and (w.rehearsal or not exists (select from tminus.busy_sites b where b.site_id = r.site_id and b.free_at is null offset 0))
                         and not exists (select from tminus.lost_starts x where x.launch_id = r.launch_id and x.site_id = r.site_id offset 0)
                     order by r.position
                     limit greatest(w.places, 0)
