@@ -33,7 +33,7 @@ async def go_down(frame: Frame) -> Value:
     router = frame.console.router
     delay = router.behaviour.reboot_delay_s
     by = ""
-    if router.behaviour.reboot_says_who and frame.console.ask is not None:
+    if router.behaviour.reboot_says_who and not router.version.legacy and frame.console.ask is not None:
         by = f"ssh:{frame.console.user}@{MANAGER}/{frame.bound.verb}"
     if not delay:
         router.reboot(by=by)
