@@ -42,6 +42,7 @@ TABLES = [
     "instances",
     "policy",
     "cleanup_debts",
+    "busy_sites",
     "lost_starts",
     "crashes",
     "set_aside",

@@ -31,7 +31,7 @@ _SCRIPT = """\
 :put "blacklist in force"
 """
 _PATIENCE = 180  # seconds
-_FAULTS = "offline=2,truncates-export=1,refuses-login=1,drops-after-script=1,upload-late=1"
+_FAULTS = "offline=2,export-error=1,refuses-login=1,drops-after-script=1,upload-late=1"
 
 
 @click.command()

@@ -13,6 +13,7 @@ from .items import select, select_one
 from .journal import Kind
 from .menus import BY_PATH
 from .permissions import rights, script_rights
+from .reach import MANAGER
 from .reset import reset
 from .safemode import SafeMode
 from .schema import Path
@@ -32,13 +33,16 @@ async def go_down(frame: Frame) -> Value:
     """Reboot, at once or while the rest of the script still runs."""
     router = frame.console.router
     delay = router.behaviour.reboot_delay_s
+    by = ""
+    if router.behaviour.reboot_says_who and not router.version.legacy and frame.console.ask is not None:
+        by = f"ssh:{frame.console.user}@{MANAGER}/{frame.bound.verb}"
     if not delay:
-        router.reboot()
+        router.reboot(by=by)
         raise Rebooted
 
     async def later() -> None:
         await asyncio.sleep(delay)
-        router.reboot()
+        router.reboot(by=by)
 
     router.tasks.start(later(), "reboot")
     return None

@@ -102,6 +102,9 @@ class Behaviour(Terminal):
     reboot_ends_channel: ChannelEnd = ChannelEnd.NO_STATUS
     """How the channel of a command ends that reboots the router."""
 
+    reboot_says_who: bool = True
+    """Whether the log of RouterOS 7 names who had it reboot: ``router rebooted by api:user@ip/reset`` was seen."""
+
     reboot_delay_s: float = 0.0
     """Seconds between ``/system reboot`` and the end of service, in which the rest of the script still runs."""
 
@@ -193,6 +196,7 @@ WORST = Behaviour(
     says_interrupted=True,
     questions=Question.WAITS,
     reboot_ends_channel=ChannelEnd.SILENT,
+    reboot_says_who=False,
     reboot_delay_s=0.2,
     clock_survives_reboot=False,
     password_beside_key=False,

@@ -135,6 +135,10 @@ class Fleet:
         host.unlisten()
         await host.listen()
 
+    def cut(self, site_id: str) -> None:
+        """End every connection that is open to a site at this moment, as a broken line does."""
+        self._hosts[site_id].cut()
+
     def replace_host_key(self, site_id: str) -> None:
         """Give a site another host key of the same kind, as somebody who regenerates it does."""
         host = self._hosts[site_id]

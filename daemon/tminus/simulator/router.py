@@ -240,8 +240,8 @@ class Router:
         job.task.cancel()
         return True
 
-    def reboot(self) -> None:
-        """Go down: what is only in memory is lost. After ``reboot_down_s`` it works again."""
+    def reboot(self, *, by: str = "") -> None:
+        """Go down: what is only in memory is lost. After ``reboot_down_s`` it works again. ``by``: who asked for it."""
         if self.down:
             return
         self.record(Kind.REBOOT)
@@ -261,7 +261,7 @@ class Router:
         self.firmware = self.next_firmware
         for observer in list(self.observers):
             observer.went_down()
-        self.write_log("system,info", "router rebooted")
+        self.write_log("system,info", f"router rebooted{by and ' by ' + by}")
         self.tasks.start(self._boot(), "boot")
 
     async def _boot(self) -> None:

@@ -52,7 +52,7 @@ class Host:
         self._unchecked = False  # the configuration changed in a way that may cut us off
         self._answers = {True: Answer.YES, False: Answer.YES}
         router.observers.append(self)
-        router.tasks.on_failure = self._cut_all
+        router.tasks.on_failure = self.cut
 
     def _offer(self) -> asyncssh.SSHServerConnectionOptions:
         return options_for(self.router, self._host_key, lambda: Login(self))
@@ -113,7 +113,7 @@ class Host:
             return Refusal()
         return Connection(self)
 
-    def _cut_all(self) -> None:
+    def cut(self) -> None:
         """Better no answer than a wrong one."""
         for connection in list(self.connections):
             connection.cut()
@@ -171,5 +171,5 @@ class Host:
 
     async def close(self) -> None:
         self.unlisten()
-        self._cut_all()
+        self.cut()
         await self.router.tasks.close()
