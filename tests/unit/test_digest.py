@@ -28,6 +28,10 @@ ROW = RowPart(
     start_within=timedelta(hours=1),
     site_timeout=timedelta(minutes=10),
     max_concurrency=5,
+    guard_version=">=7.12",
+    guard_free_space=1,
+    guard_uptime=timedelta(minutes=1),
+    guard_cpu_load=90,
 )
 CRON_ROW = replace(ROW, launch_at=None, cron="0 3 * * *")
 SITE = SitePart(
@@ -55,8 +59,10 @@ def with_field(part: Any, name: str, value: object) -> Any:
 
 def row_of(vector: dict[str, Any]) -> RowPart:
     row = vector["row"]
+    durations = {"guard_uptime": timedelta(microseconds=row["guard_uptime"])} if "guard_uptime" in row else {}
     return RowPart(
         **row
+        | durations
         | {
             "launch_at": row["launch_at"] and datetime.fromisoformat(row["launch_at"]),
             "start_within": timedelta(microseconds=row["start_within"]),
@@ -90,7 +96,9 @@ def test_each_single_field_of_the_row_counts(name: str) -> None:
     assert row_digest(with_field(row, name, changed)) != row_digest(row)
 
 
-@pytest.mark.parametrize("name", ["test_site_id", "timezone", "max_concurrency"])
+@pytest.mark.parametrize(
+    "name", ["test_site_id", "timezone", "max_concurrency", "guard_version", "guard_uptime", "guard_cpu_load"]
+)
 def test_a_field_of_the_row_that_is_left_out_counts(name: str) -> None:
     assert row_digest(with_field(ROW, name, None)) != row_digest(ROW)
 

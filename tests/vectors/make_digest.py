@@ -60,6 +60,11 @@ VECTORS = [
     ),
     ("many sites, in the order of the row", {}, [{"id": f"s{n}", "port": 22 + n} for n in (3, 1, 2, 10)] + [FULL_SITE]),
     ("options that are left out where they are false", {"expects_disconnect": True, "detached": True}, [{}]),
+    (
+        "guards: left out where there is none",
+        {"guard_version": ">=7.12 <8", "guard_free_space": 2_000_000, "guard_uptime": 300_000_000, "guard_cpu_load": 0},
+        [{}],
+    ),
     ("netstrings: text that looks like the canonical form", {"script": "6:script,3:abc,"}, [{"id": "2:id,6:site_1,"}]),
 ]
 

@@ -57,6 +57,10 @@ class _Review:
     max_concurrency: int | None
     expects_disconnect: bool
     detached: bool
+    guard_version: str | None
+    guard_free_space: int | None
+    guard_uptime: timedelta | None
+    guard_cpu_load: int | None
     created_by: str
     updated_by: str
     summary: str | None
@@ -87,6 +91,10 @@ class _Review:
 @click.option("--max-concurrency", type=WholeNumber(1, 100000), help="On how many sites at once.")
 @click.option("--expects-disconnect", is_flag=True, help="It ends its own session (reboot, upgrade, new address).")
 @click.option("--detached", is_flag=True, help="Run it as a job of the router's, which a lost session does not stop.")
+@click.option("--guard-version", metavar="RANGE", help="Only where RouterOS is in it: '>=7.12 <8'.")
+@click.option("--guard-free-space", type=WholeNumber(1, 10**15), metavar="BYTES", help="Only where so much is free.")
+@click.option("--guard-uptime", type=Duration(), help="Only where the router has been up for so long.")
+@click.option("--guard-cpu-load", type=WholeNumber(0, 100), metavar="PERCENT", help="Only where its CPU is not busier.")
 @click.option("--id", "script_id", type=Uuid(), help="Its id: submitting the same again changes nothing.")
 @as_person
 @as_json_option
@@ -112,6 +120,10 @@ async def submit(
     max_concurrency: int | None,
     expects_disconnect: bool,
     detached: bool,
+    guard_version: str | None,
+    guard_free_space: int | None,
+    guard_uptime: timedelta | None,
+    guard_cpu_load: int | None,
     script_id: UUID | None,
     person: str | None,
     as_json: bool,
@@ -154,6 +166,10 @@ async def submit(
                 max_concurrency,
                 expects_disconnect,
                 detached,
+                guard_version,
+                guard_free_space,
+                guard_uptime,
+                guard_cpu_load,
             )
             sent = True
             is_new = await _insert(connection, values)
@@ -319,6 +335,7 @@ def _show_review(review: _Review) -> None:
         ("backup before", "yes" if review.make_backup else screen.text("no", "bold red")),
         ("offline sites", "fail at launch" if review.abort_if_offline else "are tried again"),
         ("session", _session(review)),
+        ("only where", _guards(review)),
         ("test site", review.test_site_id or "none"),
         (screen.plural(len(review.sites), "site"), sites),
         ("summary", review.summary or "none yet"),
@@ -334,6 +351,16 @@ def _show_review(review: _Review) -> None:
                 "The script has characters that are not seen: they are written as \\x1b or \\u202e above.", "bold red"
             )
         )
+
+
+def _guards(review: _Review) -> str:
+    asked = (
+        review.guard_version and f"RouterOS is {review.guard_version}",
+        review.guard_free_space and f"{review.guard_free_space} bytes are free",
+        review.guard_uptime and f"it has been up for {screen.seconds(review.guard_uptime.total_seconds())}",
+        None if review.guard_cpu_load is None else f"its CPU load is {review.guard_cpu_load} % at most",
+    )
+    return "; ".join(part for part in asked if part) or "(no guards)"
 
 
 def _session(review: _Review) -> str:

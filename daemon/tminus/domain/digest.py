@@ -35,6 +35,10 @@ class RowPart:
     max_concurrency: int | None
     expects_disconnect: bool = False
     detached: bool = False
+    guard_version: str | None = None
+    guard_free_space: int | None = None
+    guard_uptime: timedelta | None = None
+    guard_cpu_load: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,10 @@ def row_digest(row: RowPart) -> str:
         _field("max_concurrency", None if row.max_concurrency is None else str(row.max_concurrency)),
         _field("expects_disconnect", _only_true(row.expects_disconnect)),
         _field("detached", _only_true(row.detached)),
+        _field("guard_version", row.guard_version),
+        _field("guard_free_space", None if row.guard_free_space is None else str(row.guard_free_space)),
+        _field("guard_uptime", None if row.guard_uptime is None else _duration(row.guard_uptime)),
+        _field("guard_cpu_load", None if row.guard_cpu_load is None else str(row.guard_cpu_load)),
     )
 
 

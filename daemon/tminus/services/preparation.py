@@ -18,6 +18,7 @@ import structlog
 from tminus.device.connection import Connection
 from tminus.domain.digest import site_digest
 from tminus.domain.endings import Ending, Reason, Step, not_started, skipped
+from tminus.domain.guards import Measured, broken_guards
 from tminus.errors import (
     ConfigError,
     ConnectionLost,
@@ -31,7 +32,7 @@ from tminus.errors import (
     UploadFailed,
 )
 from tminus.routeros import commands
-from tminus.routeros.facts import parse_facts, parse_serial
+from tminus.routeros.facts import is_version_in, parse_facts, parse_serial
 from tminus.routeros.outcome import judge_dry_run
 from tminus.routeros.text import clean_line, lines
 from tminus.services.contact import SMALL, Contact, remove_files
@@ -91,7 +92,7 @@ class Preparation:
             await self._check_upload(run, connection)
             self._check_readiness(run, connection)
             if run.content.rehearsal:
-                raise Ended(skipped(Reason.REHEARSED, _READY, warnings=tuple(run.warnings)))
+                raise Ended(skipped(Reason.REHEARSED, _ready(run), warnings=tuple(run.warnings)))
         except ConnectionLost as error:
             raise self._lost(run, Reason.CONNECTION_LOST, error) from error
         except DeviceTimeout as error:
@@ -135,7 +136,9 @@ class Preparation:
                 host_key=connection.host_key,
                 todo=f"compare it with the router's, and pin it: tminus site pin {site.id}",
             )
-        command = commands.identify(run.nonce, stamp=self._settings.stamp_log)
+        guards, rehearsal = run.content.guards, run.content.rehearsal
+        resources = rehearsal or guards.ask_resources
+        command = commands.identify(run.nonce, stamp=self._settings.stamp_log, resources=resources)
         result = await connection.run(command, deadline=self._settings.command_timeout, cap=SMALL)
         facts = parse_facts(result.output, run.nonce.marker("ID"))
         if facts is None:
@@ -153,6 +156,17 @@ class Preparation:
                 f"RouterOS {facts.version.text} cannot run a detached script so that its end is proved (7.13 can);"
                 " nothing was run. Schedule it without detached."
             )
+            raise Ended(not_started(Reason.GUARD_FAILED, message))
+        measured = Measured(
+            version=facts.version.text,
+            version_in_range=guards.version is not None and is_version_in(facts.version, guards.version),
+            uptime=facts.uptime,
+            free_space=commands.free_space_seen(run.nonce, said),
+            cpu_load=commands.cpu_load_seen(run.nonce, said),
+        )
+        run.free_space = measured.free_space
+        if broken := broken_guards(guards, measured):
+            message = f"The router is not as the script asks: {'; '.join(broken)}. Nothing was run."
             raise Ended(not_started(Reason.GUARD_FAILED, message))
 
     async def _back_up(self, run: Run, connection: Connection) -> None:
@@ -280,6 +294,11 @@ class Preparation:
     async def _tell_site(self, kind: str, run: Run, detail: dict[str, str]) -> None:
         with contextlib.suppress(StoreUnavailable):  # it is in our log as well
             await site_runs.record_site_event(self._db, kind, self._instance, run.claim.site.id, json.dumps(detail))
+
+
+def _ready(run: Run) -> str:
+    free = run.free_space
+    return _READY if free is None else f"{_READY} {free} bytes of its space are free."
 
 
 def check_time(run: Run, now: float) -> None:

@@ -14,6 +14,7 @@ import asyncpg
 
 from tminus.domain.digest import RowPart
 from tminus.domain.endings import Effect, LaunchKind, LaunchState, Reason, State
+from tminus.domain.guards import Guards
 from tminus.domain.occurrence import Occurrence
 from tminus.store.pool import Database, Transaction, statement
 
@@ -48,6 +49,7 @@ class LaunchContent:
     site_timeout: timedelta
     expects_disconnect: bool  # it ends its own session; verified by coming back
     detached: bool  # it runs as a job of the router's, without a session
+    guards: Guards
     due_at: datetime
     rehearsal: bool  # stop before the point of no return
     kind: LaunchKind
@@ -162,6 +164,10 @@ def _due(row: asyncpg.Record) -> DueScript:
             max_concurrency=row["max_concurrency"],
             expects_disconnect=row["expects_disconnect"],
             detached=row["detached"],
+            guard_version=row["guard_version"],
+            guard_free_space=row["guard_free_space"],
+            guard_uptime=row["guard_uptime"],
+            guard_cpu_load=row["guard_cpu_load"],
         ),
         sites=tuple(row["sites"]),
         launch_at=row["launch_at"],
@@ -208,7 +214,16 @@ async def launch_content(db: Database, launch: UUID) -> LaunchContent:
     row = await db.fetchrow("launch_content", launch)
     if row is None:
         raise LookupError(f"launch {launch} vanished")
-    return LaunchContent(**{**dict(row), "script": row["script"].encode(), "kind": LaunchKind(row["kind"])})
+    columns = dict(row)
+    guards = Guards(
+        version=columns.pop("guard_version"),
+        free_space=columns.pop("guard_free_space"),
+        uptime=columns.pop("guard_uptime"),
+        cpu_load=columns.pop("guard_cpu_load"),
+    )
+    return LaunchContent(
+        **{**columns, "script": row["script"].encode(), "kind": LaunchKind(row["kind"]), "guards": guards}
+    )
 
 
 async def housekeeping(db: Database) -> Housekeeping:

@@ -27,6 +27,11 @@ create table tminus.scheduled_scripts (
     -- How the script may treat its own session: end it, and be verified by coming back; or not need it at all.
     expects_disconnect boolean not null default false,
     detached boolean not null default false,
+    -- What has to hold on a router, or the script is not started there.
+    guard_version text,
+    guard_free_space bigint check (guard_free_space between 1 and 1000000000000000),
+    guard_uptime interval,
+    guard_cpu_load integer check (guard_cpu_load between 0 and 100),
 
     -- Written by triggers and functions only.
     created_by text not null,
@@ -154,6 +159,47 @@ begin
     end loop;
 end $$;
 
+-- A RouterOS version, to be compared: 7.9 before 7.12, 7.24beta1 before 7.24rc1 before 7.24. What stands behind the version
+-- is no part of it ("7.22 (stable)"). Null for anything else.
+create function tminus.version_rank(version text) returns integer[]
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+    select array[m[1]::integer, coalesce(m[2], '0')::integer, coalesce(m[3], '0')::integer,
+        case m[4] when 'alpha' then 0 when 'beta' then 1 when 'rc' then 2 else 3 end, coalesce(m[5], '0')::integer]
+    from regexp_match(btrim(version), '^([0-9]{1,3})(?:[.]([0-9]{1,3})(?:[.]([0-9]{1,3}))?(?:(alpha|beta|rc)([0-9]{1,6}))?)?(?:[ _-].*)?$') as m
+    where m is not null
+$$;
+
+-- (No backslashes: what they mean is a setting of the session.)
+-- A range of versions in its one form ('>=7.12 <8'): comparisons that must all hold, a version alone means that one. Null for
+-- null and blanks; refuses anything else in a sentence that begins with `what`.
+create function tminus.plain_version_range(version_range text, what text) returns text
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+    plain text := btrim(regexp_replace(regexp_replace(version_range, '[[:space:],]+', ' ', 'g'), '(?<=[<>=]) ', '', 'g'));
+begin
+    if plain ~ '^((>=|<=|>|<|=)?[0-9]{1,3}([.][0-9]{1,3}([.][0-9]{1,3})?((alpha|beta|rc)[0-9]{1,6})?)?( |$)){1,8}$' then
+        return regexp_replace(plain, '(^|(?<= ))(?=[0-9])', '=', 'g');
+    elsif plain <> '' then
+        raise exception '% % is no range of versions', what, quote_literal(tminus.printable(version_range))
+            using errcode = 'check_violation', hint = 'Write comparisons that must all hold, such as >=7.12 <8, or one version, such as 7.20.8.';
+    end if;
+    return null;
+end $$;
+
+-- Does a version lie in a range in its one form? False for what is no version.
+create function tminus.is_version_in(version text, version_range text) returns boolean
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(bool_and(case m[1]
+        when '>=' then v.rank >= w.rank when '<=' then v.rank <= w.rank when '>' then v.rank > w.rank when '<' then v.rank < w.rank
+        else v.rank = w.rank end), false)
+    from regexp_matches(version_range, '(>=|<=|>|<|=)([^ ]+)', 'g') as m,
+        lateral (select tminus.version_rank(version) as rank) as v,
+        lateral (select tminus.version_rank(m[2]) as rank) as w
+$$;
+
 -- Who an UPDATE says it acts for. Fires only when the statement names updated_by, and before trigger b_guard, which can
 -- not tell 'named the same person again' from 'named nobody'; so the name is passed on with a mark in front.
 create function tminus.note_named_editor() returns trigger
@@ -212,7 +258,7 @@ begin
             new.updated_by := session_user;
         end if;
         select key into column_name
-        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,updated_by}'::text[])
+        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,guard_version,guard_free_space,guard_uptime,guard_cpu_load,updated_by}'::text[])
         where value is distinct from to_jsonb(old) -> key
         limit 1;
         if column_name is not null and not own then
@@ -232,16 +278,20 @@ begin
         new.cron := tminus.plain_cron(new.cron);
         new.start_within := tminus.plain_duration(new.start_within);
         new.site_timeout := tminus.plain_duration(new.site_timeout);
+        new.guard_uptime := tminus.plain_duration(new.guard_uptime);
+        new.guard_version := tminus.plain_version_range(new.guard_version, 'guard_version');
         -- Without a summary of its own a client leaves the generated one as it is: an upsert must not take it for an edit.
         new.summary := case when btrim(new.summary, e' \t\r\n') <> '' then new.summary when tg_op = 'UPDATE' and old.summary_generated then old.summary end;
     end if;
 
     edited := tg_op = 'INSERT'
         or (new.description, new.summary, new.script, new.sites, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
-            new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached)
+            new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached,
+            new.guard_version, new.guard_free_space, new.guard_uptime, new.guard_cpu_load)
         is distinct from
            (old.description, old.summary, old.script, old.sites, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
-            old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached)
+            old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached,
+            old.guard_version, old.guard_free_space, old.guard_uptime, old.guard_cpu_load)
         or not own and new.launch_at is distinct from old.launch_at;
     if not edited then
         if tg_op = 'UPDATE' and not own then
@@ -338,6 +388,15 @@ begin
     end if;
     if new.site_timeout not between interval '5 seconds' and interval '24 hours' then
         raise exception 'site_timeout must lie between 5 seconds and 24 hours' using errcode = 'check_violation';
+    end if;
+    if new.guard_free_space not between 1 and 1000000000000000 then
+        raise exception 'guard_free_space is a number of bytes, from 1 to 1000000000000000' using errcode = 'check_violation';
+    end if;
+    if new.guard_uptime not between interval '1 second' and interval '87600 hours' then
+        raise exception 'guard_uptime must lie between 1 second and ten years' using errcode = 'check_violation';
+    end if;
+    if new.guard_cpu_load not between 0 and 100 then
+        raise exception 'guard_cpu_load is a percentage, from 0 to 100' using errcode = 'check_violation';
     end if;
 
     if tg_op = 'UPDATE' then

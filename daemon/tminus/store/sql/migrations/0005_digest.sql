@@ -6,7 +6,7 @@
 --
 --   row part       = fields, in this order: id, script, make_backup, abort_if_offline, test_site_id, then launch_at or
 --                    cron and timezone, then start_within, site_timeout, max_concurrency, and, only where they are true,
---                    expects_disconnect, detached
+--                    expects_disconnect, detached, then guard_version, guard_free_space, guard_uptime, guard_cpu_load
 --   site part      = fields: id, jump_host, address, port, username, credential, host_key
 --   digest         = 'tminus1:' hex(sha256(netstring('tminus1') netstring(hex(sha256(row part)))
 --                    and for each site in the order of `sites`: netstring(site id) netstring(hex(sha256(site part)))))
@@ -43,7 +43,11 @@ as $$
         || tminus.digest_field('site_timeout', tminus.microseconds(s.site_timeout)::text)
         || tminus.digest_field('max_concurrency', s.max_concurrency::text)
         || tminus.digest_field('expects_disconnect', case when s.expects_disconnect then 'true' end)
-        || tminus.digest_field('detached', case when s.detached then 'true' end))
+        || tminus.digest_field('detached', case when s.detached then 'true' end)
+        || tminus.digest_field('guard_version', s.guard_version)
+        || tminus.digest_field('guard_free_space', s.guard_free_space::text)
+        || tminus.digest_field('guard_uptime', tminus.microseconds(s.guard_uptime)::text)
+        || tminus.digest_field('guard_cpu_load', s.guard_cpu_load::text))
 $$;
 
 create function tminus.site_digest(s tminus.sites) returns text
