@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tminus.domain.digest import RowPart, SitePart, combine, row_digest, site_digest
+from tminus.domain.variables import digest_field, named_values, names_in
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "digest.json").read_text("utf-8"))
 ROW = RowPart(
@@ -42,6 +43,7 @@ SITE = SitePart(
     username="tm",
     credential="core",
     host_key="ssh-rsa A",
+    variables="1:a,8:string:b,",
 )
 CHANGES: dict[str, Callable[[Any], Any]] = {
     "bool": lambda value: not value,
@@ -61,7 +63,7 @@ def row_of(vector: dict[str, Any]) -> RowPart:
     row = vector["row"]
     durations = {"guard_uptime": timedelta(microseconds=row["guard_uptime"])} if "guard_uptime" in row else {}
     return RowPart(
-        **row
+        **{name: value for name, value in row.items() if name != "variables"}
         | durations
         | {
             "launch_at": row["launch_at"] and datetime.fromisoformat(row["launch_at"]),
@@ -74,7 +76,13 @@ def row_of(vector: dict[str, Any]) -> RowPart:
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_the_vectors_hold(vector: dict[str, Any]) -> None:
     row = row_digest(row_of(vector))
-    sites = [site_digest(SitePart(**site)) for site in vector["sites"]]
+    names, of_row = names_in(vector["row"]["script"]), vector["row"].get("variables", {})
+    sites = [
+        site_digest(
+            SitePart(**site | {"variables": digest_field(named_values(names, of_row, site.get("variables", {})))})
+        )
+        for site in vector["sites"]
+    ]
     assert row == vector["row_digest"]
     assert sites == vector["site_digests"]
     ids = [site["id"] for site in vector["sites"]]

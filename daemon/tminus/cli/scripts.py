@@ -14,7 +14,16 @@ import click
 from tminus.cli import screen, status, watch
 from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
 from tminus.cli.findings import look_at, refusal, show_seen, show_stored
-from tminus.cli.inputs import Duration, Uuid, WholeNumber, find_script, parse_moment, read_script, read_site_ids
+from tminus.cli.inputs import (
+    Duration,
+    Uuid,
+    WholeNumber,
+    find_script,
+    parse_moment,
+    parse_variables,
+    read_script,
+    read_site_ids,
+)
 from tminus.errors import StoreUnavailable, TminusError, UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +70,7 @@ class _Review:
     guard_free_space: int | None
     guard_uptime: timedelta | None
     guard_cpu_load: int | None
+    variables: str  # JSON
     created_by: str
     updated_by: str
     summary: str | None
@@ -95,6 +105,9 @@ class _Review:
 @click.option("--guard-free-space", type=WholeNumber(1, 10**15), metavar="BYTES", help="Only where so much is free.")
 @click.option("--guard-uptime", type=Duration(), help="Only where the router has been up for so long.")
 @click.option("--guard-cpu-load", type=WholeNumber(0, 100), metavar="PERCENT", help="Only where its CPU is not busier.")
+@click.option(
+    "--var", "given_variables", multiple=True, metavar="NAME=VALUE", help="For $(NAME) in the script; repeat it."
+)
 @click.option("--id", "script_id", type=Uuid(), help="Its id: submitting the same again changes nothing.")
 @as_person
 @as_json_option
@@ -124,6 +137,7 @@ async def submit(
     guard_free_space: int | None,
     guard_uptime: timedelta | None,
     guard_cpu_load: int | None,
+    given_variables: tuple[str, ...],
     script_id: UUID | None,
     person: str | None,
     as_json: bool,
@@ -140,6 +154,7 @@ async def submit(
     if file == "-" and sites_file == "-":
         raise UsageError("stdin cannot be both the script and the list of sites")
     script = read_script(file)
+    variables = parse_variables(given_variables)
     the_sites = read_site_ids(sites_file) if sites_file is not None else list(sites)
     new_id = script_id or uuid4()
     sent = False
@@ -170,6 +185,7 @@ async def submit(
                 guard_free_space,
                 guard_uptime,
                 guard_cpu_load,
+                json.dumps(variables),
             )
             sent = True
             is_new = await _insert(connection, values)
@@ -311,6 +327,36 @@ async def authorize(
         )
 
 
+@click.command()
+@click.argument("script", metavar="ID")
+@click.argument("site", metavar="SITE")
+@as_json_option
+@asynchronous
+async def render(context: Context, script: str, site: str, *, as_json: bool) -> None:
+    """Show a scheduled script as a site is given it: with the site's values for the $(names) in it."""
+    from tminus.routeros.rendering import RenderingRefused, template
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        script_id = await find_script(connection, script)
+        row = await connection.fetchrow(statement("render"), script_id, site)
+    if row is None or row["variables"] is None:
+        raise UsageError(f"there is no site {site!r}; 'tminus site list' shows them")
+    variables = json.loads(row["variables"])
+    try:
+        rendered = template(row["script"].encode()).render(variables).decode()
+    except RenderingRefused as refused:
+        raise TminusError(f"on {site} nothing would be run: {refused}") from None
+    if not row["is_target"]:
+        click.echo(f"tminus: {site} is none of the sites of {script_id}", err=True)
+    if as_json:
+        print_json({"id": str(script_id), "site_id": site, "variables": variables, "script": rendered})
+    elif sys.stdout.isatty():
+        screen.console().print(screen.text(rendered.rstrip("\n")), soft_wrap=True)
+    else:
+        click.echo(rendered, nl=not rendered.endswith("\n"))
+
+
 def _show_review(review: _Review) -> None:
     """Print all that the digest covers."""
     console = screen.console()
@@ -336,6 +382,7 @@ def _show_review(review: _Review) -> None:
         ("offline sites", "fail at launch" if review.abort_if_offline else "are tried again"),
         ("session", _session(review)),
         ("only where", _guards(review)),
+        ("variables", "none" if review.variables == "{}" else review.variables),
         ("test site", review.test_site_id or "none"),
         (screen.plural(len(review.sites), "site"), sites),
         ("summary", review.summary or "none yet"),
@@ -398,4 +445,4 @@ async def cancel(context: Context, script: str, *, yes: bool, person: str | None
         )
 
 
-COMMANDS = (submit, authorize, cancel, *status.COMMANDS, *watch.COMMANDS)
+COMMANDS = (submit, authorize, cancel, render, *status.COMMANDS, *watch.COMMANDS)

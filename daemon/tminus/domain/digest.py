@@ -50,6 +50,7 @@ class SitePart:
     username: str | None
     credential: str | None
     host_key: str | None
+    variables: str | None = None  # as domain.variables.digest_field writes them
 
 
 def row_digest(row: RowPart) -> str:
@@ -85,6 +86,7 @@ def site_digest(site: SitePart) -> str:
         _field("username", site.username),
         _field("credential", site.credential),
         _field("host_key", site.host_key),
+        _field("variables", site.variables),
     )
 
 

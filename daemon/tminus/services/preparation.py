@@ -19,6 +19,7 @@ from tminus.device.connection import Connection
 from tminus.domain.digest import site_digest
 from tminus.domain.endings import Ending, Reason, Step, not_started, skipped
 from tminus.domain.guards import Measured, broken_guards
+from tminus.domain.variables import named_values
 from tminus.errors import (
     ConfigError,
     ConnectionLost,
@@ -34,6 +35,7 @@ from tminus.errors import (
 from tminus.routeros import commands
 from tminus.routeros.facts import is_version_in, parse_facts, parse_serial
 from tminus.routeros.outcome import judge_dry_run
+from tminus.routeros.rendering import RenderingRefused, template
 from tminus.routeros.text import clean_line, lines
 from tminus.services.contact import SMALL, Contact, remove_files
 from tminus.services.exports import take_export
@@ -75,11 +77,15 @@ class Preparation:
         site = run.claim.site
         if not site.enabled:
             raise Ended(skipped(Reason.SITE_DISABLED, "The site is disabled."))
-        if run.claim.authorized_site != site_digest(site.part):
+        content = run.content
+        if run.claim.authorized_site != site_digest(site.part_of(content.names, content.variables)):
             message = (
-                "The site is not as it was authorized (its address, credential or key was changed); nothing was sent."
+                "The site is not as it was authorized (its address, credential, key or a variable of the script was"
+                " changed); nothing was sent."
             )
             raise Ended(not_started(Reason.SITE_CHANGED, message))
+        if content.names:
+            await self._render(run)
         try:
             connection = run.connection = await self._connect(run)
             await self._identify(run, connection)
@@ -97,6 +103,15 @@ class Preparation:
             raise self._lost(run, Reason.CONNECTION_LOST, error) from error
         except DeviceTimeout as error:
             raise self._lost(run, Reason.TIMED_OUT, error) from error
+
+    async def _render(self, run: Run) -> None:
+        """Put the site's values into the script: in a thread, since a large script takes its time to be read."""
+        content = run.content
+        try:
+            found = await asyncio.to_thread(template, content.script)
+            run.rendered = found.render(named_values(content.names, content.variables, run.claim.site.variables))
+        except RenderingRefused as refused:
+            raise Ended(not_started(Reason.SCRIPT_REJECTED, f"{refused} Nothing was sent.")) from refused
 
     async def _connect(self, run: Run) -> Connection:
         """Log in. One lost SYN is not a verdict: two tries. A refused login is final for this launch."""
@@ -249,14 +264,14 @@ class Preparation:
     async def _upload(self, run: Run, connection: Connection) -> None:
         run.uploaded = True  # from the first byte on there may be something to remove
         try:
-            await connection.upload(run.nonce.file, run.content.script, deadline=self._settings.command_timeout)
+            await connection.upload(run.nonce.file, run.script, deadline=self._settings.command_timeout)
         except UploadFailed as error:
             raise Ended(not_started(Reason.UPLOAD_FAILED, sentence(error))) from error
 
     async def _check_upload(self, run: Run, connection: Connection) -> None:
         """Wait until the router lists the whole file, and have it parse it, where its version can."""
         assert run.facts is not None  # noqa: S101
-        size = len(run.content.script)
+        size = len(run.script)
         can_dry_run = run.facts.version.has_dry_run
         command = commands.file_size_and_dry_run(run.nonce) if can_dry_run else commands.file_size(run.nonce)
         cap = min(self._settings.export_cap, SMALL + 4 * size)  # a dry run repeats the script

@@ -19,6 +19,7 @@ import structlog
 
 from tminus.device.connection import Connection
 from tminus.domain.endings import Ending, Reason, State, unknown
+from tminus.domain.variables import named_values, names_in
 from tminus.errors import (
     ConfigError,
     ConnectionLost,
@@ -40,6 +41,7 @@ from tminus.routeros.remains import (
     may_be_running,
     read_remains,
 )
+from tminus.routeros.rendering import RenderingRefused, template
 from tminus.routeros.text import clean
 from tminus.services.contact import SMALL, Contact, fence, remove_files
 from tminus.services.exports import file_size, take_export
@@ -81,6 +83,15 @@ class Question:
         return timedelta(seconds=asyncio.get_running_loop().time() - self.identified_at)
 
 
+def _rendered(orphan: Orphan) -> bytes:
+    """The script as its site was given it: who asks has seen that the site's digest, variables included, is the same."""
+    values = named_values(names_in(orphan.script.decode()), orphan.script_variables, orphan.site.variables)
+    try:
+        return template(orphan.script).render(values)
+    except RenderingRefused:
+        return orphan.script  # of which less can be told
+
+
 def question_about(orphan: Orphan, reason: Reason, message: str) -> Question:
     """Ask about a run of which only the database knows: its daemon is gone, or its ending is written."""
     now = asyncio.get_running_loop().time()
@@ -89,7 +100,7 @@ def question_about(orphan: Orphan, reason: Reason, message: str) -> Question:
         site=orphan.site,
         host_key=None,
         nonce=commands.Nonce(orphan.nonce),
-        script=orphan.script,
+        script=_rendered(orphan),
         reason=reason,
         message=message,
         uptime_before=orphan.uptime_before,

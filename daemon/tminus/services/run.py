@@ -51,6 +51,7 @@ class Run:
     connection: Connection | None = None
     facts: Facts | None = None
     identified_at: float = 0.0
+    rendered: bytes | None = None  # the script for this site
     free_space: int | None = None  # bytes, where the router was asked
     leftovers: tuple[Nonce, ...] = ()  # whose files lie on the router
     before: Export | None = None
@@ -70,6 +71,11 @@ class Run:
     @property
     def nonce(self) -> Nonce:
         return Nonce(self.claim.nonce)
+
+    @property
+    def script(self) -> bytes:
+        """What the router is given."""
+        return self.content.script if self.rendered is None else self.rendered
 
     @property
     def abortable(self) -> bool:

@@ -270,7 +270,7 @@ class SiteRunner:
     async def _follow_session(self, run: Run, connection: Connection, execution: Execution) -> _Outcome:
         """Listen to the script until it ends, and judge what its session proves; else look on the router."""
         result = await execution.wait(max(run.deadline - self._loop.time(), 1.0))
-        verdict = judge_import(answer_of(result), run.nonce, run.content.script)
+        verdict = judge_import(answer_of(result), run.nonce, run.script)
         self._step(run, Step.VERIFYING)
         if isinstance(verdict, Ending):
             run.verdict = verdict
@@ -328,7 +328,7 @@ class SiteRunner:
             site=run.claim.site,
             host_key=connection.host_key,
             nonce=run.nonce,
-            script=content.script,
+            script=run.script,
             reason=verdict.reason,
             message=message,
             uptime_before=run.facts.uptime,

@@ -16,7 +16,9 @@ from tminus.domain.digest import RowPart
 from tminus.domain.endings import Effect, LaunchKind, LaunchState, Reason, State
 from tminus.domain.guards import Guards
 from tminus.domain.occurrence import Occurrence
+from tminus.domain.variables import Variables, names_in
 from tminus.store.pool import Database, Transaction, statement
+from tminus.store.site_runs import read_variables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class LaunchContent:
     expects_disconnect: bool  # it ends its own session; verified by coming back
     detached: bool  # it runs as a job of the router's, without a session
     guards: Guards
+    variables: Variables  # the scheduled script's; a site's own come first
+    names: tuple[str, ...]  # in $(name), wherever
     due_at: datetime
     rehearsal: bool  # stop before the point of no return
     kind: LaunchKind
@@ -222,7 +226,14 @@ async def launch_content(db: Database, launch: UUID) -> LaunchContent:
         cpu_load=columns.pop("guard_cpu_load"),
     )
     return LaunchContent(
-        **{**columns, "script": row["script"].encode(), "kind": LaunchKind(row["kind"]), "guards": guards}
+        **{
+            **columns,
+            "script": row["script"].encode(),
+            "kind": LaunchKind(row["kind"]),
+            "guards": guards,
+            "variables": read_variables(row["variables"]),
+            "names": names_in(row["script"]),
+        }
     )
 
 

@@ -72,13 +72,15 @@ class _Read:
 def _read(source: bytes) -> tuple[ScriptSyntaxError | None, _Read]:
     """The router's refusal, if it would refuse, and the program as far as it can be read."""
     try:
-        program = parse(source)
+        program = parse(source, placeholders=True)
     except ScriptSyntaxError as refusal:
         return refusal, _as_far_as_possible(source)
     if not program.unknown:
         return None, _Read(program, None)
     try:
-        return None, _Read(parse(source, tolerant=True), None)  # it follows paths through menus that we do not know
+        return None, _Read(
+            parse(source, tolerant=True, placeholders=True), None
+        )  # it follows paths through menus that we do not know
     except ScriptSyntaxError:
         return None, _Read(program, None)
 
@@ -91,7 +93,7 @@ def _as_far_as_possible(source: bytes) -> _Read:
     text, lost = source, dict[int, int]()  # lines that something was taken from, to how often
     for _ in range(1 + min(_TRIES, _BUDGET // max(len(source), 1))):
         try:
-            program = parse(text, tolerant=True)
+            program = parse(text, tolerant=True, placeholders=True)
         except ScriptSyntaxError as error:
             tries = lost[error.line] = lost.get(error.line, 0) + 1
             text = _without(text, error, whole_line=tries > 1)

@@ -32,6 +32,8 @@ create table tminus.scheduled_scripts (
     guard_free_space bigint check (guard_free_space between 1 and 1000000000000000),
     guard_uptime interval,
     guard_cpu_load integer check (guard_cpu_load between 0 and 100),
+    -- Values for the $(names) in the script, where a site has none of its own.
+    variables jsonb not null default '{}' check (jsonb_typeof(variables) = 'object'),
 
     -- Written by triggers and functions only.
     created_by text not null,
@@ -258,7 +260,7 @@ begin
             new.updated_by := session_user;
         end if;
         select key into column_name
-        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,guard_version,guard_free_space,guard_uptime,guard_cpu_load,updated_by}'::text[])
+        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,guard_version,guard_free_space,guard_uptime,guard_cpu_load,variables,updated_by}'::text[])
         where value is distinct from to_jsonb(old) -> key
         limit 1;
         if column_name is not null and not own then
@@ -287,11 +289,11 @@ begin
     edited := tg_op = 'INSERT'
         or (new.description, new.summary, new.script, new.sites, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
             new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached,
-            new.guard_version, new.guard_free_space, new.guard_uptime, new.guard_cpu_load)
+            new.guard_version, new.guard_free_space, new.guard_uptime, new.guard_cpu_load, new.variables)
         is distinct from
            (old.description, old.summary, old.script, old.sites, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
             old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached,
-            old.guard_version, old.guard_free_space, old.guard_uptime, old.guard_cpu_load)
+            old.guard_version, old.guard_free_space, old.guard_uptime, old.guard_cpu_load, old.variables)
         or not own and new.launch_at is distinct from old.launch_at;
     if not edited then
         if tg_op = 'UPDATE' and not own then
@@ -395,6 +397,7 @@ begin
     if new.guard_uptime not between interval '1 second' and interval '87600 hours' then
         raise exception 'guard_uptime must lie between 1 second and ten years' using errcode = 'check_violation';
     end if;
+    perform tminus.check_variables(new.variables, 'variables');
     if new.guard_cpu_load not between 0 and 100 then
         raise exception 'guard_cpu_load is a percentage, from 0 to 100' using errcode = 'check_violation';
     end if;

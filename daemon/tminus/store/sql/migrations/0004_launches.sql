@@ -122,6 +122,7 @@ create table tminus.launches (
     guard_free_space bigint,
     guard_uptime interval,
     guard_cpu_load integer,
+    variables jsonb not null default '{}',
     digest text,
     authorized_by text,
     created_by text not null
@@ -302,7 +303,7 @@ end $$;
 -- Not for start_until alone (it is moved on with every claim and every ending), nor for told_at.
 create trigger guard before update of id, script_id, kind, state, reason, finished_at, due_at, started_at, description, script, sites, make_backup,
     abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached,
-    guard_version, guard_free_space, guard_uptime, guard_cpu_load, digest, authorized_by, created_by on tminus.launches
+    guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, digest, authorized_by, created_by on tminus.launches
     for each row execute function tminus.guard_launch();
 
 create function tminus.record_ending() returns trigger

@@ -76,8 +76,12 @@ begin
     end if;
     -- The sites of this digest stand still until the end of this transaction.
     perform from tminus.sites where sites.id = any (s.sites) order by sites.id for share;
+    if tminus.missing_variable(s) is not null then
+        raise exception 'scheduled script % cannot be authorized: %', s.id, tminus.missing_variable(s)
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Set it in variables, of the site or of the scheduled script. A literal $(name) is written with a backslash before the $.';
+    end if;
     the_row := tminus.row_digest(s);
-    the_sites := tminus.site_digests(s.sites);
+    the_sites := tminus.site_digests(s.sites, s.script, s.variables);
     is_now := tminus.combine_digests(the_row, s.sites, the_sites);
     if authorize.digest is distinct from is_now then
         raise exception 'the digest does not match: scheduled script % is now %', s.id, is_now
@@ -166,14 +170,14 @@ begin
     end if;
     -- Now or never: an offline site is an answer, and a router that is busy is asked again for some minutes only.
     insert into tminus.launches (script_id, kind, due_at, started_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, guard_version, guard_free_space, guard_uptime, guard_cpu_load, digest, created_by)
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, digest, created_by)
     select s.id, 'rehearsal', tminus.clock(), tminus.clock(), tminus.clock() + patience, s.description, s.script, s.sites, s.make_backup,
-        true, patience, least(s.site_timeout, interval '5 minutes'), s.max_concurrency, s.expects_disconnect, s.detached, s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, tminus.digest(s.id), who
+        true, patience, least(s.site_timeout, interval '5 minutes'), s.max_concurrency, s.expects_disconnect, s.detached, s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, tminus.digest(s.id), who
     from (select least(s.start_within, interval '15 minutes') as patience) p
     returning launches.id into the_launch;
     insert into tminus.site_runs (launch_id, site_id, position, site_digest, rehearsal)
     select the_launch, site_id, position, site_digest, true
-    from unnest(s.sites, tminus.site_digests(s.sites)) with ordinality as u (site_id, site_digest, position);
+    from unnest(s.sites, tminus.site_digests(s.sites, s.script, s.variables)) with ordinality as u (site_id, site_digest, position);
     perform tminus.record('rehearsed', who, s.id, the_launch, null, jsonb_build_object('sites', cardinality(s.sites)));
     perform pg_notify('tminus', 'launch');
     return the_launch;
@@ -374,9 +378,9 @@ begin
         perform tminus.insert_missed_launch(s, 'overlap', 'The previous launch was still running.');
     else
         insert into tminus.launches (script_id, due_at, started_at, start_until, description, script, sites, make_backup,
-            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, guard_version, guard_free_space, guard_uptime, guard_cpu_load, digest, authorized_by, created_by)
+            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, digest, authorized_by, created_by)
         values (s.id, s.launch_at, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
-            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, a.digest, s.authorized_by, s.created_by)
+            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, a.digest, s.authorized_by, s.created_by)
         on conflict (script_id, due_at) where kind = 'scheduled' do nothing
         returning id into the_launch;
     end if;
@@ -405,9 +409,9 @@ declare
     the_launch uuid;
 begin
     insert into tminus.launches (script_id, state, reason, due_at, finished_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, guard_version, guard_free_space, guard_uptime, guard_cpu_load, authorized_by, created_by)
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, authorized_by, created_by)
     values (s.id, 'missed', p_reason, s.launch_at, tminus.clock(), s.launch_at + s.start_within, s.description, s.script, s.sites, s.make_backup,
-        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.authorized_by, s.created_by)
+        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.authorized_by, s.created_by)
     on conflict (script_id, due_at) where kind = 'scheduled' do nothing
     returning id into the_launch;
     if the_launch is null then

@@ -54,6 +54,7 @@ as $$
         'guard_free_space', s.guard_free_space,
         'guard_uptime', tminus.microseconds(s.guard_uptime) / 1000000,
         'guard_cpu_load', s.guard_cpu_load,
+        'variables', s.variables,
         'launch_id', l.id,
         'launch_state', l.state,
         'unserved', to_json(p.unserved),
