@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tminus.routeros.language import ScriptSyntaxError, ast, parse
+from tminus.routeros.lint import inspect
 from tminus.routeros.rendering import MAX_RENDERED, RenderingRefused, template
 
 VALUES = st.one_of(
@@ -182,3 +183,11 @@ def test_what_is_cut_or_put_together_is_rendered_or_refused_in_a_sentence(script
         parse(script, tolerant=True, placeholders=True)
     except ScriptSyntaxError:
         assert rendered == script
+
+
+def test_what_is_found_in_a_script_tells_of_placeholders_before_anybody_authorizes_it() -> None:
+    codes = {found.code: found for found in inspect(b":put 1\n/system script add name=s source=$(x)").findings}
+    assert (codes["placeholder-refused"].severity, codes["placeholder-refused"].line) == ("error", 2)
+    fine = inspect(b"/interface set $(wan) comment=$(who)")
+    assert fine.valid
+    assert not {"placeholder-refused", "undeclared-variable", "syntax-error"} & {found.code for found in fine.findings}

@@ -36,7 +36,12 @@ _BEHIND_NUMBER = b" \t\r\n)]};"
 
 
 class RenderingRefused(ValueError):
-    """The message is a sentence that says which placeholder, and what to do."""
+    """The message is a sentence that says which placeholder, and what to do; the place is that in the script, or 1, 1."""
+
+    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
+        super().__init__(message)
+        self.line = line
+        self.column = column
 
 
 class Place(Enum):
@@ -94,7 +99,9 @@ def template(script: bytes) -> Template:
         raise RenderingRefused(
             f"The script has placeholders, and cannot be read as RouterOS: {error.message} (line {error.line} column"
             f" {error.column}). A placeholder stands for a whole value, or in the text of a string:"
-            ' address=$(ip), "$(ip)/24".'
+            ' address=$(ip), "$(ip)/24".',
+            error.line,
+            error.column,
         ) from None
     found: list[Placeholder] = []
     unsafe: list[ast.Position] = []
@@ -106,13 +113,18 @@ def template(script: bytes) -> Template:
         if where is not _Where.PLAIN:
             raise RenderingRefused(
                 f"The placeholder ${variable.name} in line {variable.at.line} stands in code that the router keeps or"
-                " reads again (source=, on-event=, :execute, :parse …), where a value could become code."
+                " reads again (source=, on-event=, :execute, :parse …), where a value could become code.",
+                variable.at.line,
+                variable.at.column,
             )
         found.append(_placeholder(script, variable, in_string))
     if found and unsafe:
+        at = min(unsafe)
         raise RenderingRefused(
-            f"The script has placeholders, and makes code of a variable in line {min(unsafe).line}: a value could become"
-            " code there. Give :parse, :execute, source= and the like constant text."
+            f"The script has placeholders, and makes code of a variable in line {at.line}: a value could become code there."
+            " Give :parse, :execute, source= and the like constant text.",
+            at.line,
+            at.column,
         )
     return Template(script=script, placeholders=tuple(sorted(found, key=lambda each: each.start)))
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from tminus.routeros.language import Program, ScriptSyntaxError, parse
 from tminus.routeros.language.problem import SYNTAX
+from tminus.routeros.rendering import RenderingRefused, template
 
 from .access import changes_access
 from .destruction import destroys
@@ -49,6 +50,8 @@ def inspect(source: bytes, *, site_timeout: timedelta = SITE_TIMEOUT) -> Inspect
         readable = "Is not readable by every router" if refusal.by_name else "Is not readable as RouterOS"
         refused = f"{readable}: {refusal.message} (line {refusal.line} column {refusal.column})"
         found.extend(_refused(source, refusal, program))
+    else:
+        found.extend(_not_rendered(source))
     reading = Reading(program.program)
     found.extend(bytes_of_note(source))
     found.extend(_of_steps(reading, site_timeout))
@@ -150,6 +153,13 @@ def _refused(source: bytes, refusal: ScriptSyntaxError, read: _Read) -> Iterator
             at,
             f"Because of the syntax error {looked} was looked at for hazards; a router that reads more than we do may do more.",
         )
+
+
+def _not_rendered(source: bytes) -> Iterator[Finding]:
+    try:
+        template(source)
+    except RenderingRefused as refused:
+        yield finding("placeholder-refused", Severity.ERROR, Place(refused.line, refused.column), str(refused))
 
 
 def _of_steps(reading: Reading, site_timeout: timedelta) -> Iterator[Finding]:
