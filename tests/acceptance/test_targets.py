@@ -147,8 +147,10 @@ async def test_the_command_line_submits_with_variables_and_shows_each_rendering(
 
 async def test_the_examples_of_the_page_do_what_it_says(database: Db) -> None:
     await database.run(
-        "insert into tminus.sites (id, name, address) values ('site_41', 'Berlin edge', '192.0.2.41')", role="api"
+        "insert into tminus.sites (id, name, address, tags) values ('site_41', 'Berlin edge', '192.0.2.41', '{edge}')",
+        role="api",
     )
+    await database.run("update tminus.sites set version = '7.20.8 (stable)', model = 'RB5009UG+S+'")
     assert len(_EXAMPLES) == _PAGE.count("```sql")
     for who, sql in _EXAMPLES:
         await run_psql(database.dsn_as(who), sql)
@@ -161,3 +163,30 @@ async def test_the_examples_of_the_page_do_what_it_says(database: Db) -> None:
     assert json.loads(templated["variables"]) == {"area": "Berlin", "resolver": "192.0.2.53"}
     rendered = await database.value("select tminus.variables_of($1, 'site_41')", templated["id"])
     assert json.loads(rendered) == {"area": "Berlin", "lan": "10.41.0.1", "resolver": "192.0.2.54"}
+    edges = (await database.fetch("select sites from tminus.scheduled_scripts where description = 'All edges'"))[0]
+    assert edges["sites"] == ["site_41"]
+
+
+async def test_the_command_line_takes_a_query_and_finds_its_sites(database: Db) -> None:
+    cli = Cli(database)
+    sites = "id,address,tags\none,192.0.2.1,edge\ntwo,192.0.2.2,edge;lab\n"
+    await cli.ok("site", "import", "-", login="api", stdin=sites)
+    query = '{"tags": ["edge"], "not_tags": ["lab"]}'
+    submitted = await cli.ok("submit", "-", "--site-query", query, "--in", "1h", login="alice", stdin=":put 1")
+    script = submitted.out.split()[1]
+    assert f"Next: tminus resolve-sites {script}" in submitted.out
+    again = await cli.ok(
+        "submit", "-", "--site-query", query, "--in", "1h", "--id", script, login="alice", stdin=":put 1"
+    )
+    assert again.out.startswith("was submitted already:")
+    found = await cli.ok("resolve-sites", script, login="alice")
+    assert found.out.startswith("one  192.0.2.1\n1 site; digest tminus1:")
+    digest = found.out.split()[-1]
+    again = await cli.ok(
+        "submit", "-", "--site-query", query, "--in", "1h", "--id", script, login="alice", stdin=":put 1"
+    )
+    assert again.out.startswith("was submitted already:")
+    await cli.ok("authorize", script, "--digest", digest, login="bob")
+    refused = await cli("resolve-sites", script, login="alice")
+    assert refused.code != 0
+    assert "its sites stay as they are" in refused.err

@@ -55,6 +55,8 @@ READING = (
     "backup_text",
     "can_serve",
     "check_cron",
+    "plain_site_query",
+    "matching_sites",
     "check_variables",
     "variable_names",
     "variables_field",
@@ -96,7 +98,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
     "accept_sites": frozenset({"tminus_gateway"}),
     # Each refuses whom it must with a sentence.
     **dict.fromkeys(
-        ("resolve", "hasten_cleanup", "forgive_cleanup", "resume", "readmit"),
+        ("resolve", "resolve_sites", "hasten_cleanup", "forgive_cleanup", "resume", "readmit"),
         frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     ),
     **dict.fromkeys(

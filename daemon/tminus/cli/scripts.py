@@ -71,6 +71,7 @@ class _Review:
     guard_uptime: timedelta | None
     guard_cpu_load: int | None
     variables: str  # JSON
+    site_query: str | None  # JSON
     created_by: str
     updated_by: str
     summary: str | None
@@ -83,6 +84,7 @@ class _Review:
 @click.option("--site", "sites", multiple=True, metavar="SITE", help="A site; repeat it for more.")
 @click.option("--sites-file", metavar="FILE", help="A file with one site id a line.")
 @click.option("--tag", help="All enabled sites that have this tag now.")
+@click.option("--site-query", metavar="JSON", help="Those it means when it is resolved, before it is authorized.")
 @click.option("--at", metavar="TIME", help="When, in ISO 8601: 2030-11-25T02:00Z, or local with --timezone.")
 @click.option("--in", "after", type=Duration(), metavar="DURATION", help="How long from now: 90s, 5m, 2h, 1d.")
 @click.option("--cron", metavar="EXPR", help="Again and again: minute hour day month weekday, or @daily.")
@@ -119,6 +121,7 @@ async def submit(
     sites: tuple[str, ...],
     sites_file: str | None,
     tag: str | None,
+    site_query: str | None,
     at: str | None,
     after: timedelta | None,
     cron: str | None,
@@ -146,8 +149,8 @@ async def submit(
 
     FILE is the script, or '-' for stdin. Nothing is run until somebody else has authorized it.
     """
-    if sum((bool(sites), sites_file is not None, tag is not None)) != 1:
-        raise UsageError("say on which sites, in one way: --site (repeated), --sites-file or --tag")
+    if sum((bool(sites), sites_file is not None, tag is not None, site_query is not None)) != 1:
+        raise UsageError("say on which sites, in one way: --site (repeated), --sites-file, --tag or --site-query")
     when = _rule_of_time(at, after, cron, timezone)
     if len(description.encode(errors="surrogateescape")) > _MAX_DESCRIPTION:
         raise UsageError(f"--description is longer than {_MAX_DESCRIPTION} bytes; say it in a line")
@@ -186,6 +189,7 @@ async def submit(
                 guard_uptime,
                 guard_cpu_load,
                 json.dumps(variables),
+                site_query,
             )
             sent = True
             is_new = await _insert(connection, values)
@@ -211,7 +215,9 @@ async def submit(
         ("digest", review.digest),
     )
     show_seen(script, seen)
-    if review.status == "unauthorized":
+    if review.status == "unauthorized" and not review.sites:
+        click.echo(f"Next: tminus resolve-sites {review.id}, and look at the sites that it finds.")
+    elif review.status == "unauthorized":
         who = f"somebody other than {review.updated_by}" if review.distinct else "an approver"
         click.echo(f"Next, {who} runs: tminus authorize {review.id} --digest {review.digest}")
 
@@ -327,6 +333,27 @@ async def authorize(
         )
 
 
+@click.command("resolve-sites")
+@click.argument("script", metavar="ID")
+@as_person
+@as_json_option
+@asynchronous
+async def resolve_sites(context: Context, script: str, *, person: str | None, as_json: bool) -> None:
+    """Find the sites that the site query of a scheduled script means now. Until it is authorized, as often as wanted."""
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        script_id = await find_script(connection, script)
+        answer = json.loads(await connection.fetchval(statement("resolve_sites"), script_id, person))
+        review = await _review(connection, script_id)
+    if as_json:
+        print_json(answer)
+        return
+    for site in review.sites:
+        click.echo(screen.visible(site))
+    click.echo(f"{screen.plural(len(review.sites), 'site')}; digest {review.digest}")
+
+
 @click.command()
 @click.argument("script", metavar="ID")
 @click.argument("site", metavar="SITE")
@@ -384,6 +411,7 @@ def _show_review(review: _Review) -> None:
         ("only where", _guards(review)),
         ("variables", "none" if review.variables == "{}" else review.variables),
         ("test site", review.test_site_id or "none"),
+        ("site query", review.site_query or "none: the sites are given"),
         (screen.plural(len(review.sites), "site"), sites),
         ("summary", review.summary or "none yet"),
         ("digest", review.digest),
@@ -445,4 +473,4 @@ async def cancel(context: Context, script: str, *, yes: bool, person: str | None
         )
 
 
-COMMANDS = (submit, authorize, cancel, render, *status.COMMANDS, *watch.COMMANDS)
+COMMANDS = (submit, authorize, cancel, render, resolve_sites, *status.COMMANDS, *watch.COMMANDS)

@@ -2,7 +2,7 @@
 select
     s.id, tminus.digest(s.id) as digest, s.description, s.script, s.status, s.launch_at, tminus.t_minus(s.launch_at) as t_minus, s.cron,
     s.timezone, s.test_site_id, s.make_backup, s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached,
-    s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.created_by,
+    s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.site_query, s.created_by,
     s.updated_by, (select approval from tminus.policy) as approval,
     array(
         select t.id || '  ' || t.address || case t.port when 22 then '' else ':' || t.port end

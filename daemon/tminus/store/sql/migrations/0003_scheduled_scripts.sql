@@ -13,7 +13,9 @@ create table tminus.scheduled_scripts (
     description text not null default '' check (octet_length(description) <= 2000),
     summary text check (octet_length(summary) <= 10000),
     script text not null,
+    -- Its sites, or the query that is resolved into them before it is authorized; until then there are none. See 0012.
     sites text[] not null,
+    site_query jsonb,
     test_site_id text references tminus.sites (id),
     make_backup boolean not null default true,
     abort_if_offline boolean not null default false,
@@ -260,7 +262,7 @@ begin
             new.updated_by := session_user;
         end if;
         select key into column_name
-        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,guard_version,guard_free_space,guard_uptime,guard_cpu_load,variables,updated_by}'::text[])
+        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,guard_version,guard_free_space,guard_uptime,guard_cpu_load,variables,site_query,updated_by}'::text[])
         where value is distinct from to_jsonb(old) -> key
         limit 1;
         if column_name is not null and not own then
@@ -281,20 +283,36 @@ begin
         new.start_within := tminus.plain_duration(new.start_within);
         new.site_timeout := tminus.plain_duration(new.site_timeout);
         new.guard_uptime := tminus.plain_duration(new.guard_uptime);
+        if new.site_query is not null then
+            new.site_query := tminus.plain_site_query(new.site_query);
+            if tg_op = 'INSERT' or new.site_query is distinct from old.site_query then
+                if cardinality(new.sites) > 0 and (tg_op = 'INSERT' or new.sites is distinct from old.sites) then
+                    raise exception 'give sites or site_query, not both' using errcode = 'check_violation';
+                end if;
+                new.sites := '{}';
+            elsif coalesce(cardinality(new.sites), 0) = 0 then
+                new.sites := old.sites;  -- an upsert that says the same again
+            elsif new.sites is distinct from old.sites then
+                raise exception 'the sites of scheduled script % are what its site_query means', old.id
+                    using errcode = 'check_violation', hint = 'Edit site_query, or set it to null and give sites.';
+            end if;
+        end if;
         new.guard_version := tminus.plain_version_range(new.guard_version, 'guard_version');
         -- Without a summary of its own a client leaves the generated one as it is: an upsert must not take it for an edit.
         new.summary := case when btrim(new.summary, e' \t\r\n') <> '' then new.summary when tg_op = 'UPDATE' and old.summary_generated then old.summary end;
     end if;
 
     edited := tg_op = 'INSERT'
-        or (new.description, new.summary, new.script, new.sites, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
+        or (new.description, new.summary, new.script, new.site_query, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
             new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached,
             new.guard_version, new.guard_free_space, new.guard_uptime, new.guard_cpu_load, new.variables)
         is distinct from
-           (old.description, old.summary, old.script, old.sites, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
+           (old.description, old.summary, old.script, old.site_query, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
             old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached,
             old.guard_version, old.guard_free_space, old.guard_uptime, old.guard_cpu_load, old.variables)
-        or not own and new.launch_at is distinct from old.launch_at;
+        or not own and new.launch_at is distinct from old.launch_at
+        -- What a query means is no edit of what was not authorized yet: see tminus.resolve_sites.
+        or new.sites is distinct from old.sites and not (own and old.status = 'unauthorized' and new.site_query is not null);
     if not edited then
         if tg_op = 'UPDATE' and not own then
             new.updated_by := old.updated_by;  -- an upsert that changes nothing is no edit
@@ -337,7 +355,7 @@ begin
             using errcode = 'check_violation', hint = 'Let the script fetch large data, or split it.';
     end if;
 
-    if coalesce(cardinality(new.sites), 0) = 0 then
+    if coalesce(cardinality(new.sites), 0) = 0 and new.site_query is null then
         raise exception 'a scheduled script needs at least one site' using errcode = 'check_violation';
     end if;
     if array_ndims(new.sites) > 1 or array_position(new.sites, null) is not null then

@@ -41,6 +41,17 @@ begin
     return note;
 end $$;
 
+-- Refuse what has no sites yet: its query was not resolved.
+create function tminus.require_sites(s tminus.scheduled_scripts) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if cardinality(s.sites) = 0 then
+        raise exception 'the site_query of scheduled script % was not resolved yet, so it has no sites', s.id
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Call tminus.resolve_sites(id), and look at the sites that it finds.';
+    end if;
+end $$;
+
 -- Make a scheduled script launchable. `digest` is what the approver saw (tminus.digest(id)); `approver` is the person,
 -- or null for the caller. Returns the scheduled script as the API shows it.
 create function tminus.authorize(id uuid, digest text, approver text default null) returns json
@@ -74,6 +85,7 @@ begin
             case when who = s.created_by then 'author' else 'last editor' end, s.id
             using errcode = 'insufficient_privilege';
     end if;
+    perform tminus.require_sites(s);
     -- The sites of this digest stand still until the end of this transaction.
     perform from tminus.sites where sites.id = any (s.sites) order by sites.id for share;
     if tminus.missing_variable(s) is not null then
@@ -154,6 +166,7 @@ begin
     if s.status not in ('unauthorized', 'scheduled') then
         raise exception 'scheduled script % is %; there is nothing left to rehearse', s.id, s.status using errcode = 'object_not_in_prerequisite_state';
     end if;
+    perform tminus.require_sites(s);
     select l.id into earlier from tminus.launches l where l.script_id = s.id and l.kind = 'rehearsal' and l.finished_at is null;
     if found then
         raise exception 'scheduled script % is being rehearsed already (launch %)', s.id, earlier

@@ -55,6 +55,7 @@ as $$
         'guard_uptime', tminus.microseconds(s.guard_uptime) / 1000000,
         'guard_cpu_load', s.guard_cpu_load,
         'variables', s.variables,
+        'site_query', s.site_query,
         'launch_id', l.id,
         'launch_state', l.state,
         'unserved', to_json(p.unserved),
