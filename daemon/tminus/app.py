@@ -20,6 +20,7 @@ from tminus.device.connection import Connector
 from tminus.device.jump_hosts import Gate
 from tminus.device.target import Limits
 from tminus.errors import ConfigError, EmbeddedError, StoreError, TminusError
+from tminus.kill_points import Point, reach
 from tminus.ops import systemd
 from tminus.ops.health import Health
 from tminus.ops.loop_lag import watch_loop_lag
@@ -364,6 +365,7 @@ class _Daemon:
         await first.wait()
         log.info("draining", seconds=self._settings.drain_timeout)
         self._health.draining = True
+        reach(Point.DRAINING)
         systemd.notify("STOPPING=1", f"STATUS={await self._status()}")
         self._launcher.draining = True
         self._heartbeat.draining = True
@@ -381,6 +383,7 @@ class _Daemon:
 
     async def _say_goodbye(self) -> None:
         """Close our row, so that what was left is taken over at once and not after a heartbeat's ttl."""
+        reach(Point.SAYING_GOODBYE)
         try:
             await instances.stop(self._db, self._instance)
         except StoreError as error:

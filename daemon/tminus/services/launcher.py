@@ -14,6 +14,7 @@ import structlog
 
 from tminus.domain.digest import combine, row_digest
 from tminus.domain.timing import next_occurrence
+from tminus.kill_points import Point, reach
 from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
@@ -49,7 +50,11 @@ class Launcher:
         await self._plan()
         async with launches.due_scripts(self._db, limit=_BATCH) as transaction:
             made = [(script, await self._launch(transaction, script)) for script in transaction.due]
+            if made:
+                reach(Point.LAUNCHING)
         # Committed: only now it is true.
+        if made:
+            reach(Point.LAUNCHED)
         for script, launch in made:
             if launch is not None:
                 tell_launched(script, launch, self._observer)

@@ -13,6 +13,7 @@ import structlog
 
 from tminus.domain.digest import site_digest
 from tminus.domain.endings import Reason, unknown
+from tminus.kill_points import Point, reach
 from tminus.routeros.commands import Nonce
 from tminus.services.contact import Contact
 from tminus.services.endings import write_ending
@@ -70,6 +71,7 @@ class Reaper:
             return self._interval
         found = await instances.reap(self._db)
         if found.dead or found.released or found.orphaned:
+            reach(Point.REAPED)
             log.warning(
                 "instances_reaped",
                 dead=found.dead,
@@ -98,6 +100,7 @@ class Reaper:
                     executing_seconds=round(orphan.executing_for.total_seconds(), 1),
                     message="The daemon that ran this died after the start; the router is asked what became of it.",
                 )
+                reach(Point.ORPHAN_TAKEN)
                 question = Question(
                     site=orphan.site,
                     host_key=None,
@@ -110,6 +113,7 @@ class Reaper:
                 )
                 found = await self._find_out(orphan, question)
                 left = None if found.file_gone else question.nonce.file
+                reach(Point.ORPHAN_RESOLVED)
                 request = EndRequest(run=orphan.id, ending=found.ending, left_file=left)
                 ours = await write_ending(self._writer, self._trust, request)
                 if ours:

@@ -34,6 +34,7 @@ from tminus.errors import (
     StoreUnavailable,
     UploadFailed,
 )
+from tminus.kill_points import Point, reach
 from tminus.routeros import commands
 from tminus.routeros.export import Export, diff_exports, read_export
 from tminus.routeros.facts import Facts, parse_facts, parse_serial
@@ -166,6 +167,7 @@ class SiteRunner:
                 if self._trust.lives():
                     await self._give_back(run)
                 raise
+            reach(Point.READY)
             await self._execute(run)
 
     async def give_up(self, run: Run) -> None:
@@ -200,12 +202,14 @@ class SiteRunner:
             raise _Ended(not_started(Reason.SITE_CHANGED, message))
         try:
             connection = run.connection = await self._connect(run)
+            reach(Point.CONNECTED)
             await self._identify(run, connection)
             if run.content.make_backup:
                 await self._back_up(run, connection)
             await self._check_identity(run, connection)
             self._step(run, Step.CHECKING)
             await self._upload(run, connection)
+            reach(Point.UPLOADED)
             await self._check_upload(run, connection)
             self._check_readiness(run, connection)
             if run.content.rehearsal:
@@ -267,6 +271,7 @@ class SiteRunner:
         """No backup, no run."""
         assert run.facts is not None  # noqa: S101 - _identify came first
         self._step(run, Step.BACKING_UP)
+        reach(Point.EXPORTING)
         result = await connection.run(
             commands.export(run.nonce, run.facts.version),
             deadline=self._settings.export_timeout,
@@ -282,6 +287,7 @@ class SiteRunner:
             message = f"The export is incomplete: {export.why}; the script was not started."
             raise _Ended(not_started(Reason.BACKUP_INCOMPLETE, message))
         run.before = export
+        reach(Point.BACKED_UP)
 
     async def _check_identity(self, run: Run, connection: Connection) -> None:
         """Another device on this address stops the run."""
@@ -440,6 +446,7 @@ class SiteRunner:
             await self._end_unstarted(run, refusal)
             return
         command = commands.start(run.nonce, facts.version, stamp=self._settings.stamp_log)
+        reach(Point.SENDING)
         try:
             execution = await connection.start(
                 command, deadline=self._settings.command_timeout, cap=max(self._settings.output_cap * 4, SMALL)
@@ -451,7 +458,9 @@ class SiteRunner:
         lag = (run.claim.now - run.content.due_at).total_seconds() + self._loop.time() - run.claimed_at
         self._observer.dispatched(lag)
         log.info("script_started", nonce=run.nonce.value)
+        reach(Point.SENT)
         result = await execution.wait(max(run.deadline - self._loop.time(), 1.0))
+        reach(Point.ANSWERED)
         answer = ImportAnswer(output=result.output, exit_status=result.exit_status, close=_close(result))
         verdict = judge_import(answer, run.nonce, run.content.script)
         self._step(run, Step.VERIFYING)
@@ -576,6 +585,7 @@ class SiteRunner:
             backups=(_backup("after", after),) if after is not None and run.content.make_backup else (),
             left_file=left,
         )
+        reach(Point.ENDING)
         await self._end(run, ending, request)
 
     async def _end(self, run: Run, ending: Ending, request: EndRequest) -> None:

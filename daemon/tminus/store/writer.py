@@ -17,6 +17,7 @@ from uuid import UUID
 
 from tminus.domain.endings import Ending, Step
 from tminus.errors import Refused, StoreError, StoreUnavailable
+from tminus.kill_points import Point, reach
 from tminus.store.lane import Lane, Questions
 from tminus.store.last_start import LastStart
 from tminus.store.pool import Database, Transaction, statement
@@ -202,6 +203,7 @@ class _Starts(Lane[_StartBatch]):
         requests = batch.starts.requests()
         answers: dict[int, Start] = {}
         if requests:
+            reach(Point.START_WRITING)
             # One statement, and so one transaction: no start without its backup.
             rows = await self._db.fetch(
                 "start_executing",
@@ -212,6 +214,8 @@ class _Starts(Lane[_StartBatch]):
                 *_columns([(r.run, r.backup) for r in requests if r.backup]),
             )
             answers = {row["id"]: Start.GO for row in rows}
+            if rows:
+                reach(Point.START_WRITTEN)
             if rows and self._remember is not None:
                 try:
                     async with asyncio.timeout(_REMEMBER_WITHIN):
@@ -269,6 +273,10 @@ class _Progress(Lane[_ProgressBatch]):
             if batch.learned:
                 written = await self._learn(connection, list(batch.learned.values()))
                 held = {site: learned for site, learned in batch.learned.items() if site not in written}
+            if ended:
+                reach(Point.ENDING_WRITING)
+        if ended:
+            reach(Point.ENDING_WRITTEN)
         batch.ends.answer(lambda r: r.run in ended)
         batch.releases.answer(lambda r: r.run in released)
         batch.serials.answer(lambda r: owners.get(r.site))
