@@ -38,6 +38,7 @@ class Direction:
 class _Pair:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
+    half_closed: bool = False  # towards the client
 
 
 class Proxy:
@@ -94,7 +95,8 @@ class Proxy:
     def half_close(self) -> None:
         """The client sees the end of the stream; what it sends still arrives."""
         for pair in list(self._pairs):
-            if pair.client.can_write_eof():
+            if not pair.half_closed:
+                pair.half_closed = True
                 pair.client.write_eof()
 
     def when_down(self, count: int, act: Callable[[], None]) -> None:
@@ -125,13 +127,15 @@ class Proxy:
         pair = _Pair(writer, far)
         self._pairs.add(pair)
         try:
-            await asyncio.gather(self._pump(reader, far, self.up), self._pump(far_reader, writer, self.down))
+            await asyncio.gather(self._pump(reader, far, self.up), self._pump(far_reader, writer, self.down, pair))
         finally:
             self._pairs.discard(pair)
             writer.close()
             far.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Direction) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Direction, pair: _Pair | None = None
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
                 if way.delay:
@@ -140,7 +144,7 @@ class Proxy:
                     await way.flows.wait()
                     if way.bytes_per_second:
                         await asyncio.sleep(_TICK)
-                    if way.swallows:
+                    if way.swallows or (pair is not None and pair.half_closed):
                         continue
                     writer.write(piece)
                     await writer.drain()
@@ -148,7 +152,7 @@ class Proxy:
                     if way.trigger_at is not None and way.passed >= way.trigger_at:
                         way.trigger_at = None
                         way.trigger()
-            if writer.can_write_eof():
+            if not (pair is not None and pair.half_closed) and not writer.is_closing():
                 writer.write_eof()
 
     async def close(self) -> None:

@@ -199,7 +199,8 @@ class Rig:
     async def launch(self, sites: Collection[str] | None = None, *, seconds: float = 1.0, **columns: object) -> Any:
         """Submit and authorize a script that is due now; its id."""
         chosen = list(sites or [site.id for site in self.fleet.sites])
-        columns = {"site_timeout": timedelta(seconds=30), "script": self.text(seconds=seconds), **columns}
+        times = {"site_timeout": timedelta(seconds=30), "start_within": timedelta(seconds=30)}
+        columns = {**times, "script": self.text(seconds=seconds), **columns}
         script = await self.db.submit(str(columns.pop("script")), chosen, **columns)
         self.submitted.append(script)
         return script
@@ -268,14 +269,22 @@ class Rig:
         logs = [slot.folder / "serve.log" for slot in self.slots]
         return check_logs(logs, secrets=(self.fleet.spec.password, key), excuses=excuses)
 
-    async def metric(self, name: str) -> float:
-        """The sum over all processes, over all labels."""
-        total = 0.0
+    async def metric(self, name: str) -> dict[int, float]:
+        """The sum over all labels, of each process that can be asked."""
+        found: dict[int, float] = {}
         for slot in self.slots:
             if slot.running and slot.daemon is not None and slot.daemon.url:
                 values = await slot.daemon.metrics()
-                total += sum(value for key, value in values.items() if key == name or key.startswith(name + "{"))
-        return total
+                found[slot.pid] = sum(
+                    value for key, value in values.items() if key == name or key.startswith(name + "{")
+                )
+        return found
+
+    async def moved(self, name: str, before: dict[int, float]) -> bool:
+        """Whether a metric grew in a process that lived through it all. Where none did, there is none to tell."""
+        after = await self.metric(name)
+        both = before.keys() & after.keys()
+        return not both or any(after[pid] > before[pid] for pid in both)
 
 
 async def _stopped(pid: int) -> bool:

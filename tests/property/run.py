@@ -1,0 +1,68 @@
+"""Opens what the machine walks on, and walks it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.property import machine
+from tests.property.recorded import RecordedDatabase
+from tests.store.stage import Stage, WarmDb
+from tests.support import fresh_database
+from tminus.store.pool import PLANNING
+
+# A clock that moves only when it is moved, so that the model knows what time it is.
+_STANDING_CLOCK = """
+create or replace function tminus.clock() returns timestamptz language sql stable parallel safe
+as 'select timestamptz ''2030-01-01 00:00:00+00'' + (select by from public.moved_clock)'
+"""
+
+
+def explore(postgres: str, *, examples: int, steps: int, derandomize: bool) -> machine.Walk:
+    """Walk `examples` times at most `steps` steps. Raises AssertionError with the SQL of the shortest walk that is wrong."""
+    loop = asyncio.new_event_loop()
+    opened = _open(postgres, loop)
+    machine.walk = loop.run_until_complete(opened.__aenter__())
+    try:
+        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+            machine.Ownership,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=steps,
+                derandomize=derandomize,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+                phases=[Phase.generate, Phase.shrink],
+            ),
+        )
+        return machine.walk
+    finally:
+        loop.run_until_complete(opened.__aexit__(None, None, None))
+        loop.close()
+
+
+@asynccontextmanager
+async def _open(postgres: str, loop: asyncio.AbstractEventLoop) -> AsyncIterator[machine.Walk]:
+    async with fresh_database(postgres, f"walk_{os.getpid()}") as db:
+        await db.run(_STANDING_CLOCK)
+        warm = WarmDb(db.dsn)
+        pool = await asyncpg.create_pool(
+            db.dsn_as("tminus_serve"),
+            min_size=1,
+            max_size=2,
+            command_timeout=20,
+            server_settings={"search_path": "pg_catalog, pg_temp", "timezone": "UTC", **PLANNING},
+        )
+        try:
+            store = RecordedDatabase(pool)
+            yield machine.Walk(Stage(warm, store), store, loop)
+        finally:
+            pool.terminate()
+            await warm.close()
