@@ -100,7 +100,13 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
             memory = StartMemory(settings.state_dir, uuid.uuid4())
             async with (
                 # Each connection is asked first whether this is still the database that we wrote to.
-                open_database(place.dsn, size=8, application="tminus", greet=memory.compare) as db,
+                open_database(
+                    place.dsn,
+                    size=8,
+                    application="tminus",
+                    greet=memory.compare,
+                    idle_within=settings.heartbeat_ttl,  # who is declared dead must not hold its runs for longer
+                ) as db,
                 # The heartbeat waits for nobody.
                 open_database(place.dsn, size=1, application="tminus heartbeat") as heart,
             ):

@@ -167,8 +167,11 @@ async def _killed_paying_a_debt(rig: Rig, rng: random.Random) -> Measured:
 # -- F2, F3: frozen, blocked -------------------------------------------------------------------------------------------
 
 
-async def _frozen_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
-    """Freeze a daemon, let the other resolve all that it had, and wake it: nothing may run any more."""
+async def _frozen_at(point: Point, within: float, rig: Rig, rng: random.Random) -> Measured:
+    """Freeze a daemon, let the other resolve all that it had, and wake it: nothing may run any more.
+
+    `within`: seconds for what has to be done on the routers.
+    """
     measured = Measured()
     rig.plan(point, "stop")
     script = await rig.launch()
@@ -178,6 +181,9 @@ async def _frozen_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
     measured.demand(measured.noticed <= NOTICED_WITHIN, f"A3: noticed only after {measured.noticed:.1f} s")
     measured.demand(await rig.ended(script) is not None, "A3: not all sites ended while it slept")
     measured.recovered = time.time() - since
+    # The locks of a transaction in which it was frozen are held for the ttl at most.
+    limit = max(NOTICED_WITHIN, TTL + 1.5) + within
+    measured.demand(measured.recovered <= limit, f"A3: {measured.recovered:.1f} s until all had ended, not {limit:.0f}")
     before = await rig.db.site_runs(script)
     events = {site: len(rig.fleet.journal.starts(site)) for site in before}
     slot = rig.slot_of(pid)
@@ -474,8 +480,9 @@ def _scenarios() -> list[Scenario]:
         add("F1", f"killed at {point}", partial(_killed_beside, point))
     add("F1", f"killed at {Point.DEBT_PAID}", _killed_paying_a_debt)
 
-    for point in (Point.CLAIMED, Point.READY, Point.START_WRITING, *_WRITTEN, Point.SENT, Point.ENDING):
-        add("F2", f"frozen at {point}", partial(_frozen_at, point))
+    for point in (Point.CLAIMED, Point.READY, Point.START_WRITING, *_WRITTEN, Point.ENDING, Point.ENDING_WRITING):
+        add("F2", f"frozen at {point}", partial(_frozen_at, point, 5.0))
+    add("F2", f"frozen at {Point.SENT}", partial(_frozen_at, Point.SENT, 25.0))
     for point in (Point.READY, Point.SENDING, Point.SENT, Point.BEATING):
         add("F3", f"blocked at {point}", partial(_blocked_at, point))
 
