@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.property.recorded import RecordedDatabase, runnable
-from tests.store.stage import EMPTY, Stage, add_sites
+from tests.store.stage import EMPTY, REACH, Stage, add_sites
 from tminus.errors import StoreError
 from tminus.store import instances, launches, site_runs
 
@@ -32,15 +31,17 @@ TTL = 3.0
 SITES = ("a", "b", "c")
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
+SITES_SQL = "insert into tminus.sites (id, name, address) select id, id, 'router-' || md5(id) from unnest('{a,b,c}'::text[]) as id;"
+# A clock that moves only when it is moved, so that the model knows the time; and launches with the same ids in each walk.
 PREPARE = """\
--- What was said. To see it again: psql, as superuser, on a fresh database with this schema and the logins of tests/support.py,
-create table public.moved_clock (by interval not null);
-insert into public.moved_clock values ('0');
-grant select on public.moved_clock to public;
+-- What was said. To see it again: psql, as superuser, on a copy of the database template_tminus of tests/support.py.
 create or replace function tminus.clock() returns timestamptz language sql stable parallel safe
 as 'select timestamptz ''2030-01-01 00:00:00+00'' + (select by from public.moved_clock)';
-insert into tminus.sites (id, name, address) select id, id, 'router-' || md5(id) from unnest('{a,b,c}'::text[]) as id;
--- and then:"""
+create sequence public.launch_numbers;
+grant usage on sequence public.launch_numbers to public;
+alter table tminus.launches alter column id
+    set default ('00000000-0000-0001-0000-' || lpad(to_hex(nextval('public.launch_numbers')), 12, '0'))::uuid;
+"""
 
 
 @dataclass(slots=True)
@@ -52,6 +53,7 @@ class Walk:
     loop: asyncio.AbstractEventLoop
     steps: int = 0
     examples: int = 0
+    failed_at: int | None = None  # the example that first was wrong
 
 
 walk: Walk | None = None  # set by who runs the machine
@@ -123,6 +125,7 @@ class Ownership(RuleBasedStateMachine):
         self.files: set[str] = set()  # nonces of files on routers
         self.effects: Counter[tuple[UUID, str]] = Counter()
         self.nonces: set[str] = set()
+        self.ids = 0
         self.was_open: set[int] = set()  # runs that did not begin as missed
         self.do(self._empty())
 
@@ -130,12 +133,22 @@ class Ownership(RuleBasedStateMachine):
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         self.walk.steps += 1
-        return self.walk.loop.run_until_complete(asyncio.wait_for(work, 20))
+        try:
+            return self.walk.loop.run_until_complete(asyncio.wait_for(work, 20))
+        except StoreError:
+            self.walk.failed_at = self.walk.failed_at or self.walk.examples
+            raise
 
     def must(self, holds: object, sentence: str) -> None:
         if not holds:
+            self.walk.failed_at = self.walk.failed_at or self.walk.examples
             script = "\n".join(self.walk.store.said)
-            raise AssertionError(f"{sentence}\n{PREPARE}\n{script}")
+            raise AssertionError(f"{sentence}\n{PREPARE}{SITES_SQL}\n{script}")
+
+    def _id(self) -> UUID:
+        """The next of the ids of this example: the same each time that it is walked."""
+        self.ids += 1
+        return UUID(int=self.ids)
 
     async def _say(self, sql: str, *arguments: object, role: str) -> None:
         """Say something as another login than the daemon's."""
@@ -247,19 +260,20 @@ class Ownership(RuleBasedStateMachine):
     )
     @precondition(lambda self: len(self.wishes) < 5)
     def submit(self, sites: list[str] | tuple[str, ...], cap: int | None, within: float, authorized: bool) -> None:
-        script = uuid.uuid4()
+        script = self._id()
+        due = self.now + 1 + len(self.wishes) / 1000  # no two at the same moment, or their order would be chance
 
         async def act() -> None:
             await self._say(
                 "insert into tminus.scheduled_scripts (id, launch_at, script, sites, start_within, max_concurrency, make_backup)"
-                " values ($1, tminus.clock() + interval '1 second', ':put 1', $2, make_interval(secs => $3), $4, false)",
-                script, list(sites), within, cap, role="alice",
+                " values ($1, $5, ':put 1', $2, make_interval(secs => $3), $4, false)",
+                script, list(sites), within, cap, EPOCH + timedelta(seconds=due), role="alice",
             )  # fmt: skip
             if authorized:
                 await self._say("select tminus.authorize($1, tminus.digest($1))", script, role="bob")
 
         self.do(act())
-        self.wishes[script] = Wish(script, self.now + 1, within, cap, authorized)
+        self.wishes[script] = Wish(script, due, within, cap, authorized)
         self.settle()
 
     @rule(data=st.data())
@@ -296,7 +310,10 @@ class Ownership(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: len(self.processes) < 4)
     def register(self) -> None:
-        process = Process(self.do(self.walk.stage.instance(ttl=TTL)))
+        process = Process(self._id())
+        self.do(
+            instances.register(self.walk.store, instance=process.id, name="one", reach=REACH, max_sessions=10, ttl=TTL)
+        )
         self.processes.append(process)
         self.settle()
 
@@ -496,9 +513,11 @@ class Ownership(RuleBasedStateMachine):
         if not process.beliefs[run].may_send:
             self._release(process, run, wait)
 
-    def _release(self, process: Process, run: int, wait: float = 0.0) -> None:
-        belief, old = process.beliefs.pop(run), self.rows[run]
-        self.files.discard(belief.nonce)
+    def _release(self, process: Process, run: int, wait: float = 0.0, *, answered: bool = True) -> None:
+        """Give a run back. Without an answer the process still believes that it has it."""
+        old = self.rows[run]
+        if answered:
+            self.files.discard(process.beliefs.pop(run).nonce)
         expected = old.owner == process.id and old.state == "running" and not old.executing and self.may_write(process)
         rows: list[asyncpg.Record] = []
         try:
@@ -607,7 +626,7 @@ class Ownership(RuleBasedStateMachine):
         data=st.data(),
         change=st.sampled_from(
             [
-                "state = 'pending', step = null, instance_id = null, executing_at = null, nonce = null",
+                "state = 'pending', step = null, instance_id = null, executing_at = null",
                 "state = 'completed', effect = 'applied', reason = null, step = null, finished_at = tminus.clock()",
                 "instance_id = '{other}'",
                 "executing_at = tminus.clock(), step = 'executing', nonce = '00000000000000ff'",
@@ -722,6 +741,25 @@ class Ownership(RuleBasedStateMachine):
         run = data.draw(st.sampled_from(sorted(one.beliefs)))
         self._start(one, run, answered=False)
         self._end(one, run)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self._two() is not None)
+    def release_ack_lost(self, data: st.DataObject) -> None:
+        """Given back without knowing it, and taken by another, while both live: no lease has run out."""
+        two = self._two()
+        assert two is not None
+        one, other = two
+        self._beat(one)
+        self._beat(other)
+        run = data.draw(st.sampled_from(sorted(one.beliefs)))
+        if one.beliefs[run].may_send:
+            return
+        self._release(one, run, answered=False)
+        self._claim(other)
+        if data.draw(st.booleans()):
+            self._start(one, run)
+        else:
+            self._release(one, run)
 
     @rule(data=st.data())
     @precondition(lambda self: self._two() is not None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -17,14 +17,16 @@ from tests.store.stage import Stage, WarmDb
 from tests.support import fresh_database
 from tminus.store.pool import PLANNING
 
-# A clock that moves only when it is moved, so that the model knows what time it is.
-_STANDING_CLOCK = """
-create or replace function tminus.clock() returns timestamptz language sql stable parallel safe
-as 'select timestamptz ''2030-01-01 00:00:00+00'' + (select by from public.moved_clock)'
-"""
 
-
-def explore(postgres: str, *, examples: int, steps: int, derandomize: bool) -> machine.Walk:
+def explore(
+    postgres: str,
+    *,
+    examples: int,
+    steps: int,
+    derandomize: bool,
+    shrink: bool = True,
+    tell: Callable[[str], None] = print,
+) -> machine.Walk:
     """Walk `examples` times at most `steps` steps. Raises AssertionError with the SQL of the shortest walk that is wrong."""
     loop = asyncio.new_event_loop()
     opened = _open(postgres, loop)
@@ -39,11 +41,13 @@ def explore(postgres: str, *, examples: int, steps: int, derandomize: bool) -> m
                 deadline=None,
                 database=None,
                 suppress_health_check=list(HealthCheck),
-                phases=[Phase.generate, Phase.shrink],
+                phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
             ),
         )
         return machine.walk
     finally:
+        walked = machine.walk
+        tell(f"walked {walked.examples} examples, {walked.steps} statements; wrong at {walked.failed_at}")
         loop.run_until_complete(opened.__aexit__(None, None, None))
         loop.close()
 
@@ -51,7 +55,7 @@ def explore(postgres: str, *, examples: int, steps: int, derandomize: bool) -> m
 @asynccontextmanager
 async def _open(postgres: str, loop: asyncio.AbstractEventLoop) -> AsyncIterator[machine.Walk]:
     async with fresh_database(postgres, f"walk_{os.getpid()}") as db:
-        await db.run(_STANDING_CLOCK)
+        await db.run(machine.PREPARE)
         warm = WarmDb(db.dsn)
         pool = await asyncpg.create_pool(
             db.dsn_as("tminus_serve"),
