@@ -89,7 +89,8 @@ class Proxy:
             for side in (pair.client, pair.server):
                 end = side.get_extra_info("socket")
                 if end is not None and end.family != socket.AF_UNIX:
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    with contextlib.suppress(OSError):  # closed already
+                        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 side.transport.abort()
 
     def half_close(self) -> None:
