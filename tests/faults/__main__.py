@@ -22,7 +22,7 @@ def main() -> int:
         "--only", metavar="PART", action="append", help="faults whose name contains this; may be repeated"
     )
     parser.add_argument("--runs", type=int, default=1, help="how often each (1)")
-    parser.add_argument("--side-by-side", type=int, default=4, help="rigs at the same time (4)")
+    parser.add_argument("--side-by-side", type=int, default=3, help="rigs at the same time (3)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of what is drawn at random (the time)")
     parser.add_argument("--list", action="store_true", help="name the faults, and do nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")

@@ -15,8 +15,10 @@ from pathlib import Path
 from tests.faults.invariants import Excuses
 from tests.faults.rig import Rig, open_rig
 from tests.faults.scenarios import Measured, Scenario
+from tminus.simulator import FleetSpec
 
-_PATIENCE = 240.0  # seconds for one run of a fault, however slow the machine
+_PATIENCE = 600.0  # seconds for one run of a fault, however slow the machine
+_ON_ONE_RIG = 12  # runs, before a new one is built
 _rigs = itertools.count(1)
 
 
@@ -60,14 +62,14 @@ async def run_campaign(
     tell: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Run each scenario so many times. A rig serves one fault class, and is made anew after a violation."""
-    by_rig: defaultdict[tuple[str, bool], list[Scenario]] = defaultdict(list)
+    by_rig: defaultdict[tuple[str, bool, int], list[Scenario]] = defaultdict(list)
     for scenario in scenarios:
-        by_rig[scenario.fault, scenario.routers_by_proxy].append(scenario)
+        by_rig[scenario.fault, scenario.routers_by_proxy, scenario.sites].append(scenario)
     report: Report = {scenario.id: Row() for group in by_rig.values() for scenario in group}
     work: list[Sequence[tuple[Scenario, int]]] = []
     for group in by_rig.values():
         todo = [(scenario, number) for number in range(runs) for scenario in group]
-        work += [todo[at : at + 12] for at in range(0, len(todo), 12)]
+        work += [todo[at : at + _ON_ONE_RIG] for at in range(0, len(todo), _ON_ONE_RIG)]
     queue = iter(work)
 
     async def worker() -> None:
@@ -91,7 +93,9 @@ async def _run_batch(
     left = list(batch)
     for attempt in itertools.count(1):
         told = frozenset().union(*(scenario.told for scenario, _ in batch))
-        async with open_rig(postgres, folder / str(attempt), routers_by_proxy=batch[0][0].routers_by_proxy) as rig:
+        first = batch[0][0]
+        spec = FleetSpec(sites=first.sites, export_ms=150)
+        async with open_rig(postgres, folder / str(attempt), spec=spec, routers_by_proxy=first.routers_by_proxy) as rig:
             while left:
                 scenario, number = left.pop(0)
                 begun = time.monotonic()

@@ -116,8 +116,8 @@ class Proxy:
         task.add_done_callback(self._tasks.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self.up.flows.wait()
         try:
+            await self.up.flows.wait()
             if isinstance(self._target, Path):
                 far_reader, far = await asyncio.open_unix_connection(str(self._target))
             else:
@@ -125,6 +125,9 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         pair = _Pair(writer, far)
         self._pairs.add(pair)
         try:
@@ -164,6 +167,7 @@ class Proxy:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports close in the next round of the loop
 
 
 def _pieces(data: bytes, bytes_per_second: float | None) -> list[bytes]:

@@ -201,7 +201,8 @@ class Rig:
         chosen = list(sites or [site.id for site in self.fleet.sites])
         times = {"site_timeout": timedelta(seconds=30), "start_within": timedelta(seconds=30)}
         columns = {**times, "script": self.text(seconds=seconds), **columns}
-        script = await self.db.submit(str(columns.pop("script")), chosen, **columns)
+        # Long enough to authorize it first, on a machine that has other things to do.
+        script = await self.db.submit(str(columns.pop("script")), chosen, due_in=0.7, **columns)
         self.submitted.append(script)
         return script
 
@@ -283,8 +284,8 @@ class Rig:
     async def moved(self, name: str, before: dict[int, float]) -> bool:
         """Whether a metric grew in a process that lived through it all. Where none did, there is none to tell."""
         after = await self.metric(name)
-        both = before.keys() & after.keys()
-        return not both or any(after[pid] > before[pid] for pid in both)
+        stayed = before.keys() & after.keys()
+        return not stayed or any(value > before.get(pid, 0) for pid, value in after.items())
 
 
 async def _stopped(pid: int) -> bool:

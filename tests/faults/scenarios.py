@@ -49,6 +49,7 @@ class Scenario:
     name: str
     act: Act
     routers_by_proxy: bool = False
+    sites: int = 4
     told: frozenset[str] = TOLD
 
     @property
@@ -215,6 +216,39 @@ async def _blocked_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
     script = await rig.launch()
     await rig.taken(point)
     return await _settle(rig, measured, script, since=time.time())
+
+
+# -- F4: many sites ----------------------------------------------------------------------------------------------------
+
+
+async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
+    """One of the daemons is killed in the middle of a launch over all sites; the other has to end them all."""
+    measured = Measured()
+    count = len(rig.fleet.sites)
+    script = await rig.launch(site_timeout=timedelta(minutes=10), start_within=timedelta(minutes=10))
+
+    async def under_way() -> bool:
+        started: int = await rig.db.value("select count(*) from tminus.site_runs where executing_at is not null")
+        return started >= count // 4
+
+    await until(under_way, within=120)
+    victim = rig.slots[0]
+    pid = victim.pid
+    victim.halted = True
+    os.kill(pid, signal.SIGKILL)
+    since = time.time()
+    measured.noticed = await rig.seconds_until_dead(pid, since)
+    measured.demand(measured.noticed <= NOTICED_WITHIN + 3, f"A3: noticed only after {measured.noticed:.1f} s")
+    await _settle(rig, measured, script, since=since, within=400)
+    shares = await rig.db.fetch(
+        "select name, count(*) as share from tminus.site_runs r join tminus.instances i on i.id = r.instance_id group by 1"
+    )
+    measured.demand(len(shares) == 2, f"A6: only {[row['name'] for row in shares]} had any of the sites")
+    runs = await rig.db.site_runs(script)
+    measured.demand(len(runs) == count, f"A3: {len(runs)} of {count} sites have an ending")
+    victim.halted = False
+    await rig.everybody_lives()
+    return measured
 
 
 # -- F6, F7: the database ----------------------------------------------------------------------------------------------
@@ -465,8 +499,18 @@ _RUN_POINTS = (
 def _scenarios() -> list[Scenario]:
     found: list[Scenario] = []
 
-    def add(fault: str, name: str, act: Act, *, routers_by_proxy: bool = False, told: frozenset[str] = TOLD) -> None:
-        found.append(Scenario(fault=fault, name=name, act=act, routers_by_proxy=routers_by_proxy, told=told))
+    def add(
+        fault: str,
+        name: str,
+        act: Act,
+        *,
+        routers_by_proxy: bool = False,
+        sites: int = 4,
+        told: frozenset[str] = TOLD,
+    ) -> None:
+        found.append(
+            Scenario(fault=fault, name=name, act=act, routers_by_proxy=routers_by_proxy, sites=sites, told=told)
+        )
 
     for point in (Point.LAUNCHING, Point.LAUNCHED, *_RUN_POINTS):
         add("F1", f"killed at {point}", partial(_killed_at, point, 0.0))
@@ -486,6 +530,8 @@ def _scenarios() -> list[Scenario]:
     for point in (Point.READY, Point.SENDING, Point.SENT, Point.BEATING):
         add("F3", f"blocked at {point}", partial(_blocked_at, point))
 
+    add("F4", "one of two killed among 1000 sites", _killed_among_many, sites=1000)
+    add("F4", "one of two killed among 60 sites", _killed_among_many, sites=60)
     for point in (Point.START_WRITING, Point.READY):
         add("F6", f"answer lost at {point}", partial(_answer_lost, point))
     for seconds, how, whom in (

@@ -479,10 +479,12 @@ class Ownership(RuleBasedStateMachine):
         process = data.draw(st.sampled_from([process for process in self.processes if process.beliefs]))
         self._end(process, data.draw(st.sampled_from(sorted(process.beliefs))))
 
-    def _end(self, process: Process, run: int) -> None:
-        """Write what this process thinks became of it."""
-        belief = process.beliefs.pop(run)
-        self.files.discard(belief.nonce)
+    def _end(self, process: Process, run: int, *, answered: bool = True) -> None:
+        """Write what this process thinks became of it. Without an answer it still believes that it has it."""
+        belief = process.beliefs[run]
+        if answered:
+            del process.beliefs[run]
+            self.files.discard(belief.nonce)
         row = self.rows[run]
         ran = belief.sent and self.effects[row.launch, row.site] > 0
         self._write_ending(process, run, "completed" if ran else "failed")
@@ -684,15 +686,9 @@ class Ownership(RuleBasedStateMachine):
         self._claim(other)
         self._take_orphans(other)
         for run in sorted(one.beliefs):
-            act = data.draw(st.sampled_from(["start", "end", "release", "beat"]))
-            if act == "start":
-                self._start(one, run)
-            elif act == "end":
-                self._end(one, run)
-            elif act == "release" and not one.beliefs[run].may_send:
-                self._release(one, run)
-            else:
+            if data.draw(st.booleans()):
                 self._beat(one)
+            self._act_on(one, run, data)
 
     @rule(data=st.data())
     @precondition(lambda self: self._two() is not None)
@@ -756,10 +752,36 @@ class Ownership(RuleBasedStateMachine):
             return
         self._release(one, run, answered=False)
         self._claim(other)
-        if data.draw(st.booleans()):
-            self._start(one, run)
-        else:
-            self._release(one, run)
+        self._act_on(one, run, data)
+
+    def _act_on(self, process: Process, run: int, data: st.DataObject) -> None:
+        """Do what a process may be about to do with a run that it believes to have."""
+        act = data.draw(st.sampled_from([self._start, self._end, self._release]))
+        if act != self._release or not process.beliefs[run].may_send:
+            act(process, run)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self._two() is not None)
+    def end_ack_lost(self, data: st.DataObject) -> None:
+        """Ended without knowing it: whatever it tries next, the ending stays."""
+        two = self._two()
+        assert two is not None
+        one, _ = two
+        self._beat(one)
+        run = data.draw(st.sampled_from(sorted(one.beliefs)))
+        self._end(one, run, answered=False)
+        self._act_on(one, run, data)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self._two() is not None)
+    def stop_then_act(self, data: st.DataObject) -> None:
+        """It said goodbye, and one of its tasks goes on for a moment."""
+        two = self._two()
+        assert two is not None
+        one, _ = two
+        run = data.draw(st.sampled_from(sorted(one.beliefs)))
+        self.stop(_Chosen(one))
+        self._act_on(one, run, data)
 
     @rule(data=st.data())
     @precondition(lambda self: self._two() is not None)
