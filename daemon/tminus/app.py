@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import structlog
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, GCCollector, PlatformCollector, ProcessCollector
 
 from tminus import __version__
 from tminus.device.connection import Connector
@@ -168,6 +168,11 @@ class _Daemon:
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
+        loop = asyncio.get_running_loop()
+        tasks = Gauge(
+            "tminus_tasks", "Tasks of the event loop: what grows without work is a leak", registry=self._registry
+        )
+        tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         self._trust = Trust(ttl=settings.heartbeat_ttl, margin=settings.heartbeat_margin)
         self._health = Health(lives=self._trust.lives)
         self._metrics = Metrics(

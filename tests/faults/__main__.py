@@ -23,6 +23,7 @@ def main() -> int:
     )
     parser.add_argument("--runs", type=int, default=1, help="how often each (1)")
     parser.add_argument("--side-by-side", type=int, default=3, help="rigs at the same time (3)")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing more after that")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of what is drawn at random (the time)")
     parser.add_argument("--list", action="store_true", help="name the faults, and do nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
@@ -39,6 +40,7 @@ def main() -> int:
         report = asyncio.run(
             run_campaign(
                 dsn, folder, chosen, runs=options.runs, seed=options.seed, side_by_side=options.side_by_side,
+                seconds=60 * options.minutes,
                 tell=lambda line: print(line, file=sys.stderr, flush=True),
             )
         )  # fmt: skip

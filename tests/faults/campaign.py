@@ -45,6 +45,8 @@ async def run_scenario(rig: Rig, scenario: Scenario, seed: str) -> Measured:
     """Run it once. An error of the rig itself counts as a violation: what was not seen to hold does not hold."""
     try:
         async with asyncio.timeout(_PATIENCE):
+            await rig.everybody_lives()
+            await rig.take_footprints()
             return await scenario.act(rig, random.Random(seed))
     except (Exception, TimeoutError) as error:  # noqa: BLE001 - told below, and counted
         rig.forget_plans()
@@ -59,9 +61,14 @@ async def run_campaign(
     runs: int,
     seed: int,
     side_by_side: int,
+    seconds: float = float("inf"),
     tell: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Run each scenario so many times. A rig serves one fault class, and is made anew after a violation."""
+    """Run each scenario so many times, as far as they can be begun within `seconds`.
+
+    A rig serves one fault class, and is made anew after a violation.
+    """
+    end = time.monotonic() + seconds
     by_rig: defaultdict[tuple[str, bool, int], list[Scenario]] = defaultdict(list)
     for scenario in scenarios:
         by_rig[scenario.fault, scenario.routers_by_proxy, scenario.sites].append(scenario)
@@ -74,6 +81,8 @@ async def run_campaign(
 
     async def worker() -> None:
         for batch in queue:
+            if time.monotonic() > end:
+                return
             await _run_batch(postgres, folder / f"rig-{next(_rigs)}", batch, seed, report, tell)
 
     async with asyncio.TaskGroup() as workers:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from tminus.simulator.journal import Event
 
 _CLOCKS_AGREE = 0.1  # seconds: the database and the routers read the same clock, to different precision
 _MORE_MEMORY = 64 * 1024 * 1024  # bytes
+_MORE_TASKS = 3  # a service may be at work just now
 _MORE_FILES = 10  # the pool of the database may have opened its other connections since
 
 # What a log may say at `error` when such things are done to a daemon: it is told, with what to do. Anything else is a bug.
@@ -57,12 +58,19 @@ class Footprint:
     pid: int
     memory: int  # bytes
     files: int
+    tasks: int
 
     @classmethod
-    def of(cls, pid: int) -> Footprint:
+    def of(cls, pid: int, metrics: Mapping[str, float]) -> Footprint:
+        """Read what the system, and its own metrics, say of a process."""
         status = Path(f"/proc/{pid}/status").read_text()
         kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
-        return cls(pid=pid, memory=int(kilobytes) * 1024, files=len(list(Path(f"/proc/{pid}/fd").iterdir())))
+        return cls(
+            pid=pid,
+            memory=int(kilobytes) * 1024,
+            files=len(list(Path(f"/proc/{pid}/fd").iterdir())),
+            tasks=int(metrics["tminus_tasks"]),
+        )
 
 
 @dataclass(slots=True)
@@ -174,6 +182,9 @@ def check_footprint(before: Footprint, after: Footprint, sessions: float) -> lis
         after.files <= before.files + _MORE_FILES,
         "A7",
         f"{after.files} open files in {after.pid}, {before.files} before",
+    )
+    findings.demand(
+        after.tasks <= before.tasks + _MORE_TASKS, "A7", f"{after.tasks} tasks in {after.pid}, {before.tasks} before"
     )
     findings.demand(sessions == 0, "A7", f"{sessions:.0f} sessions are still open in {after.pid}")
     return findings.found

@@ -81,7 +81,6 @@ _WRITTEN = (Point.START_WRITTEN, Point.SENDING)
 
 async def _killed_at(point: Point, delay: float, rig: Rig, rng: random.Random) -> Measured:
     measured = Measured()
-    await rig.take_footprints()
     reaped = await rig.metric("tminus_instances_reaped_total")
     rig.plan(point, f"after {delay} kill" if delay else "kill")
     script = await rig.launch()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -129,8 +129,11 @@ async def test_what_does_not_belong_into_a_log_is_found(tmp_path: Path, line: st
 
 
 async def test_what_a_process_did_not_give_back_is_found() -> None:
-    before = Footprint(pid=1, memory=100 << 20, files=30)
-    for memory, files, sessions in ((200 << 20, 30, 0), (100 << 20, 60, 0), (100 << 20, 30, 2)):
-        found = check_footprint(before, Footprint(pid=1, memory=memory, files=files), sessions)
+    before = Footprint(pid=1, memory=100 << 20, files=30, tasks=20)
+    for more in ({"memory": 200 << 20}, {"files": 60}, {"tasks": 40}):
+        found = check_footprint(before, replace(before, **more), 0)
+        assert [violation[:2] for violation in found] == ["A7"]
+    for sessions in (1, 2):
+        found = check_footprint(before, before, sessions)
         assert [violation[:2] for violation in found] == ["A7"]
     assert not check_footprint(before, before, 0)

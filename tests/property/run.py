@@ -21,17 +21,23 @@ from tminus.store.pool import PLANNING
 def explore(
     postgres: str,
     *,
+    races: int,
     examples: int,
     steps: int,
     derandomize: bool,
     shrink: bool = True,
     tell: Callable[[str], None] = print,
 ) -> machine.Walk:
-    """Walk `examples` times at most `steps` steps. Raises AssertionError with the SQL of the shortest walk that is wrong."""
+    """Walk the known races so many times each, then `examples` times at most `steps` steps at random.
+
+    Raises AssertionError with the SQL of the shortest walk that is wrong.
+    """
     loop = asyncio.new_event_loop()
     opened = _open(postgres, loop)
     machine.walk = loop.run_until_complete(opened.__aenter__())
     try:
+        machine.walk_known_races(times=races, seed=0)
+        tell(f"walked {machine.walk.examples} known races")
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
             machine.Ownership,
             settings=settings(

@@ -12,13 +12,14 @@ import pytest
 from tests.property.run import explore
 
 _ASKED = os.environ.get("OWNERSHIP_EXAMPLES")
-EXAMPLES = int(_ASKED or 250)
+EXAMPLES = int(_ASKED or 200)
 
 
 @pytest.mark.timeout(7200)
 def test_no_order_of_steps_starts_anything_twice_or_loses_an_ending(postgres: str) -> None:
     walked = explore(
         postgres,
+        races=8,
         examples=EXAMPLES,
         steps=30,
         derandomize=_ASKED is None,
