@@ -131,16 +131,16 @@ class Proxy:
         pair = _Pair(writer, far)
         self._pairs.add(pair)
         try:
-            await asyncio.gather(self._pump(reader, far, self.up), self._pump(far_reader, writer, self.down, pair))
+            await asyncio.gather(self._pump(reader, pair, self.up), self._pump(far_reader, pair, self.down))
         finally:
             self._pairs.discard(pair)
             writer.close()
             far.close()
 
-    async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Direction, pair: _Pair | None = None
-    ) -> None:
-        with contextlib.suppress(OSError):
+    async def _pump(self, reader: asyncio.StreamReader, pair: _Pair, way: Direction) -> None:
+        """Carry one direction. An end is handed on as an end, and a reset as one."""
+        writer = pair.server if way is self.up else pair.client
+        try:
             while data := await reader.read(_CHUNK):
                 if way.delay:
                     await asyncio.sleep(way.delay)
@@ -148,7 +148,7 @@ class Proxy:
                     await way.flows.wait()
                     if way.bytes_per_second:
                         await asyncio.sleep(_TICK)
-                    if way.swallows or (pair is not None and pair.half_closed):
+                    if way.swallows or (way is self.down and pair.half_closed):
                         continue
                     writer.write(piece)
                     await writer.drain()
@@ -156,8 +156,13 @@ class Proxy:
                     if way.trigger_at is not None and way.passed >= way.trigger_at:
                         way.trigger_at = None
                         way.trigger()
-            if not (pair is not None and pair.half_closed) and not writer.is_closing():
+            await way.flows.wait()
+            if not (way is self.down and pair.half_closed) and not writer.is_closing():
                 writer.write_eof()
+        except OSError:
+            await way.flows.wait()
+            pair.client.transport.abort()
+            pair.server.transport.abort()
 
     async def close(self) -> None:
         self.refuse()

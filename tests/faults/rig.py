@@ -68,6 +68,7 @@ class Slot:
     daemon: Daemon | None = None
     exits: list[int] = field(default_factory=list)
     halted: bool = False  # not started again
+    spared: bool = False  # takes no plan: for what is measured of a process that lives long
     starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -106,7 +107,7 @@ class Rig:
             async with slot.starting:
                 slot.daemon = await start_daemon(
                     self.db, slot.folder, self.fleet,
-                    program=(sys.executable, "-m", "tests.faults.armed", str(self._plans)),
+                    program=(sys.executable, "-m", "tests.faults.armed", str(self._folder / "no-plans" if slot.spared else self._plans)),
                     environment={"PYTHONPATH": str(_ROOT)},
                     **{"database_url": self.dsn_of(slot), "instance_name": slot.name, **self._settings},
                 )  # fmt: skip
@@ -318,11 +319,15 @@ async def open_rig(
     folder: Path,
     *,
     daemons: int = 2,
+    spared: int = 0,
     spec: FleetSpec | None = None,
     routers_by_proxy: bool = False,
     **settings: object,
 ) -> AsyncIterator[Rig]:
-    """`postgres` is the DSN of a server with the template database. With `routers_by_proxy` every site has one of its own."""
+    """Open one. `daemons` may be killed by plans, `spared` more may not; with `routers_by_proxy` each site has a proxy.
+
+    `postgres` is the DSN of a server with the template database.
+    """
     number = next(_rigs)
     folder.mkdir(parents=True, exist_ok=True)
     spec = spec or FleetSpec(sites=4, export_ms=150)
@@ -338,8 +343,9 @@ async def open_rig(
                     "update tminus.sites set address = '127.0.0.1', port = $2 where id = $1", site.id, proxy.port
                 )
         target = _database_target(db.dsn)
-        for place in range(daemons):
+        for place in range(daemons + spared):
             slot = Slot(f"daemon-{place}", folder / f"daemon-{place}", await stack.enter_async_context(proxied(target)))
+            slot.spared = place >= daemons
             rig.slots.append(slot)
         duties = [asyncio.create_task(rig.supervise(slot)) for slot in rig.slots]
         try:

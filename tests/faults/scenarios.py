@@ -101,6 +101,31 @@ async def _killed_at(point: Point, delay: float, rig: Rig, rng: random.Random) -
     return measured
 
 
+async def _host_vanishes_at(point: Point, within: float, rig: Rig, rng: random.Random) -> Measured:
+    """The daemon's host loses its power: the database hears neither an end nor anything else of the connections."""
+    measured = Measured()
+    rig.plan(point, "stop")
+    script = await rig.launch()
+    pid = await rig.taken(point)
+    slot = rig.slot_of(pid)
+    slot.halted = True
+    slot.proxy.freeze()
+    os.kill(pid, signal.SIGKILL)
+    since = time.time()
+    measured.noticed = await rig.seconds_until_dead(pid, since)
+    ended = await rig.ended(script)
+    recovered = time.time() - since
+    limit = max(NOTICED_WITHIN, TTL + 1.5) + within
+    measured.demand(
+        ended is not None and recovered <= limit, f"A3: {recovered:.1f} s until all had ended, not {limit:.0f}"
+    )
+    slot.proxy.thaw()
+    slot.halted = False
+    await _settle(rig, measured, script, since=since)
+    measured.recovered = recovered
+    return measured
+
+
 async def _killed_recovering(point: Point, rig: Rig, rng: random.Random) -> Measured:
     """The daemon that takes over what a killed one left is killed as well."""
     measured = Measured()
@@ -515,6 +540,8 @@ def _scenarios() -> list[Scenario]:
         add("F1", f"killed at {point}", partial(_killed_at, point, 0.0))
     add("F1", "killed in the export", partial(_killed_at, Point.EXPORTING, 0.1))
     add("F1", "killed in the script", partial(_killed_at, Point.SENT, 0.5))
+    for point in (Point.LAUNCHING, Point.START_WRITTEN, Point.ENDING_WRITING):
+        add("F1", f"host vanishes at {point}", partial(_host_vanishes_at, point, 6.0))
     for point in (Point.REAPED, Point.ORPHAN_TAKEN, Point.ORPHAN_RESOLVED):
         add("F1", f"killed at {point}", partial(_killed_recovering, point))
     for point in (Point.DRAINING, Point.SAYING_GOODBYE):

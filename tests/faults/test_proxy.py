@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -93,6 +95,17 @@ async def test_half_closed_the_client_sees_an_end_and_is_still_heard() -> None:
             return proxy.up.passed == 10
 
         await until(heard, within=5)
+
+
+async def test_a_client_that_resets_is_reset_to_the_server_as_well() -> None:
+    async with _echo() as (proxy, _, writer):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+        async def gone() -> bool:
+            return proxy.open == 0
+
+        await until(gone, within=5)
 
 
 async def test_throttled_it_takes_its_time() -> None:

@@ -42,6 +42,16 @@ PLANNING = {
 }
 
 
+# When the server gives up a client that does not answer, idle, at work or unheard of: half a minute at most.
+VANISHING = {
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25s",
+    "client_connection_check_interval": "5s",
+}
+
+
 @cache
 def statement(name: str) -> str:
     """Return the text of the statement sql/<name>.sql."""
@@ -148,6 +158,8 @@ async def open_database(
                 "timezone": "UTC",
                 **PLANNING,
                 "lock_timeout": "10s",
+                # A host that vanishes says no goodbye: without these its last statement could hold its rows for hours.
+                **VANISHING,
                 "idle_in_transaction_session_timeout": f"{min(idle_within, _IDLE_WITHIN) * 1000:.0f}ms",
             },
         )
