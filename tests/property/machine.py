@@ -287,7 +287,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: any(not wish.cancelled for wish in self.wishes.values()))
-    def cancel(self, data: st.DataObject) -> None:
+    def cancel(self, data: st.DataObject | Chance) -> None:
         wish = pick(data, [wish for wish in self.wishes.values() if not wish.cancelled])
 
         async def act() -> bool:
@@ -328,7 +328,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data(), draining=st.sampled_from([False, False, False, True]))
     @precondition(lambda self: self.processes)
-    def beat(self, data: st.DataObject, draining: bool) -> None:
+    def beat(self, data: st.DataObject | Chance | _Chosen, draining: bool) -> None:
         self._beat(pick(data, self.processes), draining=draining)
 
     def _beat(self, process: Process, *, draining: bool = False) -> None:
@@ -341,14 +341,14 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: self.processes)
-    def stop(self, data: st.DataObject) -> None:
+    def stop(self, data: st.DataObject | Chance) -> None:
         process = pick(data, self.processes)
         self.do(instances.stop(self.walk.store, process.id))
         self.settle(stops=process)
 
     @rule(data=st.data())
     @precondition(lambda self: len(self.processes) > 1)
-    def crash(self, data: st.DataObject) -> None:
+    def crash(self, data: st.DataObject | Chance) -> None:
         """Gone, with all that it knew; its row in the database is as it was."""
         self.processes.remove(pick(data, self.processes))
 
@@ -356,7 +356,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: self.processes and any(not wish.launched for wish in self.wishes.values()))
-    def launch(self, data: st.DataObject) -> None:
+    def launch(self, data: st.DataObject | Chance) -> None:
         self._launch(pick(data, self.processes))
 
     def _launch(self, process: Process) -> None:
@@ -385,7 +385,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data(), capacity=st.sampled_from([1, 2, 10]))
     @precondition(lambda self: self.processes and any(row.state == "pending" for row in self.rows.values()))
-    def claim(self, data: st.DataObject, capacity: int) -> None:
+    def claim(self, data: st.DataObject | Chance | _Chosen, capacity: int) -> None:
         self._claim(pick(data, self.processes), capacity)
 
     def _claim(self, process: Process, capacity: int = 10) -> list[int]:
@@ -434,7 +434,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: any(process.beliefs for process in self.processes))
-    def start(self, data: st.DataObject) -> None:
+    def start(self, data: st.DataObject | Chance) -> None:
         process = pick(data, [process for process in self.processes if process.beliefs])
         self._start(process, pick(data, sorted(process.beliefs)))
 
@@ -463,7 +463,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: any(b.may_send and not b.sent for p in self.processes for b in p.beliefs.values()))
-    def send(self, data: st.DataObject) -> None:
+    def send(self, data: st.DataObject | Chance) -> None:
         process = pick(data, [p for p in self.processes if any(b.may_send and not b.sent for b in p.beliefs.values())])
         self._send(process, pick(data, [r for r, b in process.beliefs.items() if b.may_send and not b.sent]))
 
@@ -480,7 +480,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: any(process.beliefs for process in self.processes))
-    def end(self, data: st.DataObject) -> None:
+    def end(self, data: st.DataObject | Chance) -> None:
         process = pick(data, [process for process in self.processes if process.beliefs])
         self._end(process, pick(data, sorted(process.beliefs)))
 
@@ -514,7 +514,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data(), wait=st.sampled_from([0.0, 5.0]))
     @precondition(lambda self: any(process.beliefs for process in self.processes))
-    def release(self, data: st.DataObject, wait: float) -> None:
+    def release(self, data: st.DataObject | Chance | _Chosen, wait: float) -> None:
         process = pick(data, [process for process in self.processes if process.beliefs])
         run = pick(data, sorted(process.beliefs))
         if not process.beliefs[run].may_send:
@@ -541,7 +541,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: self.processes)
-    def sweep(self, data: st.DataObject) -> None:
+    def sweep(self, data: st.DataObject | Chance) -> None:
         process = pick(data, self.processes)
         known = sorted({*process.beliefs, *process.resolving})
         self.do(site_runs.sweep(self.walk.store, process.id, known))
@@ -581,7 +581,7 @@ class Ownership(RuleBasedStateMachine):
     @precondition(
         lambda self: self.processes and any(r.state == "running" and r.owner is None for r in self.rows.values())
     )
-    def take_orphans(self, data: st.DataObject) -> None:
+    def take_orphans(self, data: st.DataObject | Chance) -> None:
         self._take_orphans(pick(data, self.processes))
 
     def _take_orphans(self, process: Process) -> None:
@@ -600,7 +600,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: any(process.resolving for process in self.processes))
-    def resolve(self, data: st.DataObject) -> None:
+    def resolve(self, data: st.DataObject | Chance) -> None:
         process = pick(data, [process for process in self.processes if process.resolving])
         self._resolve(process, pick(data, sorted(process.resolving)))
 
@@ -634,7 +634,7 @@ class Ownership(RuleBasedStateMachine):
         change=st.sampled_from(TAMPERING),
     )
     @precondition(lambda self: self.rows)
-    def tamper(self, data: st.DataObject, change: str) -> None:
+    def tamper(self, data: st.DataObject | Chance | _Chosen, change: str) -> None:
         """A wrong UPDATE by the daemon's own login, whatever it says of the owner."""
         run = pick(data, sorted(self.rows))
         row = self.rows[run]
@@ -674,7 +674,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: self._two() is not None)
-    def lapse_and_steal(self, data: st.DataObject) -> None:
+    def lapse_and_steal(self, data: st.DataObject | Chance) -> None:
         """A frozen owner lost its runs, another has them; then it wakes, and does what it was about to do."""
         two = self._two()
         assert two is not None
@@ -689,7 +689,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: self._two() is not None)
-    def freeze_then_resume(self, data: st.DataObject) -> None:
+    def freeze_then_resume(self, data: st.DataObject | Chance) -> None:
         """Frozen between the commit and the sending; another resolves, file fence first; then it wakes and sends."""
         two = self._two()
         assert two is not None
@@ -707,7 +707,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: self._two() is not None)
-    def crash_after_commit(self, data: st.DataObject) -> None:
+    def crash_after_commit(self, data: st.DataObject | Chance) -> None:
         two = self._two()
         assert two is not None
         one, other = two
@@ -720,12 +720,14 @@ class Ownership(RuleBasedStateMachine):
         self._lapse(one, other)
         self._claim(other)
         self._take_orphans(other)
+        for process in self.processes:
+            self._take_orphans(process)  # they are taken
         for orphan in sorted(other.resolving):
             self._resolve(other, orphan)
 
     @rule(data=st.data())
     @precondition(lambda self: self._two() is not None)
-    def commit_ack_lost(self, data: st.DataObject) -> None:
+    def commit_ack_lost(self, data: st.DataObject | Chance) -> None:
         """The commit of the point of no return was not answered: nothing is sent, and that is how it ends."""
         two = self._two()
         assert two is not None
@@ -737,7 +739,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: self._two() is not None)
-    def release_ack_lost(self, data: st.DataObject) -> None:
+    def release_ack_lost(self, data: st.DataObject | Chance) -> None:
         """Given back without knowing it, and taken by another, while both live: no lease has run out."""
         two = self._two()
         assert two is not None
@@ -751,7 +753,7 @@ class Ownership(RuleBasedStateMachine):
         self._claim(other)
         self._act_on(one, run, data)
 
-    def _act_on(self, process: Process, run: int, data: st.DataObject) -> None:
+    def _act_on(self, process: Process, run: int, data: st.DataObject | Chance) -> None:
         """Do what a process may be about to do with a run that it believes to have."""
         act = pick(data, [self._start, self._end, self._release])
         if act != self._release or not process.beliefs[run].may_send:
@@ -759,7 +761,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: self._two() is not None)
-    def end_ack_lost(self, data: st.DataObject) -> None:
+    def end_ack_lost(self, data: st.DataObject | Chance) -> None:
         """Ended without knowing it: whatever it tries next, the ending stays."""
         two = self._two()
         assert two is not None
@@ -771,7 +773,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: self._two() is not None)
-    def stop_then_act(self, data: st.DataObject) -> None:
+    def stop_then_act(self, data: st.DataObject | Chance) -> None:
         """It said goodbye, and one of its tasks goes on for a moment."""
         two = self._two()
         assert two is not None
@@ -782,7 +784,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: self._two() is not None)
-    def cancelled_before_the_start(self, data: st.DataObject) -> None:
+    def cancelled_before_the_start(self, data: st.DataObject | Chance) -> None:
         two = self._two()
         assert two is not None
         one, _ = two
@@ -792,6 +794,66 @@ class Ownership(RuleBasedStateMachine):
         if not wish.cancelled:
             self.cancel(_Chosen(wish))
         self._start(one, run)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self._two() is not None)
+    def silent_then_act(self, data: st.DataObject | Chance) -> None:
+        """Not heard of for longer than its ttl, and nobody has noticed yet: it may start nothing, and take nothing."""
+        two = self._two()
+        assert two is not None
+        one, other = two
+        self._beat(one)
+        run = pick(data, sorted(one.beliefs))
+        pick(data, [self._nothing, self._start])(one, run)
+        self.tick(TTL + 0.5)
+        if pick(data, [False, True]):
+            self._beat(other)
+            self.processes.remove(other)
+            self.tick(TTL + 0.5)
+            self.reap()
+        if run in one.beliefs and not one.beliefs[run].may_send:
+            self._start(one, run)
+        self._launch(one)
+        self._claim(one)
+        self._take_orphans(one)
+
+    def _nothing(self, process: Process, run: int) -> None:
+        """It does not come to it."""
+
+    @rule(data=st.data())
+    @precondition(lambda self: self._two() is not None)
+    def put_off_then_claim(self, data: st.DataObject | Chance) -> None:
+        """Given back to be tried later: nobody has it before its time."""
+        two = self._two()
+        assert two is not None
+        one, other = two
+        self._beat(one)
+        self._beat(other)
+        run = pick(data, sorted(one.beliefs))
+        if not one.beliefs[run].may_send:
+            self._release(one, run, wait=5.0)
+        self._claim(other)
+        if pick(data, [False, True]):
+            self.tick(1.0)
+            self.housekeep()
+
+    @rule(data=st.data())
+    @precondition(lambda self: self._two() is not None)
+    def cancelled_then_given_back(self, data: st.DataObject | Chance) -> None:
+        """Cancelled while it runs, and given back: it is not claimed again."""
+        two = self._two()
+        assert two is not None
+        one, other = two
+        self._beat(one)
+        self._beat(other)
+        run = pick(data, sorted(one.beliefs))
+        wish = self.wishes[self.launch_of[self.rows[run].launch]]
+        if not wish.cancelled:
+            self.cancel(_Chosen(wish))
+        if not one.beliefs[run].may_send:
+            self._release(one, run)
+        self._claim(other)
+        self.housekeep()
 
     @rule()
     @precondition(lambda self: self.processes)
@@ -839,6 +901,9 @@ RACES = (
     Ownership.end_ack_lost,
     Ownership.stop_then_act,
     Ownership.cancelled_before_the_start,
+    Ownership.silent_then_act,
+    Ownership.put_off_then_claim,
+    Ownership.cancelled_then_given_back,
 )
 
 
