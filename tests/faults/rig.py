@@ -119,7 +119,7 @@ class Rig:
         name = urlsplit(self.db.dsn).path
         return f"postgresql://tminus_serve@127.0.0.1:{slot.proxy.port}{name}?sslmode=disable"
 
-    async def everybody_lives(self, *, within: float = 30.0) -> None:
+    async def everybody_lives(self, *, within: float = 60.0) -> None:
         """Wait until a daemon is ready in every place, and is trusted."""
 
         async def look() -> bool:

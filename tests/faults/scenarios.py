@@ -137,6 +137,7 @@ async def _killed_recovering(point: Point, rig: Rig, rng: random.Random) -> Meas
     measured.noticed = await rig.seconds_until_dead(first, since)
     second = await rig.taken(point, within=BOUND)
     measured.demand(second != first, "the same process was killed twice")
+    await rig.everybody_lives()  # nobody recovers anything before somebody lives again
     return await _settle(rig, measured, script, since=time.time())
 
 
@@ -149,6 +150,7 @@ async def _killed_while_draining(point: Point, rig: Rig, rng: random.Random) -> 
     os.kill(pid, signal.SIGTERM)
     rig.go_on(Point.SENT)
     await rig.taken(point)
+    await rig.everybody_lives()
     return await _settle(rig, measured, script, since=time.time())
 
 
@@ -245,6 +247,9 @@ async def _blocked_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
 # -- F4: many sites ----------------------------------------------------------------------------------------------------
 
 
+_ONE_CLAIM = 200  # sites that one daemon may take alone: its max_sessions
+
+
 async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
     """One of the daemons is killed in the middle of a launch over all sites; the other has to end them all."""
     measured = Measured()
@@ -256,18 +261,20 @@ async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
         return started >= count // 4
 
     await until(under_way, within=120)
-    victim = rig.slots[0]
-    pid = victim.pid
+    shares = await rig.db.fetch(
+        "select pid, count(*) as share from tminus.site_runs r join tminus.instances i on i.id = r.instance_id group by 1 order by 2"
+    )
+    both = len(shares) == 2 or count <= _ONE_CLAIM
+    measured.demand(both, f"A6: only one daemon has any of the {count} sites")
+    pid = shares[-1]["pid"]  # that with the most
+    victim = rig.slot_of(pid)
     victim.halted = True
     os.kill(pid, signal.SIGKILL)
     since = time.time()
     measured.noticed = await rig.seconds_until_dead(pid, since)
     measured.demand(measured.noticed <= NOTICED_WITHIN + 3, f"A3: noticed only after {measured.noticed:.1f} s")
-    await _settle(rig, measured, script, since=since, within=400)
-    shares = await rig.db.fetch(
-        "select name, count(*) as share from tminus.site_runs r join tminus.instances i on i.id = r.instance_id group by 1"
-    )
-    measured.demand(len(shares) == 2, f"A6: only {[row['name'] for row in shares]} had any of the sites")
+    # What has to be resolved takes a contact; what has to be run, its time.
+    await _settle(rig, measured, script, since=since, within=BOUND + count / 4)
     runs = await rig.db.site_runs(script)
     measured.demand(len(runs) == count, f"A3: {len(runs)} of {count} sites have an ending")
     victim.halted = False

@@ -728,14 +728,14 @@ class Ownership(RuleBasedStateMachine):
     @rule(data=st.data())
     @precondition(lambda self: self._two() is not None)
     def commit_ack_lost(self, data: st.DataObject | Chance) -> None:
-        """The commit of the point of no return was not answered: nothing is sent, and that is how it ends."""
+        """The commit of the point of no return was not answered: nothing is sent, and nobody can give it back any more."""
         two = self._two()
         assert two is not None
         one, _ = two
         self._beat(one)
         run = pick(data, sorted(one.beliefs))
         self._start(one, run, answered=False)
-        self._end(one, run)
+        pick(data, [self._end, self._release])(one, run)
 
     @rule(data=st.data())
     @precondition(lambda self: self._two() is not None)

@@ -29,7 +29,9 @@ from tminus.store.pool import Database
 from tminus.store.site_runs import Orphan
 from tminus.store.writer import EndRequest, Writer
 
-_AT_ONCE = 20
+_AT_ONCE = 100
+"""Runs that are resolved side by side. Each may take a contact's time, nearly all of it waiting, and whoever waits for its
+turn ends late by as much. Together they fit into app._OTHER_FILES."""
 
 log = structlog.get_logger()
 
