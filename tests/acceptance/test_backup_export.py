@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import uuid
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from tests.acceptance.test_cli import Cli
 from tests.support import Db
 from tminus.cli.backup_export import Exported, file_name
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 ODD = "../../etc/Passwd \N{SNOWMAN}"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

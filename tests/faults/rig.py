@@ -158,6 +158,12 @@ class Rig:
             os.kill(pid, signal.SIGCONT)
         self._frozen.discard(pid)
 
+    def wake_all(self) -> None:
+        """Wake whoever may be frozen: who took a plan late was not waited for."""
+        for slot in self.slots:
+            if slot.running:
+                self.wake(slot.pid)
+
     # -- kill points ---------------------------------------------------------------------------------------------------
 
     def plan(self, point: Point, action: str) -> None:

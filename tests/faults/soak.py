@@ -157,6 +157,7 @@ class Soak:
             ]
             since = time.monotonic()
             await kinds[name]()
+            self.rig.wake_all()
             told = self.faults.setdefault(name, Told())
             told.count += 1
             watch = asyncio.create_task(self._watch(told, open_now, since))
@@ -227,6 +228,8 @@ async def soak(
             work.create_task(soaked.launch_for(seconds))
             work.create_task(soaked.fault_for(seconds))
         rig.forget_plans()
+        await asyncio.sleep(1)
+        rig.wake_all()
         if await rig.ended(*rig.submitted, within=_LATE) is None:
             soaked.violations.append(f"A3: not all had ended {_LATE:.0f} s after the last fault")
         bounds.cancel()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 from hypothesis import HealthCheck, Phase, settings
@@ -60,19 +62,20 @@ def explore(
 
 @asynccontextmanager
 async def _open(postgres: str, loop: asyncio.AbstractEventLoop) -> AsyncIterator[machine.Walk]:
-    async with fresh_database(postgres, f"walk_{os.getpid()}") as db:
-        await db.run(machine.PREPARE)
-        warm = WarmDb(db.dsn)
-        pool = await asyncpg.create_pool(
-            db.dsn_as("tminus_serve"),
-            min_size=1,
-            max_size=2,
-            command_timeout=20,
-            server_settings={"search_path": "pg_catalog, pg_temp", "timezone": "UTC", **PLANNING},
-        )
-        try:
-            store = RecordedDatabase(pool)
-            yield machine.Walk(Stage(warm, store), store, loop)
-        finally:
-            pool.terminate()
-            await warm.close()
+    with tempfile.TemporaryDirectory(prefix="tminus-walk-") as folder:
+        async with fresh_database(postgres, f"walk_{os.getpid()}") as db:
+            await db.run(machine.PREPARE)
+            warm = WarmDb(db.dsn)
+            pool = await asyncpg.create_pool(
+                db.dsn_as("tminus_serve"),
+                min_size=1,
+                max_size=2,
+                command_timeout=20,
+                server_settings={"search_path": "pg_catalog, pg_temp", "timezone": "UTC", **PLANNING},
+            )
+            try:
+                store = RecordedDatabase(pool)
+                yield machine.Walk(Stage(warm, store, Path(folder)), store, loop)
+            finally:
+                pool.terminate()
+                await warm.close()

@@ -7,8 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from tests.store.stage import Stage, add_sites
+from tests.store.stage import Stage, add_sites, authorize, insert
 from tminus.store import instances, launches, site_runs
+from tminus.store.gauges import read_gauges
 from tminus.store.instances import Reach
 from tminus.store.pool import statement
 
@@ -146,6 +147,22 @@ async def test_a_site_whose_only_daemon_is_gone_is_missed_whatever_was_met_there
     run = (await stage.db.site_runs(script))["a"]
     assert (run["state"], run["reason"]) == ("skipped", "missed")
     assert run["message"].endswith("which is its runner. Before that: It did not answer.")
+
+
+async def test_unserved_sites_are_counted_while_they_wait_and_an_hour_before_their_launch(stage: Stage) -> None:
+    instance = await stage.instance(ttl=LONG)
+    await put(stage, "a", runner="north")
+    await put(stage, "b")
+    await stage.launch(instance, "a", "b")
+    assert (await read_gauges(stage.store)).unserved_sites == 1
+    await put(stage, "c", runner="north")
+    at = await stage.db.value("select tminus.clock() + interval '90 minutes'")
+    await authorize(stage.db, await insert(stage.db, sites=["a", "c"], launch_at=at))
+    assert (await read_gauges(stage.store)).unserved_sites == 1
+    await stage.db.move_clock(timedelta(minutes=31))
+    assert (await read_gauges(stage.store)).unserved_sites == 2
+    await stage.instance(name="north", ttl=LONG)
+    assert (await read_gauges(stage.store)).unserved_sites == 0
 
 
 async def test_a_runner_can_be_mended_while_the_launch_waits_and_no_authorization_is_lost(stage: Stage) -> None:

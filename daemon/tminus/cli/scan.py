@@ -218,9 +218,7 @@ async def _find_twins(context: Context, rows: list[Row]) -> None:
 
     serials = Counter(row.facts["serial"] for row in rows if row.facts["serial"] is not None)
     async with context.connect() as connection:
-        owners = {
-            row["serial"]: row["id"] for row in await connection.fetch(statement("serials_elsewhere"), list(serials))
-        }
+        owners = {row["serial"]: row["id"] for row in await connection.fetch(statement("serials_known"), list(serials))}
     first: dict[str, str] = {}
     for row in rows:
         serial = row.facts["serial"]

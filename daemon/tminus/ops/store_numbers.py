@@ -100,11 +100,21 @@ class StoreNumbers(Collector):
 def _gauges(gauges: StoreGauges) -> Iterator[Metric]:
     yield _gauge("tminus_launches_running", "Launches that are not finished", gauges.running_launches)
     yield _gauge("tminus_site_runs_pending", "Site runs of running launches that wait", gauges.pending_sites)
+    yield _gauge(
+        "tminus_sites_unserved",
+        "Sites that wait in a launch, or are due within an hour, and that no living daemon can serve",
+        gauges.unserved_sites,
+    )
     yield _gauge("tminus_site_runs_unknown", "Site runs whose outcome a person has to find out", gauges.unknown_sites)
     yield _gauge(
         "tminus_lost_starts",
         "Starts that the database forgot; all is paused until a person resumes",
         gauges.lost_starts,
+    )
+    yield _gauge(
+        "tminus_scripts_set_aside",
+        "Scheduled scripts that are not run, since the daemon died three times while it ran them",
+        gauges.set_aside_scripts,
     )
     yield _gauge(
         "tminus_site_run_overrun_seconds",

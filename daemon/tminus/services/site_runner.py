@@ -68,7 +68,11 @@ class _Ended(Exception):
 
 
 class _Paused(Exception):
-    """Nothing is started until a person resumes."""
+    """Nothing is started now: until a person resumes, or until this host can remember what it starts."""
+
+
+class _Spent(Exception):
+    """This host started it here before: the run was left to whoever asks the router about that start."""
 
 
 class _TryLater(Exception):
@@ -440,6 +444,9 @@ class SiteRunner:
             connection.abort()
             await self._give_back(run, wait=_PAUSED_FOR)
             return
+        except _Spent:
+            connection.abort()
+            return
         except _Ended as late:
             refusal = late.ending
         if refusal is not None:
@@ -481,13 +488,22 @@ class SiteRunner:
         run.past_no_return = True
         try:
             start = await self._writer.start(
-                StartRequest(run=run.claim.id, nonce=run.nonce.value, uptime=uptime, backup=backup)
+                StartRequest(
+                    run=run.claim.id,
+                    nonce=run.nonce.value,
+                    uptime=uptime,
+                    backup=backup,
+                    occurrence=run.content.occurrence,
+                    site=run.claim.site.id,
+                )
             )
         except StoreError as error:
             return not_started(Reason.STORE_LOST, f"Not started: {_sentence(error)}")
         run.committed = start is Start.GO
         if start is Start.PAUSED:
             raise _Paused
+        if start is Start.SPENT:
+            raise _Spent
         if start is Start.CANCELLED:
             return skipped(Reason.CANCELLED, "Cancelled before it was started.")
         if start is Start.NOT_OURS or not self._trust.lives():

@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING
 
 from tminus.routeros.language import ScriptSyntaxError, ast
 
+from . import background
+from .actions import resolve
 from .binding import load
-from .errors import Dropped, Quit, Rebooted, RunError
+from .errors import Quit, RunError
 from .export import export
+from .files import NO_SPACE, StorageFull
 from .frame import Frame
 from .importing import run_import
 from .journal import Kind
-from .router import Job
+from .spoiling import spoil
 from .values import Code, Duration, ItemId, Value, literal, number_of, parse_duration, text_of
 
 if TYPE_CHECKING:
-    from .interpreter import Console
+    from .router import Router
 
 _LEVELS = ("debug", "error", "info", "warning")
 
@@ -55,11 +58,10 @@ async def _nothing(_frame: Frame) -> Value:
 
 async def _resolve(frame: Frame) -> Value:
     """There is no network behind a simulated router: only its static names are known."""
-    name = await frame.text("domain-name")
-    for item in frame.console.router.config.items(("ip", "dns", "static")):
-        if item.values.get("name") == name and "address" in item.values:
-            return literal(item.values["address"])
-    raise RunError("failure: dns name does not exist")
+    address = resolve(frame.console.router, await frame.text("domain-name"))
+    if address is None:
+        raise RunError("failure: dns name does not exist")
+    return address
 
 
 async def _rndnum(frame: Frame) -> Value:
@@ -100,62 +102,66 @@ async def _execute(frame: Frame) -> Value:
     script = node.text if isinstance(node, ast.Block) else text_of(await frame.needed("script"))
     file = await frame.text("file") if "file" in frame.bound.named else None
     source = script.encode("utf-8", "surrogateescape")
+    if len(source) > background.MAX_SCRIPT_BYTES:
+        raise RunError("failure: script too long")  # documented is the limit; no transcript has the words
+    console = frame.console
+    output: list[str] = []
+    inner = console.fork(write=output.append)
     if "as-string" in frame.bound.flags:
-        return await _captured(frame.console, source)
-    router = frame.console.router
-    job = Job(id=router.next_id(), script=script, owner=frame.console.user, kind="command", started=router.now())
-    router.jobs[job.id] = job
+        await background.captured(inner, source)
+        return "".join(output)
 
-    async def work() -> None:
-        try:
-            output = await _captured(frame.console, source)
-        finally:
-            router.jobs.pop(job.id, None)
-        if file is not None:
-            name = file if file.endswith(".txt") else f"{file}.txt"
-            router.files.put(name, output.replace("\n", "\r\n").encode("utf-8", "surrogateescape"))
+    def failed(error: str) -> None:
+        console.router.write_log("script,error", error)
 
-    job.task = asyncio.create_task(work(), name=f"job *{job.id:X} of {router.site}")
+    job = background.start(inner, source, script=script, output=output, file=file, failed=failed)
     return ItemId(job.id)
 
 
-async def _captured(console: Console, source: bytes) -> str:
-    """Run a text in a session without a user; its output, an error message included."""
-    output: list[str] = []
-    inner = type(console)(console.router, console.user, write=output.append)
-    try:
-        await inner.run(source)
-    except ScriptSyntaxError as error:
-        output.append(f"{error}\n")
-    except RunError as error:
-        text = error.text(with_path=console.router.version.error_paths)
-        output.append(f"{text}\n")
-        console.router.write_log("script,error", text)
-    except (Quit, Dropped, Rebooted):
-        pass
-    return "".join(output)
-
-
 async def _export(frame: Frame) -> Value:
+    if not ({"read", "ftp"} if "file" in frame.bound.named else {"read"}) <= frame.console.rights:
+        raise RunError("not enough permissions (9)")
     await run_export(frame, ())
     return None
 
 
 async def run_export(frame: Frame, path: tuple[str, ...]) -> None:
     """Print the configuration below a menu, or write it to a file."""
-    router = frame.console.router
-    flags = frame.bound.flags
-    if router.timing.export_s:
-        await asyncio.sleep(router.timing.export_s)
-    secrets = "show-sensitive" in flags or (router.version.shows_secrets and "hide-sensitive" not in flags)
+    console, router, flags = frame.console, frame.console.router, frame.bound.flags
+    secrets = "sensitive" in console.rights and (
+        "show-sensitive" in flags or (router.version.shows_secrets and "hide-sensitive" not in flags)
+    )
     text = export(router, path, terse="terse" in flags, verbose="verbose" in flags, secrets=secrets)
+    name = await frame.text("file") if "file" in frame.bound.named else None
+    file = name if name is None or name.endswith(".rsc") else f"{name}.rsc"
+    try:
+        if router.timing.export_s:
+            await asyncio.sleep(router.timing.export_s)
+    except asyncio.CancelledError:  # what was written by then stays, and says that it is not all
+        half = text[: text.rfind("\n", 0, len(text) // 2) + 1] + "#interrupted\n"
+        if file is None:
+            console.write(half)
+        elif not router.down:
+            save_output(router, file, half)
+        raise
+    text = spoil(router, text)
     router.record(Kind.EXPORT, bytes=len(text))
-    if "file" in frame.bound.named:
-        name = await frame.text("file")
-        content = text.replace("\n", "\r\n").encode("utf-8", "surrogateescape")
-        router.files.put(name if name.endswith(".rsc") else f"{name}.rsc", content)
-        return
-    frame.console.write_export(text)
+    if file is None:
+        console.write_export(text)
+        if router.behaviour.export_ends_line and console.ask is not None:
+            raise Quit
+    else:
+        save_output(router, file, text)
+
+
+def save_output(router: Router, name: str, text: str, *, append: bool = False) -> None:
+    """Write the output of a command to a file, with the line ends that a router uses."""
+    old = router.files.get(name) if append else None
+    content = text.replace("\n", "\r\n").encode("utf-8", "surrogateescape")
+    try:
+        router.files.put(name, (old.content if old else b"") + content)
+    except StorageFull:
+        raise RunError(NO_SPACE) from None
 
 
 async def _import(frame: Frame) -> Value:
@@ -166,6 +172,23 @@ async def _import(frame: Frame) -> Value:
         dry_run="dry-run" in frame.bound.flags,
         from_line=number_of(literal(await frame.text("from-line"))) or 1,
     )
+    return None
+
+
+async def _undo(frame: Frame) -> Value:
+    return _step(frame, frame.console.router.undo)
+
+
+async def _redo(frame: Frame) -> Value:
+    return _step(frame, frame.console.router.redo)
+
+
+def _step(frame: Frame, step: Callable[[], bool]) -> Value:
+    """Take back or repeat the newest action. Needs policy write, as what it changes did."""
+    if "write" not in frame.console.rights:
+        raise RunError("not enough permissions (9)")
+    if not step():
+        raise RunError("failure: nothing to do")  # uncertain: no transcript has the router's own words
     return None
 
 
@@ -182,4 +205,6 @@ EFFECTS: Mapping[str, Callable[[Frame], Awaitable[Value]]] = {
     "execute": _execute,
     "export": _export,
     "import": _import,
+    "undo": _undo,
+    "redo": _redo,
 }

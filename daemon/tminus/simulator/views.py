@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from .config import Item
-from .faults import Fault
-from .menus import Path
+from .config import Config, Item
+from .permissions import SCRIPT_POLICY, group_policy
 from .router import MIB, Router
-from .values import Duration
+from .schema import Path
+from .tables.interfaces import KINDS_OF
+from .values import Duration, text_of
 
 
 def rows(router: Router, path: Path) -> tuple[Item, ...] | None:
@@ -37,7 +40,7 @@ def _resource(router: Router) -> Iterator[Item]:
             "cpu-frequency": "880",
             "cpu-load": "1",
             "free-hdd-space": str(router.free_storage),
-            "total-hdd-space": str(16 * MIB),
+            "total-hdd-space": str(max(16 * MIB, router.files.capacity)),
             "architecture-name": hardware.architecture,
             "board-name": hardware.board,
             "platform": "MikroTik",
@@ -58,7 +61,7 @@ def _routerboard(router: Router) -> Iterator[Item]:
             "serial-number": hardware.serial,
             "firmware-type": "mt7621L",
             "factory-firmware": "6.44.6",
-            "current-firmware": router.version.text,
+            "current-firmware": router.firmware,
             "upgrade-firmware": router.version.text,
         }
     )
@@ -76,20 +79,23 @@ def _device_mode(router: Router) -> Iterator[Item]:
     yield from _only({"mode": router.device_mode, "scheduler": scheduler})
 
 
-# What the groups that are always there may do; what follows a '!' they may not.
-_READ = "local,telnet,ssh,reboot,read,test,winbox,password,web,sniff,sensitive,api,romon,rest-api"
-_GROUPS = {
-    "read": f"{_READ},!ftp,!write,!policy",
-    "write": f"{_READ},write,!ftp,!policy",
-    "full": f"{_READ},ftp,write,policy",
-}
-
-
 def _groups(router: Router) -> Iterator[Item]:
-    denied = router.denied | ({"ftp"} if Fault.NO_SFTP in router.faults else set())
-    for number, (name, policy) in enumerate(_GROUPS.items(), 1):
-        words = [f"!{word}" if word in denied else word for word in policy.split(",")]
-        yield Item(id=number, values={"name": name, "policy": ";".join(words)})
+    """What is configured, less what a test or a fault takes from all users."""
+    for item in router.config.items(("user", "group")):
+        yield replace(item, values={**item.values, "policy": group_policy(router, item.values["name"])})
+
+
+def _update(router: Router) -> Iterator[Item]:
+    latest = router.setup.upgrade_to or router.version.text
+    status = "New version is available" if latest != router.version.text else "System is already up to date"
+    yield from _only(
+        {
+            "channel": router.version.channel,
+            "installed-version": router.version.text,
+            "latest-version": latest,
+            "status": status,
+        }
+    )
 
 
 def _package(router: Router) -> Iterator[Item]:
@@ -108,14 +114,24 @@ def _history(router: Router) -> Iterator[Item]:
                 "policy": "write",
                 "time": router.version.log_time(entry.moment),
                 "redo": entry.redo,
+                "undo": entry.undo,
             },
         )
 
 
 def _jobs(router: Router) -> Iterator[Item]:
     for job in router.jobs.values():
-        started = router.version.stamp(job.started)
-        values = {"script": job.script, "owner": job.owner, "started": started, "type": job.kind}
+        if not job.listed:
+            continue
+        values = {
+            "script": job.script,
+            "owner": job.owner,
+            "policy": ",".join(word for word in SCRIPT_POLICY if word in job.policy),
+            "started": router.version.stamp(job.started),
+            "type": job.kind,
+        }
+        if job.parent is not None:
+            values["parent"] = f"*{job.parent:X}"
         yield Item(id=job.id, values=values)
 
 
@@ -130,34 +146,86 @@ def _files(router: Router) -> Iterator[Item]:
         changed = router.version.stamp(datetime.fromtimestamp(file.changed, UTC))
         kind = {"rsc": "script", "backup": "backup", "txt": ".txt file"}.get(file.name.rpartition(".")[2], "file")
         stamp = "last-modified" if router.version.iso_dates else "creation-time"
+        if file.directory:
+            yield Item(id=file.id, values={"name": file.name, "type": "directory", stamp: changed})
+            continue
         values = {"name": file.name, "type": kind, "size": str(len(file.content)), stamp: changed}
-        if len(file.content) <= 60 * 1024:
+        if len(file.content) <= (4096 if router.version.legacy else 60 * 1024):  # documented
             values["contents"] = file.content.decode("utf-8", "surrogateescape")
         yield Item(id=file.id, values=values)
 
 
-def _interfaces(router: Router) -> Iterator[Item]:
-    kinds = {"ethernet": "ether", "wireguard": "wg"}
-    for menu, item in router.config.interfaces():
+def _interfaces(router: Router) -> Iterable[Item]:
+    return router.config.computed("interfaces", lambda config: tuple(_interface_rows(config)))
+
+
+def _by_name(config: Config) -> dict[str, Item]:
+    return {item.values["name"]: item for _, item in config.interfaces()}
+
+
+def mac_of(config: Config, item: Item) -> str:
+    """An interface's own address, that of the one it stands on, or one that is made from its id."""
+    known = config.computed("interfaces by name", _by_name)
+    lowest = item
+    for _ in known:  # at most: they may stand on each other in a circle
+        for name in ("mac-address", "admin-mac"):
+            if name in lowest.values:
+                return lowest.values[name]
+        lowest = known.get(lowest.values.get("interface", ""), lowest)
+    number = lowest.id
+    return f"02:00:5E:{number >> 16 & 255:02X}:{number >> 8 & 255:02X}:{number & 255:02X}"
+
+
+def _interface_rows(config: Config) -> Iterator[Item]:
+    for menu, item in sorted(config.interfaces(), key=lambda pair: pair[1].id):
         disabled = item.get(menu, "disabled") or "no"
         values = {
             "name": item.values["name"],
-            "type": kinds.get(menu.path[1], menu.path[1]),
+            "type": KINDS_OF.get(menu.path[1], menu.path[1]),
             "mtu": item.get(menu, "mtu") or "",
-            "mac-address": item.values.get("mac-address", ""),
+            "mac-address": mac_of(config, item),
             "disabled": disabled,
             "running": "no" if disabled == "yes" else "yes",
         }
-        if "comment" in item.values:
-            values["comment"] = item.values["comment"]
-        yield Item(id=item.id, values=values)
+        values |= {name: item.values[name] for name in ("default-name", "comment") if name in item.values}
+        mtu = values["mtu"] if values["mtu"].isdigit() else "1500"
+        yield Item(id=item.id, values={**values, "actual-mtu": mtu}, factory=item.factory)
 
 
-_VIEWS = {
+def _environment(router: Router) -> Iterator[Item]:
+    for number, (name, value) in enumerate(router.globals.items(), 1):
+        yield Item(id=number, values={"name": name, "value": text_of(value)})
+
+
+def derived(router: Router, path: Path) -> Iterator[Item]:
+    """Items that follow from others: each enabled address makes a connected route."""
+    if path != ("ip", "route"):
+        return
+    for item in router.config.items(("ip", "address")):
+        if item.values.get("disabled") != "yes" and not item.values["interface"].startswith("*"):
+            address = ipaddress.ip_interface(item.values["address"])
+            yield Item(
+                id=_DERIVED + item.id,
+                values={
+                    "dst-address": str(address.network),
+                    "gateway": item.values["interface"],
+                    "immediate-gw": item.values["interface"],
+                    "distance": "0",
+                    "pref-src": str(address.ip),
+                    "connect": "yes",
+                },
+                dynamic=True,
+            )
+
+
+_DERIVED = 0x80000000  # ids of items that are not kept
+
+_VIEWS: Mapping[Path, Callable[[Router], Iterable[Item]]] = {
     ("system", "resource"): _resource,
     ("system", "routerboard"): _routerboard,
     ("system", "license"): _license,
     ("system", "package"): _package,
+    ("system", "package", "update"): _update,
     ("system", "device-mode"): _device_mode,
     ("user", "group"): _groups,
     ("system", "history"): _history,
@@ -165,4 +233,5 @@ _VIEWS = {
     ("log",): _log,
     ("file",): _files,
     ("interface",): _interfaces,
+    ("system", "script", "environment"): _environment,
 }

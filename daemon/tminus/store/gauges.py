@@ -13,8 +13,10 @@ class StoreGauges:
 
     running_launches: int
     pending_sites: int
+    unserved_sites: int
     unknown_sites: int
     lost_starts: int
+    set_aside_scripts: int
     longest_overrun_seconds: float
     unauthorized_scripts: int
     next_launch_at: float | None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,9 +46,7 @@ def test_a_comment_line_before_moves_the_verdict_one_line_down(source: bytes) ->
     assert below.line == (None if alone.line is None else alone.line + 1)
 
 
-# The same sources each time: what a strict reader lets pass behind an unknown name (`x find -`) need not be what a tolerant
-# one reads there as a verb.
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=400, deadline=None)
 @given(source=sources)
 def test_what_is_valid_stays_valid_for_a_tolerant_reader_and_can_be_walked(source: bytes) -> None:
     try:
@@ -55,6 +56,29 @@ def test_what_is_valid_stays_valid_for_a_tolerant_reader_and_can_be_walked(sourc
     assert verdict(source, tolerant=True).valid
     for command in walk(program):
         assert 0 <= command.at.offset < len(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "# \u043f\u0440\u0438\u0432\u0435\u0442\n:put 1".encode("cp1251"),
+        ':put "\u043f\u0440\u0438\u0432\u0435\u0442"'.encode("cp1251"),
+        ':log info "\u2603 \u0444"'.encode(),
+        b":put 1\r\n\r\n:if (true) do={\r\n\t:put 2\r\n}\r\n",
+        b":put 1\r:put 2",
+        b'\t:put\t"\x00"\t\n',
+        b"/ip address \\\r\n  print",
+    ],
+)
+def test_bytes_that_published_scripts_have_are_read(source: bytes) -> None:
+    assert verdict(source).valid
+    assert verdict(source, tolerant=True).valid
+
+
+@pytest.mark.parametrize("source", [b"x find -", b"/x y find a=1 ~", b"x print where !", b"/x find [:len 1] -"])
+def test_what_a_tolerant_reader_sees_otherwise_is_still_valid(source: bytes) -> None:
+    assert verdict(source).valid
+    assert verdict(source, tolerant=True).valid
 
 
 NESTED = [
@@ -111,6 +135,40 @@ def test_the_bound_on_depth_leaves_room_on_the_stack() -> None:
 )
 def test_long_flat_input_costs_no_depth(source: bytes) -> None:
     assert sum(1 for _ in walk(parse(source))) >= (0 if source.startswith(b"}") else 1)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"/x",
+        b"/x ",
+        b"/..",
+        b"x=1 ",
+        b"add list=a address=10.0.0.1\n",
+        b":put 1;",
+        b"\t:put 1\n",
+        b'"$a" ',
+        b"1 + ",
+        b"{1;",
+        b"\\\n",
+        b"\\\n   \n",
+        b"}",
+    ],
+)
+@pytest.mark.parametrize("head", [b"/ip address ", b"x ", b":put {", b":put (", b':put "'])
+def test_the_time_grows_with_the_length_and_not_with_its_square(head: bytes, piece: bytes) -> None:
+    """Sixteen times as much may take a hundred times as long (memory, noise), but not two hundred and fifty."""
+
+    def seconds(count: int) -> float:
+        begin = time.process_time()
+        verdict(head + piece * count, tolerant=True)
+        return time.process_time() - begin
+
+    gc.disable()  # what other tests left behind is none of ours
+    try:
+        assert min(seconds(8_000), seconds(8_000)) < 100 * max(min(seconds(500), seconds(500)), 0.001)
+    finally:
+        gc.enable()
 
 
 def test_a_row_of_prefix_operators_is_bounded() -> None:

@@ -84,11 +84,24 @@ def read(program: Program) -> list[str]:
         ("$a = 1 && $b > 2 || !$c", "((($a = 1) && ($b > 2)) || !$c)"),
         ("$a = 1 and $b = 2 or $c", "((($a = 1) && ($b = 2)) || $c)"),
         ('$a->"b"->0 + 1', '((($a -> "b") -> 0) + 1)'),
-        ('!$a->"b"', '!($a -> "b")'),
+        ('!$a->"b"', '(!$a -> "b")'),
+        ("$f <%% $g <%% {1}", "($f <%% ($g <%% <1>))"),
+        ("1 << 2 << 3", "(1 << (2 << 3))"),
+        ("1 & 2 | 3 ^ 4", "((1 & 2) | (3 ^ 4))"),
+        ("1 + 2 & 3", "((1 + 2) & 3)"),
+        ("1 = 2 . 3", "(1 = (2 . 3))"),
+        ("1 <> 2", "(1 < >2)"),
+        ("1 // 2", "(1 / /) 2"),
+        ("1 not 2", "1 not 2"),
+        ("1 in 2 = 3", "(1 in (2 = 3))"),
         ("10.0.0.1 in 10.0.0.0/8", "(10.0.0.1 in 10.0.0.0/8)"),
         ("8/2", "(8 / 2)"),
         ("$a/2", "($a / 2)"),
         ("1,2,3", "((1 , 2) , 3)"),
+        ("1 <= 2, $a = 1 || $b", "((1 <= 2) , (($a = 1) || $b))"),
+        ("a b = 1, 2", "(a (b = 1) , 2)"),
+        ("$a.b", "($a . b)"),
+        ("$a-b", "($a - b)"),
         ("- 5", "-5"),
         ("$a $b $c", "$a $b $c"),
         ("1d2h = 26:00:00", "(1d2h = 26:00:00)"),
@@ -116,14 +129,47 @@ def test_expressions_group_as_observed_on_routers(source: str, shape: str) -> No
         ('/ip address find address=($a . "/24")', ['ip/address/find where (@address = ($a . "/24"))']),
         ("$f 1 a=2", ["$f 1 a=2"]),
         (":put {1;a=2;{3}}", ["put <1;a:2;<3>>"]),
-        (":put {/ip address}", ["put {ip/address/}"]),
+        ("$f {/ip address}", ["$f {ip/address/}"]),
+        (":if (1) do {put 1} else {put 2}", ["if 1 do={put 1} else={put 2}"]),
+        (
+            "/system logging action set remote remote=10.0.0.1",
+            ["system/logging/action/set remote remote=10.0.0.1"],
+        ),
+        ("/user set admin group full", ["user/set admin group=full"]),
         (":execute script={:put 1}", ["execute script={put 1}"]),
         (":log info x", ["log/info x"]),
         ("/ip dns set servers=", ["ip/dns/set servers=-"]),
+        (
+            "/routing bgp connection set 0 remote.address=10.0.0.1 .as=65000 name=x local.role=ebgp .port=179",
+            [
+                "routing/bgp/connection/set 0 remote.address=10.0.0.1 remote.as=65000 name=x local.role=ebgp local.port=179"
+            ],
+        ),
     ],
 )
 def test_commands_know_their_menu_and_arguments(source: str, shapes: list[str]) -> None:
     assert [shape.lstrip("/") for shape in read(parse(source.encode()))] == [shape.lstrip("/") for shape in shapes]
+
+
+@pytest.mark.parametrize(
+    ("source", "missing"),
+    [
+        ("/ip address add address=10.0.0.1/24", ("interface",)),
+        ("/ip address add", ("address", "interface")),
+        ("/ip address add address=10.0.0.1/24 interface=e", ()),
+        ("/ip address remove", ("numbers",)),
+        ("/ip address remove 0", ()),
+        ("/ip address get 0", ()),
+        (":return", ("value",)),
+        (":return 1", ()),
+        (":if (1)", ("do",)),
+        (":execute", ("script",)),
+        ("/ip address find where interface=e", ()),
+        ("/nosuch thing", ()),
+    ],
+)
+def test_commands_know_what_they_lack_to_run(source: str, missing: tuple[str, ...]) -> None:
+    assert only(source).missing == missing
 
 
 def test_strings_hold_text_variables_expressions_and_commands() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tminus.routeros.language import ScriptSyntaxError
-from tminus.simulator import DEFAULT, Behaviour, Fault, Journal
+from tminus.simulator import DEFAULT, ORDINARY, Behaviour, Fault, Journal, Setup
 from tminus.simulator.defaults import base
 from tminus.simulator.errors import RunError
 from tminus.simulator.export import export
 from tminus.simulator.interpreter import Console
 from tminus.simulator.router import Hardware, Router, Timing
+from tminus.simulator.scheduler import Scheduler
 from tminus.simulator.versions import Version
 
 
@@ -20,10 +22,10 @@ class Machine:
     journal: Journal
     written: list[str] = field(default_factory=list)
 
-    async def run(self, line: str | bytes) -> str:
+    async def run(self, line: str | bytes, *, user: str = "ops") -> str:
         """What a line prints, its error included; LF line ends."""
         written: list[str] = []
-        console = Console(self.router, "ops", write=written.append)
+        console = Console(self.router, user, write=written.append)
         try:
             await console.run(line if isinstance(line, bytes) else line.encode())
         except ScriptSyntaxError as error:
@@ -32,16 +34,29 @@ class Machine:
             written.append(error.text(with_path=self.router.version.error_paths) + "\n")
         return "".join(written)
 
+    def console(self, write: Callable[[str], None]) -> Console:
+        """A session of its own, whose errors are not caught."""
+        return Console(self.router, "ops", write=write)
+
     async def put(self, expression: str) -> str:
         """What ``:put`` prints of an expression, without the line end."""
         return (await self.run(f":put {expression}")).removesuffix("\n")
 
-    def export(self) -> str:
-        return export(self.router, (), terse=False, verbose=False, secrets=False)
+    def export(self, *, secrets: bool = False) -> str:
+        return export(self.router, (), terse=False, verbose=False, secrets=secrets)
 
-    def body(self) -> str:
+    def body(self, *, secrets: bool = False) -> str:
         """The export without its header."""
-        return "".join(line for line in self.export().splitlines(keepends=True) if not line.startswith("#"))
+        lines = self.export(secrets=secrets).splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith("#"))
+
+    async def again(self) -> str:
+        """The export of a router without configuration that imports what this one exports, secrets included."""
+        other = machine(self.router.version.text, defconf=False)
+        assert other.body() == ""
+        other.router.files.put("again.rsc", self.body(secrets=True).encode("utf-8", "surrogateescape"))
+        assert await other.run("/import file-name=again.rsc") == "Script file loaded and executed successfully\n"
+        return other.body(secrets=True)
 
 
 def machine(
@@ -49,7 +64,9 @@ def machine(
     *,
     behaviour: Behaviour = DEFAULT,
     faults: frozenset[Fault] = frozenset(),
+    setup: Setup = ORDINARY,
     chr: bool = False,  # noqa: A002 - the name of the product
+    defconf: bool = True,
 ) -> Machine:
     journal = Journal()
     router = Router(
@@ -64,11 +81,13 @@ def machine(
             architecture="mmips",
             cpu="MIPS",
         ),
-        base=base(0),
+        base=base(0, defconf=defconf),
         faults=faults,
         behaviour=behaviour,
         timing=Timing(),
         journal=journal,
         up_for_s=93784,
+        setup=setup,
     )
+    Scheduler(router)
     return Machine(router, journal)

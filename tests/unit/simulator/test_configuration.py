@@ -51,6 +51,9 @@ async def test_add_set_disable_remove_agree_with_get_find_and_export(router) -> 
         ),
         ("/interface bridge add name=x mtu=15x", "value of mtu contains invalid trailing characters"),
         ("/ip firewall address-list add address=1.2.3.4", "missing value(s) of argument(s) list"),
+        (":put", "missing value(s) of argument(s) message (:put; line 1)"),
+        (":return", "missing value(s) of argument(s) value (:return; line 1)"),
+        ("/ip address add address=10.9.9.9/24 interface=nowhere; :put", "input does not match any value of interface"),
         ("/ip address set *FF comment=x", "no such item (/ip/address/set; line 1)"),
         ("/ip dhcp-client add interface=ether1; /ip dhcp-client add interface=ether1", "failure: dhcp-client on that"),
     ],
@@ -176,3 +179,10 @@ async def test_file_menu(router) -> None:
 async def test_contents_of_more_than_60_kb_are_refused(router) -> None:
     await router.run("/file add name=a.txt")
     assert "failure: contents too long" in await router.run(f'/file set a.txt contents="{"x" * 61440}"')
+
+
+async def test_an_item_can_be_a_copy(router) -> None:
+    await router.run('/ip firewall filter add copy-from=1 comment=copy place-before=[find comment~"ICMP"]')
+    assert await router.put("[/ip firewall filter get 2 comment]") == "copy"
+    assert await router.put("[/ip firewall filter get 2 connection-state]") == "invalid"
+    assert "no such item" in await router.run("/ip firewall filter add copy-from=[find comment=none]")

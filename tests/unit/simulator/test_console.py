@@ -128,6 +128,21 @@ async def test_deep_recursion_ends_with_an_error(router) -> None:
     assert "recursion" in printed
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        ':if (true) do={ :foreach i in={1} do={ :onerror e in={ :put [$f (1 + [:len "a"])] } do={ :error $e } } }',
+        ":do { :do { :do { :do { $f } while=(false) } while=(false) } while=(false) } on-error={ :error again }",
+        ":foreach a in={1;2} do={ :put [$f ({{{$1;1};2};3}->0)] }",
+    ],
+)
+async def test_deep_recursion_through_nested_commands_ends_with_an_error(router, body: str) -> None:
+    printed = await router.run(f":global f do={{ :global f; {body} }}; $f; :put never")
+    assert "recursion" in printed or "again" in printed
+    assert "never" not in printed
+    assert await router.put("(1 + 1)") == "2"
+
+
 async def test_bytes_that_are_no_utf8_survive(router) -> None:
     assert (await router.run(b':put "\xff\xfe"')).encode("utf-8", "surrogateescape") == b"\xff\xfe\n"
 
@@ -175,7 +190,7 @@ async def test_abbreviations_and_both_path_styles(router) -> None:
 async def test_stored_scripts_run(router) -> None:
     await router.run('/system script add name=hi source=":put hello"')
     assert await router.run("/system script run hi") == "hello\n"
-    assert 'add name=hi source=":put hello"' in router.body()
+    assert "/system script\nadd name=hi policy=\\\n" in router.body()
 
 
 async def test_a_property_keeps_the_spelling_of_a_constant(router) -> None:

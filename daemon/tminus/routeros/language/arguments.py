@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from . import ast
+from .braces import Braces, braces_of
 from .cursor import VARIABLE_NAME, WORD, text_of
-from .names import Signature, complete
+from .names import Signature
 from .problem import NO_END, SYNTAX
 from .values import ValueParser
 from .variables import Variables
@@ -16,36 +17,20 @@ from .variables import Variables
 _DECLARES = {"local": "name", "global": "name", "for": "counter", "foreach": "counter", "onerror": "error"}
 _NAMES_VARIABLE = {**_DECLARES, "set": "name"}
 _VARIABLE_NAMES = re.compile(rb"[A-Za-z0-9]+(?:,[A-Za-z0-9]+)*")
-_FUNCTIONS = frozenset({"local", "global", "set"})
-_TAKE_CODE = frozenset({"do", "execute", "time", "retry"})  # ... { } without a name is code
+_VARIABLE_STARTS = frozenset({b'"', b"$", b"(", b"["})
 _ANY_PARAMETER = frozenset({"do", "time", "retry", "onerror", "recursive-print", "shell"})
-# Parameters whose braces hold commands; in others they hold an array, unless it begins like a command.
-_CODE = frozenset(
-    {
-        "do",
-        "else",
-        "on-error",
-        "command",
-        "script",
-        "source",
-        "on-event",
-        "on-login",
-        "on-logout",
-        "on-up",
-        "on-down",
-        "on-message",
-        "up-script",
-        "down-script",
-        "test-script",
-        "lease-script",
-        "binding-script",
-    }
-)
+
+
+class Arguments(NamedTuple):
+    args: tuple[ast.Arg, ...]
+    where: ast.Value | None = None
+    missing: tuple[str, ...] = ()
 
 
 class ArgumentParser(ValueParser):
     variables: Variables
     tolerant: bool  # commands may have parameters that we don't know
+    unknown: list[ast.UnknownName]  # so far
 
     def unknown_arguments(self) -> tuple[ast.Arg, ...]:
         """Of a command that we don't know: anything that looks like arguments."""
@@ -96,14 +81,12 @@ class ArgumentParser(ValueParser):
             name = self._name()
             if name is not None:
                 self.skip_blank()
-            value = self.value()
+            value = self.value(Braces.EITHER)
             if value is None and not (name is not None and self.at_end):
                 self.fail(SYNTAX)
             args.append(ast.Arg(at=self.position(start), name=name, value=value))
 
-    def known_arguments(
-        self, start: int, builtin: str, command: str, signature: Signature
-    ) -> tuple[tuple[ast.Arg, ...], ast.Value | None]:
+    def known_arguments(self, start: int, builtin: str, command: str, signature: Signature) -> Arguments:
         """Of a command with this signature; ``builtin`` is its name if it belongs to the language, else empty."""
         reader = _Reader(self, builtin, command, signature)
         while True:
@@ -113,8 +96,8 @@ class ArgumentParser(ValueParser):
             if not spaced:
                 self.fail(NO_END)
             reader.argument()
-        reader.check_required(start)
-        return tuple(reader.args), reader.where
+        reader.check_variable(start)
+        return Arguments(tuple(reader.args), reader.where, reader.missing())
 
     def _name(self) -> str | None:
         """Take ``name=`` or ``"name"=``; nothing if the next argument has no name."""
@@ -123,9 +106,14 @@ class ArgumentParser(ValueParser):
         if found is None:
             return None
         self.pos = found.end()
-        return text_of(found.group(1) or found.group(2))
+        return _spelled(found)
 
 
+def _spelled(named: re.Match[bytes]) -> str:
+    return text_of(named.group(1) or named.group(2))
+
+
+_PLAIN = re.compile(rb"([a-z0-9.-]+)=(" + WORD.pattern + rb")(?=[ \t\r\n;\]}]|\Z)")
 _NAMED = re.compile(rb"(?:(" + WORD.pattern + rb')|"([^"\\$]+)")=')
 
 
@@ -142,6 +130,7 @@ class _Reader:
         self._open = parser.tolerant or command in _ANY_PARAMETER
         self._given: set[str] = set()
         self._unnamed = 0
+        self._family = ""  # of the dotted parameter given last: after "configuration.mode=ap", ".ssid=x" is of the same
 
     def argument(self) -> None:
         parser = self._parser
@@ -149,11 +138,15 @@ class _Reader:
         if self._condition:
             self._read_where(start)
             return
+        if self._plain(start):
+            return
+        variable = self._builtin in _NAMES_VARIABLE and not self._given and not self._unnamed
         name = parser._name()
-        if name is not None:
+        if name is not None and not (variable and self._signature.parameter(name) is None):
             self._named(start, name)
             return
-        if self._builtin in _NAMES_VARIABLE and not self._given and not self._unnamed:
+        if variable:
+            parser.pos = start
             self._unnamed = 1
             self._add(start, None, self._variable())
             return
@@ -162,11 +155,31 @@ class _Reader:
             self._word(start, text_of(raw))
             return
         self._count(start)
-        code = self._builtin in _TAKE_CODE
-        value = parser.value(code=code)
+        value = parser.value(self._braces(None))
         if value is None:
             parser.fail(NO_END, start)
         self._add(start, None, value)
+
+    def _plain(self, start: int) -> bool:
+        """``name=word`` in one step: most of a script is that. True if it was, else nothing happened."""
+        parser = self._parser
+        found = _PLAIN.match(parser.source, start)
+        if found is None or self._builtin in _NAMES_VARIABLE:
+            return False
+        name = self._signature.plain.get(found.group(1))
+        if name is None or name in self._given:
+            return False
+        self._given.add(name)
+        if "." in name:
+            self._family = name[: name.rindex(".")]
+        parser.pos = found.end()
+        value = ast.Literal(at=parser.position(found.start(2)), text=text_of(found.group(2)))
+        self.args.append(ast.Arg(at=parser.position(start), name=name, value=value))
+        return True
+
+    def _braces(self, name: str | None) -> Braces:
+        known = name is None or not self._open or self._signature.parameter(name) is not None
+        return braces_of(self._builtin, name, known=known)
 
     def _add(self, start: int, name: str | None, value: ast.Value | None) -> None:
         self.args.append(ast.Arg(at=self._parser.position(start), name=name, value=value))
@@ -174,23 +187,38 @@ class _Reader:
     def _refuse(self, start: int) -> NoReturn:
         self._parser.fail(NO_END, start, by_name=True)
 
+    def _has_place(self) -> bool:
+        """One more value without a name may stand."""
+        return self._signature.any_unnamed or self._unnamed < self._signature.unnamed
+
     def _count(self, start: int) -> None:
-        self._unnamed += 1
-        if self._unnamed > self._signature.unnamed and not self._signature.any_unnamed:
+        if not self._has_place():
             self._refuse(start)
+        self._unnamed += 1
 
     def _named(self, start: int, written: str) -> None:
-        parser, signature = self._parser, self._signature
-        name = complete(written, signature.values | signature.flags)
-        if name is None and not self._open:
-            self._refuse(start)
-        name = name or written
-        if name in signature.flags:
+        parser = self._parser
+        name = self._signature.parameter(written)
+        if name is None and written[0] == ".":
+            name = self._signature.parameter(self._family + written)
+        if name is None:
+            if not self._open:
+                # Where a value without a name may stand, the name is read as one, and "=" is what does not belong.
+                self._refuse(parser.pos - 1 if self._has_place() else start)
+            name = written
+        elif name in self._signature.flags:
             parser.fail(NO_END, parser.pos - 1)
+        if "." in name:
+            self._family = name[: name.rindex(".")]
+        parser.skip_blank()
+        self._read_value(start, name)
+
+    def _read_value(self, start: int, name: str) -> None:
+        """The value of a parameter; the cursor is where it begins."""
+        parser = self._parser
         if name in self._given and not self._open:
             parser.fail(NO_END, start)
         self._given.add(name)
-        parser.skip_blank()
         if parser.at_end:
             if name == "where":
                 parser.fail("missing value for where")
@@ -199,10 +227,12 @@ class _Reader:
         if _NAMES_VARIABLE.get(self._builtin) == name:
             self._add(start, name, self._variable())
             return
-        code = name in _CODE or (name == "in" and self._builtin == "onerror")
-        value = parser.value(code=code, function=name == "do" and self._builtin in _FUNCTIONS)
+        begin = parser.pos
+        value = parser.value(self._braces(name))
         if value is None:
             parser.fail(SYNTAX)
+        if name in self._signature.switches and not _may_switch(value):
+            parser.fail(SYNTAX, begin)
         self._add(start, name, value)
 
     def _word(self, start: int, word: str) -> None:
@@ -211,17 +241,33 @@ class _Reader:
             parser.pos = start
             self._read_where(start)
             return
-        literal = ast.Literal(at=parser.position(start), text=word)
         bare = word.removeprefix("!")
-        known = complete(bare, signature.values | signature.flags)
-        if known is not None and (known in signature.flags or bare != word):
-            self._given.add(known)
-        elif known == word and signature.unnamed:
-            self._given.add(known)
-            self._unnamed += 1
+        name = signature.parameter(bare)
+        if name is not None and (name in signature.flags or bare != word):
+            self._given.add(name)
+        elif name is not None and self._takes_next(name == word):
+            self._read_value(start, name)
+            return
         else:
             self._count(start)
-        self._add(start, None, literal)
+        self._add(start, None, ast.Literal(at=parser.position(start), text=word))
+
+    def _takes_next(self, exact: bool) -> bool:
+        """``do { }`` is ``do={ }``: a parameter's name and a blank before its value. Go to the value if that is so here.
+
+        Where a value without a name may stand, a word is a parameter only if it is spelled out and no other parameter
+        follows: in ``set remote remote=10.0.0.1`` the first one is an item's name.
+        """
+        parser = self._parser
+        end = parser.pos
+        if parser.skip_blank() and not parser.at_end:
+            if not self._has_place():
+                return True
+            following = _NAMED.match(parser.source, parser.pos)
+            if exact and (following is None or self._signature.parameter(_spelled(following)) is None):
+                return True
+        parser.pos = end
+        return False
 
     def _read_where(self, start: int) -> None:
         parser = self._parser
@@ -240,39 +286,54 @@ class _Reader:
         """The place of a variable's name. ``:set`` wants it declared; the others declare it."""
         parser, builtin = self._parser, self._builtin
         start = parser.pos
+        names: list[str] = []
+        value: ast.Value | None
         raw = parser.match(_VARIABLE_NAMES if builtin == "foreach" else VARIABLE_NAME)
         if raw is not None:
-            name = raw.decode()
-            value: ast.Value = ast.Literal(at=parser.position(start), text=name)
-        elif parser.here in (b'"', b"$", b"(", b"["):
-            given = parser.value()
-            if given is None:
-                parser.fail(SYNTAX, start)
-            value = given
-            name = given.plain or "" if isinstance(given, ast.String) else ""
+            value = ast.Literal(at=parser.position(start), text=raw.decode())
+            names = value.text.split(",")
         else:
-            parser.fail(SYNTAX, start)
-        if not name:
-            return value
+            value = parser.value() if parser.here in _VARIABLE_STARTS else None
+            match value:
+                case ast.String():
+                    names = [value.plain] if value.plain else []
+                case ast.Variable():
+                    names = [value.name]
+                case None:
+                    parser.fail(SYNTAX, start)
         if builtin != "set":
-            parser.variables.declare(name.split(","))
-        elif not parser.variables.declared(name):
-            parser.fail(SYNTAX, start)
+            parser.variables.declare(names)
+        elif not isinstance(value, ast.Variable) and not all(map(parser.variables.declared, names)):
+            # Behind a menu that we don't know, "set" may be that menu's.
+            parser.fail(SYNTAX, start, by_name=bool(parser.unknown))
         return value
 
-    def check_required(self, start: int) -> None:
-        """Unnamed values fill what is required and was not named, in order."""
-        missing = [name for name in self._signature.required if name not in self._given]
-        if len(missing) <= self._unnamed or self.where is not None:
-            return
-        name = missing[self._unnamed]
-        if name in ("number", "numbers"):
-            message = "expected item id"
-        elif self._builtin in _NAMES_VARIABLE:
-            message = f"expected {name} value"
-        else:
-            message = f"missing value(s) of argument(s) {' '.join(missing[self._unnamed :])}"
-        self._parser.fail(message, start)
+    def missing(self) -> tuple[str, ...]:
+        """Values without a name fill what is required and was not named, in order."""
+        required = self._signature.required
+        if not required or self.where is not None:
+            return ()
+        return tuple([name for name in required if name not in self._given][self._unnamed :])
+
+    def check_variable(self, start: int) -> None:
+        """A command that names a variable without naming one. Other parameters that are missing show when it runs."""
+        name = _NAMES_VARIABLE.get(self._builtin)
+        if name is not None and name not in self._given and not self._unnamed:
+            self._parser.fail(f"expected {name} value", start)
+
+
+def _may_switch(value: ast.Value) -> bool:
+    """Can this be "yes" or "no", or the beginning of one? What is not written out shows when it runs."""
+    match value:
+        case ast.Literal(text=text):
+            pass
+        case ast.String():
+            if value.plain is None:
+                return True
+            text = value.plain
+        case _:
+            return True
+    return text == "" or "yes".startswith(text) or "no".startswith(text)
 
 
 _WHERE = re.compile(rb"where(?![^ \t\\=;\r\n\]}({$\"])")

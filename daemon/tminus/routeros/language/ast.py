@@ -108,8 +108,8 @@ class Binary:
     """``op`` is the operator's symbol; ``and`` is given as ``&&``, ``or`` as ``||``. ``->`` indexes an array.
 
     ``,`` makes or extends an array, ``.`` joins texts, ``in`` asks whether an address lies in a prefix,
-    ``<%%`` calls a function with an array of arguments. ``at`` is the place of the operator. Operators group to the left,
-    so a long chain is a tree as deep as the chain: walk the left side in a loop, not by recursion.
+    ``<%%`` calls a function with an array of arguments. ``at`` is the place of the operator. Most operators group to the
+    left, so a long chain is a tree as deep as the chain: walk the left side in a loop, not by recursion.
     """
 
     at: Position
@@ -155,7 +155,8 @@ class Command:
     ``words`` are the menus and the command as written, ``menu`` and ``name`` what they mean. ``name`` is None where there is
     no command: a line that only names a menu (it becomes the current menu of what follows), a call, or a value in brackets.
     Where the table of names does not list the command or its menu, ``known`` is false, and ``name`` is the word as written.
-    ``where`` is the condition of ``find``, ``print where`` and the like.
+    ``where`` is the condition of ``find``, ``print where`` and the like. ``missing`` names the required parameters that
+    were not given: RouterOS reads the command and refuses to run it (``missing value(s) of argument(s) ...``).
     """
 
     at: Position
@@ -168,6 +169,7 @@ class Command:
     callee: Variable | Substitution | Group | None
     args: tuple[Arg, ...]
     where: Value | None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

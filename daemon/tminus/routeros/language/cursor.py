@@ -12,14 +12,18 @@ from bisect import bisect_right
 from typing import NoReturn
 
 from .ast import Position
-from .problem import ScriptSyntaxError
+from .problem import SYNTAX, ScriptSyntaxError
 
 MAX_DEPTH = 48  # brackets in brackets; a level costs up to twelve frames of Python's stack of 1000
 
-# A backslash at the end of a line joins it with the next; comment lines right after the join are skipped. A backslash
-# anywhere else outside a string is skipped as if it were a blank.
-_JOIN = rb"\\(?:[ \t]*(?:\r?\n(?:#[^\n]*(?:\n|\Z))*|\Z))?"
+# A backslash at the end of a line (blanks may follow it: published scripts have them, inside of parentheses too) joins it
+# with what follows: lines of blanks right after it belong to the join, then comment lines do, and neither ends the
+# command. Before a blank elsewhere it is a blank, before anything else outside of a string it is refused.
+_JOIN = rb"\\(?:[ \t]*\r?\n(?:[ \t\r]*\n)*(?:#[^\n]*(?:\n|\Z))*|[ \t]|\Z)"
 BLANK = re.compile(rb"(?:[ \t]+|" + _JOIN + rb")*")
+LINE_BLANK = re.compile(
+    rb"(?:[ \t\r\n]+|" + _JOIN + rb")*"
+)  # where a new line is a blank: between the items of an array
 SEPARATOR = re.compile(rb"(?:[ \t\r\n;]+|#[^\n]*|" + _JOIN + rb")*")
 _ENDS = frozenset({b"", b";", b"\r", b"\n", b"]", b"}"})
 _BLANK_STARTS = frozenset({b" ", b"\t", b"\\"})
@@ -28,6 +32,7 @@ WORD = re.compile(rb"[!#%&*+,\-./0-9:<>@A-Z^_a-z|~]+")
 NAME = re.compile(rb"[a-z0-9.\-]+")  # of a menu or command; "FROM" and ">" are none
 VARIABLE_NAME = re.compile(rb"[A-Za-z0-9]+")
 _TEXT = re.compile(rb'[^"\\$]+')
+_HEX_DIGIT = re.compile(rb"[0-9A-F]")
 _HEX = re.compile(rb"[0-9A-F]{2}")
 _STRING_JOIN = re.compile(rb"\r?\n[ \t]*")
 _ESCAPES = {
@@ -72,11 +77,15 @@ class Cursor:
         self.pos = 0
         self._depth = 0
         self._places = _places(source)
-        self._offsets = [place.offset for place in self._places]
+        self._offsets = [*(place.offset for place in self._places), len(source) + 2]
+        self._place = 0  # of the position asked for last
 
     def position(self, offset: int) -> Position:
-        start, line, column = self._places[bisect_right(self._offsets, offset) - 1]
-        return Position(offset, line, column + offset - start)
+        index = self._place
+        if not self._offsets[index] <= offset < self._offsets[index + 1]:  # mostly we stay in the line
+            index = self._place = bisect_right(self._offsets, offset) - 1
+        start, line, column = self._places[index]
+        return tuple.__new__(Position, (offset, line, column + offset - start))  # half the cost of Position(...)
 
     def fail(self, message: str, offset: int | None = None, *, by_name: bool = False) -> NoReturn:
         at = self.position(self.pos if offset is None else offset)
@@ -102,7 +111,7 @@ class Cursor:
 
     def skip_blank(self) -> bool:
         """Skip blanks and joined line ends; say whether there were any."""
-        if self.here not in _BLANK_STARTS:
+        if self.source[self.pos : self.pos + 1] not in _BLANK_STARTS:
             return False
         return bool(self.match(BLANK))
 
@@ -131,6 +140,6 @@ class Cursor:
         if self.match(_STRING_JOIN) is not None:
             return ""
         code = self.match(_HEX)
-        if code is None:
-            self.fail("syntax error")
+        if code is None:  # the router names the first byte that does not fit
+            self.fail(SYNTAX, self.pos + (_HEX_DIGIT.match(self.source, self.pos) is not None))
         return bytes.fromhex(code.decode()).decode("utf-8", "surrogateescape")

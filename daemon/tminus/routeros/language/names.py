@@ -13,6 +13,7 @@ from importlib import resources
 
 _FILE = "names.txt"
 UNLIMITED = 99
+_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +22,24 @@ class Signature:
 
     values: frozenset[str]  # parameters that take a value
     flags: frozenset[str]  # parameters that are only named
-    required: tuple[str, ...]  # filled by the unnamed values, in this order
+    required: tuple[str, ...]  # to run, not to be read; filled by the unnamed values, in this order
+    switches: frozenset[str] = frozenset()  # of the values: those that are "yes" or "no"
     unnamed: int  # how many values without a name it takes; 99 is any number
+
+    plain: dict[bytes, str] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # of the values: those that any word may fill, by their spelling in a script
+    _found: dict[str, str | None] = field(default_factory=dict, compare=False, repr=False)
+
+    def parameter(self, written: str) -> str | None:
+        """The parameter of this name, or the only one that begins so."""
+        if written in self.values or written in self.flags:
+            return written
+        if written not in self._found:
+            if len(self._found) > _REMEMBERED:  # a hostile script has as many spellings as it likes
+                self._found.clear()
+            self._found[written] = complete(written, self.values | self.flags)
+        return self._found[written]
 
     @property
     def any_unnamed(self) -> bool:
@@ -80,10 +97,20 @@ def base() -> Menu:
 
 
 def _signature(text: str) -> Signature:
-    """``2 name! value flag? | name``: unnamed values, parameters (``?`` flag, ``!`` required), order of the required."""
+    """``2 name! value flag? log% | name``: unnamed values, parameters (``!`` required, ``?`` flag, ``%`` yes or no), order
+    of the required."""
     parameters, _, order = text.partition("|")
     unnamed, *words = parameters.split()
-    flags = frozenset(word.rstrip("?!") for word in words if "?" in word)
-    required = tuple(order.split()) or tuple(word.rstrip("?!") for word in words if "!" in word)
-    values = frozenset(word.rstrip("?!") for word in words) - flags
-    return Signature(values=values, flags=flags, required=required, unnamed=int(unnamed))
+    marked = {word.rstrip("?!%"): word for word in words}
+    flags = frozenset(name for name, word in marked.items() if "?" in word)
+    values = frozenset(marked) - flags
+    switches = frozenset(name for name, word in marked.items() if "%" in word)
+    required = tuple(order.split()) or tuple(name for name, word in marked.items() if "!" in word)
+    return Signature(
+        values=values,
+        flags=flags,
+        required=required,
+        switches=switches,
+        unnamed=int(unnamed),
+        plain={name.encode(): name for name in values - switches if name != "where"},
+    )

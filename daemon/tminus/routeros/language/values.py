@@ -1,72 +1,84 @@
-"""Values and expressions: strings, variables, ``[ ]``, ``( )``, ``{ }``, operators, conditions."""
+"""Values and expressions: strings, variables, ``[ ]``, ``( )``, ``{ }``, operators, conditions.
+
+Facts behind the rules (observed on 7.23, and in agreement with the verdicts of 7.22.1): ``,`` binds last, after values
+side by side; an operand that is missing before the closing bracket is reported behind that bracket, elsewhere where it
+should be; ``{}`` is a value inside an expression but not an argument, ``()`` is none at all; a ``#`` never begins a comment
+between ``( )`` or the items of an array; an id (``*1``) cannot be written in an expression.
+"""
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Literal as Choice
 
 from . import ast
-from .cursor import MAX_DEPTH, SEPARATOR, VARIABLE_NAME, WORD, Cursor, text_of
+from .braces import Braces
+from .cursor import LINE_BLANK, MAX_DEPTH, VARIABLE_NAME, WORD, Cursor, text_of
 from .problem import NO_BRACE, SYNTAX
+from .variables import Scope
 
-_UNARY = 9
-_PRECEDENCE = {
-    b"->": 10,
-    b"<%%": 8,
-    b"*": 7,
-    b"/": 7,
-    b"%": 7,
-    b"+": 6,
-    b"-": 6,
-    b".": 5,
-    b",": 5,
-    b"<<": 4,
-    b">>": 4,
-    b"&": 4,
-    b"|": 4,
-    b"^": 4,
-    b"=": 3,
-    b"!=": 3,
-    b"<": 3,
-    b">": 3,
-    b"<=": 3,
-    b">=": 3,
-    b"<>": 3,
-    b"~": 3,
-    b"in": 3,
-    b"&&": 2,
-    b"and": 2,
-    b"||": 1,
-    b"or": 1,
-}
-_BESIDE = 0  # values side by side bind last
+# How tightly operators bind and group, as measured on 7.23 over all pairs of them.
+_LEVELS = (
+    (b",",),
+    (b"",),  # values side by side
+    (b"||", b"or"),
+    (b"&&", b"and"),
+    (b"in",),
+    (b"=", b"!=", b"<", b">", b"<=", b">=", b"~"),
+    (b".",),
+    (b"<<", b">>"),
+    (b"|",),
+    (b"^",),
+    (b"&",),
+    (b"+", b"-"),
+    (b"*", b"/", b"%"),
+    (b"<%%",),
+    (b"->",),
+)
+_PRECEDENCE = {operator: level for level, operators in enumerate(_LEVELS) for operator in operators}
+_BESIDE = _PRECEDENCE[b""]
+_UNARY = len(_LEVELS)  # also tighter than "->"
+_RIGHT = frozenset({b"<<", b">>", b"<%%"})  # these group to the right, all others to the left
 _SPELLED = {b"and": "&&", b"or": "||"}
-_COMPARES = frozenset({"=", "!=", "<", ">", "<=", ">=", "<>", "~", "in"})
+_COMPARES = frozenset({"=", "!=", "<", ">", "<=", ">=", "~", "in"})
 _OPERATOR = re.compile(
-    rb"->|<%%|&&|\|\||<<|>>|<=|>=|!=|<>|[-+*/%<>=~&|^.,]|(?:and|or|in)(?![A-Za-z0-9_])",
+    rb"->|<%%|&&|\|\||<<|>>|<=|>=|!=|[-+*/%<>=~&|^.,]|(?:and|or|in)(?![A-Za-z0-9_])",
 )
 _PREFIX = re.compile(rb"[!~>-]|any(?![A-Za-z0-9_-])")
 # An address with a prefix keeps its slash; between other operands it divides.
 _LITERAL = re.compile(
-    rb"[0-9]+(?:\.[0-9]+)+/[0-9]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*/[0-9]+|\*[0-9A-Fa-f]+|[A-Za-z0-9_:.]+",
+    rb"[0-9]+(?:\.[0-9]+)+/[0-9]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*/[0-9]+|/[A-Za-z0-9_:.]*|[A-Za-z0-9_:.]+"
 )
 _CONDITION_WORD = re.compile(rb"[#%*+,./0-9:@A-Z^_a-z-][!#%*+,./0-9:@A-Z^_a-z-]*")
-_VALUE_STARTS = frozenset({b'"', b"$", b"[", b"{"})
-_LINE_BLANK = re.compile(rb"[ \t\r\n]*")
-_CODE_START = re.compile(rb"[:/]")
+_KEY = re.compile(rb"[A-Za-z0-9./-]+(?==)")  # of an item of an array; with a blank before "=" it is none
+_QUOTED_KEY = re.compile(rb'"(?:[^"\\$]|\\.)*"(?==)', re.DOTALL)
+_PLAIN_STRING = re.compile(rb'"[^"\\$]*"')
+_ENDS = frozenset({b"", b")", b"]", b"}", b";", b"\r", b"\n"})
+_PREFIX_STARTS = frozenset({b"!", b"~", b">", b"-", b"a"})
+_OPERAND_STARTS = frozenset({b'"', b"$", b"[", b"(", b"{", b"!", b"~"})
+_CONDITION_STARTS = _OPERAND_STARTS - {b"{"}
+_VALUE_STARTS = frozenset({b'"', b"$", b"["})
+_CODE_START = re.compile(rb"[ \t\r\n]*[:/]")
 
 Mode = Choice["group", "element", "condition"]
 
 
+_CODE_SCOPES = {Braces.CODE: Scope.BLOCK, Braces.FUNCTION: Scope.FUNCTION, Braces.TEXT: Scope.TEXT}
+
+
 class ValueParser(Cursor, ABC):
     @abstractmethod
-    def code(self, closer: bytes, *, function: bool = False) -> tuple[ast.Statement, ...]:
+    def code(self, closer: bytes, scope: Scope = Scope.BLOCK) -> tuple[ast.Statement, ...]:
         """Commands up to the closer, which is taken too. The cursor is behind the opening bracket."""
 
-    def value(self, *, code: bool = False, function: bool = False) -> ast.Value | None:
-        """A value as arguments have them; None if none starts here. ``code``: braces hold commands, not an array."""
+    def value(self, braces: Braces = Braces.ARRAY) -> ast.Value | None:
+        """A value as arguments have them; None if none starts here."""
         start = self.pos
+        raw = self.match(WORD)
+        if raw is not None:
+            return ast.Literal(at=self.position(start), text=text_of(raw))
         match self.here:
             case b'"':
                 return self.string()
@@ -77,9 +89,8 @@ class ValueParser(Cursor, ABC):
             case b"(":
                 return self.group()
             case b"{":
-                return self.braces(code=code, function=function)
-        raw = self.match(WORD)
-        return None if raw is None else ast.Literal(at=self.position(start), text=text_of(raw))
+                return self._braces(braces)
+        return None
 
     def variable(self) -> ast.Variable:
         start = self.pos
@@ -96,6 +107,9 @@ class ValueParser(Cursor, ABC):
 
     def string(self) -> ast.String:
         start = self.pos
+        raw = self.match(_PLAIN_STRING)
+        if raw is not None:
+            return ast.String(at=self.position(start), parts=(text_of(raw[1:-1]),) if raw != b'""' else ())
         self.pos += 1
         parts: list[str | ast.Variable | ast.Substitution | ast.Group] = []
         texts: list[str] = []
@@ -128,11 +142,11 @@ class ValueParser(Cursor, ABC):
             self.fail(SYNTAX)
         return ast.Variable(at=self.position(start), name=raw.decode())
 
-    def substitution(self) -> ast.Substitution:
+    def substitution(self, scope: Scope = Scope.BLOCK) -> ast.Substitution:
         start = self.pos
         self.pos += 1
         self.enter()
-        statements = self.code(b"]")
+        statements = self.code(b"]", scope)
         self.leave()
         return ast.Substitution(at=self.position(start), statements=statements)
 
@@ -140,86 +154,112 @@ class ValueParser(Cursor, ABC):
         start = self.pos
         self.pos += 1
         self.enter()
-        inner = self.expression("group", property_names=condition)
+        inner = self.expression("condition" if condition else "group", closer=b")")
         self.leave()
         if self.here != b")":
             self.fail(SYNTAX)
         self.pos += 1
         return ast.Group(at=self.position(start), inner=inner)
 
-    def braces(self, *, code: bool, function: bool = False) -> ast.Block | ast.Array:
+    def _braces(self, braces: Braces) -> ast.Block | ast.Array:
+        if braces is Braces.REFUSED:
+            self.fail(SYNTAX)
+        if braces is Braces.EITHER and _CODE_START.match(self.source, self.pos + 1):
+            braces = Braces.CODE
+        scope = _CODE_SCOPES.get(braces)
+        if scope is not None:
+            return self.block(scope)
+        array = self._array()
+        if not array.items:
+            self.fail(SYNTAX)
+        return array
+
+    def block(self, scope: Scope = Scope.BLOCK) -> ast.Block:
         start = self.pos
         self.pos += 1
-        if not code:
-            self.match(_LINE_BLANK)
-            code = _CODE_START.match(self.source, self.pos) is not None
-            self.pos = start + 1
-        if code:
-            return self.block(start, function=function)
         self.enter()
-        items = self._items()
-        self.leave()
-        return ast.Array(at=self.position(start), items=tuple(items))
-
-    def block(self, start: int, *, function: bool = False) -> ast.Block:
-        """The cursor is behind the brace."""
-        self.enter()
-        statements = self.code(b"}", function=function)
+        statements = self.code(b"}", scope)
         self.leave()
         text = text_of(self.source[start + 1 : self.pos - 1])
         return ast.Block(at=self.position(start), statements=statements, text=text)
 
-    def _items(self) -> list[ast.ArrayItem]:
+    def _array(self) -> ast.Array:
+        start = self.pos
+        self.pos += 1
+        self.enter()
         items: list[ast.ArrayItem] = []
         while True:
-            self.match(SEPARATOR)
-            if not self.here:
-                self.fail(NO_BRACE)
+            self.match(LINE_BLANK)
             if self.here == b"}":
-                self.pos += 1
-                return items
+                break
             items.append(self._item())
-            self.skip_blank()
-            if self.here not in b";\r\n}":
-                self.fail(SYNTAX)
+            lines = b"\n" in (self.match(LINE_BLANK) or b"")
+            if self.here == b";":
+                self.pos += 1
+            elif self.here != b"}" and not lines:
+                self.fail(SYNTAX if self.here else NO_BRACE)
+        self.pos += 1
+        self.leave()
+        return ast.Array(at=self.position(start), items=tuple(items))
 
     def _item(self) -> ast.ArrayItem:
-        value = self.expression("element")
-        if isinstance(value, ast.Binary) and value.op == "=":
-            return ast.ArrayItem(key=value.left, value=value.right)
-        return ast.ArrayItem(key=None, value=value)
+        if not self.here:
+            self.fail(NO_BRACE)
+        start = self.pos
+        raw = self.match(_KEY)
+        key: ast.Value
+        if raw is not None:
+            key = ast.Literal(at=self.position(start), text=text_of(raw))
+        elif _QUOTED_KEY.match(self.source, start):
+            key = self.string()
+        else:
+            return ast.ArrayItem(key=None, value=self.expression("element", closer=b"}"))
+        self.pos += 1
+        self.match(LINE_BLANK)
+        if self.here in (b";", b"}"):  # "a=" is the same as "a" in quotes
+            return ast.ArrayItem(key=None, value=key)
+        return ast.ArrayItem(key=key, value=self.expression("element", closer=b"}"))
 
-    def expression(self, mode: Mode, *, property_names: bool = False) -> ast.Value:
+    def expression(self, mode: Mode, *, closer: bytes = b"") -> ast.Value:
         """Operands and operators, grouped by precedence with two stacks, so that a long chain costs no depth.
 
-        In a condition, side by side means "and", and a name that is not compared to is a property.
+        In a condition, side by side means "and", and a name that is not compared to is a property. ``closer`` is the
+        bracket behind the expression.
         """
         condition = mode == "condition"
+        lines = mode == "element"  # a new line is a blank, but what follows it is the next item
+        skip = self._skip_lines if lines else self.skip_blank
         operands: list[ast.Value] = []
         pending: list[tuple[int, str, ast.Position]] = []  # precedence, operator, place; _UNARY marks a prefix
         while True:
             compared = bool(pending) and pending[-1][0] != _UNARY and pending[-1][1] in _COMPARES
-            self._prefixes(pending)
-            operands.append(self._operand(condition=condition, names=(condition or property_names) and not compared))
-            self.skip_blank()
+            self._prefixes(pending, skip)
+            operands.append(self._operand(closer, condition=condition, names=condition and not compared))
+            end = self.pos
+            skip()
             start = self.pos
             raw = self.match(_OPERATOR)
             if raw is not None:
                 level, symbol = _PRECEDENCE[raw], _SPELLED.get(raw, raw.decode())
-                self.skip_blank()
-            elif self._operand_follows(condition=condition):
+                skip()
+            elif self._operand_follows(condition=condition) and not (lines and b"\n" in self.source[end:start]):
                 level, symbol = _BESIDE, "&&" if condition else ""
             else:
+                if lines:
+                    self.pos = end
                 break
-            _reduce(operands, pending, level)
+            _reduce(operands, pending, level + (raw in _RIGHT))
             pending.append((level, symbol, self.position(start)))
-        _reduce(operands, pending, _BESIDE)
+        _reduce(operands, pending, 0)
         return operands[0]
 
-    def _prefixes(self, pending: list[tuple[int, str, ast.Position]]) -> None:
+    def _skip_lines(self) -> bool:
+        return bool(self.match(LINE_BLANK))
+
+    def _prefixes(self, pending: list[tuple[int, str, ast.Position]], skip: Callable[[], bool]) -> None:
         count = 0
-        self.skip_blank()
-        while True:
+        skip()
+        while self.source[self.pos : self.pos + 1] in _PREFIX_STARTS:
             start = self.pos
             raw = self.match(_PREFIX)
             if raw is None:
@@ -228,24 +268,30 @@ class ValueParser(Cursor, ABC):
             if count > MAX_DEPTH:
                 self.fail(f"more than {MAX_DEPTH} prefix operators in a row")
             pending.append((_UNARY, raw.decode(), self.position(start)))
-            self.skip_blank()
+            skip()
 
     def _operand_follows(self, *, condition: bool) -> bool:
         here = self.here
-        word = _CONDITION_WORD if condition else _LITERAL
-        return here != b"" and (here in b'"$[({!~' or word.match(self.source, self.pos) is not None)
+        if here in _ENDS:
+            return False
+        if condition:
+            return here in _CONDITION_STARTS or _CONDITION_WORD.match(self.source, self.pos) is not None
+        return here in _OPERAND_STARTS or _LITERAL.match(self.source, self.pos) is not None
 
-    def _operand(self, *, condition: bool, names: bool) -> ast.Value:
+    def _operand(self, closer: bytes, *, condition: bool, names: bool) -> ast.Value:
         start = self.pos
-        if self.here == b"(":
+        here = self.here
+        if here == b"(":
             return self.group(condition=names)
-        if self.here in _VALUE_STARTS:
+        if here == b"{" and not condition:
+            return self._array()
+        if here in _VALUE_STARTS:
             value = self.value()
             if value is not None:
                 return value
         raw = self.match(_CONDITION_WORD if condition else _LITERAL)
         if raw is None:
-            self.fail(SYNTAX)
+            self.fail(SYNTAX, start + (here != b"" and here == closer))
         if names:
             return ast.Property(at=self.position(start), name=text_of(raw))
         return ast.Literal(at=self.position(start), text=text_of(raw))

@@ -3,10 +3,10 @@
 select
     s.id, s.description, s.status, s.status_reason, s.cron, s.launch_at, s.authorized_by, cardinality(s.sites) as sites,
     extract(epoch from s.launch_at - tminus.clock())::double precision as seconds_to_launch,
-    (select count(*) from tminus.instances i where i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock()) as instances,
+    (select count(*) from tminus.instances i where tminus.is_alive(i)) as instances,
     l.id as launch_id, l.state as launch_state, l.reason as launch_reason, l.due_at, l.started_at, l.finished_at,
     extract(epoch from coalesce(l.finished_at, tminus.clock()) - l.started_at)::double precision as seconds_since_start,
-    c.total, c.completed, c.failed, c.skipped, c.unknown, c.running, c.pending, c.unserved
+    c.sites as total, c.completed, c.failed, c.skipped, c.unknown, c.running, c.pending, c.unserved
 from tminus.scheduled_scripts s
 left join lateral (
     (select q.* from tminus.launches q where q.script_id = s.id and q.kind = 'scheduled' and q.finished_at is null limit 1)
@@ -14,20 +14,5 @@ left join lateral (
     (select q.* from tminus.launches q where q.script_id = s.id and q.kind = 'scheduled' order by q.due_at desc limit 1)
     limit 1
 ) l on true
-cross join lateral (
-    select
-        count(*) as total,
-        count(*) filter (where r.outcome = 'completed') as completed,
-        count(*) filter (where r.outcome = 'failed') as failed,
-        count(*) filter (where r.outcome = 'skipped') as skipped,
-        count(*) filter (where r.outcome = 'unknown') as unknown,
-        count(*) filter (where r.outcome = 'running') as running,
-        count(*) filter (where r.outcome = 'pending') as pending,
-        -- Of those that wait: what no living daemon can serve.
-        count(*) filter (where r.outcome = 'pending' and not exists (
-            select from tminus.sites t join tminus.instances i on tminus.can_serve(i, t)
-            where t.id = r.site_id and i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock())) as unserved
-    from tminus.site_runs r
-    where r.launch_id = l.id
-) c
+left join tminus.launch_counts c on c.launch_id = l.id
 where s.id = $1

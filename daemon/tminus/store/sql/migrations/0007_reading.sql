@@ -1,5 +1,22 @@
 -- What outsiders read.
 
+-- How many site runs of each launch are in which state, a person's verdict included. `ready` counts what a rehearsal found ready;
+-- `unserved`, of those that wait, what no living daemon can serve. A launch without site runs has no row.
+create view tminus.launch_counts as
+select
+    r.launch_id,
+    count(*) as sites,
+    count(*) filter (where r.outcome = 'completed') as completed,
+    count(*) filter (where r.outcome = 'failed') as failed,
+    count(*) filter (where r.outcome = 'skipped') as skipped,
+    count(*) filter (where r.outcome = 'unknown') as unknown,
+    count(*) filter (where r.outcome = 'running') as running,
+    count(*) filter (where r.outcome = 'pending') as pending,
+    count(*) filter (where r.reason = 'rehearsed') as ready,
+    count(*) filter (where r.outcome = 'pending' and not tminus.is_served(r.site_id)) as unserved
+from tminus.site_runs r
+group by r.launch_id;
+
 -- The API's object of one scheduled script: same keys, types and timestamp form; our own keys follow. Null if unknown.
 create function tminus.scheduled_script(id uuid) returns json
 language sql stable set search_path = pg_catalog, pg_temp
@@ -33,7 +50,8 @@ as $$
         'timezone', s.timezone,
         'launch_id', l.id,
         'launch_state', l.state,
-        'unserved', to_json(p.unserved))
+        'unserved', to_json(p.unserved),
+        'findings', s.findings)
     from tminus.scheduled_scripts s
     -- The launch that is under way; else the latest, missed ones included.
     left join lateral (
@@ -48,9 +66,7 @@ as $$
             coalesce(array_agg(r.site_id order by r.position) filter (where r.outcome in ('failed', 'skipped', 'unknown')), '{}') as failed,
             coalesce(array_agg(r.site_id order by r.position) filter (where r.outcome in ('pending', 'running')), '{}') as pending,
             -- Of those that are launched and wait: what no living daemon can serve. See tminus.why_unserved.
-            coalesce(array_agg(r.site_id order by r.position) filter (where l.id is not null and r.outcome = 'pending' and not exists (
-                select from tminus.sites t join tminus.instances i on tminus.can_serve(i, t)
-                where t.id = r.site_id and i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock())), '{}') as unserved
+            coalesce(array_agg(r.site_id order by r.position) filter (where l.id is not null and r.outcome = 'pending' and not tminus.is_served(r.site_id)), '{}') as unserved
         from (
             -- Before the first launch every site is pending, or, if it was cancelled, will never run.
             select site_id, position::bigint, case s.status when 'cancelled' then 'skipped' else 'pending' end as outcome
