@@ -163,6 +163,10 @@ def check_logs(logs: Iterable[Path], *, secrets: Collection[str], excuses: Excus
         for secret in secrets:
             findings.demand(secret not in text, "A8", f"a secret is in {log}")
         for line in filter(str.strip, text.splitlines()):
+            if line.startswith(
+                "tminus: "
+            ):  # the one sentence of a command that could not begin, the database being away
+                continue
             try:
                 event = json.loads(line)
             except ValueError:
