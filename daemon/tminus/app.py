@@ -181,6 +181,7 @@ class _Daemon:
             resolve_within=settings.resolve_within,
             export_cap=settings.export_cap,
             output_cap=settings.output_cap,
+            settle_for=min(20.0, settings.resolve_within),
         )
         runner = SiteRunner(
             db=db,
@@ -233,6 +234,7 @@ class _Daemon:
             contact,
             poll_interval=settings.poll_interval,
             command_timeout=settings.command_timeout,
+            stamp_log=settings.stamp_log,
             observer=self._metrics,
         )
 

@@ -26,10 +26,14 @@ EXPECTED: dict[Fault | None, set[tuple[str, str, str | None]]] = {
     Fault.SLOW: {("completed", "applied", None)},
     Fault.DROPS_MID_SCRIPT: {("unknown", "unknown", "connection_lost")},
     Fault.DROPS_AFTER_SCRIPT: {("completed", "applied", None)},
-    Fault.TRUNCATES_EXPORT: {("failed", "none", "backup_incomplete")},
+    Fault.TRUNCATES_EXPORT: {("completed", "applied", None)},  # fetched as a file
     Fault.REBOOTS: {("unknown", "unknown", "connection_lost")},
     Fault.NO_SFTP: {("failed", "none", "upload_failed")},
     Fault.UPLOAD_LATE: {("completed", "applied", None)},
+    Fault.EXPORT_ERROR: {("failed", "none", "backup_incomplete")},
+    Fault.INTERRUPTS_EXPORT: {("failed", "none", "backup_incomplete")},
+    Fault.FULL_STORAGE: {("failed", "none", "upload_failed")},
+    Fault.SILENT_MID_SCRIPT: {("completed", "applied", None)},
     Fault.HOSTILE_OUTPUT: {("completed", "applied", None)},
 }
 

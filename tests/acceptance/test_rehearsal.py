@@ -23,7 +23,7 @@ FAULTS = {
     Fault.OFFLINE: "offline",
     Fault.REFUSES_LOGIN: "auth_failed",
     Fault.CHANGED_HOST_KEY: "host_key_changed",
-    Fault.TRUNCATES_EXPORT: "backup_incomplete",
+    Fault.EXPORT_ERROR: "backup_incomplete",
     Fault.NO_SFTP: "upload_failed",
 }
 

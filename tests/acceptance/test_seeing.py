@@ -224,7 +224,7 @@ async def run_prometheus(folder: Path, target: str) -> AsyncIterator[Prometheus]
 
 
 def mixed_fleet() -> FleetSpec:
-    faults = {"good-1": None, "good-2": None, "login": Fault.REFUSES_LOGIN, "cut": Fault.TRUNCATES_EXPORT}
+    faults = {"good-1": None, "good-2": None, "login": Fault.REFUSES_LOGIN, "cut": Fault.EXPORT_ERROR}
     return FleetSpec(
         site_specs=tuple(
             SiteSpec(id=site, version="7.20.8", faults=frozenset({fault} if fault else ()))

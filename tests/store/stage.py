@@ -37,6 +37,7 @@ TABLES = [
     "instances",
     "policy",
     "cleanup_debts",
+    "busy_sites",
     "lost_starts",
 ]
 # What start_executing takes where nothing is stored with the start.

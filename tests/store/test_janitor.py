@@ -37,6 +37,7 @@ async def janitor(stage: Stage) -> Janitor:
         cast("Contact", Broken()),
         poll_interval=1.0,
         command_timeout=1.0,
+        stamp_log=True,
         observer=Mock(spec=Observer),
     )
 

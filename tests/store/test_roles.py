@@ -46,6 +46,8 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
     ("backup_texts", "update"): {"tminus_daemon": {"sha256"}},
     ("cleanup_debts", "insert"): {"tminus_daemon": {"site_id", "site_run_id", "file_name", "next_try_at"}},
     ("cleanup_debts", "update"): {"tminus_daemon": {"attempts", "next_try_at", "last_error", "settled_at"}},
+    ("busy_sites", "insert"): {"tminus_daemon": {"site_run_id", "site_id", "look_at", "seen"}},
+    ("busy_sites", "update"): {"tminus_daemon": {"look_at", "attempts", "seen", "free_at", "free_because"}},
 }  # fmt: skip
 
 READING = (

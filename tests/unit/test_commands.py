@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,7 @@ from tminus.routeros.text import lines
 
 NONCE = Nonce("0123456789abcdef")
 VERSIONS = [Version(6, 49), Version(7, 9), Version(7, 13), Version(7, 20)]
-KINDS = ["ID", "END", "OK", "ERR", "LEFT", "LOG"]
+KINDS = ["ID", "BUSY", "END", "FILED", "OK", "ERR", "JOB", "LEFT", "LOG", "JOBS"]
 
 
 def everything() -> Iterator[tuple[str, str]]:
@@ -22,6 +23,8 @@ def everything() -> Iterator[tuple[str, str]]:
     yield "identify, stamped", commands.identify(NONCE, stamp=True)
     yield "serial_number", commands.serial_number()
     yield "remove", commands.remove(NONCE)
+    yield "fence", commands.fence(NONCE)
+    yield "size_of", commands.size_of(NONCE.output_file)
     yield "file_size", commands.file_size(NONCE)
     yield "dry_run", commands.dry_run(NONCE)
     yield "file_size_and_dry_run", commands.file_size_and_dry_run(NONCE)
@@ -32,6 +35,9 @@ def everything() -> Iterator[tuple[str, str]]:
         name = f"{version.major}.{version.minor}"
         yield f"export {name}", commands.export(NONCE, version)
         yield f"remove_and_export {name}", commands.remove_and_export(NONCE, version)
+        yield f"export_to_file {name}", commands.export_to_file(NONCE, version)
+        yield f"start_detached {name}", commands.start_detached(NONCE, version, stamp=False)
+        yield f"start_detached {name}, stamped", commands.start_detached(NONCE, version, stamp=True)
         yield f"start {name}", commands.start(NONCE, version, stamp=False)
         yield f"start {name}, stamped", commands.start(NONCE, version, stamp=True)
 
@@ -60,7 +66,8 @@ def test_the_console_can_read_it(name: str) -> None:
 
 
 def test_every_public_command_is_tested_here() -> None:
-    others = {"Nonce", "Version", "says_gone", "after_removal", "without_markers", "dataclass"}
+    readers = {"says_gone", "after_removal", "without_markers", "jobs_seen", "leftovers", "jobs_running", "job_started"}
+    others = {"Nonce", "Version", "dataclass", *readers}
     public = {name for name in vars(commands) if name[0] != "_" and callable(getattr(commands, name))}
     assert public - others == {name.split()[0].rstrip(",") for name in COMMANDS}
 
@@ -88,8 +95,9 @@ def test_an_export_never_holds_secrets() -> None:
 
 
 def test_the_file_is_looked_for_again_after_it_was_removed() -> None:
+    assert commands.fence(NONCE).count(f'[/file find where name="{NONCE.file}"]') == 2
     command = commands.remove(NONCE)
-    assert command.count(f'[/file find name="{NONCE.file}"]') == 2
+    assert command.count(f'[/file find where name~"tminus-{NONCE.value}"]') == 2
     assert command.index("/file remove") < command.index("TMINUS-LEFT-") < command.index(":len")
 
 
@@ -116,6 +124,44 @@ def test_the_export_behind_a_removal_is_told_apart() -> None:
     rest = commands.after_removal(NONCE, output)
     assert lines(rest) == ["# header", "/ip", "TMINUS-END-0123456789abcdef", ""]
     assert commands.after_removal(NONCE, b"no such item\r\n") == b"no such item\r\n"
+
+
+@pytest.mark.parametrize("command", [commands.identify(NONCE, stamp=True), commands.evidence(NONCE)])
+def test_a_line_that_looks_for_our_jobs_is_not_found_by_its_own_pattern(command: str) -> None:
+    patterns = re.findall(r'script~"([^"]*)"', command)
+    assert len(patterns) == 1
+    assert not re.search(patterns[0], command)
+    assert re.search(patterns[0], commands.start(NONCE, Version(7, 20), stamp=True))
+    assert re.search(patterns[0], commands.start_detached(NONCE, Version(7, 20), stamp=False))
+
+
+def test_a_job_runs_the_very_line_that_would_run_in_the_foreground() -> None:
+    for stamp in (True, False):
+        text = re.search(r'script="((?:[^"\\]|\\.)*)"', commands.start_detached(NONCE, Version(7, 20), stamp=stamp))
+        assert text is not None
+        assert re.sub(r"\\(.)", r"\1", text[1]) == commands.start(NONCE, Version(7, 20), stamp=stamp)
+
+
+def test_jobs_and_files_are_read_from_behind_the_proof_that_commands_run() -> None:
+    other, third = "f" * 16, "e" * 16
+    said = [
+        f"tminus-{third}.rsc",
+        NONCE.marker("ID"),
+        f"{NONCE.marker('BUSY')}-2",
+        f"tminus-{other}.rsc",
+        f"flash/tminus-{other}-export.rsc",
+        f"tminus-{other}.txt",
+        f"tminus-{NONCE.value}.rsc",
+        f"tminus-{other}.rsc.bak",
+        f"mytminus-{third}.rsc",
+        f"tminus-{third.upper()}.rsc",
+    ]
+    assert commands.jobs_seen(NONCE, said) == 2
+    assert commands.leftovers(NONCE, said) == (Nonce(other),)
+    assert commands.jobs_seen(NONCE, [f"{NONCE.marker('BUSY')}-no such item"]) is None
+    assert commands.leftovers(NONCE, [f"tminus-{other}.rsc"]) == ()
+    assert commands.job_started(NONCE, [f"{NONCE.marker('JOB')} *2205"]) == "*2205"
+    assert commands.job_started(NONCE, ["failure: not allowed by device-mode"]) is None
 
 
 def test_what_a_person_reads_is_free_of_our_markers_alone() -> None:

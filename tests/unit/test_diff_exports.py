@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tminus.routeros.export import diff_exports
+from tminus.routeros.differ import diff_exports
 
 LINES = st.lists(st.sampled_from(["a", "b", "c", "", "-x", "+x", "@@ -1 +1 @@", "add x"]), max_size=25)
 HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
@@ -101,6 +101,41 @@ def test_three_lines_of_context_and_true_line_numbers() -> None:
 )
 def test_small_ones(before: str, after: str, expected: str) -> None:
     assert diff_exports(before, after) == ("--- before\n+++ after\n" + expected if expected else "")
+
+
+MENUS = ["/ip address", "add address=a", "add address=b", "/ip dns", "set servers=s", "/system identity", "set name=n"]
+
+
+def test_a_menu_that_only_moved_is_no_difference() -> None:
+    moved = [*MENUS[:3], *MENUS[5:], *MENUS[3:5]]
+    assert diff_exports(text(MENUS), text(moved)) == ""
+    assert diff_exports(text(moved), text(MENUS)) == ""
+
+
+def test_the_order_within_a_menu_counts() -> None:
+    assert diff_exports(text(MENUS), text([MENUS[0], MENUS[2], MENUS[1], *MENUS[3:]])) != ""
+
+
+def test_each_part_names_its_menu_and_a_moved_menu_shows_only_what_changed_in_it() -> None:
+    after = ["/system identity", "set name=other", *MENUS[:5], "/queue simple", "add name=q"]
+    diff = diff_exports(text(MENUS), text(after)).splitlines()
+    assert [line for line in diff if line[0] in "+-"] == [
+        "--- before",
+        "+++ after",
+        "+/queue simple",
+        "+add name=q",
+        "-set name=n",
+        "+set name=other",
+    ]
+    long = ["/ip firewall filter", *(f"add comment={n}" for n in range(20))]
+    diff = diff_exports(text(long), text([*long, "add comment=new"])).splitlines()
+    assert diff[2] == "@@ -19,3 +19,4 @@ /ip firewall filter"
+
+
+def test_a_menu_that_comes_twice_is_compared_with_its_own_kind() -> None:
+    twice = [*MENUS, "/ip address", "add address=c"]
+    diff = diff_exports(text(twice), text([*MENUS, "/ip address", "add address=d"])).splitlines()
+    assert [line for line in diff[2:] if line[0] in "+-"] == ["-add address=c", "+add address=d"]
 
 
 HOSTILE = 100_000

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tminus.domain.endings import Effect, Ending, State
 from tminus.routeros.commands import Nonce, start
 from tminus.routeros.facts import Version
-from tminus.routeros.outcome import Close, ImportAnswer, judge_dry_run, judge_import, read_remains
+from tminus.routeros.outcome import Close, ImportAnswer, judge_dry_run, judge_import
+from tminus.routeros.remains import read_remains
 
 NONCE, OTHER = Nonce("0123456789abcdef"), Nonce("fedcba9876543210")
 OK = NONCE.marker("OK").encode()

@@ -9,7 +9,7 @@ import pytest
 
 from tminus.domain.endings import Effect, Reason, State
 from tminus.routeros.commands import Nonce
-from tminus.routeros.outcome import Remains, describe_remains, judge_remains, read_remains
+from tminus.routeros.remains import Remains, describe_remains, judge_remains, read_remains
 
 NONCE = Nonce("0123456789abcdef")
 BEFORE = timedelta(days=3)

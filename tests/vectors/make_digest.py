@@ -59,6 +59,7 @@ VECTORS = [
         [FULL_SITE],
     ),
     ("many sites, in the order of the row", {}, [{"id": f"s{n}", "port": 22 + n} for n in (3, 1, 2, 10)] + [FULL_SITE]),
+    ("options that are left out where they are false", {"expects_disconnect": True, "detached": True}, [{}]),
     ("netstrings: text that looks like the canonical form", {"script": "6:script,3:abc,"}, [{"id": "2:id,6:site_1,"}]),
 ]
 

@@ -90,7 +90,7 @@ async def show(context: Context, number: int, *, as_json: bool) -> None:
 @asynchronous
 async def diff(context: Context, before: int, after: int) -> None:
     """Print what differs between two exports, as a unified diff; nothing if they are the same."""
-    from tminus.routeros.export import diff_exports
+    from tminus.routeros.differ import diff_exports
 
     a, b = await _read(context, before, after)
     text = diff_exports(a.text, b.text)

@@ -31,7 +31,7 @@ _SCRIPT = """\
 :put "blacklist in force"
 """
 _PATIENCE = 180  # seconds
-_FAULTS = "offline=2,truncates-export=1,refuses-login=1,drops-after-script=1,upload-late=1"
+_FAULTS = "offline=2,export-error=1,refuses-login=1,drops-after-script=1,upload-late=1"
 
 
 @click.command()
@@ -73,7 +73,8 @@ async def _run(folder: Path, fleet: Fleet) -> bool:
     config = folder / "tminus.toml"
     config.write_text(
         f'state_dir = "{folder / "state"}"\nhttp_listen = "127.0.0.1:0"\nlog_format = "json"\npoll_interval = 0.5\n'
-        '[credentials.default]\nusername = "tminus"\nprivate_key_file = "id_ed25519"\n'
+        '[credentials.default]\nusername = "tminus"\nprivate_key_file = "'
+        f'{fleet.key_file.name if fleet.key_file else ""}"\n'
     )
     context = Settings(str(config))
     # This process holds the database, so that it outlives the daemon; the daemon attaches to it.

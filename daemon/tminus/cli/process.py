@@ -87,7 +87,21 @@ def _connection(dsn: str) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
-@click.command()
+class _WithSwitches(click.Command):
+    """Lists the faults, the switches and the set-ups below the options."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        from tminus.simulator import DEFAULT, ORDINARY, Fault, options
+
+        with formatter.section("Faults (--faults)"):
+            formatter.write_text(", ".join(Fault))
+        for title, known in (("Switches (--switch)", DEFAULT), ("Set-ups (--setup)", ORDINARY)):
+            rows = [(f"{it.name}={it.default}", f"{it.meaning} [{it.values}]") for it in options.documented(known)]
+            with formatter.section(title):
+                formatter.write_dl(rows, col_max=34)
+
+
+@click.command(cls=_WithSwitches)
 @click.option("--sites", default=25, show_default=True, help="How many routers.")
 @click.option(
     "--faults", default="", metavar="KIND=N,…", help="Give that many sites a fault, for example offline=3,slow=2."
@@ -98,6 +112,25 @@ def _connection(dsn: str) -> dict[str, str]:
     multiple=True,
     metavar="V",
     help="RouterOS version; several are given to the sites in turn.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice(["default", "worst"]),
+    default="default",
+    show_default=True,
+    help="How the routers answer what nobody knows of RouterOS.",
+)
+@click.option(
+    "--switch", "switches", multiple=True, metavar="NAME=VALUE", help="Answer one of these questions differently."
+)
+@click.option(
+    "--setup", "setups", multiple=True, metavar="NAME=VALUE", help="What the devices are, and how they are set up."
+)
+@click.option(
+    "--fleet",
+    "fleet_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A TOML file with the sites one by one, instead of --sites and --faults.",
 )
 @click.option("--latency-ms", default=0.0, help="A round trip.")
 @click.option("--export-kb", default=0, help="Size of each export; 0: as a branch office has.")
@@ -120,6 +153,10 @@ async def simulate(
     sites: int,
     faults: str,
     versions: tuple[str, ...],
+    profile: str,
+    switches: tuple[str, ...],
+    setups: tuple[str, ...],
+    fleet_file: Path | None,
     latency_ms: float,
     export_kb: int,
     export_ms: float,
@@ -133,10 +170,14 @@ async def simulate(
     credential: str | None,
 ) -> None:
     """Run a simulated fleet until Ctrl-C, and print its inventory as SQL that loads with psql."""
-    from tminus.simulator import FleetSpec, parse_faults
+    from tminus.simulator import ORDINARY, PROFILES, FleetSpec, options, parse_faults, read_fleet
     from tminus.simulator import simulate as run
 
+    behaviour = options.changed(PROFILES[profile], options.pairs(switches))
+    setup = options.changed(ORDINARY, options.pairs(setups))
     spec = FleetSpec(
+        behaviour=behaviour,
+        setup=setup,
         sites=sites,
         faults=parse_faults(faults),
         latency_ms=latency_ms,
@@ -151,6 +192,12 @@ async def simulate(
     )
     if versions:
         spec = replace(spec, versions=versions)
+    if fleet_file is not None:
+        if faults:
+            raise click.UsageError("--fleet says which site has which fault; leave --faults out")
+        spec = replace(
+            spec, site_specs=read_fleet(fleet_file, version=spec.versions[0], behaviour=behaviour, setup=setup)
+        )
     async with run(spec) as fleet:
         text = fleet.inventory_sql(credential)
         if inventory is not None:
@@ -159,7 +206,9 @@ async def simulate(
             partial.replace(inventory)  # whoever waits for the file finds it whole
         else:
             click.echo(text)
-        click.echo(f"{sites} routers listen; key {fleet.key_file or '(none written; give --key-dir)'}", err=True)
+        click.echo(
+            f"{len(fleet.sites)} routers listen; key {fleet.key_file or '(none written; give --key-dir)'}", err=True
+        )
         await asyncio.Event().wait()
 
 

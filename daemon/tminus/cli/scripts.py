@@ -54,6 +54,8 @@ class _Review:
     start_within: timedelta
     site_timeout: timedelta
     max_concurrency: int | None
+    expects_disconnect: bool
+    detached: bool
     created_by: str
     updated_by: str
     distinct: bool  # the approver must be somebody else
@@ -80,6 +82,8 @@ class _Review:
     "--site-timeout", type=Duration(), default="10m", show_default=True, help="How long it may take on one site."
 )
 @click.option("--max-concurrency", type=WholeNumber(1, 100000), help="On how many sites at once.")
+@click.option("--expects-disconnect", is_flag=True, help="It ends its own session (reboot, upgrade, new address).")
+@click.option("--detached", is_flag=True, help="Run it as a job of the router's, which a lost session does not stop.")
 @click.option("--id", "script_id", type=Uuid(), help="Its id: submitting the same again changes nothing.")
 @as_person
 @as_json_option
@@ -103,6 +107,8 @@ async def submit(
     start_within: timedelta,
     site_timeout: timedelta,
     max_concurrency: int | None,
+    expects_disconnect: bool,
+    detached: bool,
     script_id: UUID | None,
     person: str | None,
     as_json: bool,
@@ -143,6 +149,8 @@ async def submit(
                 start_within,
                 site_timeout,
                 max_concurrency,
+                expects_disconnect,
+                detached,
             )
             sent = True
             is_new = await _insert(connection, values)
@@ -302,6 +310,7 @@ def _show_review(review: _Review) -> None:
         ("at once", str(review.max_concurrency or "as many as the daemons can")),
         ("backup before", "yes" if review.make_backup else screen.text("no", "bold red")),
         ("offline sites", "fail at launch" if review.abort_if_offline else "are tried again"),
+        ("session", _session(review)),
         ("test site", review.test_site_id or "none"),
         (screen.plural(len(review.sites), "site"), sites),
         ("digest", review.digest),
@@ -315,6 +324,11 @@ def _show_review(review: _Review) -> None:
                 "The script has characters that are not seen: they are written as \\x1b or \\u202e above.", "bold red"
             )
         )
+
+
+def _session(review: _Review) -> str:
+    kept = "a job of the router's" if review.detached else "stays open while it runs"
+    return f"{kept}; the script is expected to end it, and to come back" if review.expects_disconnect else kept
 
 
 @click.command()

@@ -19,8 +19,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import asyncssh
 
@@ -38,6 +39,8 @@ __all__ = ["LONGEST_COMMAND", "Connection", "Connector", "Execution"]
 
 LONGEST_COMMAND = 3_500
 """Bytes of UTF-8. RouterOS documents no limit; others keep below this one, and longer things are sent as a file."""
+
+T = TypeVar("T")
 
 _NEVER = 1_000_000
 """More unanswered keepalives than any script lives through."""
@@ -270,44 +273,53 @@ class Connection:
         That the router has all of it is for the caller to check: sizes over SFTP are unreliable on RouterOS (seen).
         After UploadFailed the connection is usable; after the others it is aborted.
         """
-        patience = asyncio.timeout(deadline)
-        try:
-            async with patience:
-                await sftp.put(self._transport, name, data)
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-        except Exception as error:
-            if patience.expired():
-                self.abort()
-                raise DeviceTimeout(
-                    f"{self.target} did not take the file {name} within {deadline:g} s; connection aborted"
-                ) from error
-            if self.closed:
-                raise self._lost(f"was lost while the file {name} was sent", error) from error
-            raise UploadFailed(
-                f"{self.target} did not take the file {name} by SFTP ({problems.describe(error)}); nothing was run;"
-                " the user on the router needs the policy 'ftp', and the file some room"
-            ) from error
+        await self._over_sftp(
+            sftp.put(self._transport, name, data),
+            deadline=deadline,
+            late=f"did not take the file {name}",
+            lost=f"was lost while the file {name} was sent",
+            refused=f"did not take the file {name} by SFTP (%s); nothing was run;"
+            " the user on the router needs the policy 'ftp', and the file some room",
+        )
+
+    async def download(self, name: str, *, deadline: float, cap: int, offset: int = 0) -> bytes:
+        """Return what is in a file on the router from `offset` on, at most `cap` bytes and one more; raises as `upload` does."""
+        return await self._over_sftp(
+            sftp.fetch(self._transport, name, cap=cap, offset=offset),
+            deadline=deadline,
+            late=f"did not send the file {name}",
+            lost=f"was lost while the file {name} was read",
+            refused=f"did not send the file {name} by SFTP (%s); the user on the router needs the policy 'ftp'",
+        )
 
     async def check_sftp(self, *, deadline: float) -> None:
         """Find out whether an upload would be taken, without one; raises as `upload` does."""
+        await self._over_sftp(
+            sftp.greet(self._transport),
+            deadline=deadline,
+            late="did not open SFTP",
+            lost="was lost while SFTP was opened",
+            refused="does not open it (%s)",
+        )
+
+    async def _over_sftp(
+        self, doing: Coroutine[object, object, T], *, deadline: float, late: str, lost: str, refused: str
+    ) -> T:
+        """Wait for what SFTP does; the texts say what failed. `%s` is the router's reason."""
         patience = asyncio.timeout(deadline)
         try:
             async with patience:
-                await sftp.greet(self._transport)
+                return await doing
         except asyncio.CancelledError:
             self.abort()
             raise
         except Exception as error:
             if patience.expired():
                 self.abort()
-                raise DeviceTimeout(
-                    f"{self.target} did not open SFTP within {deadline:g} s; connection aborted"
-                ) from error
+                raise DeviceTimeout(f"{self.target} {late} within {deadline:g} s; connection aborted") from error
             if self.closed:
-                raise self._lost("was lost while SFTP was opened", error) from error
-            raise UploadFailed(f"{self.target} does not open it ({problems.describe(error)})") from error
+                raise self._lost(lost, error) from error
+            raise UploadFailed(f"{self.target} {refused.replace('%s', problems.describe(error))}") from error
 
     async def close(self) -> None:
         """Say goodbye and close, within `Limits.close_timeout`. Stops a script that is still running."""
@@ -363,6 +375,11 @@ class Execution:
         self._connection = connection
         self._session = session
         self._opening = opening  # asyncio itself would let go of it
+
+    @property
+    def closed(self) -> bool:
+        """Return whether nothing more will come."""
+        return self._session.closed.done()
 
     async def wait(self, deadline: float) -> ExecResult:
         """Listen for up to `deadline` seconds more and return what is known then; may be called again.

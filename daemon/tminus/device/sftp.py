@@ -1,4 +1,4 @@
-"""Write one file by SFTP version 3, the only thing that is ever done with it.
+"""Write one file by SFTP version 3, or read one: the only things that are ever done with it.
 
 asyncssh's client is general, and costs more than a whole connection and two round trips beyond need. This one opens the
 file, sends all of it and the close without waiting in between, and then collects the verdict on each request.
@@ -13,9 +13,11 @@ import struct
 
 import asyncssh
 
-__all__ = ["greet", "put"]
+__all__ = ["fetch", "greet", "put"]
 
-_INIT, _VERSION, _OPEN, _CLOSE, _WRITE, _STATUS, _HANDLE = 1, 2, 3, 4, 6, 101, 102
+_INIT, _VERSION, _OPEN, _CLOSE, _READ, _WRITE, _STATUS, _HANDLE, _DATA = 1, 2, 3, 4, 5, 6, 101, 102, 103
+_END_OF_FILE = 1  # the code of a status
+_FOR_READING = 0x01
 _CREATE_OR_REPLACE = 0x02 | 0x08 | 0x10  # write, create, truncate
 _CHUNK = 32 * 1024
 """Bytes in a write; every server has to take this many."""
@@ -62,10 +64,39 @@ async def put(transport: asyncssh.SSHClientConnection, name: str, data: bytes) -
         channel.close()
 
 
+async def fetch(transport: asyncssh.SSHClientConnection, name: str, *, cap: int, offset: int = 0) -> bytes:
+    """Return what is in a file from `offset` on, at most `cap` bytes and one more. Raises what `put` raises; has no deadline of its own."""
+    replies = _Replies(most=_MOST + 2 * cap)
+    channel, _ = await transport.create_session(lambda: replies, command=None, subsystem="sftp")
+    try:
+        channel.write(_packet(_INIT, 3, b""))
+        _expect(_VERSION, *await replies.get())
+        channel.write(_packet(_OPEN, 1, _string(name.encode()) + struct.pack(">II", _FOR_READING, 0)))
+        handle = _string(_unpack_string(_expect(_HANDLE, *await replies.get()), 4))
+        content, request = bytearray(), 1
+        while len(content) <= cap:
+            request += 1
+            channel.write(_packet(_READ, request, handle + struct.pack(">QI", offset + len(content), _CHUNK)))
+            kind, body = await replies.get()
+            if kind == _STATUS and struct.unpack_from(">II", body)[1] == _END_OF_FILE:
+                break
+            part = _unpack_string(_expect(_DATA, kind, body), 4)
+            if not part:
+                raise asyncssh.SFTPBadMessage("a read gave nothing, and not the end")
+            content += part
+        channel.write(_packet(_CLOSE, request + 1, handle))
+        return bytes(content[: cap + 1])
+    except struct.error as error:
+        raise asyncssh.SFTPBadMessage("a reply is malformed") from error
+    finally:
+        channel.close()
+
+
 class _Replies(asyncssh.SSHClientSession[bytes]):
     """Cuts what the router sends into packets."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, most: int = _MOST) -> None:
+        self._most = most  # bytes
         self._buffer = bytearray()
         self._received = 0
         self._packets: asyncio.Queue[tuple[int, bytes] | Exception] = asyncio.Queue()
@@ -79,7 +110,7 @@ class _Replies(asyncssh.SSHClientSession[bytes]):
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         self._received += len(data)
-        if datatype is not None or self._received > _MOST:
+        if datatype is not None or self._received > self._most:
             self._packets.put_nowait(asyncssh.SFTPBadMessage("what the router sends is not SFTP"))
             return
         self._buffer += data

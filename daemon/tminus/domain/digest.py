@@ -8,7 +8,8 @@ Canonical form (any language can compute it)::
     digest        = "tminus1:" hex(sha256(netstring("tminus1") netstring(hex(sha256(row part)))
                     and for each site, in order: netstring(site id) netstring(hex(sha256(site part)))))
 
-Booleans are "true"/"false", durations whole microseconds in decimal, moments 2025-10-30T10:00:00.000000Z.
+Booleans are "true"/"false" (expects_disconnect and detached: nothing where false), durations whole microseconds in decimal, moments
+2025-10-30T10:00:00.000000Z.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class RowPart:
     start_within: timedelta
     site_timeout: timedelta
     max_concurrency: int | None
+    expects_disconnect: bool = False
+    detached: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,8 @@ def row_digest(row: RowPart) -> str:
         _field("start_within", _duration(row.start_within)),
         _field("site_timeout", _duration(row.site_timeout)),
         _field("max_concurrency", None if row.max_concurrency is None else str(row.max_concurrency)),
+        _field("expects_disconnect", _only_true(row.expects_disconnect)),
+        _field("detached", _only_true(row.detached)),
     )
 
 
@@ -98,6 +103,11 @@ def _field(name: str, value: str | None) -> bytes:
 
 def _boolean(value: bool) -> str:
     return "true" if value else "false"
+
+
+def _only_true(value: bool) -> str | None:
+    """For what was added later: rows that do not use it keep the digest that they had."""
+    return "true" if value else None
 
 
 def _duration(value: timedelta) -> str:

@@ -145,6 +145,13 @@ def partly_applied(message: str, *, warnings: tuple[str, ...] = ()) -> Ending:
     )
 
 
+def check_failed(message: str, *, warnings: tuple[str, ...] = ()) -> Ending:
+    """The script ran to its end, and what was to be seen after it was not."""
+    return Ending(
+        state=State.FAILED, effect=Effect.APPLIED, reason=Reason.CHECK_FAILED, message=message, warnings=warnings
+    )
+
+
 def skipped(reason: Reason, message: str, *, warnings: tuple[str, ...] = ()) -> Ending:
     """Not run, and not by a fault of the site. `rehearsed`: all that a rehearsal does was done, and it is ready."""
     return Ending(state=State.SKIPPED, effect=Effect.NONE, reason=reason, message=message, warnings=warnings)

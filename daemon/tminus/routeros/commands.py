@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from tminus.routeros.facts import Version
 
 _NONCE = re.compile(r"[0-9a-f]{16}")
+_OUR_FILE = re.compile(r"(?:[^/]+/)?tminus-([0-9a-f]{16})(?:-export)?\.(?:rsc|txt)")
+# For the router: it finds every line that imports a file of ours, and not the line that it stands in.
+_ANY_SCRIPT = "tminus-[0-9a-f]+[.]rsc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,18 @@ class Nonce:
 
     @property
     def file(self) -> str:
+        """The uploaded script."""
         return f"tminus-{self.value}.rsc"
+
+    @property
+    def export_file(self) -> str:
+        """An export that did not arrive whole over the session."""
+        return f"tminus-{self.value}-export.rsc"
+
+    @property
+    def output_file(self) -> str:
+        """What a detached script printed, our markers included. RouterOS adds the `.txt` to the name that it is given."""
+        return f"tminus-{self.value}.txt"
 
     def marker(self, kind: str) -> str:
         """Return the line that the device prints, for example TMINUS-OK-0123456789abcdef."""
@@ -46,12 +60,29 @@ class Nonce:
 
 
 def identify(nonce: Nonce, *, stamp: bool) -> str:
-    """Ask for version, identity and uptime, and prove that commands run. `stamp` leaves a line in the router's log."""
+    """Ask for version, identity and uptime, and prove that commands run. `stamp` leaves a line in the router's log.
+
+    What is behind the marker may fail: how many scripts of ours still run as jobs, and which files of ours lie there.
+    """
     asked = (
         ":put [/system resource get version]; :put [/system identity get name]; :put [/system resource get uptime]; "
     )
     stamped = f':log info "{nonce.log_line("connected")}"; ' if stamp else ""
-    return asked + stamped + nonce._put("ID")
+    jobs = nonce._put("BUSY", f' . "-" . [:len [/system script job find where script~"{_ANY_SCRIPT}"]]')
+    files = ':foreach i in=[/file find where name~"tminus-"] do={ :put [/file get $i name] }'
+    return f"{asked}{stamped}{nonce._put('ID')}; {jobs}; {files}"
+
+
+def jobs_seen(nonce: Nonce, said: list[str]) -> int | None:
+    """Read from the answer to `identify` how many scripts of ours run as jobs; None if the router did not say."""
+    return _number_after(f"{nonce.marker('BUSY')}-", said)
+
+
+def leftovers(nonce: Nonce, said: list[str]) -> tuple[Nonce, ...]:
+    """Read from the answer to `identify` whose files lie on the router: those of other attempts than this one."""
+    behind = said[said.index(nonce.marker("ID")) :] if nonce.marker("ID") in said else []
+    found = {match[1] for line in behind if (match := _OUR_FILE.fullmatch(line))}
+    return tuple(Nonce(value) for value in sorted(found - {nonce.value}))
 
 
 def serial_number() -> str:
@@ -68,9 +99,27 @@ def remove_and_export(nonce: Nonce, version: Version) -> str:
     return f"{remove(nonce)}; {export(nonce, version)}"
 
 
+def export_to_file(nonce: Nonce, version: Version) -> str:
+    """For an export that does not arrive whole: a file is fetched by SFTP, which no window cuts."""
+    return f'/export{_hide(version)} file="{nonce.export_file.removesuffix(".rsc")}"; {nonce._put("FILED")}'
+
+
+def size_of(name: str) -> str:
+    return f':put [/file get [/file find name="{name}"] size]'
+
+
+def fence(nonce: Nonce) -> str:
+    """Remove the uploaded script, so that nothing can start it any more; the answer is that of `remove`."""
+    return _remove(nonce, f'name="{nonce.file}"')
+
+
 def remove(nonce: Nonce) -> str:
-    """Remove our file and say how many of its name are left: TMINUS-LEFT-<nonce>-0 is what proves it gone."""
-    found = f'[/file find name="{nonce.file}"]'
+    """Remove our files of this attempt and say how many are left: TMINUS-LEFT-<nonce>-0 is what proves them gone."""
+    return _remove(nonce, f'name~"tminus-{nonce.value}"')
+
+
+def _remove(nonce: Nonce, which: str) -> str:
+    found = f"[/file find where {which}]"
     left = nonce._put("LEFT", f' . "-" . [:len {found}]')
     # One by one: what `remove` says to an empty list is not the same in every version, and would keep the rest from running.
     return f":foreach i in={found} do={{ /file remove $i }}; {left}"
@@ -94,7 +143,7 @@ def without_markers(nonce: Nonce, text: str) -> str:
 
 
 def file_size(nonce: Nonce) -> str:
-    return f':put [/file get [/file find name="{nonce.file}"] size]'
+    return size_of(nonce.file)
 
 
 def dry_run(nonce: Nonce) -> str:
@@ -123,12 +172,41 @@ def start(nonce: Nonce, version: Version, *, stamp: bool) -> str:
     return run
 
 
+def start_detached(nonce: Nonce, version: Version, *, stamp: bool) -> str:
+    """The line that starts the script as a job, which outlives the session; its output goes to a file.
+
+    It prints the job's id as soon as there is a job. What the job runs is the line that would run in the foreground.
+    """
+    inner = start(nonce, version, stamp=stamp).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    file, told = nonce.output_file.removesuffix(".txt"), nonce._put("JOB", ' . " " . $j')
+    return f':local j [:execute script="{inner}" file="{file}"]; {told}'
+
+
+def job_started(nonce: Nonce, said: list[str]) -> str | None:
+    """Read from the answer to `start_detached` the id of the job; None if it does not say that there is one."""
+    mark = nonce.marker("JOB") + " "
+    return next((line.removeprefix(mark) for line in said if line.startswith(mark)), None)
+
+
 def evidence(nonce: Nonce) -> str:
-    """After a lost connection, and after the file is gone: what the log has of this attempt, and what still runs."""
+    """What is to be known of this attempt: the log, our jobs, version, uptime. After a lost connection, and of a job.
+
+    With the lines of the log that tell of a reboot, in their order. A job that runs our script is known by the name of the
+    file; the pattern is written so that it does not find this very line.
+    """
+    log = f'[/log find where message~"tminus {nonce.value}|^router .*rebooted"]'
+    ours = f'[/system script job find where script~"tminus-{nonce.value}[.]rsc"]'
+    count = nonce._put("JOBS", f' . "-" . [:len {ours}]')
     return (
-        f':foreach i in=[/log find where message~"tminus {nonce.value}"] do={{ :put [/log get $i message] }}; '
-        f":put [/system resource get uptime]; {nonce._put('LOG')}"
+        f":foreach i in={log} do={{ :put [/log get $i message] }}; "
+        f':do {{ {count} }} on-error={{ :put "" }}; '
+        f":put [/system resource get version]; :put [/system resource get uptime]; {nonce._put('LOG')}"
     )
+
+
+def jobs_running(nonce: Nonce, said: list[str]) -> int | None:
+    """Read from the answer to `evidence` how many jobs of this attempt run; None if the router did not say."""
+    return _number_after(f"{nonce.marker('JOBS')}-", said)
 
 
 def jobs() -> str:
@@ -139,6 +217,11 @@ def jobs() -> str:
 def history() -> str:
     """The changes of the configuration that the router remembers (the 100 latest, documented), and by whom."""
     return "/system history print"
+
+
+def _number_after(mark: str, said: list[str]) -> int | None:
+    digits = next((line.removeprefix(mark) for line in said if line.startswith(mark)), "")
+    return int(digits) if digits.isdecimal() and digits.isascii() and len(digits) <= 6 else None
 
 
 def _hide(version: Version) -> str:

@@ -1,13 +1,10 @@
-"""Exports: whether one is complete, and what of it can be compared."""
+"""Exports: whether one is complete, and what of it can be compared. `differ` compares them."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from dataclasses import dataclass
-from itertools import accumulate, compress, count
-from operator import ne
 
 from tminus.routeros.messages import is_error_line
 from tminus.routeros.text import clean, clean_line, lines
@@ -24,8 +21,6 @@ _TRANSIENT = re.compile(
     r"^# (?:inactive time$|received packet from .* bad format|poe-out status: |\S+ not ready$|Firmware upgraded successfully, please reboot"
     r"|.*please restart the device in order to apply the new setting)"
 )
-_CONTEXT = 3
-_LONGEST_COMPARISON = 4_000_000  # pairs of lines; a second or two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +37,10 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Incomplete:
-    """An export that proves nothing; `why` is the end of a sentence."""
+    """An export that proves nothing; `why` is the end of a sentence. `cut`: more of it may be had as a file."""
 
     why: str
+    cut: bool = False
 
 
 def read_export(output: bytes, end_marker: str) -> Export | Incomplete:
@@ -58,8 +54,21 @@ def read_export(output: bytes, end_marker: str) -> Export | Incomplete:
         said.pop()
     if not said or said[-1] != end_marker:
         tail = clean_line(said[-1], cap=120) if said and is_error_line(said[-1]) else ""
-        return Incomplete(f"it ended before its end marker{': ' + tail if tail else ''}")
+        return Incomplete(f"it ended before its end marker{': ' + tail if tail else ''}", cut=not tail)
     said.pop()
+    return _read(said, len(output))
+
+
+def read_export_file(content: bytes, size: int) -> Export | Incomplete:
+    """Read a file that commands.export_to_file wrote and that the router lists with `size` bytes."""
+    if len(content) != size:
+        return Incomplete(f"{len(content)} of its {size} bytes arrived")
+    if not content.endswith(b"\n"):
+        return Incomplete("its last line is not whole")
+    return _read(lines(content), size)
+
+
+def _read(said: list[str], raw_bytes: int) -> Export | Incomplete:
     while said and not said[0]:
         said.pop(0)
     if not said or not _DATED.match(said[0]):
@@ -77,7 +86,7 @@ def read_export(output: bytes, end_marker: str) -> Export | Incomplete:
         header=clean_line(header),
         text=text,
         sha256=hashlib.sha256(text.encode()).digest(),
-        raw_bytes=len(output),
+        raw_bytes=raw_bytes,
         serial=_first(_SERIAL, said[1:12]),
         model=_first(_MODEL, said[1:12]),
     )
@@ -108,63 +117,6 @@ def _normalise(said: list[str]) -> list[str]:
     while body and not body[-1]:
         body.pop()
     return body
-
-
-def diff_exports(before: str, after: str) -> str:
-    """Return the unified diff of two normalised exports; empty if they are the same.
-
-    Takes seconds at most, whatever the texts are: where comparing would take longer, the rest of what is to be compared
-    is shown as removed and added, which is longer than it could be and just as true.
-    """
-    a, b = before.splitlines(), after.splitlines()
-    if a == b:
-        return ""
-    # What both begin and end with need not be compared.
-    shorter = min(len(a), len(b))
-    head = next(compress(count(), map(ne, a, b)), shorter)
-    tail = min(next(compress(count(), map(ne, reversed(a), reversed(b))), shorter), shorter - head)
-    skipped, kept = max(head - _CONTEXT, 0), max(tail - _CONTEXT, 0)
-    a, b = a[skipped : len(a) - kept], b[skipped : len(b) - kept]
-    diff = ["--- before", "+++ after"]
-    for group in _BoundedMatcher(a, b).get_grouped_opcodes(_CONTEXT):
-        removed, added = (group[0][1], group[-1][2]), (group[0][3], group[-1][4])
-        diff.append(f"@@ -{_range(*removed, skipped)} +{_range(*added, skipped)} @@")
-        for tag, a_from, a_to, b_from, b_to in group:
-            if tag == "equal":
-                diff += (f" {line}" for line in a[a_from:a_to])
-            else:
-                diff += (f"-{line}" for line in a[a_from:a_to])
-                diff += (f"+{line}" for line in b[b_from:b_to])
-    return "\n".join(diff) + "\n"
-
-
-def _range(start: int, stop: int, skipped: int) -> str:
-    """Return lines `start` to `stop` as a unified diff names them: from 1, and an empty range by the line before it."""
-    length = stop - start
-    first = skipped + start + (1 if length else 0)
-    return str(first) if length == 1 else f"{first},{length}"
-
-
-class _BoundedMatcher(difflib.SequenceMatcher[str]):
-    """difflib's matcher, which finds nothing more once it has compared `_LONGEST_COMPARISON` pairs of lines.
-
-    Alone it takes hours for two long texts of few different lines, and a router can send such texts.
-    """
-
-    def __init__(self, a: list[str], b: list[str]) -> None:
-        super().__init__(None, a, b)
-        self._left = _LONGEST_COMPARISON
-        # How many lines of b are looked at for the first n lines of a.
-        places: dict[str, list[int]] = self.b2j  # type: ignore[attr-defined]  # documented, and missing in the stubs
-        self._looks = [0, *accumulate(1 + len(places.get(line, ())) for line in a)]
-
-    def find_longest_match(
-        self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None
-    ) -> difflib.Match:
-        self._left -= self._looks[-1 if ahi is None else ahi] - self._looks[alo]
-        if self._left < 0:
-            return difflib.Match(alo, blo, 0)
-        return super().find_longest_match(alo, ahi, blo, bhi)
 
 
 def _first(pattern: re.Pattern[str], said: list[str]) -> str | None:

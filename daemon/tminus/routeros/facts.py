@@ -46,6 +46,11 @@ class Version:
         return (self.major, self.minor) >= (7, 16)
 
     @property
+    def has_detached(self) -> bool:
+        """`:execute` with `file=` is older (7.9 at the latest); but before `:onerror` an error of a job is not told apart."""
+        return self.has_onerror
+
+    @property
     def exports_secrets(self) -> bool:
         """RouterOS 6 shows secrets in an export unless it is told to hide them; 7 hides them."""
         return self.major < 7

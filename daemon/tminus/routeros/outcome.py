@@ -1,21 +1,21 @@
 """How a run ended, decided from what the router said and from nothing else.
 
-`judge_import` reads the answer to the start command, `judge_remains` what is left on the router after a lost connection.
-Both are pure, return a row of the table of endings, and never say `completed` without proof: our nonce printed by the
-device after the script's last statement, and RouterOS's own success line.
+`judge_import` reads the answer to the start command. It is pure, returns a row of the table of endings, and never says
+`completed` without proof: our nonce printed by the device after the script's last statement, and RouterOS's own success
+line. What is left on the router after a lost session is judged in `remains`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from tminus.domain.endings import Ending, Reason, completed, not_started, partly_applied, unknown
 from tminus.routeros import messages
 from tminus.routeros.commands import Nonce
-from tminus.routeros.facts import parse_uptime
 from tminus.routeros.text import clean_line, lines
+
+_NO_STATUS = "The session ended without an exit status, after the proof had arrived."
 
 
 class Close(Enum):
@@ -77,6 +77,18 @@ def judge_import(answer: ImportAnswer, nonce: Nonce, script: bytes) -> Ending | 
     )
 
 
+def judge_output(output: bytes, nonce: Nonce, script: bytes) -> Ending | None:
+    """Decide from what a detached script printed into its file; None where that proves nothing.
+
+    A job has no exit status, and its output is written when it ends; so only a marker of ours decides.
+    """
+    verdict = judge_import(ImportAnswer(output=output, exit_status=None, close=Close.LOST), nonce, script)
+    if isinstance(verdict, Unresolved):
+        return None
+    kept = tuple(text for text in verdict.warnings if text != _NO_STATUS)
+    return replace(verdict, warnings=kept)
+
+
 def _judge_proof(answer: ImportAnswer, before: list[str]) -> Ending:
     warnings = tuple(f"The output contains '{clean_line(line)}'." for line in before if messages.is_error_line(line))[
         :10
@@ -91,7 +103,7 @@ def _judge_proof(answer: ImportAnswer, before: list[str]) -> Ending:
     if answer.exit_status not in (0, None):
         return partly_applied(f"The import ended with exit status {answer.exit_status}.", warnings=warnings)
     if answer.exit_status is None:
-        warnings += ("The session ended without an exit status, after the proof had arrived.",)
+        warnings += (_NO_STATUS,)
     return completed("The script ran to its end.", warnings=warnings)
 
 
@@ -127,86 +139,6 @@ def judge_dry_run(output: bytes) -> Ending | tuple[str, ...]:
     if found is not None:
         return _judge_unstarted(messages.import_error(found))
     return ("The dry run did not say that the file is free of errors.",)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remains:
-    """What was found on the router after a lost connection, read only after our file was deleted and seen to be gone."""
-
-    log: frozenset[str]  # of connected, start, done, failed: the words of Nonce.log_line
-    uptime: timedelta
-
-
-def read_remains(output: bytes, nonce: Nonce) -> Remains | None:
-    """Read the answer to commands.evidence; None where it is not whole."""
-    said = lines(output)
-    if nonce.marker("LOG") not in said:
-        return None
-    said = [line for line in said[: said.index(nonce.marker("LOG"))] if line]
-    uptime = parse_uptime(said[-1]) if said else None
-    if uptime is None:
-        return None
-    words = ("connected", "start", "done", "failed")
-    return Remains(log=frozenset(word for word in words if nonce.log_line(word) in said), uptime=uptime)
-
-
-def has_rebooted(remains: Remains, *, uptime_before: timedelta | None, since: timedelta) -> bool:
-    """Tell whether the router certainly rebooted `since` its uptime was `uptime_before`."""
-    # Minus a little: both times are read a moment apart, and RouterOS rounds down to seconds.
-    return uptime_before is not None and remains.uptime < uptime_before + since - timedelta(seconds=5)
-
-
-def describe_remains(remains: Remains, *, uptime_before: timedelta | None, since: timedelta) -> str:
-    """Say in lines what was found, for a person who judges where we cannot."""
-    words = ", ".join(word for word in ("connected", "start", "done", "failed") if word in remains.log)
-    before = "not known" if uptime_before is None else str(uptime_before)
-    rebooted = "it rebooted since" if has_rebooted(remains, uptime_before=uptime_before, since=since) else "no reboot"
-    if uptime_before is None:
-        rebooted = "whether it rebooted is not known"
-    return (
-        "file: removed by us, and seen to be gone\n"
-        f"log: {'our lines ' + words if words else 'none of our lines'}\n"
-        f"uptime: {remains.uptime}; before the script {before}, {timedelta(seconds=round(since.total_seconds()))} earlier: {rebooted}"
-    )
-
-
-def judge_remains(
-    remains: Remains, *, uptime_before: timedelta | None, since: timedelta, reason: Reason, stamped: bool
-) -> Ending:
-    """Decide what a run did whose session was lost. `since` is the time from the identification before the run to now.
-
-    The log is in memory, or on a disk that is written late: after a reboot, or where it is not known that there was none
-    (`uptime_before` is None), a missing line proves nothing. Without a reboot it does only while the line that we left at
-    the beginning of the same contact is still there.
-    """
-    rebooted = has_rebooted(remains, uptime_before=uptime_before, since=since)
-    if "done" in remains.log:
-        return completed(
-            "The session was lost, but the router's log has the line that follows the script's last statement.",
-            warnings=("Proved by the router's log, not by the session.",),
-        )
-    if "failed" in remains.log:
-        return partly_applied(
-            "The session was lost; the router's log says that the script failed. What it did before stays applied."
-        )
-    if (
-        stamped
-        and uptime_before is not None
-        and not rebooted
-        and "connected" in remains.log
-        and "start" not in remains.log
-    ):
-        return not_started(
-            Reason.CONNECTION_LOST,
-            "The session was lost before the script was started: the file is gone from the router and its log has no start.",
-        )
-    if rebooted:
-        return unknown(
-            reason, "The router rebooted during the run and nothing that survived tells what the script did."
-        )
-    if "start" in remains.log:
-        return unknown(reason, "The script was started and nothing tells how it ended; it may still be running.")
-    return unknown(reason, "Nothing on the router tells whether the script was started.")
 
 
 def _quoted(line: str) -> str:

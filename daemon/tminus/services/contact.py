@@ -94,10 +94,19 @@ class Contact:
         )
 
 
-async def remove_file(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> bool:
-    """Remove our file; True only if the router itself says that none of its name is left."""
+async def remove_files(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> bool:
+    """Remove all files of an attempt; True only if the router itself says that none of them is left."""
+    return await _says_gone(connection, nonce, commands.remove(nonce), deadline)
+
+
+async def fence(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> bool:
+    """Remove the uploaded script, before anything is concluded; True only if the router itself says that it is gone."""
+    return await _says_gone(connection, nonce, commands.fence(nonce), deadline)
+
+
+async def _says_gone(connection: Connection, nonce: commands.Nonce, command: str, deadline: float) -> bool:
     try:
-        result = await connection.run(commands.remove(nonce), deadline=deadline, cap=SMALL)
+        result = await connection.run(command, deadline=deadline, cap=SMALL)
     except (ConnectionLost, DeviceTimeout):
         return False
     return commands.says_gone(nonce, lines(result.output))

@@ -22,7 +22,8 @@ from tminus.services.heartbeat import Trust
 from tminus.services.holdings import Holdings
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
-from tminus.services.site_runner import Run, SiteRunner
+from tminus.services.run import Run
+from tminus.services.site_runner import SiteRunner
 from tminus.store import launches, site_runs
 from tminus.store.launches import LaunchContent
 from tminus.store.pool import Database

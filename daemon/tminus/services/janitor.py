@@ -1,7 +1,7 @@
 """What follows from time alone: wishes that were missed, site runs whose time is over, launches that are complete and have
-to be told of, and files of ours that still lie on routers.
+to be told of, files of ours that still lie on routers, and routers that are busy with a script that did not end.
 
-It must never touch a router on which a script runs, nor remove anything but our own files. It fails by trying again.
+It must never change a router on which a script runs, nor remove anything but our own files. It fails by trying again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import structlog
 from tminus.errors import ConfigError, DeviceError, StoreError
 from tminus.routeros.commands import Nonce
 from tminus.routeros.text import clean_line
-from tminus.services.contact import Contact, remove_file
+from tminus.services.busy_sites import look_at_busy_sites
+from tminus.services.contact import Contact, remove_files
 from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
@@ -43,6 +44,7 @@ class Janitor:
         *,
         poll_interval: float,
         command_timeout: float,
+        stamp_log: bool,
         observer: Observer,
     ) -> None:
         self._db = db
@@ -51,6 +53,7 @@ class Janitor:
         self._contact = contact
         self._poll_interval = poll_interval
         self._command_timeout = command_timeout
+        self._stamp_log = stamp_log
         self._observer = observer
         self.hint = Hint()
 
@@ -69,6 +72,9 @@ class Janitor:
             await asyncio.sleep(_AFTER_THE_LAST_SITE)
         for launch in ended:
             tell_launch_ended(launch, self._observer)
+        await look_at_busy_sites(
+            self._db, self._instance, self._contact, command_timeout=self._command_timeout, stamp_log=self._stamp_log
+        )
         debts = await site_runs.take_debts(self._db, self._instance, limit=_DEBTS)
         async with asyncio.TaskGroup() as visits:
             for debt in debts:
@@ -81,7 +87,7 @@ class Janitor:
         try:
             nonce = Nonce(debt.file_name.removeprefix("tminus-").removesuffix(".rsc"))
             async with await self._contact.connect(debt.site) as connection:
-                gone = await remove_file(connection, nonce, deadline=self._command_timeout)
+                gone = await remove_files(connection, nonce, deadline=self._command_timeout)
         except (DeviceError, ConfigError) as error:
             why = str(error)
         except Exception as error:

@@ -13,14 +13,13 @@ import structlog
 
 from tminus.domain.digest import site_digest
 from tminus.domain.endings import Reason, unknown
-from tminus.routeros.commands import Nonce
 from tminus.services.contact import Contact
 from tminus.services.endings import write_ending
 from tminus.services.heartbeat import Trust
 from tminus.services.holdings import Holdings
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
-from tminus.services.resolver import Answer, Question, resolve
+from tminus.services.resolver import Answer, Question, question_about, resolve
 from tminus.services.run_settings import RunSettings
 from tminus.services.story import tell_site_ended
 from tminus.store import instances, site_runs
@@ -28,7 +27,8 @@ from tminus.store.pool import Database
 from tminus.store.site_runs import Orphan
 from tminus.store.writer import EndRequest, Writer
 
-_AT_ONCE = 20
+_AT_ONCE = 50  # a detached script is waited for as long as its time lasts
+_BUSY_FOR = 15.0  # seconds until a daemon looks whether a script that may be running is over
 
 log = structlog.get_logger()
 
@@ -98,19 +98,11 @@ class Reaper:
                     executing_seconds=round(orphan.executing_for.total_seconds(), 1),
                     message="The daemon that ran this died after the start; the router is asked what became of it.",
                 )
-                question = Question(
-                    site=orphan.site,
-                    host_key=None,
-                    nonce=Nonce(orphan.nonce),
-                    reason=Reason.DAEMON_LOST,
-                    message="The daemon died while the script was running.",
-                    uptime_before=orphan.uptime_before,
-                    identified_at=asyncio.get_running_loop().time() - orphan.executing_for.total_seconds(),
-                    version=None,
-                )
+                question = question_about(orphan, Reason.DAEMON_LOST, "The daemon died while the script was running.")
                 found = await self._find_out(orphan, question)
                 left = None if found.file_gone else question.nonce.file
-                request = EndRequest(run=orphan.id, ending=found.ending, left_file=left)
+                busy_for = _BUSY_FOR if found.may_be_running else None
+                request = EndRequest(run=orphan.id, ending=found.ending, left_file=left, busy_for=busy_for)
                 ours = await write_ending(self._writer, self._trust, request)
                 if ours:
                     tell_site_ended(found.ending, self._observer, seconds=orphan.executing_for.total_seconds())

@@ -1,10 +1,12 @@
-"""Finds out what a run did whose session proves nothing: after a lost connection, a timeout, or a dead daemon.
+"""Finds out what a run did whose session proves nothing: after a lost connection, a timeout, a dead daemon; and how a
+detached script ended, which has no session.
 
 The uploaded file is the fence. Whoever resolves deletes it first and has the router confirm that it is gone, and only
 then looks: a late /import, of a process that was frozen with the command in its hand, finds no file. That a script was
-never started is concluded only after that; where the file could not be deleted, the run stays unknown.
+never started is concluded only after that; where the file could not be deleted, the run stays unknown. Only where the
+router has said that it started the script as a job is the file left to that job.
 
-It starts nothing on a router, ever.
+It starts nothing on a router, and stops nothing, ever.
 """
 
 from __future__ import annotations
@@ -17,18 +19,36 @@ import structlog
 
 from tminus.device.connection import Connection
 from tminus.domain.endings import Ending, Reason, State, unknown
-from tminus.errors import ConfigError, ConnectionLost, DeviceError, DeviceTimeout, HostKeyChanged, LoginRefused
+from tminus.errors import (
+    ConfigError,
+    ConnectionLost,
+    DeviceError,
+    DeviceTimeout,
+    HostKeyChanged,
+    LoginRefused,
+    UploadFailed,
+)
 from tminus.routeros import commands
-from tminus.routeros.export import Export, read_export
-from tminus.routeros.facts import Version
-from tminus.routeros.outcome import Remains, describe_remains, judge_remains, read_remains
+from tminus.routeros.export import Export
+from tminus.routeros.facts import Version, parse_serial
+from tminus.routeros.outcome import judge_output
+from tminus.routeros.remains import (
+    Expected,
+    Remains,
+    describe_remains,
+    judge_remains,
+    may_be_running,
+    read_remains,
+)
 from tminus.routeros.text import clean
-from tminus.services.contact import SMALL, Contact, remove_file
+from tminus.services.contact import SMALL, Contact, fence, remove_files
+from tminus.services.exports import file_size, take_export
 from tminus.services.run_settings import RunSettings
-from tminus.store.site_runs import Site
+from tminus.store.site_runs import Orphan, Site
 
 _BETWEEN_TRIES = 5.0  # seconds
 _FIRST_TRY_AFTER = 1.0
+_BETWEEN_LOOKS = 2.0
 _SHOWN = 6000  # characters of a listing
 
 log = structlog.get_logger()
@@ -41,28 +61,67 @@ class Question:
     site: Site
     host_key: str | None
     nonce: commands.Nonce
+    script: bytes
     reason: Reason
     message: str
     uptime_before: timedelta | None
     identified_at: float
     version: Version | None
-    # Loop time until which a script that may still be running is watched, once the router is reached.
-    watch_until: float = 0.0
+    take_export: bool  # once it is decided
+    # Loop time at which the site's time is over: until then a script that may be running is watched.
+    deadline: float
+    # Its session is open, silently or beyond its time: the script is not stopped by a close.
+    session_open: bool = False
+    detached: bool = False
+    job_started: bool = False  # the router said so
+    expects_disconnect: bool = False
+
+    def since(self) -> timedelta:
+        """How long ago the uptime was read."""
+        return timedelta(seconds=asyncio.get_running_loop().time() - self.identified_at)
+
+
+def question_about(orphan: Orphan, reason: Reason, message: str) -> Question:
+    """Ask about a run of which only the database knows: its daemon is gone, or its ending is written."""
+    now = asyncio.get_running_loop().time()
+    executing_for = orphan.executing_for.total_seconds()
+    return Question(
+        site=orphan.site,
+        host_key=None,
+        nonce=commands.Nonce(orphan.nonce),
+        script=orphan.script,
+        reason=reason,
+        message=message,
+        uptime_before=orphan.uptime_before,
+        identified_at=now - executing_for,
+        version=None,
+        take_export=False,
+        deadline=now - executing_for + orphan.site_timeout.total_seconds(),
+        detached=orphan.detached,
+        expects_disconnect=orphan.expects_disconnect,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     ending: Ending
     file_gone: bool
+    may_be_running: bool = False
     export: Export | None = None
+    output: bytes = b""  # of a detached script
 
 
 async def resolve(question: Question, contact: Contact, settings: RunSettings) -> Answer:
-    """Look on the router, for `resolve_within` at most. Never raises for what a router does."""
+    """Look on the router, for `resolve_within` at most, or as long as a script that ends its session has to come back.
+
+    Never raises for what a router does.
+    """
     loop = asyncio.get_running_loop()
     until = loop.time() + settings.resolve_within
+    if question.expects_disconnect or question.job_started:
+        until = max(until, question.deadline)
     last = "no answer"
-    pause = _FIRST_TRY_AFTER
+    pause = 0.0 if question.job_started else _FIRST_TRY_AFTER
     while True:
         await asyncio.sleep(min(pause, max(until - loop.time(), 0)))
         pause = _BETWEEN_TRIES
@@ -89,48 +148,145 @@ async def resolve(question: Question, contact: Contact, settings: RunSettings) -
             raise
         await connection.close()
         return answer
-    message = f"{question.message} The router could not be asked about it: {last}."
-    return Answer(ending=unknown(question.reason, message), file_gone=False)
+    why = f"The router could not be asked about it: {last.rstrip('.')}."
+    return Answer(ending=unknown(question.reason, _after(question.message, why)), file_gone=False, may_be_running=True)
 
 
 async def _look(question: Question, connection: Connection, settings: RunSettings) -> Answer:
-    """The fence first; then the log and the uptime; then the configuration as it is now."""
-    loop = asyncio.get_running_loop()
-    if not await remove_file(connection, question.nonce, deadline=settings.command_timeout):
+    """The right router; the fence; then the log, the jobs and the uptime; then the configuration as it is now."""
+    stranger = await _another_device(question, connection, settings)
+    if stranger is not None:
+        return Answer(ending=unknown(question.reason, _after(question.message, stranger)), file_gone=False)
+    if not question.job_started and not await fence(connection, question.nonce, deadline=settings.command_timeout):
         if connection.closed:
             raise ConnectionLost("the connection was lost again")
-        message = f"{question.message} Our file could not be removed, so a late start cannot be ruled out."
-        return Answer(ending=unknown(question.reason, message), file_gone=False)
-    watch_until = max(loop.time() + settings.settle_for, question.watch_until)
-    while True:
-        result = await connection.run(commands.evidence(question.nonce), deadline=settings.command_timeout, cap=SMALL)
-        remains = read_remains(result.output, question.nonce)
-        if remains is None:
-            ending = unknown(question.reason, "The router's log could not be read.")
-        else:
-            ending = judge_remains(
-                remains,
-                uptime_before=question.uptime_before,
-                since=timedelta(seconds=loop.time() - question.identified_at),
-                reason=question.reason,
-                stamped=settings.stamp_log,
-            )
-        running_still = ending.state is State.UNKNOWN and remains is not None and "start" in remains.log
-        if not running_still or loop.time() >= watch_until:
-            break
-        await asyncio.sleep(2.0)
-    ending = replace(ending, message=f"{question.message} {ending.message}")
+        why = "Our file could not be removed, so a late start cannot be ruled out."
+        return Answer(
+            ending=unknown(question.reason, _after(question.message, why)), file_gone=False, may_be_running=True
+        )
+    remains = await _watch(question, connection, settings)
+    output = await _output(question, connection, settings)
+    ending = _judge(question, remains, output, settings, username=connection.username)
+    running = False
     if ending.state is State.UNKNOWN:
+        running = remains is None or _may_be_running(question, remains)
         ending = replace(ending, evidence=await _evidence(question, connection, settings, remains))
-    return await _with_export(question, connection, settings, ending)
+    gone = True  # by the fence
+    if question.detached:
+        # A job that still runs writes its output when it ends: that is taken away later.
+        gone = not running and await remove_files(connection, question.nonce, deadline=settings.command_timeout)
+    answer = Answer(ending=ending, file_gone=gone, may_be_running=running, output=output)
+    return await _with_export(question, connection, settings, answer)
+
+
+def _may_be_running(question: Question, remains: Remains) -> bool:
+    return may_be_running(remains, uptime_before=question.uptime_before, since=question.since())
+
+
+async def _another_device(question: Question, connection: Connection, settings: RunSettings) -> str | None:
+    """Say so if it is not the router that the script was sent to. Its host key was checked already."""
+    if question.site.serial is None:
+        return None
+    said = await connection.run(commands.serial_number(), deadline=settings.command_timeout, cap=SMALL)
+    serial = parse_serial(said.output)
+    if serial == question.site.serial:
+        return None
+    return (
+        f"Another device answers there now: its serial number is {serial or 'not named'}, not {question.site.serial}."
+    )
+
+
+async def _watch(question: Question, connection: Connection, settings: RunSettings) -> Remains | None:
+    """Look until it is decided, or nothing more is to be expected; return what was seen last."""
+    loop = asyncio.get_running_loop()
+    settled_at = loop.time() + settings.settle_for
+    ended_at: float | None = None
+    while True:
+        said = await connection.run(commands.evidence(question.nonce), deadline=settings.command_timeout, cap=SMALL)
+        remains = read_remains(said.output, question.nonce)
+        if remains is None:
+            return None
+        if question.job_started:
+            # Whatever the log has of it: the router said that it started it.
+            remains = replace(remains, log=remains.log | {"start"})
+        if remains.log & {"done", "failed"}:
+            # A job writes its output when it ends, which is a moment after its last line in the log.
+            ended_at = ended_at or loop.time()
+            give_up_at = ended_at + settings.settle_for if question.detached else ended_at
+        elif not _may_be_running(question, remains):
+            return remains
+        elif _goes_on(question, remains):
+            give_up_at = max(question.deadline, settled_at)
+        else:
+            give_up_at = settled_at  # its last lines may still be on their way
+        if loop.time() >= give_up_at:
+            return remains
+        if question.detached and not remains.jobs and await _has_output(question, connection, settings):
+            return remains
+        await asyncio.sleep(_BETWEEN_LOOKS)
+
+
+def _goes_on(question: Question, remains: Remains) -> bool:
+    """What the router lists, or has an open session, or is to come back, may go on until the site's time is over."""
+    return bool(remains.jobs) or question.session_open or question.job_started or question.expects_disconnect
+
+
+def _judge(
+    question: Question, remains: Remains | None, output: bytes, settings: RunSettings, *, username: str
+) -> Ending:
+    printed = judge_output(output, question.nonce, question.script) if output else None
+    if printed is not None and printed.state is not State.UNKNOWN:
+        return replace(printed, message=_after(question.message, printed.message))
+    if remains is None:
+        return unknown(question.reason, _after(question.message, "The router's log could not be read."))
+    expected = Expected(script=question.script, username=username, version=question.version)
+    found = judge_remains(
+        remains,
+        uptime_before=question.uptime_before,
+        since=question.since(),
+        reason=question.reason,
+        stamped=settings.stamp_log,
+        expected=expected if question.expects_disconnect else None,
+    )
+    return replace(found, message=_after(question.message, found.message))
+
+
+def _after(before: str, message: str) -> str:
+    return f"{before} {message}" if before else message
+
+
+async def _has_output(question: Question, connection: Connection, settings: RunSettings) -> bool:
+    return bool(await file_size(connection, question.nonce.output_file, settings))
+
+
+async def _output(question: Question, connection: Connection, settings: RunSettings) -> bytes:
+    """Return what a detached script printed: all of it, or its end; nothing where it is not to be had."""
+    if not question.detached:
+        return b""
+    size = await file_size(connection, question.nonce.output_file, settings)
+    if not size:
+        return b""
+    cap = max(settings.output_cap * 4, SMALL)
+    skipped = max(size - cap, 0)
+    try:
+        content = await connection.download(
+            question.nonce.output_file, deadline=settings.command_timeout, cap=cap, offset=skipped
+        )
+    except UploadFailed as error:
+        log.warning("output_not_read", message=str(error))
+        return b""
+    return b"[... %d bytes left out ...]\n%s" % (skipped, content) if skipped else content
 
 
 async def _evidence(question: Question, connection: Connection, settings: RunSettings, remains: Remains | None) -> str:
     """Gather what helps a person to judge. None of it decides anything: what it means differs between versions."""
     found = ["log: could not be read"]
     if remains is not None:
-        since = timedelta(seconds=asyncio.get_running_loop().time() - question.identified_at)
-        found = [describe_remains(remains, uptime_before=question.uptime_before, since=since)]
+        found = [
+            describe_remains(
+                remains, uptime_before=question.uptime_before, since=question.since(), fenced=not question.job_started
+            )
+        ]
     for heading, command in (("jobs", commands.jobs()), ("history", commands.history())):
         try:
             said = await connection.run(command, deadline=settings.command_timeout, cap=SMALL)
@@ -141,19 +297,19 @@ async def _evidence(question: Question, connection: Connection, settings: RunSet
     return "\n".join(found)
 
 
-async def _with_export(question: Question, connection: Connection, settings: RunSettings, ending: Ending) -> Answer:
+async def _with_export(question: Question, connection: Connection, settings: RunSettings, answer: Answer) -> Answer:
     """Add the export as it is now. What was found out stands, whether that succeeds or not."""
-    if question.version is None:
-        return Answer(ending=ending, file_gone=True)
+    if not question.take_export or question.version is None:
+        return answer
     try:
-        taken = await connection.run(
-            commands.export(question.nonce, question.version), deadline=settings.export_timeout, cap=settings.export_cap
-        )
+        taken = await take_export(connection, question.nonce, question.version, settings)
     except (ConnectionLost, DeviceTimeout) as error:
-        why = f"The export afterwards failed: {error}."
-        return Answer(ending=replace(ending, warnings=(*ending.warnings, why)), file_gone=True)
-    read = read_export(taken.output, question.nonce.marker("END"))
-    if isinstance(read, Export):
-        return Answer(ending=ending, file_gone=True, export=read)
-    why = f"The export afterwards is incomplete: {read.why}."
-    return Answer(ending=replace(ending, warnings=(*ending.warnings, why)), file_gone=True)
+        return _warned(answer, f"The export afterwards failed: {error}.")
+    if taken.export is None:
+        answer = _warned(answer, f"The export afterwards is incomplete: {taken.why.rstrip('.')}.")
+    return replace(answer, export=taken.export, file_gone=answer.file_gone and not taken.left)
+
+
+def _warned(answer: Answer, warning: str) -> Answer:
+    ending = answer.ending
+    return replace(answer, ending=replace(ending, warnings=(*ending.warnings, warning)))

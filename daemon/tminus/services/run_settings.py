@@ -21,3 +21,5 @@ class RunSettings:
     upload_visible_within: float = 10.0
     # How long a started run that left no end in the log is watched, once the router is reached again.
     settle_for: float = 20.0
+    # How long after its end a script that is expected to end its session has to do so.
+    disconnect_within: float = 30.0

@@ -5,15 +5,20 @@ Nothing of it was compared with a real router by us: it follows public transcrip
 ``Behaviour`` has a switch.
 """
 
-from .behaviour import DEFAULT, WORST, Behaviour, ChannelEnd, OverLength
+from . import options
+from .behaviour import DEFAULT, PROFILES, WORST, Behaviour, ChannelEnd, Keyboard, Newline, OverLength, Question, flipped
 from .faults import Fault, parse_faults
 from .fleet import Fleet, FleetSpec, SiteSpec, simulate
+from .fleetfile import read_fleet
 from .inventory import Site
 from .journal import Event, Journal, Kind
+from .setup import ORDINARY, HostKey, Setup
 from .versions import TESTED
 
 __all__ = [
     "DEFAULT",
+    "ORDINARY",
+    "PROFILES",
     "TESTED",
     "WORST",
     "Behaviour",
@@ -22,11 +27,19 @@ __all__ = [
     "Fault",
     "Fleet",
     "FleetSpec",
+    "HostKey",
     "Journal",
+    "Keyboard",
     "Kind",
+    "Newline",
     "OverLength",
+    "Question",
+    "Setup",
     "Site",
     "SiteSpec",
+    "flipped",
+    "options",
     "parse_faults",
+    "read_fleet",
     "simulate",
 ]

@@ -85,19 +85,11 @@ class _Binder:
             _fail(f"bad command name {word.text}", word.at)
         if verb is None:
             return Bound(path=path, verb="", builtin=False, named={}, flags=frozenset())
-        signature = self._builtin(verb) if path == () else menus.signature(path, verb)
-        if signature is None or not command.known:
+        signature = BUILTINS.get(verb) if path == () else menus.signature(path, verb)
+        if signature is None or not command.known or not self._version.has_command(path, verb):
             word = command.words[-1]
             _fail(f"bad command name {word.text}", word.at)
         return self._arguments(command, signature, path, verb)
-
-    def _builtin(self, verb: str) -> Signature | None:
-        if verb == "onerror" and not self._version.has_onerror:
-            return None
-        signature = BUILTINS.get(verb)
-        if verb == "import" and signature is not None and not self._version.has_dry_run:
-            return Signature(positional=signature.positional, named=signature.named)
-        return signature
 
     def _call(self, command: ast.Command, callee: ast.Value) -> Bound:
         named: dict[str, ast.Value | None] = {}
@@ -113,6 +105,9 @@ class _Binder:
 
     def _arguments(self, command: ast.Command, signature: Signature, path: Path, verb: str) -> Bound:
         builtin = path == ()
+        missing = self._version.missing_arguments(path, verb)
+        if missing:
+            signature = replace(signature, named=signature.named - missing, flags=signature.flags - missing)
         named: dict[str, ast.Value | None] = {}
         flags: set[str] = set()
         for arg in command.args:

@@ -67,6 +67,12 @@ class Config:
         """These tables as the base of other routers."""
         return MappingProxyType({**self._base, **self._own})
 
+    def restore(self, tables: Mapping[Path, Table]) -> None:
+        """Take whole tables over, as a backup or a reset does."""
+        self._own.update(tables)
+        self._next.clear()
+        self.revision += 1
+
     def _replace(self, menu: Menu, items: Iterable[Item]) -> None:
         self._own[menu.path] = Table.of(menu, items)
         self.revision += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 from collections.abc import Mapping
 from functools import lru_cache
@@ -107,6 +108,14 @@ _ROWS: tuple[tuple[str, dict[str, str]], ...] = (
     ("user", {"name": "admin", "group": "full", "comment": "system default user"}),
 )
 
+# Without it the firewall would let nobody log in from the uplink, where the management is.
+_MANAGEMENT = {
+    "chain": "input",
+    "dst-port": "22",
+    "protocol": "tcp",
+    "src-address": "172.20.0.0/16",
+    "comment": "management",
+}
 _FACTORY_PORTS = {"telnet", "ftp", "www", "ssh", "www-ssl", "api", "winbox", "api-ssl"}
 
 
@@ -137,10 +146,17 @@ def _padding(size: int) -> list[dict[str, str]]:
 def personal(config: Config, *, identity: str, number: int, username: str) -> None:
     """What differs from router to router."""
     config.change(BY_PATH["system", "identity"], config.single(("system", "identity")), {"name": identity})
-    third, fourth = number // 254 % 256, number % 254 + 1
     config.add(
         BY_PATH["ip", "address"],
-        {"address": f"172.20.{third}.{fourth}/16", "network": "172.20.0.0", "interface": "ether1", "comment": "uplink"},
+        {"address": f"{uplink(number)}/16", "network": "172.20.0.0", "interface": "ether1", "comment": "uplink"},
     )
+    filters = BY_PATH["ip", "firewall", "filter"]
+    closing = next((item.id for item in config.items(filters.path) if item.values.get("in-interface-list")), None)
+    config.add(filters, _MANAGEMENT, before=closing)
     if username not in config.names(("user",)):
         config.add(BY_PATH["user",], {"name": username, "group": "full"})
+
+
+def uplink(number: int) -> ipaddress.IPv4Address:
+    """The address by which the management reaches the router with that number in its fleet."""
+    return ipaddress.IPv4Address(f"172.20.{number // 254 % 256}.{number % 254 + 1}")

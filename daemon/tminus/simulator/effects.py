@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING
 
 from tminus.routeros.language import ScriptSyntaxError, ast
 
+from . import background
 from .binding import load
-from .errors import Dropped, Quit, Rebooted, RunError
+from .errors import Quit, RunError
 from .export import export
+from .files import StorageFull
 from .frame import Frame
 from .importing import run_import
+from .items import NO_SPACE
 from .journal import Kind
-from .router import Job
+from .spoiling import spoil
 from .values import Code, Duration, ItemId, Value, literal, number_of, parse_duration, text_of
 
 if TYPE_CHECKING:
-    from .interpreter import Console
+    from .router import Router
 
 _LEVELS = ("debug", "error", "info", "warning")
 
@@ -100,62 +103,64 @@ async def _execute(frame: Frame) -> Value:
     script = node.text if isinstance(node, ast.Block) else text_of(await frame.needed("script"))
     file = await frame.text("file") if "file" in frame.bound.named else None
     source = script.encode("utf-8", "surrogateescape")
+    if len(source) > background.MAX_SCRIPT_BYTES:
+        raise RunError("failure: script too long")  # documented is the limit; no transcript has the words
+    console = frame.console
+    output: list[str] = []
+    inner = console.fork(write=output.append)
     if "as-string" in frame.bound.flags:
-        return await _captured(frame.console, source)
-    router = frame.console.router
-    job = Job(id=router.next_id(), script=script, owner=frame.console.user, kind="command", started=router.now())
-    router.jobs[job.id] = job
+        await background.captured(inner, source)
+        return "".join(output)
 
-    async def work() -> None:
-        try:
-            output = await _captured(frame.console, source)
-        finally:
-            router.jobs.pop(job.id, None)
-        if file is not None:
-            name = file if file.endswith(".txt") else f"{file}.txt"
-            router.files.put(name, output.replace("\n", "\r\n").encode("utf-8", "surrogateescape"))
+    def failed(error: str) -> None:
+        console.router.write_log("script,error", error)
 
-    job.task = asyncio.create_task(work(), name=f"job *{job.id:X} of {router.site}")
+    job = background.start(inner, source, script=script, output=output, file=file, failed=failed)
     return ItemId(job.id)
 
 
-async def _captured(console: Console, source: bytes) -> str:
-    """Run a text in a session without a user; its output, an error message included."""
-    output: list[str] = []
-    inner = type(console)(console.router, console.user, write=output.append)
-    try:
-        await inner.run(source)
-    except ScriptSyntaxError as error:
-        output.append(f"{error}\n")
-    except RunError as error:
-        text = error.text(with_path=console.router.version.error_paths)
-        output.append(f"{text}\n")
-        console.router.write_log("script,error", text)
-    except (Quit, Dropped, Rebooted):
-        pass
-    return "".join(output)
-
-
 async def _export(frame: Frame) -> Value:
+    if not ({"read", "ftp"} if "file" in frame.bound.named else {"read"}) <= frame.console.rights:
+        raise RunError("not enough permissions (9)")
     await run_export(frame, ())
     return None
 
 
 async def run_export(frame: Frame, path: tuple[str, ...]) -> None:
     """Print the configuration below a menu, or write it to a file."""
-    router = frame.console.router
-    flags = frame.bound.flags
-    if router.timing.export_s:
-        await asyncio.sleep(router.timing.export_s)
-    secrets = "show-sensitive" in flags or (router.version.shows_secrets and "hide-sensitive" not in flags)
+    console, router, flags = frame.console, frame.console.router, frame.bound.flags
+    secrets = "sensitive" in console.rights and (
+        "show-sensitive" in flags or (router.version.shows_secrets and "hide-sensitive" not in flags)
+    )
     text = export(router, path, terse="terse" in flags, verbose="verbose" in flags, secrets=secrets)
+    name = await frame.text("file") if "file" in frame.bound.named else None
+    file = name if name is None or name.endswith(".rsc") else f"{name}.rsc"
+    try:
+        if router.timing.export_s:
+            await asyncio.sleep(router.timing.export_s)
+    except asyncio.CancelledError:  # what was written by then stays, and says that it is not all
+        half = text[: text.rfind("\n", 0, len(text) // 2) + 1] + "#interrupted\n"
+        if file is None:
+            console.write(half)
+        elif not router.down:
+            save_output(router, file, half)
+        raise
+    text = spoil(router, text)
     router.record(Kind.EXPORT, bytes=len(text))
-    if "file" in frame.bound.named:
-        name = await frame.text("file")
-        content = text.replace("\n", "\r\n").encode("utf-8", "surrogateescape")
-        router.files.put(name if name.endswith(".rsc") else f"{name}.rsc", content)
-        return
-    frame.console.write_export(text)
+    if file is None:
+        console.write_export(text)
+        if router.behaviour.export_ends_line and console.ask is not None:
+            raise Quit
+    else:
+        save_output(router, file, text)
+
+
+def save_output(router: Router, name: str, text: str) -> None:
+    """Write the output of a command to a file, with the line ends that a router uses."""
+    try:
+        router.files.put(name, text.replace("\n", "\r\n").encode("utf-8", "surrogateescape"))
+    except StorageFull:
+        raise RunError(NO_SPACE) from None
 
 
 async def _import(frame: Frame) -> Value:

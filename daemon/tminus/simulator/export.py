@@ -27,7 +27,7 @@ def _header(router: Router) -> str:
         f"# software id = {hardware.software_id}",
         "#",
     ]
-    if hardware.chr:
+    if hardware.chr and router.behaviour.chr_header_bare:
         lines[1:] = ["# software id = ", "#"]
     else:
         lines += [f"# model = {hardware.model}", f"# serial number = {hardware.serial}"]

@@ -21,6 +21,10 @@ class Fault(StrEnum):
     REBOOTS = "reboots"  # the router reboots in the middle of an import
     NO_SFTP = "no-sftp"  # policy ftp is missing: the sftp channel is closed
     UPLOAD_LATE = "upload-late"  # an uploaded file appears in /file after UPLOAD_LATE_S
+    EXPORT_ERROR = "export-error"  # a section could not be exported, and a comment says so
+    INTERRUPTS_EXPORT = "interrupts-export"  # the router stops an export half way, and a comment says so
+    FULL_STORAGE = "full-storage"  # there is no room for a file
+    SILENT_MID_SCRIPT = "silent-mid-script"  # in the middle of an import TCP goes silent; the import goes on
     HOSTILE_OUTPUT = "hostile-output"  # control bytes, invalid UTF-8 and forged marker lines around each output
 
 

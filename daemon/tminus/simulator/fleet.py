@@ -23,10 +23,12 @@ from .faults import Fault, deal
 from .inventory import Site, inventory_sql
 from .journal import Journal
 from .router import Hardware, Router, Timing
+from .scheduler import Scheduler
 from .server import Host
+from .setup import ORDINARY, HostKey, Setup
 from .versions import Version
 
-_LEGACY_KEYS = 2  # RSA keys are slow to make: old routers of a fleet share these
+_RSA_KEYS = 2  # they are slow to make: the routers of a fleet that have one share these
 _MAX_SITES = 60_000
 
 
@@ -37,6 +39,10 @@ class SiteSpec:
     faults: frozenset[Fault] = frozenset()
     chr: bool = False  # a virtual router, without serial number
     identity: str | None = None  # the id, unless given
+    setup: Setup | None = None  # the fleet's, unless given
+    behaviour: Behaviour | None = None  # the fleet's, unless given
+    timing: Timing | None = None  # the fleet's, unless given
+    export_kb: int | None = None  # the fleet's, unless given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +61,18 @@ class FleetSpec:
     script_ms: float = 0
     seed: int = 0
     journal: Path | None = None
-    key_dir: Path | None = None  # where the client's key pair is written: id_ed25519 and id_ed25519.pub
+    key_dir: Path | None = (
+        None  # where the client's key pair is written: id_ed25519, or id_rsa where a site needs it, and .pub
+    )
+    client_key: asyncssh.SSHKey | None = None  # that may log in; made, of a kind that all sites take, unless given
     base: str = "127.44.0.1"  # address of the first site; the next has the next one
     port: int = 0  # 0: a free one, the same on all addresses
     behaviour: Behaviour = DEFAULT
+    setup: Setup = ORDINARY
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(latency_s=self.latency_ms / 1000, export_s=self.export_ms / 1000, script_s=self.script_ms / 1000)
 
     def expand(self) -> tuple[SiteSpec, ...]:
         """The sites one by one. UsageError if the numbers make no sense."""
@@ -99,7 +113,7 @@ class Fleet:
 
     def files(self, site_id: str) -> dict[str, bytes]:
         """All files of a router by name, those that ``/file`` does not show yet included."""
-        return {file.name: file.content for file in self.router(site_id).files.all()}
+        return {file.name: file.content for file in self.router(site_id).files.all() if not file.directory}
 
     def connections(self, site_id: str) -> int:
         """How many TCP connections are open to a site."""
@@ -121,6 +135,15 @@ class Fleet:
         host.unlisten()
         await host.listen()
 
+    def cut(self, site_id: str) -> None:
+        """End every connection that is open to a site at this moment, as a broken line does."""
+        self._hosts[site_id].cut()
+
+    def replace_host_key(self, site_id: str) -> None:
+        """Give a site another host key of the same kind, as somebody who regenerates it does."""
+        host = self._hosts[site_id]
+        host.replace_host_key(asyncssh.generate_private_key(host.host_key.get_algorithm()))
+
     def _add(self, host: Host, site: Site) -> None:
         self._hosts[site.id] = host
         self._sites[site.id] = site
@@ -139,14 +162,15 @@ async def simulate(spec: FleetSpec) -> AsyncIterator[Fleet]:
         raise UsageError("two simulated sites have the same id; give each its own")
     addresses = _addresses(spec.base, len(sites))
     port = spec.port or _free_port(addresses[0])
-    client_key = asyncssh.generate_private_key("ssh-ed25519", comment="tminus-simulator")
+    client_key = spec.client_key or _client_key(sites)
     key_file = _write_key(spec.key_dir, client_key) if spec.key_dir is not None else None
     fleet = Fleet(spec, _open_journal(spec.journal), client_key, key_file)
-    legacy_keys = _LegacyKeys()
+    rsa_keys = _RsaKeys()
     try:
         for number, (site, address) in enumerate(zip(sites, addresses, strict=True)):
             router = _router(spec, site, number, fleet.journal)
-            host_key = legacy_keys.next() if router.version.legacy else asyncssh.generate_private_key("ssh-ed25519")
+            modern = router.version.ed25519_host_key and router.setup.host_key is HostKey.ED25519
+            host_key = rsa_keys.next() if not modern else asyncssh.generate_private_key("ssh-ed25519")
             host = Host(
                 router,
                 address=address,
@@ -155,6 +179,7 @@ async def simulate(spec: FleetSpec) -> AsyncIterator[Fleet]:
                 username=spec.username,
                 password=spec.password,
                 client_keys=frozenset({client_key.public_data}),
+                home=defaults.uplink(number),
             )
             fleet._add(host, _site(spec, site, router, host, host_key))
             await _listen(host)
@@ -178,13 +203,15 @@ def _router(spec: FleetSpec, site: SiteSpec, number: int, journal: Journal) -> R
         site=site.id,
         version=Version.parse(site.version),
         hardware=_hardware(site, rng),
-        base=defaults.base(spec.export_kb),
+        base=defaults.base(spec.export_kb if site.export_kb is None else site.export_kb),
         faults=site.faults,
-        behaviour=spec.behaviour,
-        timing=Timing(latency_s=spec.latency_ms / 1000, export_s=spec.export_ms / 1000, script_s=spec.script_ms / 1000),
+        behaviour=site.behaviour or spec.behaviour,
+        timing=site.timing or spec.timing,
         journal=journal,
         up_for_s=rng.uniform(3600, 60 * 86400),
+        setup=site.setup or spec.setup,
     )
+    Scheduler(router)
     defaults.personal(router.config, identity=site.identity or site.id, number=number, username=spec.username)
     return router
 
@@ -220,13 +247,19 @@ def _site(spec: FleetSpec, site: SiteSpec, router: Router, host: Host, host_key:
     )
 
 
-class _LegacyKeys:
+def _client_key(sites: Iterable[SiteSpec]) -> asyncssh.SSHKey:
+    """One key that every site takes: some of them none but RSA."""
+    new = all(Version.parse(site.version).ed25519_user_keys for site in sites)
+    return asyncssh.generate_private_key("ssh-ed25519" if new else "ssh-rsa", comment="tminus-simulator")
+
+
+class _RsaKeys:
     def __init__(self) -> None:
         self._keys: list[asyncssh.SSHKey] = []
         self._asked = 0
 
     def next(self) -> asyncssh.SSHKey:
-        if len(self._keys) < _LEGACY_KEYS:
+        if len(self._keys) < _RSA_KEYS:
             self._keys.append(asyncssh.generate_private_key("ssh-rsa", key_size=2048))
         self._asked += 1
         return self._keys[self._asked % len(self._keys)]
@@ -262,14 +295,14 @@ def _open_journal(path: Path | None) -> Journal:
 
 def _write_key(directory: Path, key: asyncssh.SSHKey) -> Path:
     """The private key, readable by its owner alone, and the public one beside it."""
-    path = directory / "id_ed25519"
+    path = directory / f"id_{key.get_algorithm().removeprefix('ssh-')}"
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(key.export_private_key())
-        (directory / "id_ed25519.pub").write_bytes(key.export_public_key())
+        path.with_name(path.name + ".pub").write_bytes(key.export_public_key())
     except OSError as error:
         raise UsageError(f"cannot write a key to {directory} ({error.strerror}); choose another --key-dir") from error
     return path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tminus.routeros.language import ScriptSyntaxError
 
 from .binding import Bindings, load
-from .errors import Dropped, Rebooted, Returned, RunError
+from .errors import Dropped, Quit, Rebooted, Returned, RunError
 from .faults import Fault
 from .files import File
 from .journal import Kind
@@ -27,6 +27,13 @@ async def run_import(console: Console, *, name: str, verbose: bool, dry_run: boo
     file = console.router.files.get(name.lstrip("/"))
     if file is None:
         raise RunError("Cannot open import file, file does not exist")
+    if file.directory:
+        raise RunError("Cannot open import file, file does not exist")
+    limit = console.router.behaviour.import_max_bytes
+    if limit and not verbose and len(file.content) > limit:
+        raise RunError(
+            "failure: file is too big to parse at once, use verbose"
+        )  # uncertain: only its advice is recorded
     if (dry_run or from_line > 1) and not verbose:
         raise RunError("dry-run and from-line need verbose=yes")
     source = b"\n" * (from_line - 1) + b"\n".join(file.content.split(b"\n")[from_line - 1 :])
@@ -68,13 +75,21 @@ class _Import:
         self._done = 0  # statements that ran to their end
         self._digest = hashlib.sha256(file.content).hexdigest()
 
+    @property
+    def _failure(self) -> str:
+        lower = self._router.version.legacy and self._router.behaviour.script_error_lower
+        return "script error: " if lower else "Script Error: "
+
     async def run(self, source: bytes) -> None:
         try:
             bindings, late = load(source, self._router.version), None
         except ScriptSyntaxError as error:
             if not self._verbose:
                 self._record(Kind.IMPORT_REJECTED, message=str(error))
-                raise RunError(f"Script Error: {error}") from None
+                raise RunError(f"{self._failure}{error}") from None
+            if not self._router.behaviour.verbose_applies_before_error:
+                self._record(Kind.IMPORT_REJECTED, message=str(error))
+                raise RunError(f"{self._failure}{error}") from None
             bindings, late = self._before(source, error)
         self._record(Kind.IMPORT_STARTED)
         try:
@@ -83,10 +98,10 @@ class _Import:
             text = error.text(with_path=self._router.version.error_paths and not self._verbose)
             self._record(Kind.IMPORT_FINISHED, outcome="error", message=text)
             self._console.imported = True
-            raise RunError(f"Script Error: {text}") from error
+            raise RunError(f"{self._failure}{text}") from error
         except Returned:
             pass
-        except (asyncio.CancelledError, Dropped, Rebooted):
+        except (asyncio.CancelledError, Dropped, Rebooted, Quit):
             self._record(Kind.IMPORT_INTERRUPTED, statements=self._done)
             raise
         self._record(Kind.IMPORT_FINISHED, outcome="ok", message="")
@@ -132,6 +147,8 @@ class _Import:
         if Fault.REBOOTS in self._router.faults:
             self._router.reboot()
             raise Rebooted
+        if Fault.SILENT_MID_SCRIPT in self._router.faults:
+            self._console.silence()
         if Fault.DROPS_MID_SCRIPT in self._router.faults:
             self._console.cut()
             if not self._router.behaviour.foreground_survives_close:

@@ -12,7 +12,7 @@ from typing import assert_never
 
 from tminus.routeros.language import ast
 
-from . import control, menuverbs
+from . import control, menuverbs, permissions
 from .binding import Bindings, Bound, load
 from .errors import Returned, RunError
 from .faults import Fault
@@ -40,12 +40,20 @@ class Console:
         write: Callable[[str], None],
         flush: Callable[[], Awaitable[None]] | None = None,
         cut: Callable[[], None] = lambda: None,
+        silence: Callable[[], None] = lambda: None,
+        ask: Callable[[str], Awaitable[bool]] | None = None,
+        rights: frozenset[str] | None = None,
+        session: object = None,
     ) -> None:
         self.router = router
+        self.session = session or self  # whose end undoes what was changed in safe mode
         self.user = user
+        self.rights = permissions.rights(router, user) if rights is None else rights
+        self.ask = ask  # a yes or no question to whoever sits there; None where nobody does
         self.write = write
         self._flush = flush
         self.cut = cut  # drops the connection, for faults
+        self.silence = silence  # makes it say nothing any more, for faults
         self.imported = False  # whether an import ended in this session, well or not
         self._depth = 0
         self._count = 0
@@ -59,6 +67,15 @@ class Console:
                 await self.statement(statement, scope, bindings)
         except Returned:
             pass
+
+    def fork(self, *, write: Callable[[str], None] | None = None, rights: frozenset[str] | None = None) -> Console:
+        """Another console of this user. Its own ``write`` makes it one that nobody sits at."""
+        if write is not None:
+            return Console(self.router, self.user, write=write, rights=rights or self.rights)
+        return Console(
+            self.router, self.user, write=self.write, flush=self._flush, cut=self.cut,
+            silence=self.silence, ask=self.ask, rights=rights or self.rights,
+        )  # fmt: skip
 
     async def flush(self) -> None:
         if self._flush is not None:

@@ -8,14 +8,19 @@ from collections.abc import Mapping, Sequence
 from .config import Item
 from .errors import RunError
 from .export import quote
+from .files import StorageFull
+from .implied import implied
 from .journal import Kind
 from .kinds import canonical
 from .menus import BY_PATH, Menu
+from .permissions import ALL
 from .router import Router
 from .values import Array, ItemId, Value, argument_text
 from .views import rows
 
 MAX_CONTENTS = 60_416  # of a file written by ``/file set``: seen accepted; 61,440 bytes were refused
+
+NO_SPACE = "failure: no space left on device"  # uncertain: no transcript has the router's own words
 
 _FILE = ("file",)
 _INTERFACE = ("interface",)
@@ -49,9 +54,10 @@ def select(router: Router, menu: Menu, numbers: Value) -> list[Item]:
 class Editor:
     """Changes a router's configuration on behalf of a user."""
 
-    def __init__(self, router: Router, by: str) -> None:
+    def __init__(self, router: Router, by: str, may: frozenset[str] = ALL) -> None:
         self._router = router
         self._by = by
+        self._may = may
 
     def add(self, menu: Menu, args: Mapping[str, Value]) -> ItemId:
         given = {name: argument_text(value) for name, value in args.items()}
@@ -66,6 +72,7 @@ class Editor:
         if missing:
             raise RunError(f"missing value(s) of argument(s) {' '.join(missing)}")
         values = self._canonical(menu, given)
+        values = {**implied(self._router, menu, self._by, self._may, values), **values}
         place = select(self._router, menu, before)[0].id if before is not None else None
         item = self._router.config.add(menu, values, before=place)
         self._note(menu, "add", item.id, given)
@@ -135,12 +142,12 @@ class Editor:
             raise RunError("missing value(s) of argument(s) name")
         if self._router.files.raw(name):
             raise RunError("failure: file already exists")
-        return ItemId(self._router.files.put(name, _contents(given.get("contents", ""))).id)
+        return ItemId(_put(self._router, name, given.get("contents", "")))
 
     def _set_file(self, item: Item, given: Mapping[str, str]) -> None:
         name = item.values["name"]
         if "contents" in given:
-            self._router.files.put(name, _contents(given["contents"]))
+            _put(self._router, name, given["contents"])
         if "name" in given:
             self._router.files.rename(name, given["name"])
 
@@ -150,6 +157,14 @@ def _contents(text: str) -> bytes:
     if len(content) > MAX_CONTENTS:
         raise RunError("failure: contents too long")
     return content
+
+
+def _put(router: Router, name: str, text: str) -> int:
+    """Write a file; its id."""
+    try:
+        return router.files.put(name, _contents(text)).id
+    except StorageFull:
+        raise RunError(NO_SPACE) from None
 
 
 FILE_MENU = BY_PATH[_FILE]

@@ -32,6 +32,9 @@ class Kind(StrEnum):
     EXPORT = "export"  # bytes
     CHANGED = "changed"  # menu, verb, item: one change of the configuration
     REBOOT = "reboot"
+    RESTORED = "restored"  # name: a backup took the place of the configuration
+    UNROLLED = "unrolled"  # menus: safe mode was not released, and what changed in them was undone
+    RESET = "reset"  # back to the factory's configuration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -197,9 +197,11 @@ MENUS: tuple[Menu, ...] = (
     _menu("system note", "note= show-at-login:bool=yes", Shape.SINGLE),
     _menu("system ntp client", "enabled:bool=no servers:list= mode:broadcast|manycast|multicast|unicast=unicast",
           Shape.SINGLE),
-    _menu("system scheduler", f"name! interval:time=0s on-event= start-date start-time policy {TAIL}", unique="name",
+    _menu("system scheduler", f"name! interval:time=0s on-event= start-date start-time policy -owner -run-count:num "
+          f"-next-run {TAIL}", unique="name",
           duplicate="failure: item with this name already exists", noun="schedule"),
-    _menu("system script", "name! source= policy comment dont-require-permissions:bool=no", unique="name",
+    _menu("system script", "name! source= policy -owner -last-started -run-count:num comment "
+          "dont-require-permissions:bool=no", unique="name",
           duplicate="failure: item with this name already exists"),
     _menu("user", f"name! group!:full|read|write #password address:list= {TAIL}", unique="name", exported=False,
           duplicate="failure: user with the same name already exists"),
@@ -216,6 +218,7 @@ MENUS: tuple[Menu, ...] = (
           "current-firmware upgrade-firmware", Shape.VIEW),
     _menu("system license", "software-id nlevel features system-id level", Shape.VIEW),
     _menu("system package", "name version build-time scheduled size disabled:bool", Shape.VIEW),
+    _menu("system package update", "channel installed-version latest-version status", Shape.VIEW),
     _menu("system history", "action by policy time redo undo", Shape.VIEW),
     _menu("system script job", "script owner policy started type parent", Shape.VIEW),
 )  # fmt: skip
@@ -223,7 +226,13 @@ MENUS: tuple[Menu, ...] = (
 BY_PATH: Mapping[Path, Menu] = {menu.path: menu for menu in MENUS}
 
 SINGLE_VIEWS = frozenset(
-    {("system", "resource"), ("system", "routerboard"), ("system", "license"), ("system", "device-mode")}
+    {
+        ("system", "resource"),
+        ("system", "routerboard"),
+        ("system", "license"),
+        ("system", "device-mode"),
+        ("system", "package", "update"),
+    }
 )
 """Views of one row, printed as ``key: value`` lines."""
 
@@ -294,7 +303,18 @@ BUILTINS: Mapping[str, Signature] = {
 COMMANDS: Mapping[tuple[Path, str], Signature] = {
     (("system",), "reboot"): _s(),
     (("system",), "shutdown"): _s(),
-    (("system", "script"), "run"): _s("number", free=True),
+    (("system",), "reset-configuration"): _s("", "no-defaults keep-users skip-backup run-after-reset caps-mode"),
+    (("system", "backup"), "save"): _s("", "name password encryption dont-encrypt"),
+    (("system", "backup"), "load"): _s("", "name password"),
+    (("system", "package", "update"), "install"): _s(),
+    (("system", "package", "update"), "check-for-updates"): _s("", "duration", "once"),
+    (("system", "routerboard"), "upgrade"): _s(),
+    (("system", "script"), "run"): _s("number", "", "use-script-permissions", free=True),
+    (("file",), "read"): _s("", "file chunk-size offset"),
+    (("safe-mode",), "take"): _s("", "on-error"),
+    (("safe-mode",), "release"): _s(),
+    (("safe-mode",), "unroll"): _s(),
+    (("safe-mode",), "toggle"): _s(),
     (("system", "script", "job"), "remove"): _s("numbers"),
     (("log",), "debug"): _s("message"),
     (("log",), "error"): _s("message"),

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from tminus.routeros.language import ast
 
-from . import show
+from . import permissions, show
+from .acts import ACTS
 from .binding import Bindings, Bound
 from .config import Item
-from .effects import run_export
-from .errors import Rebooted, RunError
+from .effects import run_export, save_output
+from .errors import RunError
 from .frame import Frame
 from .items import Editor, listed, select
 from .kinds import typed
@@ -25,18 +26,17 @@ if TYPE_CHECKING:
 async def run(console: Console, bound: Bound, scope: Scope, bindings: Bindings, *, wanted: bool) -> Value:
     """Run a command of a menu; ``wanted`` if its value is used."""
     frame = Frame(console, bound, scope, bindings)
+    permissions.refuse(console.router, console.rights, bound)
+    act = ACTS.get((bound.path, bound.verb))
+    if act is not None:
+        return await act(frame)
     match bound.path, bound.verb:
         case (_, "export"):
             await run_export(frame, bound.path)
             return None
-        case (("system",), "reboot" | "shutdown"):
-            console.router.reboot()
-            raise Rebooted
         case (("log",), "debug" | "error" | "info" | "warning"):
             console.router.write_log(f"script,{bound.verb}", text_of(await frame.needed("message")))
             return None
-        case (("system", "script"), "run"):
-            return await _run_script(frame)
     menu = BY_PATH[bound.path]
     match bound.verb:
         case "find":
@@ -47,13 +47,6 @@ async def run(console: Console, bound: Bound, scope: Scope, bindings: Bindings, 
             return await _print(frame, menu, wanted=wanted)
         case _:
             return await _change(frame, menu)
-
-
-async def _run_script(frame: Frame) -> Value:
-    router = frame.console.router
-    item = select(router, BY_PATH["system", "script"], await frame.needed("number"))[0]
-    await frame.console.run(item.values.get("source", "").encode("utf-8", "surrogateescape"))
-    return None
 
 
 async def _where(frame: Frame, menu: Menu) -> list[Item]:
@@ -127,8 +120,7 @@ async def _print(frame: Frame, menu: Menu, *, wanted: bool) -> Value:
     text = _rendered(frame, menu, items)
     if "file" in frame.bound.named:
         name = await frame.text("file")
-        content = text.replace("\n", "\r\n").encode("utf-8", "surrogateescape")
-        router.files.put(name if name.endswith(".txt") else f"{name}.txt", content)
+        save_output(router, name if name.endswith(".txt") else f"{name}.txt", text)
     else:
         frame.console.write(text)
     return None
@@ -149,7 +141,7 @@ def _rendered(frame: Frame, menu: Menu, items: list[Item]) -> str:
 
 async def _change(frame: Frame, menu: Menu) -> Value:
     console, named = frame.console, frame.bound.named
-    editor = Editor(console.router, console.user)
+    editor = Editor(console.router, console.user, console.rights)
     args = {name: await _argument(frame, name) for name in named if name not in ("numbers", "where")}
     if frame.bound.verb == "add":
         return editor.add(menu, args)
@@ -168,10 +160,7 @@ async def _change(frame: Frame, menu: Menu) -> Value:
         case "enable" | "disable":
             editor.set(menu, items, {"disabled": frame.bound.verb == "disable"})
         case "remove":
-            if menu.path == ("system", "script", "job"):
-                _stop_jobs(frame, items)
-            else:
-                editor.remove(menu, items)
+            editor.remove(menu, items)
         case "unset":
             editor.unset(menu, items, text_of(args.get("value-name")))
         case "move":
@@ -179,13 +168,6 @@ async def _change(frame: Frame, menu: Menu) -> Value:
         case verb:
             raise RunError(f"{verb} is not supported by the simulator in {menu.text}")
     return None
-
-
-def _stop_jobs(frame: Frame, items: list[Item]) -> None:
-    for item in items:
-        job = frame.console.router.jobs.get(item.id)
-        if job is not None and job.task is not None:
-            job.task.cancel()
 
 
 async def _argument(frame: Frame, name: str) -> Value:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from .behaviour import Behaviour
 from .config import Config, Table
 from .faults import UPLOAD_LATE_S, Fault
 from .files import FileStore
+from .jobs import Job, JobKind, Tasks
 from .journal import Fact, Journal, Kind
-from .menus import Menu, Path
+from .menus import BY_PATH, Menu, Path
+from .safemode import SafeMode
+from .setup import ORDINARY, Setup
 from .values import Value
 from .versions import Version
 
@@ -63,14 +67,17 @@ class Action:
     redo: str
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Job:
-    id: int
-    script: str
-    owner: str
-    kind: str  # command | login
-    started: datetime
-    task: asyncio.Task[None] | None = field(default=None, repr=False)
+class Observer(Protocol):
+    """What is told of a router's life: its scheduler, and its place on the network."""
+
+    def changed(self, menu: Menu) -> None:
+        """The configuration of a menu changed."""
+
+    def went_down(self) -> None:
+        """The router stopped working; everything in memory is gone."""
+
+    def came_up(self) -> None:
+        """It works again."""
 
 
 class Router:
@@ -86,28 +93,41 @@ class Router:
         timing: Timing,
         journal: Journal,
         up_for_s: float,
+        setup: Setup = ORDINARY,
     ) -> None:
         self.site = site
         self.version = version
         self.hardware = hardware
+        self.setup = setup
         self.faults = faults
         self.behaviour = behaviour
         self.timing = timing
+        self.factory = base  # what a reset goes back to
         self.config = Config(base)
-        self.files = FileStore(time.monotonic, time.time)
+        self.files = FileStore(
+            time.monotonic, time.time, capacity=setup.storage_kb * 1024, flash_folder=setup.flash_folder
+        )
         self.globals: dict[str, Value] = {}
         self.jobs: dict[int, Job] = {}
+        self.tasks = Tasks(site)
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
         self.history: deque[Action] = deque(maxlen=100)
-        self.clock_error = timedelta()  # as after a power cut without a time server
-        self.free_storage = 3 * MIB + 356 * 1024
-        self.denied: frozenset[str] = frozenset()  # policies that the groups of users lack
-        self.device_mode = "advanced"
-        self.on_reboot: Callable[[], None] = lambda: None
+        self.clock_error = timedelta(seconds=setup.clock_ahead_s)  # as after a power cut without a time server
+        self.denied: frozenset[str] = frozenset(setup.lacks)  # policies that the groups of users lack
+        self.device_mode = setup.device_mode
+        self.next_version: Version | None = None  # installed by the next reboot
+        self.next_firmware = version.text  # in use after the next reboot
+        self.firmware = version.text
+        self.host_key_generation = 0  # a reset makes a new host key
+        self.down = False
+        self.observers: list[Observer] = []
+        self.safe_mode = SafeMode(self)
+        self.known_rights: dict[str, tuple[object, frozenset[str]]] = {}  # by user, with what they follow from
         self.cached_export: tuple[object, str] | None = None
         self._journal = journal
         self._booted = time.monotonic() - up_for_s
         self._next_id = 1
+        self._parse_errors = 0
 
     @property
     def identity(self) -> str:
@@ -115,7 +135,22 @@ class Router:
 
     @property
     def uptime_s(self) -> float:
-        return time.monotonic() - self._booted
+        return max(time.monotonic() - self._booted, 0.0)
+
+    @property
+    def free_storage(self) -> int:
+        return self.files.free
+
+    @free_storage.setter
+    def free_storage(self, size: int) -> None:
+        self.files.capacity += size - self.files.free
+
+    @property
+    def parse_error_status(self) -> int:
+        """The exit status of the parse error that just happened."""
+        self._parse_errors += 1
+        lapse = self.behaviour.parse_error_lapse
+        return 0 if lapse and self._parse_errors % lapse == 0 else self.behaviour.parse_error_status
 
     @property
     def file_delay_s(self) -> float:
@@ -142,17 +177,66 @@ class Router:
         action = f"{menu.noun} {past}"
         self.history.append(Action(id=self.next_id(), action=action, by=by, moment=self.now(), redo=redo))
         self.record(Kind.CHANGED, menu=menu.text, verb=verb, item=f"*{item:X}")
+        self.tell_changed(menu)
 
-    def reboot(self) -> None:
-        """Go down: what is only in memory is lost. ``on_reboot`` cuts the connections and brings the service back."""
+    def tell_changed(self, menu: Menu) -> None:
+        for observer in self.observers:
+            observer.changed(menu)
+
+    def set_clock(self, moment: datetime) -> None:
+        """Set the clock, as an administrator or a time server does."""
+        self.clock_error = moment - datetime.now(UTC)
+        for observer in self.observers:
+            observer.changed(CLOCK)
+
+    def new_job(self, script: str, owner: str, kind: JobKind, *, parent: int | None = None) -> Job:
+        """A job that is listed from now on; whoever starts it ends it with ``end_job``."""
+        job = Job(id=self.next_id(), script=script, owner=owner, kind=kind, started=self.now(), parent=parent)
+        self.jobs[job.id] = job
+        return job
+
+    def end_job(self, job: Job) -> None:
+        self.jobs.pop(job.id, None)
+
+    def stop_job(self, job_id: int) -> bool:
+        """Interrupt a job where it is; False if there is none."""
+        job = self.jobs.get(job_id)
+        if job is None or job.task is None:
+            return False
+        job.task.cancel()
+        return True
+
+    def reboot(self, *, by: str = "") -> None:
+        """Go down: what is only in memory is lost. After ``reboot_down_s`` it works again. ``by``: who asked for it."""
+        if self.down:
+            return
         self.record(Kind.REBOOT)
+        self.down = True
         self._booted = time.monotonic() + self.behaviour.reboot_down_s
         self.globals.clear()
         self.log.clear()
         self.history.clear()
-        for job in list(self.jobs.values()):
-            if job.task is not None and job.task is not asyncio.current_task():
-                job.task.cancel()
+        for name in self.files.power_cycle() if not self.behaviour.ram_files_survive else ():
+            self.record(Kind.FILE_REMOVED, name=name)
+        self.tasks.cancel()
         self.jobs.clear()
-        self.write_log("system,info", "router rebooted")
-        self.on_reboot()
+        if self.next_version is not None:
+            self.version, self.next_version = self.next_version, None
+            self.cached_export = None
+        self.firmware = self.next_firmware
+        for observer in self.observers:
+            observer.went_down()
+        self.write_log("system,info", f"router rebooted{by and ' by ' + by}")
+        self.tasks.start(self._boot(), "boot")
+
+    async def _boot(self) -> None:
+        await asyncio.sleep(self.behaviour.reboot_down_s)
+        self.down = False
+        if not self.behaviour.clock_survives_reboot:
+            self.clock_error = _BEGINNING - datetime.now(UTC)
+        for observer in self.observers:
+            observer.came_up()
+
+
+_BEGINNING = datetime(1970, 1, 2, tzinfo=UTC)  # of the time of a device without a battery
+CLOCK = BY_PATH["system", "clock"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol, cast
 
@@ -14,12 +14,14 @@ from asyncssh.stream import SSHServerStreamSession
 
 from tminus.routeros.language import ScriptSyntaxError
 
-from .behaviour import ChannelEnd, OverLength
+from .behaviour import ChannelEnd, Newline, OverLength, Question
 from .errors import Dropped, Quit, Rebooted, RunError
 from .faults import HOSTILE_BYTES, SLOW_S, Fault
 from .interpreter import Console
+from .jobs import JobKind
 from .journal import Kind
-from .router import Job, Router
+from .permissions import rights
+from .router import Router
 from .sftp import SftpServer
 
 _IMPORT_LABELS = (":import", "")  # a failed dry-run comes without a path
@@ -35,36 +37,37 @@ class Wire(Protocol):
     def cut(self) -> None:
         """Drop the TCP connection."""
 
+    def silence(self) -> None:
+        """Answer nothing any more, without dropping anything."""
+
+    def channel_closed(self) -> None:
+        """Count one channel less."""
+
 
 @contextmanager
 def router_job(router: Router, user: str, command: str, task: asyncio.Task[None] | None) -> Iterator[None]:
     """A command of a session is a job, too: it is listed, and can be removed."""
-    job = Job(id=router.next_id(), script=command, owner=user, kind="login", started=router.now(), task=task)
-    router.jobs[job.id] = job
+    job = router.new_job(command, user, JobKind.LOGIN)
+    job.policy = rights(router, user)
+    job.listed = router.behaviour.foreground_listed
+    job.task = task
     try:
         yield
     finally:
-        router.jobs.pop(job.id, None)
+        router.end_job(job)
 
 
 class Session(SSHServerStreamSession[bytes]):
-    """``spawn`` hands over a task that outlives the session if it must."""
+    """Its command is a task of the router, which may outlive the session."""
 
-    def __init__(
-        self,
-        router: Router,
-        user: str,
-        *,
-        wire: Wire,
-        spawn: Callable[[asyncio.Task[None]], None],
-    ) -> None:
-        super().__init__(None, lambda chan: SftpServer(cast(asyncssh.SSHServerChannel[bytes], chan), router), 3)
+    def __init__(self, router: Router, user: str, *, wire: Wire) -> None:
+        super().__init__(None, lambda chan: SftpServer(cast(asyncssh.SSHServerChannel[bytes], chan), router, user), 3)
         self._router = router
         self._user = user
         self._wire = wire
-        self._spawn = spawn
         self._task: asyncio.Task[None] | None = None
         self._output: list[str] = []
+        self._logged = router.next_id()  # log lines with greater ids came while this session was there
 
     def shell_requested(self) -> bool:
         return False
@@ -81,9 +84,8 @@ class Session(SSHServerStreamSession[bytes]):
             return
         command = channel.get_command()
         if command is not None:
-            self._task = asyncio.create_task(self._exec(command), name=f"exec on {self._router.site}")
-            self._spawn(self._task)
-        elif Fault.NO_SFTP in self._router.faults:
+            self._task = self._router.tasks.start(self._exec(command), "exec")
+        elif "ftp" not in rights(self._router, self._user):
             channel.close()  # policy ftp is missing: no reason is given
         else:
             super().session_started()
@@ -91,6 +93,7 @@ class Session(SSHServerStreamSession[bytes]):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._task is not None and not self._router.behaviour.foreground_survives_close:
             self._task.cancel()
+        self._wire.channel_closed()
         super().connection_lost(exc)
 
     def _channel(self) -> asyncssh.SSHServerChannel[bytes] | None:
@@ -110,6 +113,8 @@ class Session(SSHServerStreamSession[bytes]):
         except asyncio.CancelledError:
             router.record(Kind.EXEC_INTERRUPTED, command=command)
             if not self._wire.silent:
+                if router.behaviour.says_interrupted:
+                    self._output.append("interrupted\n")
                 self._finish(None)  # somebody removed the job: this session is still there
             raise
         except Dropped:
@@ -122,7 +127,7 @@ class Session(SSHServerStreamSession[bytes]):
     async def _line(self, command: str) -> int | None:
         """Run one console line; its exit status, or None for none."""
         behaviour = self._router.behaviour
-        source = command.encode("utf-8")
+        source = command.encode("utf-8", "surrogateescape")
         if len(source) > behaviour.max_command_bytes:
             match behaviour.over_length:
                 case OverLength.CLOSE:
@@ -133,17 +138,35 @@ class Session(SSHServerStreamSession[bytes]):
                 case OverLength.TRUNCATE:
                     source = source[: behaviour.max_command_bytes]
         if b"\n" in source.rstrip(b"\n"):  # documented: several lines are not possible without a terminal
-            column = source.index(b"\n") + 1
-            self._output.append(f"syntax error (line 1 column {column})\n")
-            return behaviour.parse_error_status
+            match behaviour.newline:
+                case Newline.CLOSE:
+                    return None
+                case Newline.ERROR:
+                    column = source.index(b"\n") + 1
+                    self._output.append(f"syntax error (line 1 column {column})\n")
+                    return self._router.parse_error_status
+                case Newline.FIRST_LINE:
+                    source = source[: source.index(b"\n")]
+        if behaviour.note_on_exec and (note := self._router.config.value(("system", "note"), "note")):
+            self._output.append(f"{note}\n")
         with router_job(self._router, self._user, command, self._task):
             return await self._console(source)
 
     async def _console(self, source: bytes) -> int:
         console = Console(
-            self._router, self._user, write=self._output.append, flush=self._send_written, cut=self._wire.cut
+            self._router,
+            self._user,
+            write=self._output.append,
+            flush=self._send_written,
+            cut=self._wire.cut,
+            silence=self._wire.silence,
+            ask=self._ask,
+            session=self._wire if self._router.behaviour.safe_mode_outlives_exec else None,
         )
-        status = await self._run(console, source)
+        try:
+            status = await self._run(console, source)
+        finally:
+            self._router.safe_mode.ended(console)
         if console.imported and Fault.DROPS_AFTER_SCRIPT in self._router.faults:
             self._wire.cut()
             raise Dropped
@@ -152,13 +175,25 @@ class Session(SSHServerStreamSession[bytes]):
             self._output.append(HOSTILE_BYTES.decode("utf-8", "surrogateescape"))
         return status
 
+    async def _ask(self, question: str) -> bool:
+        match self._router.behaviour.questions:
+            case Question.YES:
+                return True
+            case Question.NO:
+                return False
+            case Question.WAITS:
+                self._output.append(question)
+                await self._send_written()
+                await asyncio.Event().wait()  # until the session is closed, or the job is removed
+                return False
+
     async def _run(self, console: Console, source: bytes) -> int:
         behaviour = self._router.behaviour
         try:
             await console.run(source)
         except ScriptSyntaxError as error:
             console.write(f"{error}\n")
-            return behaviour.parse_error_status
+            return self._router.parse_error_status
         except RunError as error:
             console.write(error.text(with_path=self._router.version.error_paths) + "\n")
             return behaviour.import_error_status if error.path in _IMPORT_LABELS else behaviour.run_error_status
@@ -168,9 +203,17 @@ class Session(SSHServerStreamSession[bytes]):
 
     def _take(self) -> bytes:
         """What was written and not yet sent, with the line ends of the wire."""
+        if self._router.behaviour.log_on_exec:
+            self._output += self._new_alarms()
         text = "".join(self._output)
         self._output.clear()
         return text.replace("\r\n", "\n").replace("\n", "\r\n").encode("utf-8", "surrogateescape")
+
+    def _new_alarms(self) -> list[str]:
+        """Critical log lines as a terminal shows them: ``10:11:12 echo: system,error,critical login failure ...``."""
+        fresh = [line for line in self._router.log if line.id > self._logged and "critical" in line.topics]
+        self._logged = fresh[-1].id if fresh else self._logged
+        return [f"{line.moment:%H:%M:%S} echo: {line.topics} {line.message}\n" for line in fresh]
 
     async def _send_written(self) -> None:
         """Send and wait until the client took it; a command that survives its session writes to nobody."""
@@ -190,7 +233,7 @@ class Session(SSHServerStreamSession[bytes]):
         if self._router.behaviour.last_line_lf and data.endswith(b"\r\n"):
             data = data[:-2] + b"\n"
         channel.write(data)
-        if status is None:
+        if status is None or not self._router.behaviour.sends_status:
             channel.close()
         elif channel.get_write_buffer_size() and self._router.behaviour.window_overflow_drops:
             # asyncssh would wait until the client opens its window; RouterOS does not, and drops the rest.

@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 import asyncssh
 from asyncssh import constants
 
-from .files import File
+from .autorun import AUTO, run_uploaded
+from .faults import Fault
+from .files import FLASH, File, StorageFull
 from .journal import Kind
 from .router import Router
 
@@ -28,9 +30,10 @@ class _Handle:
 class SftpServer(asyncssh.SFTPServer):
     """Paths are names of the store; a leading slash means nothing."""
 
-    def __init__(self, chan: asyncssh.SSHServerChannel[bytes], router: Router) -> None:
+    def __init__(self, chan: asyncssh.SSHServerChannel[bytes], router: Router, user: str) -> None:
         super().__init__(chan)
         self._router = router
+        self._user = user
 
     def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:  # noqa: ARG002
         name = _name(path)
@@ -38,7 +41,7 @@ class SftpServer(asyncssh.SFTPServer):
         writes = bool(pflags & (constants.FXF_WRITE | constants.FXF_APPEND))
         if file is None and not pflags & constants.FXF_CREAT:
             raise asyncssh.SFTPNoSuchFile("No such file")
-        if not name:
+        if not name or (file is not None and file.directory):
             raise asyncssh.SFTPFailure("Not a file")
         fresh = file is None or pflags & constants.FXF_TRUNC
         return _Handle(name, b"" if fresh or file is None else file.content, writes=writes)
@@ -50,7 +53,9 @@ class SftpServer(asyncssh.SFTPServer):
         handle = _handle(file_obj)
         if not handle.writes:
             raise asyncssh.SFTPPermissionDenied("Not open for writing")
-        if offset + len(data) > MAX_FILE_BYTES:
+        old = self._router.files.raw(handle.name)
+        room = 0 if Fault.FULL_STORAGE in self._router.faults else self._router.files.free
+        if offset + len(data) > min(MAX_FILE_BYTES, room + (len(old.content) if old is not None else 0)):
             raise asyncssh.SFTPFailure("No space left on device")
         if offset > len(handle.content):
             handle.content.extend(bytes(offset - len(handle.content)))
@@ -61,10 +66,15 @@ class SftpServer(asyncssh.SFTPServer):
         handle = _handle(file_obj)
         if not handle.writes:
             return
-        content = bytes(handle.content)
-        self._router.files.put(handle.name, content, self._router.file_delay_s)
+        content, files = bytes(handle.content), self._router.files
+        try:
+            files.put(handle.name, content, self._router.file_delay_s)
+        except StorageFull:
+            raise asyncssh.SFTPFailure("No space left on device") from None
         digest = hashlib.sha256(content).hexdigest()
         self._router.record(Kind.UPLOAD, name=handle.name, size=len(content), sha256=digest)
+        if handle.name.endswith(AUTO) and self._router.behaviour.auto_rsc:
+            run_uploaded(self._router, self._user, handle.name)
 
     def stat(self, path: bytes) -> asyncssh.SFTPAttrs:
         name = _name(path)
@@ -73,6 +83,8 @@ class SftpServer(asyncssh.SFTPServer):
         file = self._router.files.raw(name)
         if file is None:
             raise asyncssh.SFTPNoSuchFile("No such file")
+        if file.directory:
+            return asyncssh.SFTPAttrs(size=0, permissions=stat.S_IFDIR | 0o755)
         return _attrs(file)
 
     def lstat(self, path: bytes) -> asyncssh.SFTPAttrs:
@@ -88,10 +100,19 @@ class SftpServer(asyncssh.SFTPServer):
         """As setstat."""
 
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
-        if _name(path) not in ("", "."):
+        folder = _name(path).rstrip("/")
+        at_top = folder in ("", ".")
+        found = self._router.files.raw(folder)
+        if not at_top and (found is None or not found.directory):
             raise asyncssh.SFTPNoSuchFile("No such directory")
         for file in self._router.files.all():
-            yield asyncssh.SFTPName(file.name.encode("utf-8", "surrogateescape"), attrs=_attrs(file))
+            inside, _, name = file.name.rpartition("/")
+            if at_top and inside != FLASH:
+                name = file.name
+            elif inside != folder:
+                continue
+            attrs = _attrs(file) if not file.directory else asyncssh.SFTPAttrs(permissions=stat.S_IFDIR | 0o755)
+            yield asyncssh.SFTPName(name.encode("utf-8", "surrogateescape"), attrs=attrs)
 
     def remove(self, path: bytes) -> None:
         name = _name(path)

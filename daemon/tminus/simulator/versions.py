@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from tminus.errors import UsageError
 
 _BUILT = {
+    (6, 48, 7): "May/23/2023 05:27:08",
     (6, 49, 10): "Sep/07/2023 09:05:14",
     (7, 12, 2): "Dec/20/2023 08:41:00",
     (7, 16, 2): "2024-11-26 12:09:40",
@@ -16,7 +19,28 @@ _BUILT = {
     (7, 24, 4): "2026-09-03 08:22:10",
 }
 
-TESTED = ("6.49.10", "7.12.2", "7.16.2", "7.20.8", "7.24.4")
+TESTED = ("6.48.7", "6.49.10", "7.9.2", "7.12.2", "7.16.2", "7.20.8", "7.24.4")
+
+# The first version whose console shows a command (with a menu in front of it) or an argument: RouterOS's own tree.
+_COMMANDS: Mapping[tuple[str, ...], tuple[int, int]] = {
+    ("onerror",): (7, 13),
+    ("grep",): (7, 13),
+    ("exit",): (7, 22),
+    ("retry",): (7, 0),
+    ("file", "add"): (7, 0),
+    ("file", "read"): (7, 13),
+    ("file", "copy"): (7, 23),
+    ("safe-mode",): (7, 18),
+}
+_ARGUMENTS: Mapping[tuple[str, ...], tuple[int, int]] = {
+    ("import", "dry-run"): (7, 16),
+    ("export", "show-sensitive"): (7, 0),
+    ("export", "path"): (7, 23),
+    ("system", "script", "run", "use-script-permissions"): (7, 15),
+    ("file", "add", "type"): (7, 15),
+    ("system", "scheduler", "add", "days"): (7, 24),
+    ("system", "scheduler", "set", "days"): (7, 24),
+}
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
@@ -66,6 +90,15 @@ class Version:
         return self.number >= (7, 21)
 
     @property
+    def ed25519_user_keys(self) -> bool:
+        """Whether a user may have an Ed25519 key: not on 7.9, since 7.12. Host keys of that kind came before."""
+        return self.number >= (7, 12)
+
+    @property
+    def ed25519_host_key(self) -> bool:
+        return self.number >= (7, 9)
+
+    @property
     def error_paths(self) -> bool:
         """``(<path>; line N)`` behind run-time errors: seen on 7.20 and later; the first version is not known."""
         return self.number >= (7, 18)
@@ -80,6 +113,14 @@ class Version:
         """Since 7 the console writes ``/ip/address`` in messages; exports kept ``/ip address``."""
         return not self.legacy
 
+    def has_command(self, path: tuple[str, ...], verb: str) -> bool:
+        """Whether a command of a menu exists; one that nothing is known of always does."""
+        return self.number >= _first((*path, verb))
+
+    def missing_arguments(self, path: tuple[str, ...], verb: str) -> frozenset[str]:
+        """The arguments of a command that this version does not have yet."""
+        return _missing(self.number, ("export",) if verb == "export" else (*path, verb))
+
     def stamp(self, moment: datetime) -> str:
         """Date and time as this version's export header writes them."""
         if self.iso_dates:
@@ -92,3 +133,15 @@ class Version:
     def log_time(self, moment: datetime) -> str:
         """``/log`` shows the time alone on the same day on RouterOS 6; ``get`` on late 7 gives date and time."""
         return moment.strftime("%Y-%m-%d %H:%M:%S") if self.iso_dates else moment.strftime("%H:%M:%S")
+
+
+@lru_cache(maxsize=4096)
+def _first(words: tuple[str, ...]) -> tuple[int, int]:
+    return max((_COMMANDS.get(words[:size], (0, 0)) for size in range(1, len(words) + 1)), default=(0, 0))
+
+
+@lru_cache(maxsize=4096)
+def _missing(number: tuple[int, int, int], words: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(
+        argument for (*command, argument), first in _ARGUMENTS.items() if tuple(command) == words and number < first
+    )

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from .config import Item
-from .faults import Fault
 from .menus import Path
+from .permissions import SCRIPT_POLICY, group_policy, groups
 from .router import MIB, Router
 from .values import Duration
 
@@ -37,7 +37,7 @@ def _resource(router: Router) -> Iterator[Item]:
             "cpu-frequency": "880",
             "cpu-load": "1",
             "free-hdd-space": str(router.free_storage),
-            "total-hdd-space": str(16 * MIB),
+            "total-hdd-space": str(max(16 * MIB, router.files.capacity)),
             "architecture-name": hardware.architecture,
             "board-name": hardware.board,
             "platform": "MikroTik",
@@ -58,7 +58,7 @@ def _routerboard(router: Router) -> Iterator[Item]:
             "serial-number": hardware.serial,
             "firmware-type": "mt7621L",
             "factory-firmware": "6.44.6",
-            "current-firmware": router.version.text,
+            "current-firmware": router.firmware,
             "upgrade-firmware": router.version.text,
         }
     )
@@ -76,20 +76,22 @@ def _device_mode(router: Router) -> Iterator[Item]:
     yield from _only({"mode": router.device_mode, "scheduler": scheduler})
 
 
-# What the groups that are always there may do; what follows a '!' they may not.
-_READ = "local,telnet,ssh,reboot,read,test,winbox,password,web,sniff,sensitive,api,romon,rest-api"
-_GROUPS = {
-    "read": f"{_READ},!ftp,!write,!policy",
-    "write": f"{_READ},write,!ftp,!policy",
-    "full": f"{_READ},ftp,write,policy",
-}
-
-
 def _groups(router: Router) -> Iterator[Item]:
-    denied = router.denied | ({"ftp"} if Fault.NO_SFTP in router.faults else set())
-    for number, (name, policy) in enumerate(_GROUPS.items(), 1):
-        words = [f"!{word}" if word in denied else word for word in policy.split(",")]
-        yield Item(id=number, values={"name": name, "policy": ";".join(words)})
+    for number, name in enumerate(groups(), 1):
+        yield Item(id=number, values={"name": name, "policy": group_policy(router, name).replace(",", ";")})
+
+
+def _update(router: Router) -> Iterator[Item]:
+    latest = router.setup.upgrade_to or router.version.text
+    status = "New version is available" if latest != router.version.text else "System is already up to date"
+    yield from _only(
+        {
+            "channel": router.version.channel,
+            "installed-version": router.version.text,
+            "latest-version": latest,
+            "status": status,
+        }
+    )
 
 
 def _package(router: Router) -> Iterator[Item]:
@@ -114,8 +116,17 @@ def _history(router: Router) -> Iterator[Item]:
 
 def _jobs(router: Router) -> Iterator[Item]:
     for job in router.jobs.values():
-        started = router.version.stamp(job.started)
-        values = {"script": job.script, "owner": job.owner, "started": started, "type": job.kind}
+        if not job.listed:
+            continue
+        values = {
+            "script": job.script,
+            "owner": job.owner,
+            "policy": ",".join(word for word in SCRIPT_POLICY if word in job.policy),
+            "started": router.version.stamp(job.started),
+            "type": job.kind,
+        }
+        if job.parent is not None:
+            values["parent"] = f"*{job.parent:X}"
         yield Item(id=job.id, values=values)
 
 
@@ -130,8 +141,11 @@ def _files(router: Router) -> Iterator[Item]:
         changed = router.version.stamp(datetime.fromtimestamp(file.changed, UTC))
         kind = {"rsc": "script", "backup": "backup", "txt": ".txt file"}.get(file.name.rpartition(".")[2], "file")
         stamp = "last-modified" if router.version.iso_dates else "creation-time"
+        if file.directory:
+            yield Item(id=file.id, values={"name": file.name, "type": "directory", stamp: changed})
+            continue
         values = {"name": file.name, "type": kind, "size": str(len(file.content)), stamp: changed}
-        if len(file.content) <= 60 * 1024:
+        if len(file.content) <= (4096 if router.version.legacy else 60 * 1024):  # documented
             values["contents"] = file.content.decode("utf-8", "surrogateescape")
         yield Item(id=file.id, values=values)
 
@@ -158,6 +172,7 @@ _VIEWS = {
     ("system", "routerboard"): _routerboard,
     ("system", "license"): _license,
     ("system", "package"): _package,
+    ("system", "package", "update"): _update,
     ("system", "device-mode"): _device_mode,
     ("user", "group"): _groups,
     ("system", "history"): _history,

@@ -45,6 +45,8 @@ class LaunchContent:
     abort_if_offline: bool
     start_within: timedelta
     site_timeout: timedelta
+    expects_disconnect: bool  # it ends its own session; verified by coming back
+    detached: bool  # it runs as a job of the router's, without a session
     due_at: datetime
     rehearsal: bool  # stop before the point of no return
 
@@ -137,6 +139,8 @@ def _due(row: asyncpg.Record) -> DueScript:
             start_within=row["start_within"],
             site_timeout=row["site_timeout"],
             max_concurrency=row["max_concurrency"],
+            expects_disconnect=row["expects_disconnect"],
+            detached=row["detached"],
         ),
         sites=tuple(row["sites"]),
         launch_at=row["launch_at"],

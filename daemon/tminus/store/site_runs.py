@@ -62,6 +62,10 @@ class Orphan:
     nonce: str
     uptime_before: timedelta | None
     executing_for: timedelta
+    script: bytes
+    site_timeout: timedelta
+    expects_disconnect: bool
+    detached: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,18 +108,17 @@ async def sweep(db: Database, instance: UUID, known: list[int]) -> tuple[int, in
 
 async def claim_orphans(db: Database, instance: UUID, *, limit: int) -> list[Orphan]:
     rows = await db.fetch("claim_orphans", instance, limit)
-    return [
-        Orphan(
-            id=row["id"],
-            launch_id=row["launch_id"],
-            site=read_site(row),
-            authorized_site=row["site_digest"],
-            nonce=row["nonce"],
-            uptime_before=row["uptime_before"],
-            executing_for=row["now"] - row["executing_at"],
-        )
-        for row in rows
-    ]
+    return [read_orphan(row) for row in rows]
+
+
+async def our_leftovers(db: Database, site: str, nonces: list[str]) -> set[str]:
+    """Return those of `nonces` that name attempts of this database on a site, and not the one that runs."""
+    return {row["nonce"] for row in await db.fetch("our_leftovers", site, nonces)}
+
+
+async def settle_debts_of(db: Database, site: str, file_name: str) -> None:
+    """The files of an attempt are gone from a site."""
+    await db.fetch("settle_debts_of", site, file_name)
 
 
 async def take_debts(db: Database, instance: UUID, *, limit: int) -> list[Debt]:
@@ -143,6 +146,22 @@ async def record_site_event(db: Database, kind: str, instance: UUID, site: str, 
 async def keep_late_evidence(db: Database, run: int, instance: UUID, detail: str) -> None:
     """Keep what came after a run was no longer ours. `detail` is a JSON object."""
     await db.call("select tminus.keep_late_evidence($1, $2, $3::jsonb)", run, instance, detail)
+
+
+def read_orphan(row: asyncpg.Record) -> Orphan:
+    return Orphan(
+        id=row["id"],
+        launch_id=row["launch_id"],
+        site=read_site(row),
+        authorized_site=row["site_digest"],
+        nonce=row["nonce"],
+        uptime_before=row["uptime_before"],
+        executing_for=row["now"] - row["executing_at"],
+        script=row["script"].encode(),
+        site_timeout=row["site_timeout"],
+        expects_disconnect=row["expects_disconnect"],
+        detached=row["detached"],
+    )
 
 
 def read_site(row: asyncpg.Record) -> Site:

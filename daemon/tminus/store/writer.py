@@ -72,6 +72,8 @@ class EndRequest:
     diff: str | None = None
     backups: tuple[Backup, ...] = ()
     left_file: str | None = None
+    # The script may still be running: its router stays busy, and is looked at after so many seconds.
+    busy_for: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +298,11 @@ class _Progress(Lane[_ProgressBatch]):
             await connection.execute("select tminus.store_backups($1, $2, $3, $4, $5, $6)", *_columns(backups))
         # Also of a run that is another's by now: its new owner knows only its own file.
         await _owe_cleanup(connection, [(r.run, r.left_file) for r in requests if r.left_file])
+        busy = [(r.run, r.busy_for, r.ending.message) for r in requests if r.run in ended and r.busy_for is not None]
+        if busy:
+            # With the ending, so that nobody finds the router free in between.
+            columns = [list(column) for column in zip(*busy, strict=True)]
+            await connection.execute(statement("hold_sites"), *columns)
         await connection.execute(statement("move_on_launches"), list(ended))
         await connection.fetch("select tminus.finish_launches()")
         return ended

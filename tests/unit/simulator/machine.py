@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tminus.routeros.language import ScriptSyntaxError
-from tminus.simulator import DEFAULT, Behaviour, Fault, Journal
+from tminus.simulator import DEFAULT, ORDINARY, Behaviour, Fault, Journal, Setup
 from tminus.simulator.defaults import base
 from tminus.simulator.errors import RunError
 from tminus.simulator.export import export
 from tminus.simulator.interpreter import Console
 from tminus.simulator.router import Hardware, Router, Timing
+from tminus.simulator.scheduler import Scheduler
 from tminus.simulator.versions import Version
 
 
@@ -20,10 +22,10 @@ class Machine:
     journal: Journal
     written: list[str] = field(default_factory=list)
 
-    async def run(self, line: str | bytes) -> str:
+    async def run(self, line: str | bytes, *, user: str = "ops") -> str:
         """What a line prints, its error included; LF line ends."""
         written: list[str] = []
-        console = Console(self.router, "ops", write=written.append)
+        console = Console(self.router, user, write=written.append)
         try:
             await console.run(line if isinstance(line, bytes) else line.encode())
         except ScriptSyntaxError as error:
@@ -31,6 +33,10 @@ class Machine:
         except RunError as error:
             written.append(error.text(with_path=self.router.version.error_paths) + "\n")
         return "".join(written)
+
+    def console(self, write: Callable[[str], None]) -> Console:
+        """A session of its own, whose errors are not caught."""
+        return Console(self.router, "ops", write=write)
 
     async def put(self, expression: str) -> str:
         """What ``:put`` prints of an expression, without the line end."""
@@ -49,6 +55,7 @@ def machine(
     *,
     behaviour: Behaviour = DEFAULT,
     faults: frozenset[Fault] = frozenset(),
+    setup: Setup = ORDINARY,
     chr: bool = False,  # noqa: A002 - the name of the product
 ) -> Machine:
     journal = Journal()
@@ -70,5 +77,7 @@ def machine(
         timing=Timing(),
         journal=journal,
         up_for_s=93784,
+        setup=setup,
     )
+    Scheduler(router)
     return Machine(router, journal)

@@ -175,7 +175,7 @@ async def test_abbreviations_and_both_path_styles(router) -> None:
 async def test_stored_scripts_run(router) -> None:
     await router.run('/system script add name=hi source=":put hello"')
     assert await router.run("/system script run hi") == "hello\n"
-    assert 'add name=hi source=":put hello"' in router.body()
+    assert "/system script\nadd name=hi policy=\\\n" in router.body()
 
 
 async def test_a_property_keeps_the_spelling_of_a_constant(router) -> None:

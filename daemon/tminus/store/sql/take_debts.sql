@@ -8,6 +8,12 @@ with due as (
     join tminus.instances i on i.id = $2
     where d.settled_at is null and d.next_try_at <= tminus.clock()
         and not exists (select from tminus.site_runs r where r.site_id = d.site_id and r.state = 'running')
+        -- The output of a job is written when it ends. All else may go at once: without its file a script cannot start late.
+        and not exists (
+            select from tminus.busy_sites b
+            join tminus.site_runs r on r.id = b.site_run_id
+            join tminus.launches l on l.id = r.launch_id
+            where b.site_run_id = d.site_run_id and b.free_at is null and l.detached)
         and (tminus.can_serve(i, s) or tminus.why_unserved(s) is not null)
     order by d.next_try_at
     limit $1

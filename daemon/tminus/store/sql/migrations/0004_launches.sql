@@ -111,6 +111,8 @@ create table tminus.launches (
     start_within interval not null,
     site_timeout interval not null,
     max_concurrency integer,
+    expects_disconnect boolean not null default false,
+    detached boolean not null default false,
     digest text,
     authorized_by text,
     created_by text not null
@@ -155,7 +157,7 @@ create table tminus.site_runs (
     -- When this site's turn first came; when, and after which failure, it is tried again.
     turn_at timestamptz,
     not_before timestamptz,
-    retry_reason text check (retry_reason in ('offline', 'connection_lost', 'timed_out')),
+    retry_reason text check (retry_reason in ('offline', 'connection_lost', 'timed_out', 'busy')),
     -- Names the uploaded file (tminus-<nonce>.rsc) and marks the router's log.
     nonce text,
     -- What the router said of itself before the script: to be compared after a lost connection.
@@ -290,7 +292,7 @@ begin
 end $$;
 -- Not for start_until alone (it is moved on with every claim and every ending), nor for told_at.
 create trigger guard before update of id, script_id, kind, state, reason, finished_at, due_at, started_at, description, script, sites, make_backup,
-    abort_if_offline, start_within, site_timeout, max_concurrency, digest, authorized_by, created_by on tminus.launches
+    abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, digest, authorized_by, created_by on tminus.launches
     for each row execute function tminus.guard_launch();
 
 create function tminus.record_ending() returns trigger

@@ -5,7 +5,8 @@
 --   booleans are 'true' / 'false', durations whole microseconds in decimal, moments 2025-10-30T10:00:00.000000Z
 --
 --   row part       = fields, in this order: id, script, make_backup, abort_if_offline, test_site_id, then launch_at or
---                    cron and timezone, then start_within, site_timeout, max_concurrency
+--                    cron and timezone, then start_within, site_timeout, max_concurrency, and, only where they are true,
+--                    expects_disconnect, detached
 --   site part      = fields: id, jump_host, address, port, username, credential, host_key
 --   digest         = 'tminus1:' hex(sha256(netstring('tminus1') netstring(hex(sha256(row part)))
 --                    and for each site in the order of `sites`: netstring(site id) netstring(hex(sha256(site part)))))
@@ -40,7 +41,9 @@ as $$
         || tminus.digest_field('timezone', s.timezone)
         || tminus.digest_field('start_within', tminus.microseconds(s.start_within)::text)
         || tminus.digest_field('site_timeout', tminus.microseconds(s.site_timeout)::text)
-        || tminus.digest_field('max_concurrency', s.max_concurrency::text))
+        || tminus.digest_field('max_concurrency', s.max_concurrency::text)
+        || tminus.digest_field('expects_disconnect', case when s.expects_disconnect then 'true' end)
+        || tminus.digest_field('detached', case when s.detached then 'true' end))
 $$;
 
 create function tminus.site_digest(s tminus.sites) returns text

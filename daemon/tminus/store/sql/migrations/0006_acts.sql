@@ -166,9 +166,9 @@ begin
     end if;
     -- Now or never: an offline site is an answer, and a router that is busy is asked again for some minutes only.
     insert into tminus.launches (script_id, kind, due_at, started_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, digest, created_by)
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, digest, created_by)
     select s.id, 'rehearsal', tminus.clock(), tminus.clock(), tminus.clock() + patience, s.description, s.script, s.sites, s.make_backup,
-        true, patience, least(s.site_timeout, interval '5 minutes'), s.max_concurrency, tminus.digest(s.id), who
+        true, patience, least(s.site_timeout, interval '5 minutes'), s.max_concurrency, s.expects_disconnect, s.detached, tminus.digest(s.id), who
     from (select least(s.start_within, interval '15 minutes') as patience) p
     returning launches.id into the_launch;
     insert into tminus.site_runs (launch_id, site_id, position, site_digest, rehearsal)
@@ -221,6 +221,8 @@ begin
     update tminus.site_runs u
     set resolved_state = r.resolved_state, resolved_effect = r.resolved_effect, resolved_at = tminus.clock(), resolved_by = who, resolution = the_note
     where u.id = r.id;
+    -- Who says what it did says that it is over.
+    update tminus.busy_sites b set free_at = tminus.clock(), free_because = 'resolved by ' || who where b.site_run_id = r.id and b.free_at is null;
     perform tminus.record('resolved', who, s.id, r.launch_id, r.site_id, jsonb_build_object('site_run', r.id,
         'was', jsonb_build_object('state', r.state, 'reason', r.reason, 'effect', r.effect, 'message', r.message),
         'verdict', r.resolved_state, 'effect', r.resolved_effect, 'note', the_note));
@@ -392,9 +394,9 @@ begin
         perform tminus.insert_missed_launch(s, 'overlap', 'The previous launch was still running.');
     else
         insert into tminus.launches (script_id, due_at, started_at, start_until, description, script, sites, make_backup,
-            abort_if_offline, start_within, site_timeout, max_concurrency, digest, authorized_by, created_by)
+            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, digest, authorized_by, created_by)
         values (s.id, s.launch_at, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
-            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, a.digest, s.authorized_by, s.created_by)
+            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, a.digest, s.authorized_by, s.created_by)
         on conflict (script_id, due_at) where kind = 'scheduled' do nothing
         returning id into the_launch;
     end if;
@@ -423,9 +425,9 @@ declare
     the_launch uuid;
 begin
     insert into tminus.launches (script_id, state, reason, due_at, finished_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, authorized_by, created_by)
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, authorized_by, created_by)
     values (s.id, 'missed', p_reason, s.launch_at, tminus.clock(), s.launch_at + s.start_within, s.description, s.script, s.sites, s.make_backup,
-        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.authorized_by, s.created_by)
+        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.authorized_by, s.created_by)
     on conflict (script_id, due_at) where kind = 'scheduled' do nothing
     returning id into the_launch;
     if the_launch is null then
@@ -572,6 +574,7 @@ begin
                         and (select tminus.can_serve(me, s) and (s.jump_host is null or s.jump_host = any (p_jump_hosts))
                             from tminus.sites s where s.id = r.site_id)
                         and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)
+                        and (w.rehearsal or not exists (select from tminus.busy_sites b where b.site_id = r.site_id and b.free_at is null offset 0))
                         and not exists (select from tminus.lost_starts x where x.launch_id = r.launch_id and x.site_id = r.site_id offset 0)
                     order by r.position
                     limit greatest(w.places, 0)
@@ -643,7 +646,7 @@ begin
                 else
                 'Not started: no daemon served this site within ' || late.start_within
                 || coalesce('; ' || late.unserved, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '') end
-            when 'busy' then 'Not started: another launch was running on this router for ' || late.start_within || '.'
+            when 'busy' then 'Not started: another script was running on this router for ' || late.start_within || '.'
             else coalesce(r.message, 'Gave up after ' || late.start_within || '.') end
     from (
         select p.id, l.start_within, exists (select from tminus.lost_starts x where x.launch_id = l.id and x.site_id = p.site_id) as is_lost,
@@ -651,7 +654,8 @@ begin
             case when l.state in ('cancelled', 'halted') then l.state
                 when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) then 'missed'
                 when p.retry_reason is not null then p.retry_reason
-                when exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running') then 'busy'
+                when exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running')
+                    or exists (select from tminus.busy_sites b where b.site_id = p.site_id and b.free_at is null) then 'busy'
                 else 'missed' end as reason
         from tminus.launches l
         join tminus.site_runs p on p.launch_id = l.id and p.state = 'pending'

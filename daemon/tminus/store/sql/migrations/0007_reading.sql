@@ -48,6 +48,8 @@ as $$
         'finished_at', tminus.api_time(s.finished_at),
         'cron', s.cron,
         'timezone', s.timezone,
+        'expects_disconnect', s.expects_disconnect,
+        'detached', s.detached,
         'launch_id', l.id,
         'launch_state', l.state,
         'unserved', to_json(p.unserved))

@@ -1,0 +1,221 @@
+"""What a run did whose session proves nothing, decided from what is left on the router and from nothing else.
+
+Read it only after our uploaded file was deleted and seen to be gone: then nothing can start late. Pure; a row of the table
+of endings comes out, and `completed` only with a proof:
+
+- the line `done` in the router's log, or the end marker in a detached script's output: it ran to its end;
+- of a script that is expected to end its own session, besides: the router rebooted since, and says in its log that our own
+  login had it reboot, so the script was run up to there; or the script does nothing but reboot, and that has happened.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from tminus.domain.endings import Ending, Reason, completed, not_started, partly_applied, unknown
+from tminus.routeros.commands import Nonce, jobs_running
+from tminus.routeros.facts import Version, parse_uptime
+from tminus.routeros.text import clean_line, lines
+
+_WORDS = ("connected", "start", "done", "failed")
+_REBOOTED = re.compile(r"router .*\brebooted\b")
+_TOLERANCE = timedelta(seconds=5)
+
+
+class SoleEffect(Enum):
+    """What a script is for that does one thing only."""
+
+    REBOOT = "reboot"
+    UPGRADE = "upgrade"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """A script that is expected to end its own session. `version` is the router's before it; `username` is ours there."""
+
+    script: bytes
+    username: str
+    version: Version | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remains:
+    """What was found on the router."""
+
+    log: frozenset[str]  # of connected, start, done, failed: the words of Nonce.log_line
+    uptime: timedelta
+    version: Version | None = None
+    jobs: int | None = None  # scripts of this attempt that run as jobs; None: the router did not say
+    reboot: str = ""  # the line of the log about the latest reboot after our own lines
+
+
+def read_remains(output: bytes, nonce: Nonce) -> Remains | None:
+    """Read the answer to commands.evidence; None where it is not whole."""
+    said = lines(output)
+    if nonce.marker("LOG") not in said:
+        return None
+    said = [line for line in said[: said.index(nonce.marker("LOG"))] if line]
+    uptime = parse_uptime(said[-1]) if said else None
+    if uptime is None:
+        return None
+    log, reboot = set(), ""
+    for line in said:
+        for word in _WORDS:
+            if line == nonce.log_line(word):
+                log.add(word)
+                reboot = ""  # a reboot before it is not this run's
+        if _REBOOTED.match(line):
+            reboot = clean_line(line, cap=200)
+    version = Version.parse(said[-2]) if len(said) > 1 else None
+    return Remains(log=frozenset(log), uptime=uptime, version=version, jobs=jobs_running(nonce, said), reboot=reboot)
+
+
+def has_rebooted(remains: Remains, *, uptime_before: timedelta | None, since: timedelta) -> bool:
+    """Tell whether the router certainly rebooted `since` its uptime was `uptime_before`."""
+    # Minus a little: both times are read a moment apart, and RouterOS rounds down to seconds.
+    return uptime_before is not None and remains.uptime < uptime_before + since - _TOLERANCE
+
+
+def may_be_running(remains: Remains, *, uptime_before: timedelta | None, since: timedelta) -> bool:
+    """Tell whether the script may be running now; asked only where nothing tells how it ended."""
+    if remains.jobs:
+        return True
+    if has_rebooted(remains, uptime_before=uptime_before, since=since):
+        return False
+    return "start" in remains.log or "connected" not in remains.log
+
+
+def why_over(remains: Remains, *, uptime_before: timedelta | None, since: timedelta, time_is_over: bool) -> str | None:
+    """Say how it is known that a script of which nobody knows how it ended is not running any more; None if it is not.
+
+    Whether the router lists what a session runs is not known; so that it lists nothing counts only once the time of the
+    site is over, and nobody holds the session.
+    """
+    if remains.jobs:
+        return None
+    if remains.log & {"done", "failed"}:
+        return "The router's log has the line that follows it."
+    if has_rebooted(remains, uptime_before=uptime_before, since=since):
+        return "The router has rebooted since."
+    if remains.jobs == 0 and time_is_over:
+        return "Its session is gone, its time is over, and the router lists no job that runs it."
+    return None
+
+
+def describe_remains(
+    remains: Remains, *, uptime_before: timedelta | None, since: timedelta, fenced: bool = True
+) -> str:
+    """Say in lines what was found, for a person who judges where we cannot."""
+    words = ", ".join(word for word in _WORDS if word in remains.log)
+    before = "not known" if uptime_before is None else str(uptime_before)
+    rebooted = "it rebooted since" if has_rebooted(remains, uptime_before=uptime_before, since=since) else "no reboot"
+    if uptime_before is None:
+        rebooted = "whether it rebooted is not known"
+    told = [
+        f"file: {'removed by us, and seen to be gone' if fenced else 'left to the job that runs it'}",
+        f"log: {'our lines ' + words if words else 'none of our lines'}",
+    ]
+    if remains.reboot:
+        told.append(f"log: {remains.reboot}")
+    if remains.version is not None:
+        told.append(f"version: {remains.version.text}")
+    if remains.jobs is not None:
+        told.append(f"jobs that run this script: {remains.jobs}")
+    told.append(
+        f"uptime: {remains.uptime}; before the script {before}, {timedelta(seconds=round(since.total_seconds()))} earlier: {rebooted}"
+    )
+    return "\n".join(told)
+
+
+def judge_remains(
+    remains: Remains,
+    *,
+    uptime_before: timedelta | None,
+    since: timedelta,
+    reason: Reason,
+    stamped: bool,
+    expected: Expected | None = None,
+) -> Ending:
+    """Decide what a run did whose session was lost. `since` is the time from the identification before the run to now.
+
+    The log is in memory, or on a disk that is written late: after a reboot, or where it is not known that there was none
+    (`uptime_before` is None), a missing line proves nothing. Without a reboot it does only while the line that we left at
+    the beginning of the same contact is still there, and while no job runs the script.
+    """
+    rebooted = has_rebooted(remains, uptime_before=uptime_before, since=since)
+    if "done" in remains.log:
+        return completed(
+            "The router's log has the line that follows the script's last statement.",
+            warnings=("Proved by the router's log, not by the session.",),
+        )
+    if "failed" in remains.log:
+        return partly_applied("The router's log says that the script failed. What it did before stays applied.")
+    if remains.jobs:
+        return unknown(reason, "The script is still running as a job of the router's.")
+    if rebooted:
+        proof = None if expected is None else _proof_by_reboot(remains, expected)
+        if proof is not None:
+            return completed(proof, warnings=("Proved by the reboot that was expected, not by the end marker.",))
+        return unknown(
+            reason, "The router rebooted during the run and nothing that survived tells what the script did."
+        )
+    if stamped and uptime_before is not None and "connected" in remains.log and "start" not in remains.log:
+        return not_started(
+            Reason.CONNECTION_LOST,
+            "The session was lost before the script was started: the file is gone from the router and its log has no start.",
+        )
+    if "start" in remains.log:
+        return unknown(reason, "The script was started and nothing tells how it ended; it may still be running.")
+    return unknown(reason, "Nothing on the router tells whether the script was started.")
+
+
+def _proof_by_reboot(remains: Remains, expected: Expected) -> str | None:
+    """Say what a reboot that was expected proves; None: a power cut would look the same.
+
+    A script is run statement by statement, and stops at the first error: where its own command rebooted the router, all
+    before that was done. Logged as "router rebooted by api:user@ip/reset" (public record; only some versions).
+    """
+    match sole_effect(expected.script):
+        case SoleEffect.REBOOT:
+            return "The script does nothing but reboot the router, which has rebooted since and is back."
+        case SoleEffect.UPGRADE if (
+            remains.version is not None and expected.version is not None and remains.version > expected.version
+        ):
+            return (
+                f"The script does nothing but upgrade the router, which has rebooted since from"
+                f" {expected.version.text} to {remains.version.text}."
+            )
+    code = _code(expected.script)
+    # The one command that reboots is the last one; so no other did, and the script does not write that line itself.
+    reboots_at_its_end = _REBOOTS_LAST.search(code) is not None and len(_MAY_REBOOT.findall(code)) == 1
+    if reboots_at_its_end and remains.reboot.startswith(f"router rebooted by ssh:{expected.username}@"):
+        return f"The router is back, and its log says that our session had it reboot: {remains.reboot}."
+    return None
+
+
+_BLANK = re.compile(rb"[ \t]*(?:#[^\n]*)?")
+_HARMLESS = re.compile(rb':?(?:put|log (?:debug|info|warning|error)|delay) (?:"[^"\\$\[]*"|[0-9a-zA-Z.:]+);?')
+_REBOOT = rb"/ ?system[ /]+reboot[ \t]*;?"
+_UPGRADE = rb"/ ?system[ /]+package[ /]+update[ /]+install[ \t]*;?"
+_WHOLE = {SoleEffect.REBOOT: re.compile(_REBOOT), SoleEffect.UPGRADE: re.compile(_UPGRADE)}
+_REBOOTS_LAST = re.compile(rb"(?:^|[\n;])[ \t]*" + _REBOOT + rb"\Z")
+# Whatever else may reboot a router, the words in full or as short as the console takes them.
+_MAY_REBOOT = re.compile(rb"(?<![A-Za-z0-9_-])(?:reb|rese|res|ins|loa|lo |shu|upg|rest)", re.IGNORECASE)
+
+
+def _code(script: bytes) -> bytes:
+    """Return a script without its comments at the beginning of lines and without blank lines."""
+    kept = [line.strip() for line in script.split(b"\n") if not _BLANK.fullmatch(line.strip())]
+    return b"\n".join(kept)
+
+
+def sole_effect(script: bytes) -> SoleEffect | None:
+    """Return what a script is for, if it does nothing else: told only of the plainest ones, a statement a line."""
+    code = _code(script).split(b"\n")
+    doing = [line for line in code if not _HARMLESS.fullmatch(line)]
+    if len(doing) != 1 or code[-1] != doing[0]:
+        return None
+    return next((effect for effect, pattern in _WHOLE.items() if pattern.fullmatch(doing[0])), None)

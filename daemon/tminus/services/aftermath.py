@@ -1,0 +1,174 @@
+"""What comes once a script has been started and is decided: see the router come back where it was to go away, clean up,
+take the export afterwards, keep the router busy while its script may still run, and listen to it for as long.
+
+Nothing in here changes what the script did, or stops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+
+from tminus.device.connection import Connection, Execution
+from tminus.device.output import Ended
+from tminus.domain.endings import Ending, check_failed
+from tminus.errors import (
+    ConfigError,
+    ConnectionLost,
+    DeviceError,
+    DeviceTimeout,
+    HostKeyChanged,
+    LoginRefused,
+    StoreError,
+)
+from tminus.routeros import commands
+from tminus.routeros.differ import diff_exports
+from tminus.routeros.export import Export
+from tminus.routeros.outcome import judge_import
+from tminus.routeros.remains import has_rebooted, read_remains
+from tminus.routeros.text import lines
+from tminus.services.contact import SMALL, Contact
+from tminus.services.exports import complete_export
+from tminus.services.run import Run, answer_of, sentence
+from tminus.services.run_settings import RunSettings
+from tminus.store import busy_sites
+from tminus.store.pool import Database
+
+_LONG_EXPORT = 500_000  # characters
+_RENEW = 60.0  # seconds between signs that a script is still listened to
+_BETWEEN_TRIES = 3.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tidied:
+    """`left`: files of ours are still there, as far as we know."""
+
+    export: Export | None = None
+    left: bool = True
+    warnings: tuple[str, ...] = ()
+
+
+async def tidy_up(run: Run, connection: Connection, settings: RunSettings) -> Tidied:
+    """Remove our files and take the export afterwards. What went wrong is a warning."""
+    assert run.facts is not None  # noqa: S101 - the run was prepared
+    left, warnings = True, []
+    try:
+        answer = await connection.run(
+            commands.remove_and_export(run.nonce, run.facts.version),
+            deadline=settings.export_timeout,
+            cap=settings.export_cap,
+        )
+        left = not commands.says_gone(run.nonce, lines(answer.output[:SMALL]))
+        if left:
+            warnings.append(f"The file {run.nonce.file} could not be removed; it is tried again.")
+        output = commands.after_removal(run.nonce, answer.output)
+        taken = await complete_export(connection, run.nonce, run.facts.version, settings, result=answer, output=output)
+    except (ConnectionLost, DeviceTimeout) as error:
+        return Tidied(left=left, warnings=(*warnings, f"Cleanup and the export afterwards failed: {sentence(error)}"))
+    if taken.export is None:
+        warnings.append(f"The export afterwards is incomplete: {taken.why.rstrip('.')}.")
+    return Tidied(export=taken.export, left=left or taken.left, warnings=tuple(warnings))
+
+
+async def difference(before: Export | None, after: Export | None) -> str | None:
+    if before is None or after is None:
+        return None
+    # Milliseconds mostly; seconds where two long exports have little in common.
+    if max(len(before.text), len(after.text)) > _LONG_EXPORT:
+        return await asyncio.to_thread(diff_exports, before.text, after.text)
+    return diff_exports(before.text, after.text)
+
+
+async def see_it_return(
+    run: Run, connection: Connection, ending: Ending, contact: Contact, settings: RunSettings
+) -> tuple[Ending, Connection | None]:
+    """After a proved end: wait for the disconnect that was expected, and log in again.
+
+    Returns the ending, and the connection to go on with; None where the router did not come back within its time.
+    """
+    loop = asyncio.get_running_loop()
+    if not await _goes_away(run, connection, settings):
+        note = f"It was expected to end its session, and did not within {settings.disconnect_within:g} s."
+        return replace(ending, warnings=(*ending.warnings, note)), connection
+    connection.abort()
+    until = max(run.deadline, loop.time() + settings.resolve_within)
+    last = "no answer"
+    while loop.time() < until:
+        try:
+            again = await contact.connect(run.claim.site, host_key=connection.host_key)
+            rebooted = await _rebooted(run, again, settings)
+        except (LoginRefused, HostKeyChanged, ConfigError) as error:
+            last = str(error)
+            break  # asked again, it would say the same, and firewalls count
+        except DeviceError as error:
+            last = str(error)
+            await asyncio.sleep(min(_BETWEEN_TRIES, max(until - loop.time(), 0)))
+            continue
+        log.info("site_returned", rebooted=rebooted)
+        how = "The router rebooted and is back." if rebooted else "The router is back."
+        return replace(ending, message=f"{ending.message} {how}"), again
+    message = f"{ending.message} But the router has not come back: {last.rstrip('.')}."
+    return check_failed(message, warnings=ending.warnings), None
+
+
+async def _goes_away(run: Run, connection: Connection, settings: RunSettings) -> bool:
+    """Ask the router something again and again until it does not answer."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + settings.disconnect_within
+    patience = min(5.0, settings.command_timeout)
+    while loop.time() < until:
+        if connection.closed:
+            return True
+        try:
+            await connection.run(commands.evidence(run.nonce), deadline=patience, cap=SMALL)
+        except (ConnectionLost, DeviceTimeout):
+            return True
+        await asyncio.sleep(0.5)
+    return False
+
+
+async def _rebooted(run: Run, connection: Connection, settings: RunSettings) -> bool:
+    """The first command that is answered again; whether the router has rebooted since it was identified."""
+    assert run.facts is not None  # noqa: S101
+    said = await connection.run(commands.evidence(run.nonce), deadline=settings.command_timeout, cap=SMALL)
+    remains = read_remains(said.output, run.nonce)
+    if remains is None:
+        connection.abort()
+        raise ConnectionLost("what answered is not a RouterOS console")
+    since = asyncio.get_running_loop().time() - run.identified_at
+    return has_rebooted(remains, uptime_before=run.facts.uptime, since=timedelta(seconds=since))
+
+
+async def listen_on(
+    run: Run, execution: Execution, db: Database, keep_late: Callable[[Run, Ending], Awaitable[None]]
+) -> None:
+    """A started import is never aborted by us: go on listening until its session ends, and keep its router busy.
+
+    When it ends with a proof, that is kept as evidence and the router is free. When its session ends without one, the
+    janitor looks on the router.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        result = await execution.wait(_RENEW)
+        if result.ended not in (Ended.TIMED_OUT, Ended.LOST) or execution.closed:
+            break
+        try:
+            await busy_sites.note(db, run.claim.id, look_in=3 * _RENEW, seen="Its session is still open.")
+        except StoreError as error:  # then the janitor looks; it stops nothing
+            log.info("busy_site_not_noted", message=str(error))
+        await asyncio.sleep(max(began + _RENEW - loop.time(), 0))  # a silent connection does not wait
+    verdict = judge_import(answer_of(result), run.nonce, run.content.script)
+    if not isinstance(verdict, Ending):
+        return
+    await keep_late(run, verdict)
+    try:
+        await busy_sites.free(db, run.claim.id, f"The session ended: {verdict.message}")
+    except StoreError as error:
+        log.info("busy_site_not_freed", message=str(error))

@@ -1,0 +1,121 @@
+"""Finds out when a script that did not end within its time, or whose session was lost, is over: until then its router is
+busy, and no other launch starts there.
+
+It must never free a router on which the script may be running, nor change what was written of its run: what comes to light
+late is kept as evidence. It starts and stops nothing on a router. It fails by looking again later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from tminus.device.connection import Connection
+from tminus.domain.digest import site_digest
+from tminus.domain.endings import Reason, State
+from tminus.errors import ConfigError, DeviceError, StoreError
+from tminus.routeros import commands
+from tminus.routeros.remains import judge_remains, read_remains, why_over
+from tminus.routeros.text import clean_line
+from tminus.services.contact import SMALL, Contact
+from tminus.services.resolver import Question, question_about
+from tminus.store import busy_sites, site_runs
+from tminus.store.busy_sites import BusySite
+from tminus.store.pool import Database
+
+_AT_ONCE = 5
+
+log = structlog.get_logger()
+
+
+async def look_at_busy_sites(
+    db: Database, instance: UUID, contact: Contact, *, command_timeout: float, stamp_log: bool
+) -> None:
+    """Look at those whose turn it is. The next look is already noted."""
+    taken = await busy_sites.take(db, instance, limit=_AT_ONCE)
+    async with asyncio.TaskGroup() as visits:
+        for busy in taken:
+            visit = _Visit(
+                db=db,
+                instance=instance,
+                contact=contact,
+                busy=busy,
+                command_timeout=command_timeout,
+                stamp_log=stamp_log,
+            )
+            visits.create_task(_visit(visit))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Visit:
+    db: Database
+    instance: UUID
+    contact: Contact
+    busy: BusySite
+    command_timeout: float
+    stamp_log: bool
+
+
+async def _visit(visit: _Visit) -> None:
+    run = visit.busy.run
+    with structlog.contextvars.bound_contextvars(launch_id=str(run.launch_id), site_id=run.site.id, site_run=run.id):
+        try:
+            seen = await _look(visit)
+        except (DeviceError, ConfigError) as error:
+            seen = str(error)
+        except StoreError as error:
+            log.info("busy_site_put_off", message=str(error))
+            return
+        except Exception as error:
+            # A bug of ours must not end the daemon, and with it what runs elsewhere.
+            log.exception("busy_site_broke")
+            seen = f"the daemon met an error of its own: {error!r}"
+        if seen is not None:
+            log.info("site_still_busy", message=seen)
+            with contextlib.suppress(StoreError):  # it is in our log as well
+                await busy_sites.note(visit.db, run.id, look_in=0, seen=clean_line(seen, cap=1000))
+
+
+async def _look(visit: _Visit) -> str | None:
+    """Free the router if the script is over, and return None; else return what was seen."""
+    run = visit.busy.run
+    if run.authorized_site != site_digest(run.site.part):
+        return "The site was changed since, so it need not be the same router that answers; resolve the run to free it."
+    question = question_about(run, Reason(visit.busy.reason), "")
+    async with await visit.contact.connect(run.site) as connection:
+        return await _ask(visit, question, connection)
+
+
+async def _ask(visit: _Visit, question: Question, connection: Connection) -> str | None:
+    said = await connection.run(commands.evidence(question.nonce), deadline=visit.command_timeout, cap=SMALL)
+    remains = read_remains(said.output, question.nonce)
+    if remains is None:
+        return "The router's log could not be read."
+    loop = asyncio.get_running_loop()
+    why = why_over(
+        remains,
+        uptime_before=question.uptime_before,
+        since=question.since(),
+        time_is_over=loop.time() >= question.deadline,
+    )
+    if why is None:
+        return "The router lists a job that runs the script." if remains.jobs else "Nothing tells that it is over."
+    verdict = judge_remains(
+        remains,
+        uptime_before=question.uptime_before,
+        since=question.since(),
+        reason=question.reason,
+        stamped=visit.stamp_log,
+    )
+    if verdict.state in (State.COMPLETED, State.FAILED):
+        detail = {"verdict": str(verdict.state), "effect": str(verdict.effect), "message": verdict.message}
+        await site_runs.keep_late_evidence(visit.db, visit.busy.run.id, visit.instance, json.dumps(detail))
+        log.warning("late_evidence", state=str(verdict.state), message=f"{verdict.message} Kept as an event.")
+    await busy_sites.free(visit.db, visit.busy.run.id, why)
+    log.info("site_free", message=why)
+    return None

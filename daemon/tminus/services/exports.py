@@ -1,0 +1,102 @@
+"""Takes a complete export of a router: over the session, or, where that does not bring all of it, as a file by SFTP.
+
+It must never take for complete what is not. What it leaves on the router it removes, or says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from tminus.device.connection import Connection
+from tminus.device.output import Ended, ExecResult
+from tminus.errors import UploadFailed
+from tminus.routeros import commands
+from tminus.routeros.export import Export, Incomplete, read_export, read_export_file
+from tminus.routeros.facts import Version
+from tminus.routeros.text import clean_line, lines
+from tminus.services.contact import SMALL, remove_files
+from tminus.services.run_settings import RunSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """`export` is None where there is no complete one: `why` is the end of a sentence. `left`: a file of ours lies there."""
+
+    export: Export | None = None
+    why: str = ""
+    left: bool = False
+
+
+async def take_export(connection: Connection, nonce: commands.Nonce, version: Version, settings: RunSettings) -> Taken:
+    """Raises ConnectionLost or DeviceTimeout."""
+    result = await connection.run(
+        commands.export(nonce, version), deadline=settings.export_timeout, cap=settings.export_cap
+    )
+    return await complete_export(connection, nonce, version, settings, result=result, output=result.output)
+
+
+async def complete_export(
+    connection: Connection,
+    nonce: commands.Nonce,
+    version: Version,
+    settings: RunSettings,
+    *,
+    result: ExecResult,
+    output: bytes,
+) -> Taken:
+    """Make an export of what arrived, `output`; where it was cut, have it again as a file. Raises as `take_export`."""
+    if result.ended is Ended.OVERFLOW:
+        return Taken(why=f"it is larger than {settings.export_cap} bytes (export_cap)")
+    read = read_export(output, nonce.marker("END"))
+    if isinstance(read, Export):
+        return Taken(export=read)
+    if not read.cut:
+        return Taken(why=read.why)
+    return await _as_file(connection, nonce, version, settings, read.why)
+
+
+async def _as_file(
+    connection: Connection, nonce: commands.Nonce, version: Version, settings: RunSettings, why: str
+) -> Taken:
+    written = await connection.run(commands.export_to_file(nonce, version), deadline=settings.export_timeout, cap=SMALL)
+    read: Export | Incomplete
+    said = lines(written.output)
+    # Where nothing is run behind an export, the end of the command is what says that it is written.
+    ended = written.exit_status == 0 and not any(line for line in said)
+    if nonce.marker("FILED") not in said and not ended:
+        read = Incomplete(clean_line(written.output, cap=120) or "the router did not say that it was written")
+    else:
+        try:
+            read = await _fetch(connection, nonce, settings)
+        except UploadFailed as error:
+            read = Incomplete(str(error))
+    left = not await remove_files(connection, nonce, deadline=settings.command_timeout)
+    if isinstance(read, Export):
+        return Taken(export=read, left=left)
+    return Taken(why=f"{why}; as a file: {read.why}", left=left)
+
+
+async def _fetch(connection: Connection, nonce: commands.Nonce, settings: RunSettings) -> Export | Incomplete:
+    """Wait until the file's size stands still, and read it."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + settings.upload_visible_within
+    size: int | None = None
+    while True:
+        before, size = size, await file_size(connection, nonce.export_file, settings)
+        if size is not None and size > settings.export_cap:
+            return Incomplete(f"it is larger than {settings.export_cap} bytes (export_cap)")
+        if size and size == before:
+            break
+        if loop.time() >= until:
+            return Incomplete("its size does not stand still" if size else "the router does not list it")
+        await asyncio.sleep(0.3)
+    content = await connection.download(nonce.export_file, deadline=settings.export_timeout, cap=settings.export_cap)
+    return read_export_file(content, size)
+
+
+async def file_size(connection: Connection, name: str, settings: RunSettings) -> int | None:
+    """Return what size the router lists for a file; None while it lists none. Raises ConnectionLost or DeviceTimeout."""
+    said = await connection.run(commands.size_of(name), deadline=settings.command_timeout, cap=SMALL)
+    listed = said.output.strip()
+    return int(listed) if listed.isdigit() and len(listed) < 12 else None

@@ -1,0 +1,97 @@
+"""One attempt of a site run while it is under way: what is known of it, and the ways in which its preparation stops."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from tminus.device import output as device
+from tminus.device.connection import Connection
+from tminus.domain.endings import Ending, Reason, Step
+from tminus.routeros.commands import Nonce
+from tminus.routeros.export import Export
+from tminus.routeros.facts import Facts
+from tminus.routeros.outcome import Close, ImportAnswer
+from tminus.routeros.text import clean_line
+from tminus.store.launches import LaunchContent
+from tminus.store.site_runs import Claim
+from tminus.store.writer import Backup
+
+
+class Ended(Exception):
+    """The run ends here, without a start."""
+
+    def __init__(self, ending: Ending) -> None:
+        self.ending = ending
+
+
+class Paused(Exception):
+    """Nothing is started until a person resumes."""
+
+
+class TryLater(Exception):
+    """Nothing was started, and it is tried again while the time of the run lasts."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What is known of one attempt while it is under way."""
+
+    claim: Claim
+    content: LaunchContent
+    claimed_at: float  # loop time
+    connection: Connection | None = None
+    facts: Facts | None = None
+    identified_at: float = 0.0
+    leftovers: tuple[Nonce, ...] = ()  # whose files lie on the router
+    before: Export | None = None
+    uploaded: bool = False  # there may be something of ours on the router
+    # From here on nothing may abort this run: its point of no return may be committed; and then, it is.
+    past_no_return: bool = False
+    # It has ended without a start, and that is being written: a site that refused a login is not asked again.
+    ended: bool = False
+    committed: bool = False
+    warnings: list[str] = field(default_factory=list)
+    verdict: Ending | None = None
+    # Done once the ending is written; the script of a run that timed out may still be listened to after that.
+    written: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    step_since: float = 0.0
+    step: Step = Step.CONNECTING
+
+    @property
+    def nonce(self) -> Nonce:
+        return Nonce(self.claim.nonce)
+
+    @property
+    def abortable(self) -> bool:
+        return not self.past_no_return and not self.ended
+
+    @property
+    def deadline(self) -> float:
+        """Loop time at which the site's time is over."""
+        return self.claimed_at + self.content.site_timeout.total_seconds()
+
+
+def backup_of(phase: str, export: Export) -> Backup:
+    return Backup(phase=phase, sha256=export.sha256, text=export.text, header=export.header, raw_bytes=export.raw_bytes)
+
+
+def answer_of(result: device.ExecResult) -> ImportAnswer:
+    """Return what the answer to the start command says, for it to be judged."""
+    match result.ended:
+        case device.Ended.CLOSED | device.Ended.OVERFLOW:
+            close = Close.CLOSED
+        case device.Ended.LOST:
+            close = Close.LOST
+        case device.Ended.TIMED_OUT:
+            close = Close.TIMED_OUT
+    return ImportAnswer(output=result.output, exit_status=result.exit_status, close=close)
+
+
+def sentence(error: Exception) -> str:
+    text = clean_line(str(error), cap=800)
+    return text if text.endswith(".") else text + "."

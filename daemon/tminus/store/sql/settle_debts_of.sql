@@ -1,0 +1,5 @@
+-- The files of one attempt ($2 names them) are gone from site $1. No row: nothing was owed.
+update tminus.cleanup_debts d
+set settled_at = tminus.clock()
+where d.site_id = $1 and d.file_name = $2 and d.settled_at is null
+returning d.id

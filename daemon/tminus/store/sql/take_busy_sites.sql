@@ -1,0 +1,26 @@
+-- Busy sites that are to be looked at, put off by their back-off so that no other instance looks at the same time. $1: how many,
+-- $2: instance. Those that another instance can serve and this one cannot are left to it. No row: none is due.
+with due as (
+    select b.site_run_id
+    from tminus.busy_sites b
+    join tminus.sites s on s.id = b.site_id
+    join tminus.instances i on i.id = $2
+    where b.free_at is null and b.look_at <= tminus.clock() and tminus.can_serve(i, s)
+    order by b.look_at
+    limit $1
+    for update of b skip locked
+), taken as (
+    update tminus.busy_sites b
+    set attempts = b.attempts + 1, look_at = tminus.clock() + least(interval '15 seconds' * power(2, least(b.attempts, 6)), interval '10 minutes')
+    from due
+    where b.site_run_id = due.site_run_id
+    returning b.site_run_id, b.site_id
+)
+select
+    r.id, r.launch_id, r.site_digest, r.nonce, r.uptime_before, r.executing_at, r.reason, l.script, l.site_timeout, l.expects_disconnect, l.detached,
+    s.id as site_id, s.address, s.port, s.username, s.credential, s.host_key, s.seen_host_key, s.ssh_profile, s.jump_host, s.runner,
+    s.enabled, s.serial, tminus.clock() as now
+from taken t
+join tminus.site_runs r on r.id = t.site_run_id
+join tminus.launches l on l.id = r.launch_id
+join tminus.sites s on s.id = t.site_id

@@ -1,0 +1,251 @@
+"""Scripts and their sessions: those that need none, those that end their own, and those that outlast their time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from tests.support import Db, run_daemon
+from tminus.simulator import Behaviour, Fault, FleetSpec, Kind, Setup, SiteSpec, simulate
+
+SLOW = '/ip dns static add name=slow.example address=192.0.2.1\n:delay 3s\n:put "after"\n'
+ENDLESS = '/ip dns static add name=slow.example address=192.0.2.1\n:delay {0}s\n:put "after"\n'
+
+
+def one(version: str = "7.20.8", *faults: Fault) -> FleetSpec:
+    return FleetSpec(site_specs=(SiteSpec(id="r1", version=version, faults=frozenset(faults)),))
+
+
+def ending(run: object) -> tuple[str, str, str | None]:
+    return run["state"], run["effect"], run["reason"]  # type: ignore[index]
+
+
+async def test_a_detached_script_runs_as_a_job_and_its_output_is_collected(database: Db, tmp_path: Path) -> None:
+    async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(SLOW, detached=True)
+        run = (await database.finished(script))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        assert run["output"].splitlines() == ["after", "Script file loaded and executed successfully"]
+        assert "slow.example" in run["diff"]
+        assert len(fleet.journal.starts("r1")) == 1
+        assert not fleet.files("r1")
+        # Nobody held its session: the connection that started it was gone before it ended.
+        finished = fleet.journal.events("r1", Kind.IMPORT_FINISHED)[0]
+        lost = [e.monotonic for e in fleet.journal.events("r1", Kind.CONNECTION_LOST)]
+        assert lost
+        assert lost[0] < finished.monotonic
+
+
+async def test_a_detached_script_that_fails_says_where(database: Db, tmp_path: Path) -> None:
+    async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit('/ip dns static add name=a address=192.0.2.1\n:error "no WAN"\n', detached=True)
+        run = (await database.finished(script))["r1"]
+        assert ending(run) == ("failed", "partial", "script_error")
+        assert "no WAN" in run["message"]
+        assert not fleet.files("r1")
+
+
+async def test_a_detached_script_outlives_the_daemon_and_the_next_one_finds_out(database: Db, tmp_path: Path) -> None:
+    async with simulate(one()) as fleet:
+        async with run_daemon(database, tmp_path / "a", fleet) as first:
+            await database.run(fleet.inventory_sql(None))
+            script = await database.submit(SLOW, detached=True)
+            await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_STARTED), 20)
+            await first.kill()
+        async with run_daemon(database, tmp_path / "b", fleet):
+            run = (await database.finished(script))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        assert len(fleet.journal.starts("r1")) == 1
+        assert not fleet.files("r1")
+
+
+async def test_a_version_that_cannot_prove_the_end_of_a_job_is_refused(database: Db, tmp_path: Path) -> None:
+    async with simulate(one("6.49.10")) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        run = (await database.finished(await database.submit(":put 1", detached=True)))["r1"]
+        assert ending(run) == ("failed", "none", "guard_failed")
+        assert "7.13" in run["message"]
+        assert not fleet.journal.starts("r1")
+
+
+async def test_no_other_launch_starts_while_a_script_outlasts_its_time(database: Db, tmp_path: Path) -> None:
+    sites = ("r1", "r2")
+    spec = FleetSpec(site_specs=tuple(SiteSpec(id=site, version="7.20.8") for site in sites))
+    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        short = timedelta(seconds=5)
+        slow = {
+            site: await database.submit(ENDLESS.format(40), [site], site_timeout=short, detached=site == "r2")
+            for site in sites
+        }
+        for site in sites:
+            await asyncio.wait_for(fleet.journal.wait(site, Kind.IMPORT_STARTED), 20)
+        quick = await database.submit(":put quick", list(sites))
+        for site in sites:
+            run = (await database.finished(slow[site], within=60))[site]
+            assert ending(run) == ("unknown", "unknown", "timed_out"), run["message"]
+            assert not fleet.journal.events(site, Kind.IMPORT_FINISHED)
+            assert (await database.site_runs(quick))[site]["state"] == "pending"
+
+        for site, run in (await database.finished(quick, within=120)).items():
+            assert ending(run) == ("completed", "applied", None)
+            ends, starts = fleet.journal.events(site, Kind.IMPORT_FINISHED), fleet.journal.starts(site)
+            assert len(starts) == len(ends) == 2
+            assert ends[0].monotonic < starts[1].monotonic
+        late = await database.fetch(
+            "select site_id, detail ->> 'verdict' as verdict from tminus.events where kind = 'late_evidence' order by 1"
+        )
+        assert [tuple(row) for row in late] == [("r1", "completed"), ("r2", "completed")]
+        # The output of the job came after our last look: it is removed at the next contact.
+        assert not fleet.files("r1")
+        assert not fleet.files("r2")
+
+
+async def test_who_resolves_a_run_frees_its_router(database: Db, tmp_path: Path) -> None:
+    async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        slow = await database.submit(ENDLESS.format(600), site_timeout=timedelta(seconds=5))
+        first = (await database.finished(slow, within=60))["r1"]
+        quick = await database.submit(":put quick", start_within=timedelta(seconds=30))
+        await database.value(
+            "select tminus.resolve($1, 'failed/partial', 'it waits for ever')", first["id"], role="bob"
+        )
+        # The router itself still lists the job of the first script, and is believed.
+        runs = await database.finished(quick, within=60)
+        assert ending(runs["r1"])[0] in ("completed", "skipped")
+        assert await database.value("select free_because from tminus.busy_sites") == "resolved by bob"
+
+
+async def test_a_script_that_only_reboots_is_done_when_the_router_is_back(database: Db, tmp_path: Path) -> None:
+    async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit("# nightly\n/system reboot\n", expects_disconnect=True)
+        run = (await database.finished(script, within=60))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        assert "rebooted" in run["message"]
+        assert len(fleet.journal.events("r1", Kind.REBOOT)) == 1
+        assert not fleet.files("r1")
+
+
+async def test_a_log_that_names_us_as_who_rebooted_proves_what_came_before(database: Db, tmp_path: Path) -> None:
+    site = SiteSpec(id="r1", version="7.24.4", behaviour=Behaviour(reboot_says_who=True))
+    async with simulate(FleetSpec(site_specs=(site,))) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        body = "/ip dns static add name=slow.example address=192.0.2.1\n/system reboot\n"
+        run = (await database.finished(await database.submit(body, expects_disconnect=True), within=60))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        assert "router rebooted by ssh:tminus@" in run["message"]
+        assert "slow.example" in run["diff"]
+
+
+async def test_an_upgrade_is_done_when_the_router_is_back_with_a_newer_version(database: Db, tmp_path: Path) -> None:
+    site = SiteSpec(id="r1", version="7.20.8", setup=Setup(upgrade_to="7.24.4"))
+    async with simulate(FleetSpec(site_specs=(site,))) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit("/system package update install\n", expects_disconnect=True)
+        run = (await database.finished(script, within=60))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        assert "7.24.4" in run["message"]
+
+
+async def test_a_reboot_by_a_job_is_proved_by_the_end_marker_and_by_coming_back(database: Db, tmp_path: Path) -> None:
+    async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        body = '/ip dns static add name=slow.example address=192.0.2.1\n:execute script=":delay 1s; /system reboot"\n'
+        run = (await database.finished(await database.submit(body, expects_disconnect=True), within=60))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        assert run["message"] == "The script ran to its end. The router rebooted and is back."
+        assert "slow.example" in run["diff"]
+        assert not fleet.files("r1")
+
+
+async def test_a_router_that_does_not_come_back_is_no_success(database: Db, tmp_path: Path) -> None:
+    async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet, resolve_within=2.0):
+        await database.run(fleet.inventory_sql(None))
+        body = ':execute script=":delay 2s; /system reboot"\n:put done\n'
+        script = await database.submit(body, expects_disconnect=True, site_timeout=timedelta(seconds=12))
+        await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_FINISHED), 20)
+        await fleet.set_faults("r1", (Fault.OFFLINE,))
+        run = (await database.finished(script, within=60))["r1"]
+        assert ending(run) == ("failed", "applied", "check_failed"), run["message"]
+        assert "has not come back" in run["message"]
+
+
+async def test_a_reboot_in_the_middle_of_a_script_is_never_taken_for_the_expected_one(
+    database: Db, tmp_path: Path
+) -> None:
+    async with simulate(one("7.20.8", Fault.REBOOTS)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        body = (
+            "/ip dns static add name=a address=192.0.2.1\n/ip dns static add name=b address=192.0.2.2\n/system reboot\n"
+        )
+        run = (await database.finished(await database.submit(body, expects_disconnect=True), within=90))["r1"]
+        assert ending(run) == ("unknown", "unknown", "connection_lost"), run["message"]
+        assert "rebooted" in run["message"]
+        assert run["diff"]
+
+
+async def test_a_script_that_was_to_end_its_session_and_did_not_is_told(database: Db, tmp_path: Path) -> None:
+    async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(":put 1", expects_disconnect=True)
+        run = (await database.finished(script, within=60))["r1"]
+        assert ending(run) == ("completed", "applied", None)
+        assert any("expected to end its session" in warning for warning in run["warnings"])
+
+
+async def test_an_export_that_is_cut_and_cannot_be_fetched_either_is_no_backup(database: Db, tmp_path: Path) -> None:
+    spec = one("7.20.8", Fault.TRUNCATES_EXPORT, Fault.NO_SFTP)
+    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        run = (await database.finished(await database.submit(":put 1")))["r1"]
+        assert ending(run) == ("failed", "none", "backup_incomplete")
+        assert "as a file" in run["message"]
+        assert not fleet.files("r1")
+
+
+async def test_what_an_earlier_attempt_left_is_removed_at_the_next_contact(database: Db, tmp_path: Path) -> None:
+    async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        run = (await database.finished(await database.submit(":put 1")))["r1"]
+        store = fleet.router("r1").files
+        for name in (
+            f"tminus-{run['nonce']}.rsc",
+            f"tminus-{run['nonce']}.txt",
+            "tminus-fedcba9876543210.rsc",
+            "mine.rsc",
+        ):
+            store.put(name, b"x")
+        await database.finished(await database.submit(":put 2"))
+        # Another database's file, and the person's, are not ours to remove.
+        assert sorted(fleet.files("r1")) == ["mine.rsc", "tminus-fedcba9876543210.rsc"]
+
+
+async def test_of_a_long_output_of_a_job_the_end_is_kept(database: Db, tmp_path: Path) -> None:
+    async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet, output_cap=2048):
+        await database.run(fleet.inventory_sql(None))
+        body = ':for i from=1 to=4000 do={ :put "line $i of a long output" }\n'
+        run = (await database.finished(await database.submit(body, detached=True)))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        assert "line 4000 of a long output" in run["output"]
+        assert "left out" in run["output"]
+        assert len(run["output"]) <= 2048
+        assert not fleet.files("r1")
+
+
+async def test_what_another_device_says_is_no_evidence(database: Db, tmp_path: Path) -> None:
+    async with simulate(one("7.20.8", Fault.DROPS_AFTER_SCRIPT)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        run = (await database.finished(await database.submit(":put 1")))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        script = await database.submit(":delay 2s")
+        await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_STARTED, count=2), 20)
+        router = fleet.router("r1")
+        router.hardware = replace(router.hardware, serial="HC0OTHER0ONE")
+        run = (await database.finished(script))["r1"]
+        assert ending(run) == ("unknown", "unknown", "connection_lost"), run["message"]
+        assert "Another device answers there now: its serial number is HC0OTHER0ONE" in run["message"]
