@@ -32,6 +32,7 @@ from tminus.services.heartbeat import DeclaredDead, Heartbeat, Trust
 from tminus.services.holdings import Holdings
 from tminus.services.janitor import Janitor
 from tminus.services.launcher import Launcher
+from tminus.services.linter import Linter
 from tminus.services.pause import PauseWatch
 from tminus.services.reaper import Reaper
 from tminus.services.retention import Keep, Retention
@@ -246,6 +247,7 @@ class _Daemon:
             events=timedelta(days=settings.events_days),
         )
         self._retention = Retention(db, self._trust, keep, observer=self._metrics)
+        self._linter = Linter(db, self._instance, poll_interval=settings.poll_interval, observer=self._metrics)
 
     async def run(self) -> int:
         settings = self._settings
@@ -313,6 +315,7 @@ class _Daemon:
                     self._janitor.run(),
                     self._pause.run(),
                     self._retention.run(),
+                    self._linter.run(),
                     self._heartbeat.until_dead(),
                     watch_loop_lag(self._metrics.loop_was_late),
                     listen(self._place.dsn, self._heard),
@@ -338,7 +341,7 @@ class _Daemon:
             await self._place.server.watch()
 
     def _heard(self) -> None:
-        for service in (self._launcher, self._dispatcher, self._janitor, self._pause):
+        for service in (self._launcher, self._dispatcher, self._janitor, self._pause, self._linter):
             service.hint.give()
 
     async def _status(self) -> str:
@@ -368,6 +371,7 @@ class _Daemon:
         self._health.draining = True
         systemd.notify("STOPPING=1", f"STATUS={await self._status()}")
         self._launcher.draining = True
+        self._linter.draining = True
         self._heartbeat.draining = True
         self._heartbeat.hint.give()
         drain = asyncio.create_task(self._dispatcher.drain(self._settings.drain_timeout))

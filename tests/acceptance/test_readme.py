@@ -31,10 +31,11 @@ async def test_the_examples_of_the_readme_do_what_it_says(database: Db) -> None:
     for who, sql in _EXAMPLES:
         await run_psql(database.dsn if who == "owner" else database.dsn_as(who), sql)
         status.append(await database.value("select status from tminus.scheduled_scripts where id = $1", script))
-    #  site, insert, authorize, edit, read, cancel, cron, policy
+    #  site, insert, authorize, findings, edit, read, cancel, cron, policy
     assert status == [
         None,
         "unauthorized",
+        "scheduled",
         "scheduled",
         "unauthorized",
         "unauthorized",
@@ -50,4 +51,4 @@ def test_every_test_that_the_readme_names_exists() -> None:
     tests = Path(__file__).parents[1]
     table = _README.split("## What it promises")[1].split("## Quick start")[0]
     for name in set(re.findall(r"`(test_\w+)`", table)):
-        assert list(tests.glob(f"*/{name}.py")), f"README names {name}, which is not there"
+        assert list(tests.rglob(f"{name}.py")), f"README names {name}, which is not there"

@@ -136,8 +136,14 @@ async def test_a_launch_with_an_embedded_database_needs_no_more_than_the_unit_le
             db = Db(f"postgresql:///tminus?host={folder}/state/run&port=5432&user=tminus")
             await db.run("create role alice login in role tminus_author; create role bob login in role tminus_approver")
             await db.run(fleet.inventory_sql("default"))
-            runs = await db.finished(await db.submit(":put 1"))
+            script = await db.submit(":put 1")
+            runs = await db.finished(script)
             assert runs["sim-0000"]["state"] == "completed", runs["sim-0000"]["message"]
+
+            async def looked_at() -> bool:  # in a process that the daemon starts for it
+                return (await db.script(script))["findings"] == []
+
+            await until(looked_at)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)

@@ -22,6 +22,7 @@ def as_columns(vector: dict[str, Any]) -> dict[str, Any]:
         "status": "unauthorized",
         "description": "",
         "notify": [],
+        "summary_generated": False,
     }
     return row | {"created_by": "alice", "updated_by": "alice", "created_at": moment, "updated_at": moment}
 

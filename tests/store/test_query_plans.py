@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -133,6 +134,10 @@ async def test_the_time_to_the_next_launch(big: WarmDb) -> None:
 
 async def test_cron_rows_without_an_occurrence(big: WarmDb) -> None:
     await check(big, statement("unplanned_scripts"), 20, at_most=2, uses={"scheduled_scripts_unplanned"})
+
+
+async def test_what_was_not_looked_at(big: WarmDb) -> None:
+    await check(big, statement("unlinted_scripts"), 5, uuid.uuid4(), at_most=105, uses={"scheduled_scripts_unlinted"})
 
 
 async def test_what_was_missed(big: WarmDb) -> None:

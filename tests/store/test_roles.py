@@ -20,7 +20,7 @@ PRIVILEGES = ("insert", "update", "delete", "truncate", "references", "trigger")
 # The whole of what may be written: (table, privilege) -> (role, columns; None is the whole table).
 MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
     ("scheduled_scripts", "insert"): dict.fromkeys(WRITERS),
-    ("scheduled_scripts", "update"): dict.fromkeys(WRITERS),
+    ("scheduled_scripts", "update"): {**dict.fromkeys(WRITERS), "tminus_daemon": {"findings", "summary", "summary_generated"}},
     ("sites", "insert"): {
         "tminus_gateway": {"id", "name", "address", "port", "username", "credential", "host_key", "ssh_profile", "jump_host",
                            "runner", "tags", "timezone", "variables", "enabled"},

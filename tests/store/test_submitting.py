@@ -81,6 +81,8 @@ BAD_INPUT: dict[str, tuple[dict[str, object], str]] = {
     "an authorized_by": ({"authorized_by": "bob"}, "begins unauthorized"),
     "a cancelled_at": ({"cancelled_at": PAST}, "begins unauthorized"),
     "a created_at": ({"created_at": PAST}, "begins unauthorized"),
+    "findings": ({"findings": "[]"}, "begins unauthorized"),
+    "a mark of a generated summary": ({"summary_generated": True}, "begins unauthorized"),
     "a last editor who is not the author": ({"updated_by": "bob"}, "begins unauthorized"),
     "another author": ({"created_by": "arthur"}, "alice may not act for arthur"),
 }

@@ -13,6 +13,7 @@ import click
 
 from tminus.cli import screen, status, watch
 from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
+from tminus.cli.findings import look_at, refusal, show_seen, show_stored
 from tminus.cli.inputs import Duration, Uuid, WholeNumber, find_script, parse_moment, read_script, read_site_ids
 from tminus.errors import StoreUnavailable, TminusError, UsageError
 
@@ -58,6 +59,8 @@ class _Review:
     detached: bool
     created_by: str
     updated_by: str
+    summary: str | None
+    findings: str | None  # in JSON; None until a daemon has looked
     distinct: bool  # the approver must be somebody else
 
 
@@ -162,15 +165,20 @@ async def submit(
         raise StoreUnavailable(
             f"{error}; it is not known whether it was submitted; try again with --id {new_id}"
         ) from error
+    seen = look_at(script, site_timeout)
     if as_json:
+        if not seen.valid:
+            click.echo(f"tminus: {refusal(seen)}", err=True)
         print_json(shown)
         return
     click.echo(f"{'submitted' if is_new else 'was submitted already:'} {review.id}")
     _print_facts(
         ("launch", _launch_time(review)),
         ("sites", str(len(review.sites))),
+        ("summary", review.summary or seen.summary),
         ("digest", review.digest),
     )
+    show_seen(script, seen)
     if review.status == "unauthorized":
         who = f"somebody other than {review.updated_by}" if review.distinct else "an approver"
         click.echo(f"Next, {who} runs: tminus authorize {review.id} --digest {review.digest}")
@@ -313,8 +321,10 @@ def _show_review(review: _Review) -> None:
         ("session", _session(review)),
         ("test site", review.test_site_id or "none"),
         (screen.plural(len(review.sites), "site"), sites),
+        ("summary", review.summary or "none yet"),
         ("digest", review.digest),
     )
+    show_stored(review.findings, review.script, review.site_timeout, summary=review.summary)
     console.rule("script")
     console.print(screen.text(review.script.rstrip("\n")), soft_wrap=True)
     console.rule()

@@ -172,6 +172,7 @@ def _facts_of(shown: dict[str, str | None], frame: asyncpg.Record) -> list[tuple
     facts: list[tuple[str, RenderableType]] = [
         ("scheduled script", str(shown["id"])),
         ("description", screen.text(shown["description"])),
+        ("summary", screen.text(shown["summary"] or "none yet")),
         ("status", status_text),
         ("launch", screen.text("; ".join(part for part in (rule, at) if part))),
         ("submitted by", screen.text(shown["created_by"])),

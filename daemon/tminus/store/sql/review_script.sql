@@ -8,6 +8,7 @@ select
         from unnest(s.sites) with ordinality as u (site_id, position)
         join tminus.sites t on t.id = u.site_id
         order by u.position
-    ) as sites
+    ) as sites,
+    s.summary, s.findings
 from tminus.scheduled_scripts s
 where s.id = $1

@@ -42,6 +42,11 @@ create table tminus.scheduled_scripts (
     cancelled_by text,
     created_at timestamptz not null,
     updated_at timestamptz not null,
+    -- What the daemon found in the script: a list of {code, severity, line, column, message, count}; null until it has
+    -- looked. With it comes a summary where the client gave none. Neither is content: no digest covers them, and writing
+    -- them is no edit.
+    findings jsonb check (jsonb_typeof(findings) = 'array' and octet_length(findings::text) <= 262144),
+    summary_generated boolean not null default false,
 
     constraint scheduled_only_when_authorized check (status <> 'scheduled' or authorization_id is not null)
 );
@@ -50,6 +55,7 @@ create index scheduled_scripts_due on tminus.scheduled_scripts (launch_at) where
 create index scheduled_scripts_waiting on tminus.scheduled_scripts (launch_at) where status = 'unauthorized';
 create index scheduled_scripts_unplanned on tminus.scheduled_scripts (id)
     where cron is not null and launch_at is null and status in ('unauthorized', 'scheduled');
+create index scheduled_scripts_unlinted on tminus.scheduled_scripts (created_at) where findings is null and status <> 'cancelled';
 
 -- `sites`, mirrored by trigger, so that a site that is named can't vanish.
 create table tminus.scheduled_script_sites (
@@ -168,14 +174,16 @@ declare
     edited boolean;
     column_name text;
     unknown_sites text[];
+    linted tminus.scheduled_scripts;
 begin
     if tg_op = 'INSERT' then
         new.created_by := tminus.principal(new.created_by);
         if new.status <> 'unauthorized' or new.status_reason is not null or new.started_at is not null or new.finished_at is not null
             or new.authorization_id is not null or new.authorized_at is not null or new.authorized_by is not null
             or new.cancelled_at is not null or new.cancelled_by is not null or new.created_at is not null or new.updated_at is not null
+            or new.findings is not null or new.summary_generated
             or new.updated_by is distinct from new.created_by and new.updated_by is not null then
-            raise exception 'a scheduled script begins unauthorized: status, started_at, authorized_*, cancelled_*, created_at and updated_* are not the client''s to set'
+            raise exception 'a scheduled script begins unauthorized: status, started_at, authorized_*, cancelled_*, created_at, updated_* and findings are not the client''s to set'
                 using errcode = 'insufficient_privilege', hint = 'Insert without them, then call tminus.authorize(id, digest, approver).';
         end if;
         new.updated_by := new.created_by;
@@ -184,6 +192,19 @@ begin
         if exists (select from tminus.scheduled_scripts where id = new.id) then
             return new;  -- a repeated INSERT: ON CONFLICT, or the primary key, decides
         end if;
+    elsif not own and new.findings is not null and new.findings is distinct from old.findings
+        and pg_has_role(session_user, 'tminus_daemon', 'member') then
+        linted := old;
+        linted.findings := new.findings;
+        if old.summary is null or old.summary_generated then
+            linted.summary := new.summary;
+            linted.summary_generated := new.summary is not null;
+        end if;
+        if new is distinct from linted then
+            raise exception 'with the findings of scheduled script % nothing but a summary that no client gave may change', old.id
+                using errcode = 'insufficient_privilege';
+        end if;
+        return new;  -- no edit
     else
         if left(new.updated_by, 1) = e'\001' then
             new.updated_by := substr(new.updated_by, 2);
@@ -211,6 +232,8 @@ begin
         new.cron := tminus.plain_cron(new.cron);
         new.start_within := tminus.plain_duration(new.start_within);
         new.site_timeout := tminus.plain_duration(new.site_timeout);
+        -- Without a summary of its own a client leaves the generated one as it is: an upsert must not take it for an edit.
+        new.summary := case when btrim(new.summary, e' \t\r\n') <> '' then new.summary when tg_op = 'UPDATE' and old.summary_generated then old.summary end;
     end if;
 
     edited := tg_op = 'INSERT'
@@ -318,6 +341,14 @@ begin
     end if;
 
     if tg_op = 'UPDATE' then
+        if new.summary is distinct from old.summary then
+            new.summary_generated := false;
+        end if;
+        if (new.script, new.site_timeout) is distinct from (old.script, old.site_timeout) or new.summary is null and old.summary is not null then
+            new.findings := null;  -- the daemon looks again
+            new.summary := case when not new.summary_generated then new.summary end;
+            new.summary_generated := false;
+        end if;
         new.updated_at := tminus.clock();
         new.status := 'unauthorized';
         new.status_reason := case when old.status = 'unauthorized' then old.status_reason else 'edited by ' || new.updated_by end;
@@ -346,12 +377,13 @@ begin
             jsonb_build_object('description', new.description, 'sites', cardinality(new.sites), 'launch_at', new.launch_at, 'cron', new.cron));
     elsif new.updated_at is distinct from old.updated_at then
         select jsonb_agg(key) into changed
-        from jsonb_each(to_jsonb(new) - '{updated_at,updated_by,status,status_reason,authorization_id,authorized_at,authorized_by}'::text[])
-        where value is distinct from to_jsonb(old) -> key;
+        from jsonb_each(to_jsonb(new) - '{updated_at,updated_by,status,status_reason,authorization_id,authorized_at,authorized_by,findings,summary_generated}'::text[])
+        where value is distinct from to_jsonb(old) -> key and not (key = 'summary' and old.summary_generated and new.summary is null);
         perform tminus.record('edited', new.updated_by, new.id, null, null,
             jsonb_build_object('columns', changed, 'was', old.status));
     end if;
-    if new.status is distinct from old.status or new.launch_at is distinct from old.launch_at or tg_op = 'INSERT' and new.cron is not null then
+    if new.status is distinct from old.status or new.launch_at is distinct from old.launch_at or tg_op = 'INSERT' and new.cron is not null
+        or new.findings is null and old.findings is not null then
         perform pg_notify('tminus', 'scheduled_script');
     end if;
     return null;

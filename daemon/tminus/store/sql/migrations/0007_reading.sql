@@ -52,7 +52,8 @@ as $$
         'detached', s.detached,
         'launch_id', l.id,
         'launch_state', l.state,
-        'unserved', to_json(p.unserved))
+        'unserved', to_json(p.unserved),
+        'findings', s.findings)
     from tminus.scheduled_scripts s
     -- The launch that is under way; else the latest, missed ones included.
     left join lateral (

@@ -40,6 +40,8 @@ grant insert (id, name, host, pid, version, max_sessions, ttl, runner_tags, cred
 grant update (state, step, reason, effect, message, output, warnings, diff, evidence, instance_id, not_before, retry_reason, nonce, uptime_before,
     executing_at, finished_at) on tminus.site_runs to tminus_daemon;
 grant update (start_until) on tminus.launches to tminus_daemon;
+-- The guard lets it write these together, and only where they are no edit.
+grant update (findings, summary, summary_generated) on tminus.scheduled_scripts to tminus_daemon;
 grant update (identity, model, serial, version, seen_host_key, last_seen_at) on tminus.sites to tminus_daemon;
 grant insert on tminus.backups, tminus.backup_texts to tminus_daemon;
 grant update (sha256, header, raw_bytes, taken_at) on tminus.backups to tminus_daemon;

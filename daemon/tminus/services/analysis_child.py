@@ -1,0 +1,48 @@
+"""The process in which scripts are looked at: reads one after the other from stdin, and answers each on stdout.
+
+A request is a line ``BYTES MICROSECONDS`` (length of the script, site_timeout) and the script; an answer is a line
+``BYTES`` and a JSON object, ``{"findings": [...], "summary": ...}`` or ``{"error": ...}``. It ends when stdin does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import sys
+from datetime import timedelta
+
+from tminus.routeros.lint import inspect
+
+_MEMORY = 2 * 1024 * 1024 * 1024  # bytes of address space; a script of 1 MiB takes a tenth
+_NICER = 10
+
+
+def main() -> None:
+    """Answer until there is no further request."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    with contextlib.suppress(OSError):  # politeness only; a hardened unit forbids it
+        os.nice(_NICER)
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    while header := requests.readline():
+        length, microseconds = map(int, header.split())
+        answer = _answer(requests.read(length), timedelta(microseconds=microseconds))
+        answers.write(b"%d\n%s" % (len(answer), answer))
+        answers.flush()
+
+
+def _answer(script: bytes, site_timeout: timedelta) -> bytes:
+    try:
+        seen = inspect(script, site_timeout=site_timeout)
+        answer: dict[str, object] = {
+            "findings": [each.as_json() for each in seen.findings],
+            "summary": seen.summary,
+        }
+    except Exception as error:  # noqa: BLE001 - a bug, or no memory: told to whoever asked, who goes on
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    return json.dumps(answer).encode()
+
+
+if __name__ == "__main__":
+    main()
