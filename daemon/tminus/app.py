@@ -40,8 +40,9 @@ from tminus.services.run_settings import RunSettings
 from tminus.services.site_runner import SiteRunner
 from tminus.settings import Settings
 from tminus.store import instances, launches
+from tminus.store.history import History
 from tminus.store.instances import Reach
-from tminus.store.last_start import StartMemory
+from tminus.store.intent_log import IntentLog
 from tminus.store.listen import listen
 from tminus.store.migrate import check_schema_of, ensure_login, migrate
 from tminus.store.pool import Database, open_database
@@ -97,15 +98,24 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
                 await migrate(place.server.dsn)
                 await ensure_login(place.server.dsn, EMBEDDED_LOGIN, member_of="tminus_daemon")
             await check_schema_of(place.dsn)
-            memory = StartMemory(settings.state_dir, uuid.uuid4())
+            intents = IntentLog(settings.state_dir, uuid.uuid4(), keep_days=settings.intents_days)
+            holdings = Holdings()
+            history = History(intents, in_hand=holdings.known)
             async with (
-                # Each connection is asked first whether this is still the database that we wrote to.
-                open_database(place.dsn, size=8, application="tminus", greet=memory.compare) as db,
-                # The heartbeat waits for nobody.
-                open_database(place.dsn, size=1, application="tminus heartbeat") as heart,
+                # Each connection is asked first whether this database still knows what we started.
+                open_database(place.dsn, size=8, application="tminus", greet=history.compare) as db,
+                # The heartbeat waits for nobody; and who lives on a server has told it what it started.
+                open_database(place.dsn, size=1, application="tminus heartbeat", greet=history.compare) as heart,
             ):
                 return await _Daemon(
-                    settings=settings, place=place, db=db, heart=heart, contact=contact, memory=memory
+                    settings=settings,
+                    place=place,
+                    db=db,
+                    heart=heart,
+                    contact=contact,
+                    intents=intents,
+                    history=history,
+                    holdings=holdings,
                 ).run()
 
 
@@ -151,19 +161,22 @@ class _Daemon:
         db: Database,
         heart: Database,
         contact: Contact,
-        memory: StartMemory,
+        intents: IntentLog,
+        history: History,
+        holdings: Holdings,
     ) -> None:
         self._settings = settings
         self._place = place
         self._db = db
-        self._instance = memory.instance
+        self._instance = intents.instance
+        self._intents = intents
         self._clean = True
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
         self._trust = Trust(ttl=settings.heartbeat_ttl, margin=settings.heartbeat_margin)
-        self._health = Health(lives=self._trust.lives)
+        self._health = Health(lives=self._trust.lives, trouble=lambda: intents.trouble)
         self._metrics = Metrics(
             self._registry,
             max_sessions=settings.max_sessions,
@@ -172,9 +185,7 @@ class _Daemon:
         )
         self._numbers = StoreNumbers(db, failed=lambda: self._metrics.store_failed("metrics"))
         self._registry.register(self._numbers)
-        self._writer = Writer(
-            db, self._instance, failed=lambda: self._metrics.store_failed("writer"), remember=memory.keep
-        )
+        self._writer = Writer(db, self._instance, intents=intents, failed=lambda: self._metrics.store_failed("writer"))
         run = RunSettings(
             stamp_log=settings.stamp_log,
             command_timeout=settings.command_timeout,
@@ -193,7 +204,7 @@ class _Daemon:
             settings=run,
             observer=self._metrics,
         )
-        self._holdings = holdings = Holdings()
+        self._holdings = holdings
         self._heartbeat = Heartbeat(
             heart, self._instance, self._trust, interval=settings.heartbeat_interval, observer=self._metrics
         )
@@ -204,6 +215,7 @@ class _Daemon:
             runner,
             holdings,
             contact=contact,
+            may_start=lambda: intents.trouble is None,
             max_sessions=settings.max_sessions,
             poll_interval=settings.poll_interval,
             observer=self._metrics,
@@ -212,6 +224,7 @@ class _Daemon:
             db,
             self._instance,
             self._trust,
+            may_start=lambda: intents.trouble is None,
             poll_interval=settings.poll_interval,
             observer=self._metrics,
             launched=self._dispatcher.hint,
@@ -239,7 +252,15 @@ class _Daemon:
             observer=self._metrics,
         )
 
-        self._pause = PauseWatch(db, interval=settings.reap_interval, tell=self._health.pause, observer=self._metrics)
+        self._pause = PauseWatch(
+            db,
+            intents,
+            history,
+            interval=settings.reap_interval,
+            tell=self._health.pause,
+            recalled=self._reaper.hint,
+            observer=self._metrics,
+        )
         keep = Keep(
             backups_per_site=settings.backups_per_site,
             backups=timedelta(days=settings.backups_days),
@@ -262,6 +283,7 @@ class _Daemon:
             ),
             max_sessions=settings.max_sessions,
             ttl=settings.heartbeat_ttl,
+            memory=self._intents.identity,
         )
         await self._heartbeat.beat()
         await self._pause.look()
@@ -329,6 +351,7 @@ class _Daemon:
             code = 0 if self._clean else TminusError.exit_code
         except* DeclaredDead as dead:
             why, code = ("declared_dead", _first(dead)), EXIT_DEAD
+            await self._disclaim_crashes()
         except* EmbeddedError as ended:
             why, code = ("embedded_database_ended", _first(ended)), EmbeddedError.exit_code
         if why is not None:
@@ -384,6 +407,13 @@ class _Daemon:
             drain.cancel()
             self._clean = await self._dispatcher.drain(0)
         raise _Drained
+
+    async def _disclaim_crashes(self) -> None:
+        """We were taken for dead, and live: no script is to be suspected for it."""
+        try:
+            await instances.disclaim_crashes(self._db, self._instance)
+        except StoreError as error:
+            log.warning("crashes_not_disclaimed", error=str(error))
 
     async def _say_goodbye(self) -> None:
         """Close our row, so that what was left is taken over at once and not after a heartbeat's ttl."""

@@ -109,6 +109,7 @@ class Settings(BaseSettings):
     backups_days: int = Field(default=400, ge=0, le=36500)
     outputs_days: int = Field(default=400, ge=0, le=36500)
     events_days: int = Field(default=1100, ge=0, le=36500)
+    intents_days: int = Field(default=400, ge=0, le=36500)
 
     @field_validator("http_listen")
     @classmethod
@@ -133,6 +134,10 @@ class Settings(BaseSettings):
             )
         if self.heartbeat_margin >= self.heartbeat_ttl / 2:
             raise ValueError("heartbeat_margin must be less than half of heartbeat_ttl")
+        if self.reap_interval > self.heartbeat_ttl:
+            raise ValueError(
+                "reap_interval must not exceed heartbeat_ttl, or what a dead daemon left waits for the look and not for the proof"
+            )
         return self
 
     @property

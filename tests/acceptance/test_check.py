@@ -20,7 +20,8 @@ import pytest
 
 from tests.acceptance.test_cli import Answer, call, on_terminal
 from tests.support import Db, clean_environment, run_daemon, write_config
-from tminus.store.last_start import LastStart, StartMemory
+from tminus.store.history import History
+from tminus.store.intent_log import Intent, IntentLog
 
 CHECKS = [
     "configuration",
@@ -167,7 +168,8 @@ def _name_no_address(host: Host) -> None:
 
 def _damage_the_memory(host: Host) -> None:
     host.state.mkdir()
-    (host.state / "last-start.json").write_text('{"site_run": 1}')
+    (host.state / "intents").mkdir()
+    (host.state / "intents/000001-x.jsonl").write_text('what?\n{"key": "0000000000000001", "at": "x"}\n')
 
 
 def _put_a_file_for_the_state(host: Host) -> None:
@@ -211,7 +213,7 @@ def _break_the_key_of_a_jump_host(host: Host) -> None:
         (_open_a_password, "credential old", "warning", "is open to other users; run 'chmod 600", 0),
         (_open_the_password_of_the_database, "configuration", "warning", "run 'chmod 640", 0),
         (_name_no_address, "listener", "failed", "set http_listen to a free address", 3),
-        (_damage_the_memory, "state", "failed", "last-start.json is damaged", 3),
+        (_damage_the_memory, "state", "failed", "000001-x.jsonl is damaged", 3),
         (_put_a_file_for_the_state, "state", "failed", "Not a directory", 3),
         (_put_a_file_above_the_state, "state", "failed", "does not exist and cannot be made in", 3),
         (_jump_host(), "jump host berlin", "ok", "credential default, user tminus, 192.0.2.7 port 22", 0),
@@ -421,8 +423,10 @@ async def test_sites_of_other_runners_are_not_this_daemons(host: Host) -> None:
 async def test_a_database_that_was_set_back_is_named_before_and_after_a_daemon_noticed(host: Host) -> None:
     launch, instance = uuid.uuid4(), str(uuid.uuid4())
     at = datetime(2026, 7, 1, 4, 0, tzinfo=UTC)
-    memory = StartMemory(host.state, uuid.UUID(instance))
-    await memory.keep(LastStart(run=7, nonce="0123456789abcdef", launch=launch, site="s1", at=at))
+    intents = IntentLog(host.state, uuid.UUID(instance))
+    await intents.write(
+        [Intent(key=1, at=at, run=7, nonce="0123456789abcdef", launch=launch, site="s1", occurrence="once", digest="d")]
+    )
     found = await host.found()
     assert found["state"] == ("ok", f"{host.state}; the latest start was on s1 at 2026-07-01 04:00:00+00:00")
     assert found["pause"] == (
@@ -434,7 +438,7 @@ async def test_a_database_that_was_set_back_is_named_before_and_after_a_daemon_n
     )
     assert not await host.db.value("select tminus.is_paused()"), "looking changes nothing"
     async with host.db.connect("tminus_serve") as connection:
-        await memory.compare(connection)
+        await History(intents, in_hand=list).compare(connection)
     verdict, said = (await host.found())["pause"]
     assert (verdict, said.startswith("all is paused, ")) == ("warning", True)
     assert "does not know of a script that was started; cancel" in said

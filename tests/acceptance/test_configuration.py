@@ -37,6 +37,8 @@ def is_one_sentence(text: str) -> bool:
         ("max_sessions = [\n", "not valid TOML"),
         ('http_listen = "9468"\n', "HOST:PORT"),
         ("heartbeat_ttl = 20.0\n", "4 times heartbeat_interval"),
+        ("heartbeat_margin = 30.0\n", "less than half of heartbeat_ttl"),
+        ("heartbeat_ttl = 40.0\nheartbeat_interval = 5.0\nreap_interval = 50.0\n", "reap_interval must not exceed"),
         ('[credentials.default]\npasword_file = "x"\n', "password_file"),
         ('[credentials.default]\nusername = "a"\nprivate_key_file = "nowhere"\n', "nowhere"),
         ('[credentials.default]\nusername = "-a"\npassword_file = "secret"\n', "begins with '-'"),

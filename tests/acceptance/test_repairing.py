@@ -278,7 +278,7 @@ async def test_a_database_that_is_set_back_runs_nothing_twice(folder: Path) -> N
             code, out, err = await tminus("resume", "--note", "Put the copy of noon back; cancelled what ran.", **here)
             assert code == 0, err
             assert "this database does not know of it" in out
-            assert "resumed; 1 lost start accepted" in out
+            assert "resumed; 2 lost starts accepted" in out
 
             async def ready() -> bool:
                 return (await daemon.get("/readyz"))[0] == 200
@@ -294,8 +294,9 @@ async def test_a_database_that_is_set_back_under_a_running_daemon_is_noticed_on_
     async with simulate(FleetSpec(sites=1)) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
         await database.run(fleet.inventory_sql(None))
         await database.finished(await database.submit(":put 1"))
-        kept = json.loads((tmp_path / "state/last-start.json").read_text())
-        assert kept["site_id"] == "sim-0000"
+        (log,) = (tmp_path / "state/intents").glob("*.jsonl")
+        kept = json.loads(log.read_text())
+        assert kept["site"] == "sim-0000"
         # What a failover to a replica that was behind does: the start is gone, and so are all connections.
         async with database.connect() as connection:
             await connection.execute("set session_replication_role = replica")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +17,14 @@ import pytest
 
 from tests.support import Db, until
 from tminus.domain.digest import row_digest
+from tminus.domain.occurrence import Occurrence
 from tminus.domain.timing import next_occurrence
 from tminus.store import instances, launches, site_runs
 from tminus.store.instances import Reach
+from tminus.store.intent_log import IntentLog
 from tminus.store.pool import Database, open_database
 from tminus.store.site_runs import Claim
+from tminus.store.writer import Backup, StartRequest, Writer
 
 SCRIPT = ":put hello"
 REACH = Reach(credentials=("default",))
@@ -39,6 +44,8 @@ TABLES = [
     "cleanup_debts",
     "busy_sites",
     "lost_starts",
+    "crashes",
+    "set_aside",
 ]
 # What start_executing takes where nothing is stored with the start.
 NO_BACKUPS: tuple[list[object], ...] = ([], [], [], [], [], [])
@@ -132,16 +139,42 @@ async def authorize(db: Db, script: object, role: str = "bob") -> None:
     await db.value("select tminus.authorize($1, tminus.digest($1))", script, role=role)
 
 
+def start_request(
+    run: int,
+    nonce: str = "0123456789abcdef",
+    *,
+    stored: Backup | None = None,
+    site: str | None = None,
+    name: str = "once",
+) -> StartRequest:
+    """Ask for a start that no other request is taken for, unless `site` is given."""
+    occurrence = Occurrence(digest="tminus1:of-a-test", name=name)
+    return StartRequest(
+        run=run, nonce=nonce, uptime=5.0, backup=stored, occurrence=occurrence, site=site or f"of run {run}"
+    )
+
+
 @dataclass(frozen=True)
 class Stage:
-    """A database, and a pool of the daemon's login on it."""
+    """A database, a pool of the daemon's login on it, and a folder for what its hosts remember."""
 
     db: WarmDb
     store: Database
+    folder: Path
+
+    def intents(self, instance: UUID, host: str = "host") -> IntentLog:
+        return IntentLog(self.folder / host, instance)
+
+    def writer(
+        self, instance: UUID, *, intents: IntentLog | None = None, failed: Callable[[], None] = lambda: None
+    ) -> Writer:
+        return Writer(self.store, instance, intents=intents or self.intents(instance), failed=failed)
 
     async def instance(self, *, ttl: float = 600.0, name: str = "one", reach: Reach = REACH) -> UUID:
         instance = uuid.uuid4()
-        await instances.register(self.store, instance=instance, name=name, reach=reach, max_sessions=10, ttl=ttl)
+        await instances.register(
+            self.store, instance=instance, name=name, reach=reach, max_sessions=10, ttl=ttl, memory=uuid.uuid4()
+        )
         return instance
 
     async def launch(self, instance: UUID, *sites: str, **columns: object) -> UUID:
@@ -173,6 +206,16 @@ class Stage:
     async def claim(
         self, instance: UUID, capacity: int = 100, places: Mapping[str, int] | None = None
     ) -> dict[str, Claim]:
+        """Claim as a dispatcher does: where several instances live, the first look takes but a share of what waits."""
+        claims = await self.look(instance, capacity, places)
+        while places is None and (more := await self.look(instance, capacity - len(claims))):
+            claims |= more
+        return claims
+
+    async def look(
+        self, instance: UUID, capacity: int = 100, places: Mapping[str, int] | None = None
+    ) -> dict[str, Claim]:
+        """Claim once."""
         claims = await site_runs.claim_site_runs(self.store, instance, capacity=capacity, places=places)
         return {claim.site.id: claim for claim in claims}
 
@@ -217,8 +260,9 @@ class Stage:
 async def open_stage(db: Db) -> AsyncIterator[Stage]:
     warm = WarmDb(db.dsn)
     try:
-        async with open_database(db.dsn_as("tminus_serve"), size=4, application="tests") as store:
-            yield Stage(warm, store)
+        with tempfile.TemporaryDirectory(prefix="tminus-stage-") as folder:
+            async with open_database(db.dsn_as("tminus_serve"), size=4, application="tests") as store:
+                yield Stage(warm, store, Path(folder))
     finally:
         await warm.close()
 

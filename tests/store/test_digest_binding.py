@@ -104,7 +104,7 @@ async def test_a_refused_launch_is_unauthorized_again_and_says_why(stage: Stage)
         "set session_replication_role = replica; update tminus.scheduled_scripts set script = e':put evil\\r\\n'"
     )
     async with launches.due_scripts(stage.store, limit=5) as transaction:
-        await transaction.refuse(transaction.due[0], "the content is not what was authorized")
+        await transaction.refuse(transaction.due[0].id, "the content is not what was authorized")
     row = await stage.row(script)
     assert (row["status"], row["authorization_id"], row["authorized_by"]) == ("unauthorized", None, None)
     assert row["status_reason"] == "the content is not what was authorized"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import Any, cast
 from unittest.mock import Mock
@@ -29,7 +28,7 @@ class Broken:
 
 async def janitor(stage: Stage) -> Janitor:
     trust = Trust(ttl=600, margin=1)
-    trust.extend(asyncio.get_running_loop().time())
+    trust.extend(trust.now())
     return Janitor(
         stage.store,
         await stage.instance(),

@@ -7,26 +7,25 @@ from datetime import timedelta
 
 import pytest
 
-from tests.store.stage import Stage, add_sites, held_by_another, insert
+from tests.store.stage import Stage, add_sites, held_by_another, insert, start_request
 from tests.support import until
 from tminus.domain.endings import completed
 from tminus.store import instances, launches
-from tminus.store.writer import EndRequest, Learned, Start, StartRequest, Writer
+from tminus.store.writer import EndRequest, Learned, Start, Writer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SOON = 5.0  # seconds; the lock_timeout that would end a wait is twice that
 
 
-def start(run: int) -> StartRequest:
-    return StartRequest(run=run, nonce="0123456789abcdef", uptime=1.0, backup=None)
+start = start_request
 
 
 async def test_an_author_who_holds_its_scheduled_script_does_not_hold_up_the_endings(stage: Stage) -> None:
     instance = await stage.instance()
     script = await stage.launch(instance, "a")
     run = (await stage.claim(instance))["a"].id
-    writer = Writer(stage.store, instance)
+    writer = stage.writer(instance)
     task = asyncio.create_task(writer.run())
     try:
         async with asyncio.timeout(SOON):
@@ -48,7 +47,7 @@ async def test_a_person_who_cancels_and_does_not_commit_does_not_hold_up_the_oth
     await stage.launch(instance, "x", "y", "z")
     claims = await stage.claim(instance, 3)
     assert set(claims) == {"a", "x", "y"}
-    writer = Writer(stage.store, instance)
+    writer = stage.writer(instance)
     task = asyncio.create_task(writer.run())
     try:
         async with asyncio.timeout(SOON):
@@ -72,7 +71,7 @@ async def test_an_inventory_tool_in_its_transaction_holds_up_neither_launches_no
         "insert into tminus.sites (id, name, address) select id, name, address from tminus.sites"
         " on conflict (id) do update set name = excluded.name, address = excluded.address, port = excluded.port"
     )
-    writer = Writer(stage.store, instance)
+    writer = stage.writer(instance)
     task = asyncio.create_task(writer.run())
     try:
         async with asyncio.timeout(SOON):
@@ -115,7 +114,7 @@ async def test_two_daemons_that_end_runs_of_the_same_launches_never_deadlock(sta
     names = [f"s{number}" for number in range(12)]
     await stage.launch(one, *names[:6], max_concurrency=5)
     await stage.launch(one, *names[6:], max_concurrency=5)
-    writers = [Writer(stage.store, one), Writer(stage.store, two)]
+    writers = [stage.writer(one), stage.writer(two)]
     tasks = [asyncio.create_task(writer.run()) for writer in writers]
 
     async def work(writer: Writer, instance: object, backwards: bool) -> None:

@@ -1,32 +1,22 @@
-"""A person's verdict on an unknown run, what is owed on routers, and going on after a restore."""
+"""A person's verdict on an unknown run, and what is owed on routers."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from tests.store.stage import Stage, add_sites, authorize, held_by_another, insert, refused
-from tminus.domain.endings import VERDICTS, completed
-from tminus.errors import ConfigError, StoreUnavailable
+from tminus.domain.endings import VERDICTS
 from tminus.store import site_runs
 from tminus.store.gauges import read_gauges
-from tminus.store.last_start import LastStart, StartMemory
-from tminus.store.pool import open_database
-from tminus.store.writer import EndRequest, Start, StartRequest, Writer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RESOLVE = "select tminus.resolve($1, $2, $3)"
 FORGIVE = "select tminus.forgive_cleanup($1, $2)"
-RESUME = "select tminus.resume($1)"
 
 
 async def an_unknown_run(stage: Stage) -> tuple[UUID, int]:
@@ -229,148 +219,3 @@ class TestCleanup:
         assert "the note is empty" in await refused(stage.db, "alice", FORGIVE, debt, " ")
         assert "there is no cleanup debt 4711" in await refused(stage.db, "alice", FORGIVE, 4711, "x")
         await stage.db.value(FORGIVE, debt, "It is mine.", role="alice")
-
-
-@asynccontextmanager
-async def writing(writer: Writer) -> AsyncIterator[None]:
-    task = asyncio.create_task(writer.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-
-
-def a_start(nonce: str = "fedcba9876543210") -> LastStart:
-    return LastStart(run=9, nonce=nonce, launch=uuid.uuid4(), site="a", at=datetime(2026, 1, 2, tzinfo=UTC))
-
-
-async def meet(stage: Stage, memory: StartMemory) -> None:
-    """Ask the database as a daemon does on a new connection."""
-    async with open_database(stage.db.dsn_as("tminus_serve"), size=1, application="tests", greet=memory.compare):
-        pass
-
-
-class TestAfterARestore:
-    async def test_a_start_that_the_database_knows_pauses_nothing(self, stage: Stage, tmp_path: Path) -> None:
-        instance = await stage.instance()
-        await stage.launch(instance, "a")
-        run = (await stage.claim(instance))["a"].id
-        memory = StartMemory(tmp_path, instance)
-        await meet(stage, memory)
-        writer = Writer(stage.store, instance, remember=memory.keep)
-        async with writing(writer):
-            request = StartRequest(run=run, nonce="0123456789abcdef", uptime=1.0, backup=None)
-            assert await writer.start(request) is Start.GO
-            kept = LastStart.read((tmp_path / "last-start.json").read_bytes())
-            assert (kept.run, kept.nonce, kept.site) == (run, "0123456789abcdef", "a")
-            await writer.end(EndRequest(run=run, ending=completed("Done.")))
-        await meet(stage, StartMemory(tmp_path, await stage.instance()))
-        assert await stage.db.value("select count(*) from tminus.lost_starts") == 0
-
-    async def test_while_a_start_is_lost_nothing_is_launched_claimed_or_started(
-        self, stage: Stage, tmp_path: Path
-    ) -> None:
-        instance = await stage.instance()
-        await stage.launch(instance, "a", "b", max_concurrency=1)
-        running = (await stage.claim(instance))["a"].id
-        await stage.db.submit(":put 2", ["a"])
-        memory = StartMemory(tmp_path, instance)
-        await memory.keep(a_start())
-        await meet(stage, memory)
-        await meet(stage, memory)
-        assert [event["site_id"] for event in await stage.events("history_lost")] == ["a"]
-        assert await stage.db.value("select tminus.is_paused()", role="rita")
-        await stage.db.run("update public.moved_clock set by = by + interval '2 seconds'")
-        assert await stage.launch_due(instance) == []
-        assert await stage.claim(instance) == {}
-        assert await stage.execute(instance, running) == []
-        # A person goes on.
-        assert "arthur may not resume" in await refused(stage.db, "arthur", RESUME, "x")
-        assert "the note is empty" in await refused(stage.db, "bob", RESUME, "")
-        assert "1 lost starts are known by now, not the 2 that you saw" in await refused(
-            stage.db, "bob", "select tminus.resume($1, seen => 2)", "x"
-        )
-        assert await stage.db.value("select tminus.is_paused()")
-        assert await stage.db.value(RESUME, "Restored the dump of noon; cancelled what ran.", role="bob") == 1
-        assert "not paused; there is nothing to resume" in await refused(stage.db, "bob", RESUME, "x")
-        (event,) = await stage.events("resumed")
-        assert json.loads(event["detail"])["lost_starts"][0]["nonce"] == "fedcba9876543210"
-        assert await stage.execute(instance, running) == [running]
-        assert len(await stage.launch_due(instance)) == 1
-        # Accepted once, it is not complained of again.
-        await meet(stage, memory)
-        assert not await stage.db.value("select tminus.is_paused()")
-
-    async def test_a_run_that_is_there_but_was_not_started_is_lost_as_well(self, stage: Stage, tmp_path: Path) -> None:
-        instance = await stage.instance()
-        await stage.launch(instance, "a")
-        claim = (await stage.claim(instance))["a"]
-        memory = StartMemory(tmp_path, instance)
-        await memory.keep(
-            LastStart(run=claim.id, nonce=claim.nonce, launch=claim.launch_id, site="a", at=datetime.now(UTC))
-        )
-        await meet(stage, memory)
-        assert await stage.db.value("select tminus.is_paused()")
-
-        # Started once, it is never started again, also when a person goes on with the rest.
-        await stage.db.value(RESUME, "Failed over.", role="bob")
-        assert await stage.execute(instance, claim.id) == []
-        assert [
-            row["id"]
-            for row in await stage.store.fetch("release_site_runs", instance, [claim.id], [0.0], [None], [None])
-        ]
-        await stage.db.move_clock(timedelta(seconds=1))
-        assert await stage.claim(instance) == {}
-        await stage.db.move_clock(timedelta(days=1))
-        await stage.store.fetch("housekeeping")
-        [run] = await stage.db.fetch("select state, reason, message from tminus.site_runs where id = $1", claim.id)
-        assert (run["state"], run["reason"]) == ("skipped", "missed")
-        assert run["message"] == "Not started again: it was started here before the database was set back."
-
-    async def test_what_waited_a_pause_out_says_so(self, stage: Stage, tmp_path: Path) -> None:
-        instance = await stage.instance(ttl=7 * 86400)
-        script = await stage.launch(instance, "a")
-        memory = StartMemory(tmp_path, instance)
-        await memory.keep(a_start())
-        await meet(stage, memory)
-        await stage.db.move_clock(timedelta(days=1))
-        await stage.store.fetch("housekeeping")
-        run = (await stage.db.site_runs(script))["a"]
-        assert (run["state"], run["reason"]) == ("skipped", "missed")
-        assert run["message"] == "Not started: all was paused, since the database was set back."
-
-    async def test_a_run_that_meets_a_pause_is_told_so_and_may_be_started_later(
-        self, stage: Stage, tmp_path: Path
-    ) -> None:
-        instance = await stage.instance()
-        await stage.launch(instance, "a")
-        run = (await stage.claim(instance))["a"].id
-        memory = StartMemory(tmp_path, instance)
-        await memory.keep(a_start())
-        await meet(stage, memory)
-        writer = Writer(stage.store, instance)
-        request = StartRequest(run=run, nonce="0123456789abcdef", uptime=1.0, backup=None)
-        async with writing(writer):
-            assert await writer.start(request) is Start.PAUSED
-            await stage.db.value(RESUME, "Restored.", role="bob")
-            assert await writer.start(request) is Start.GO
-
-    async def test_what_cannot_be_remembered_is_not_started(self, stage: Stage, tmp_path: Path) -> None:
-        instance = await stage.instance()
-        await stage.launch(instance, "a")
-        run = (await stage.claim(instance))["a"].id
-        memory = StartMemory(tmp_path, instance)
-        (tmp_path / "last-start.part").mkdir()  # the disk says no, whoever asks
-        writer = Writer(stage.store, instance, remember=memory.keep)
-        async with writing(writer):
-            with pytest.raises(StoreUnavailable, match="could not remember in state_dir"):
-                await writer.start(StartRequest(run=run, nonce="0123456789abcdef", uptime=1.0, backup=None))
-
-    async def test_a_damaged_memory_is_told_and_not_guessed(self, tmp_path: Path) -> None:
-        for text in ("", "{", "[]", '{"site_run": 1}', '{"site_run": "x", "nonce": "n"}'):
-            (tmp_path / "last-start.json").write_text(text)
-            with pytest.raises(ConfigError, match="is damaged"):
-                StartMemory(tmp_path, uuid.uuid4())
-        (tmp_path / "file").touch()
-        with pytest.raises(ConfigError, match="cannot be used"):
-            StartMemory(tmp_path / "file" / "state", uuid.uuid4())

@@ -66,7 +66,7 @@ async def grow_old(db: Db, run: int, age: timedelta) -> None:
 async def tidy(stage: Stage, **keep: Any) -> None:
     """One whole round, in windows of two rows."""
     trust = Trust(ttl=600, margin=1)
-    trust.extend(asyncio.get_running_loop().time())
+    trust.extend(trust.now())
     days = timedelta(days=100)
     rules = Keep(**{"backups_per_site": 1, "backups": days, "outputs": days, "events": days, **keep})
     await Retention(stage.store, trust, rules, observer=cast("Observer", None), window=2, between_windows=0).round()

@@ -31,7 +31,7 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
         "tminus_daemon": {"identity", "model", "serial", "version", "seen_host_key", "last_seen_at"},
     },
     ("instances", "insert"): {"tminus_daemon": {"id", "name", "host", "pid", "version", "max_sessions", "ttl", "runner_tags", "credentials",
-                                                 "jump_hosts"}},
+                                                 "jump_hosts", "memory"}},
     ("instances", "update"): {"tminus_daemon": {"heartbeat_at", "state", "ended_at"}},
     ("launches", "update"): {"tminus_daemon": {"start_until"}},
     ("site_runs", "update"): {
@@ -59,6 +59,7 @@ READING = (
     "combine_digests",
     "digest",
     "digest_field",
+    "incarnation",
     "is_cron_field",
     "is_own_function",
     "is_paused",
@@ -88,7 +89,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
     "accept_sites": frozenset({"tminus_gateway"}),
     # Each refuses whom it must with a sentence.
     **dict.fromkeys(
-        ("resolve", "hasten_cleanup", "forgive_cleanup", "resume"),
+        ("resolve", "hasten_cleanup", "forgive_cleanup", "resume", "readmit"),
         frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     ),
     **dict.fromkeys(
@@ -109,6 +110,13 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "keep_late_evidence",
             "record_site_event",
             "knows_start",
+            "is_unsettled",
+            "is_held_back",
+            "note_lost_starts",
+            "recall_lost_starts",
+            "settle_instance",
+            "refuse_spent",
+            "disclaim_crashes",
             "forget_outputs",
             "forget_backups",
             "forget_texts",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from uuid import uuid4
 
-from tests.store.stage import REACH
+from tests.store.stage import REACH, start_request
 from tests.support import Db
 from tminus.store import instances, site_runs
+from tminus.store.intent_log import IntentLog
 from tminus.store.pool import open_database
-from tminus.store.writer import StartRequest, Writer
+from tminus.store.writer import Writer
 
 
-async def test_a_sweep_gives_back_what_nobody_knows_and_leaves_what_is_known(database: Db) -> None:
+async def test_a_sweep_gives_back_what_nobody_knows_and_leaves_what_is_known(database: Db, tmp_path: Path) -> None:
     await database.run(
         "insert into tminus.sites (id, name, address) select 's' || n, 's' || n, '127.0.0.' || n from generate_series(1, 3) n"
     )
@@ -23,10 +25,10 @@ async def test_a_sweep_gives_back_what_nobody_knows_and_leaves_what_is_known(dat
         await database.run("update public.moved_clock set by = by + interval '1 second'")
         await db.call("select tminus.launch($1, $2)", script, me)
         known, lost, started = await site_runs.claim_site_runs(db, me, capacity=5)
-        writer = Writer(db, me)
+        writer = Writer(db, me, intents=IntentLog(tmp_path, me))
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(writer.run())
-            await writer.start(StartRequest(run=started.id, nonce=started.nonce, uptime=1.0, backup=None))
+            await writer.start(start_request(started.id, started.nonce))
             writing.cancel()
         assert await site_runs.sweep(db, me, [known.id]) == (1, 1)
         assert await site_runs.sweep(db, me, [known.id]) == (0, 0)

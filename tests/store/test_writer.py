@@ -11,11 +11,11 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from tests.store.stage import Stage, held_by_another, until_waiting
+from tests.store.stage import Stage, held_by_another, start_request, until_waiting
 from tests.support import until
 from tminus.domain.endings import Reason, Step, completed, not_started
 from tminus.errors import Refused, StoreError, StoreUnavailable
-from tminus.store.writer import Backup, EndRequest, Learned, Release, SerialRequest, Start, StartRequest, Writer
+from tminus.store.writer import Backup, EndRequest, Learned, Release, SerialRequest, Start
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -29,8 +29,7 @@ def backup(text: str = "/interface bridge\n", phase: str = "before") -> Backup:
     )
 
 
-def start(run: int, nonce: str = "0123456789abcdef", *, stored: Backup | None = None) -> StartRequest:
-    return StartRequest(run=run, nonce=nonce, uptime=5.0, backup=stored)
+start = start_request
 
 
 class Scene:
@@ -39,7 +38,7 @@ class Scene:
     def __init__(self, stage: Stage, instance: UUID, script: UUID, runs: list[int]) -> None:
         self.stage, self.instance, self.script, self.runs = stage, instance, script, runs
         self.failed = 0
-        self.writer = Writer(stage.store, instance, failed=self.note_failure)
+        self.writer = stage.writer(instance, failed=self.note_failure)
         self.task: asyncio.Task[None] | None = None
 
     def note_failure(self) -> None:
@@ -166,7 +165,7 @@ class TestRefusals:
     async def test_what_is_not_ours_is_answered_so(self, scene: Scene) -> None:
         stage, runs = scene.stage, scene.runs
         other = await stage.instance(name="two")
-        thief = Writer(stage.store, other)
+        thief = stage.writer(other)
         task = asyncio.create_task(thief.run())
         try:
             assert await thief.start(start(runs[0])) is Start.NOT_OURS
@@ -191,7 +190,7 @@ class TestRefusals:
     async def test_a_file_that_was_left_is_owed_whoever_owns_the_run_by_now(self, scene: Scene) -> None:
         stage = scene.stage
         other = await stage.instance(name="two")
-        late = Writer(stage.store, other)
+        late = stage.writer(other)
         task = asyncio.create_task(late.run())
         scene.go()
         ending, files = not_started(Reason.OFFLINE, "No."), [f"tminus-{number:016x}.rsc" for number in range(4)]
@@ -227,7 +226,7 @@ class TestSerialNumbers:
 
     async def test_of_those_that_reach_one_router_at_once_all_but_one_are_told(self, scene: Scene) -> None:
         """Of one instance or of two: the index refuses all but one, and who was refused asks again."""
-        other = Writer(scene.stage.store, await scene.stage.instance(name="two"))
+        other = scene.stage.writer(await scene.stage.instance(name="two"))
         task = asyncio.create_task(other.run())
         scene.go()
         try:

@@ -11,7 +11,7 @@ from tminus.errors import EmbeddedError, SchemaMismatch, StoreError
 if TYPE_CHECKING:
     from tminus.settings import Settings
     from tminus.store.inspection import Inspection
-    from tminus.store.last_start import LastStart
+    from tminus.store.intent_log import Intent
 
 _CLOCK_WARNS, _CLOCK_FAILS = 1.0, 5.0  # seconds
 _HOW_TO_GO_ON = "cancel what ran already and must not run again, then 'tminus resume --note WHY'"
@@ -24,7 +24,7 @@ def _rest(after: str, why: str) -> list[Finding]:
     return [skipped(check, why) for check in OF_THE_DATABASE[OF_THE_DATABASE.index(after) + 1 :]]
 
 
-async def database(settings: Settings, last: LastStart | None) -> list[Finding]:
+async def database(settings: Settings, last: Intent | None) -> list[Finding]:
     """Each of OF_THE_DATABASE; `last` is the latest start that this host remembers."""
     from tminus.store.inspection import inspect
 
@@ -49,7 +49,7 @@ def _dsn(settings: Settings) -> str | None:
     return dsn_of_running(settings.state_dir, EMBEDDED_LOGIN)
 
 
-async def _inspect(settings: Settings, inspection: Inspection, last: LastStart | None) -> list[Finding]:
+async def _inspect(settings: Settings, inspection: Inspection, last: Intent | None) -> list[Finding]:
     from tminus.store.migrate import check_server_version
 
     server = await inspection.server()
@@ -115,7 +115,7 @@ async def _clock(inspection: Inspection) -> Finding:
     return failed("clock", said) if abs(ahead) > _CLOCK_FAILS else warning("clock", said)
 
 
-async def _pause(inspection: Inspection, last: LastStart | None) -> Finding:
+async def _pause(inspection: Inspection, last: Intent | None) -> Finding:
     """Whether anything is started at all: a database that was set back lets nothing run twice."""
     pause = await inspection.pause(last)
     if pause.lost:

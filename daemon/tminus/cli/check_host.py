@@ -19,7 +19,7 @@ from tminus.errors import ConfigError
 if TYPE_CHECKING:
     from tminus.device.credentials import Credential
     from tminus.settings import CredentialSettings, JumpHostSettings, Settings
-    from tminus.store.last_start import LastStart
+    from tminus.store.intent_log import Intent
 
 _ANSWER_WITHIN = 3.0  # seconds, of whoever listens where we would
 _DAEMON_USER = "tminus"
@@ -117,15 +117,15 @@ def _is_roots(info: os.stat_result) -> bool:
     return True
 
 
-def memory(settings: Settings) -> tuple[Finding, LastStart | None]:
+def memory(settings: Settings) -> tuple[Finding, Intent | None]:
     """Whether the daemon can remember what it starts, and what it started last."""
-    from tminus.store.last_start import remembered
+    from tminus.store.intent_log import latest_intent
 
     folder = settings.state_dir
     if not os.path.lexists(folder):
         return _to_be_made(folder), None
     try:
-        last = remembered(folder)
+        last = latest_intent(folder)
     except ConfigError as error:
         return refused("state", error), None
     info = folder.stat()

@@ -304,4 +304,25 @@ async def resume(context: Context, *, note: str, yes: bool, person: str | None) 
     click.echo(f"resumed; {screen.plural(count, 'lost start')} accepted")
 
 
-COMMANDS = (resolve, cleanup, resume)
+# -- after the daemon died again and again -------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("script", metavar="ID")
+@click.option("--note", metavar="TEXT", required=True, help="Why it will not end the daemon again.")
+@as_person
+@asynchronous
+async def readmit(context: Context, script: str, *, note: str, person: str | None) -> None:
+    """Let a scheduled script run again that was set aside.
+
+    The daemon died three times while it ran that script, the last time with nothing else in hand. An edit readmits it, too.
+    """
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        script_id = await find_script(connection, script)
+        await connection.fetchval(statement("readmit"), script_id, note, person)
+    click.echo(f"{script_id} is readmitted; what is due and still in time starts at once")
+
+
+COMMANDS = (resolve, cleanup, resume, readmit)

@@ -40,9 +40,11 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
         upcoming = await connection.fetch(statement("upcoming_scripts"), limit)
         recent = await connection.fetch(statement("recent_launches"), limit)
         lost = await connection.fetch(statement("lost_starts"))
+        aside = await connection.fetch(statement("set_aside"))
     if as_json:
         parts = {
             "lost_starts": lost,
+            "set_aside": aside,
             "instances": instances,
             "running": running,
             "upcoming": upcoming,
@@ -53,6 +55,12 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
     console = screen.console()
     if lost:
         told = "All is paused: this database does not know of scripts that were started. 'tminus resume --help' says how to go on."
+        console.print(screen.text(told, "bold red"), soft_wrap=True)
+    for row in aside:
+        told = (
+            f"Set aside: {row['script_id']} {screen.visible(row['description'])}; the daemon died three times while it ran"
+            " it. 'tminus readmit --help' says how to go on."
+        )
         console.print(screen.text(told, "bold red"), soft_wrap=True)
     _print_instances(console, instances)
     _print_launches(console, "Running", running, "started_at")
@@ -74,13 +82,21 @@ def _print_instances(console: Console, rows: list[asyncpg.Record]) -> None:
     for row in rows:
         shown.add_row(
             screen.text(f"{row['name']} ({row['host']} pid {row['pid']})"),
-            screen.text("silent", "red") if row["silent"] else screen.text(row["state"]),
+            _instance_state(row),
             f"{row['running']} of {row['max_sessions']}",
             screen.text(row["version"]),
             screen.moment(row["started_at"]),
             f"{screen.seconds(row['heard_ago'])} ago",
         )
     console.print(shown)
+
+
+def _instance_state(row: asyncpg.Record) -> RenderableType:
+    if row["silent"]:
+        return screen.text("silent", "red")
+    if row["unsettled"]:
+        return screen.text("not heard of on this server yet: all wait for it", "red")
+    return screen.text(row["state"])
 
 
 def _print_launches(console: Console, heading: str, rows: list[asyncpg.Record], time_column: str) -> None:

@@ -16,8 +16,16 @@ _ROUNDS = (*_STARTERS, "heartbeat", "reaper")
 class Health:
     """Remembers when the services last went round, with or without the database. `now` is monotonic, in seconds."""
 
-    def __init__(self, *, lives: Callable[[], bool], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        lives: Callable[[], bool],
+        trouble: Callable[[], str | None] = lambda: None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`trouble`: why this host cannot remember what it starts; None where it can."""
         self._lives = lives
+        self._trouble = trouble
         self._now = now
         self._answered = dict.fromkeys(_STARTERS, now())
         self._tried = dict.fromkeys(_ROUNDS, now())
@@ -44,6 +52,8 @@ class Health:
             return "ending"
         if not self._lives():
             return "cannot prove to the database that this instance lives"
+        if (trouble := self._trouble()) is not None:
+            return trouble
         if self._paused is not None:
             return f"paused: {self._paused}"
         silent = [name for name, at in self._answered.items() if self._now() - at > _SILENCE]

@@ -112,6 +112,11 @@ def _gauges(gauges: StoreGauges) -> Iterator[Metric]:
         gauges.lost_starts,
     )
     yield _gauge(
+        "tminus_scripts_set_aside",
+        "Scheduled scripts that are not run, since the daemon died three times while it ran them",
+        gauges.set_aside_scripts,
+    )
+    yield _gauge(
         "tminus_site_run_overrun_seconds",
         "How far the oldest running site run is past its site_timeout; 0 if none is",
         gauges.longest_overrun_seconds,

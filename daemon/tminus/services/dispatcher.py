@@ -3,9 +3,9 @@
 A site behind a jump host is claimed only when that has a place for it: it waits while it is pending, before its own time
 begins, and takes no session from a site that needs no jump host.
 
-It must never claim while this instance cannot prove that it lives, nor while it drains. When trust is lost it aborts
-what is before the point of no return; what is past it goes on. It fails by ending the process; a bug in the run on one
-site ends that run alone.
+It must never claim while this instance cannot prove that it lives or cannot remember what it starts, nor while it
+drains. When trust is lost it aborts what is before the point of no return; what is past it goes on. It fails by ending
+the process; a bug in the run on one site ends that run alone.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from tminus.store.site_runs import Claim
 _BATCH = 100
 _SWEEP = 5.0  # seconds between looks for runs that nobody here knows
 _GATHER = 0.2  # seconds that freed sessions are gathered before the next claim
+_LEFT = 0.25  # seconds after which is claimed what other instances have left of what waits
 _CONTENTS = 50  # launches whose content is kept in memory
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class Dispatcher:
         holdings: Holdings,
         *,
         contact: Contact,
+        may_start: Callable[[], bool],
         max_sessions: int,
         poll_interval: float,
         observer: Observer,
@@ -54,6 +56,7 @@ class Dispatcher:
         self._db = db
         self._instance = instance
         self._trust = trust
+        self._may_start = may_start
         self._runner = runner
         self._holdings = holdings
         self._contact = contact
@@ -101,7 +104,7 @@ class Dispatcher:
 
     async def _work(self) -> float:
         free = self._max_sessions - len(self._open)
-        if self.draining or not self._trust.lives():
+        if self.draining or not self._trust.lives() or not self._may_start():
             return self._poll_interval
         async with self._holdings.lock:
             await self._sweep()
@@ -114,7 +117,9 @@ class Dispatcher:
         # that has just become full may have hidden sites that need none.
         now = self._contact.places()
         filled = len(claims) < free and any(count > 0 and now[name] == 0 for name, count in places.items())
-        return 0.0 if filled or (len(claims) == min(free, _BATCH) and free > _BATCH) else self._poll_interval
+        if filled or (len(claims) == min(free, _BATCH) and free > _BATCH):
+            return 0.0
+        return min(_LEFT, self._poll_interval) if claims and len(claims) < free else self._poll_interval
 
     async def _sweep(self) -> None:
         """Settle, every few seconds, what is ours by the database and known to nobody here."""

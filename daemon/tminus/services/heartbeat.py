@@ -4,21 +4,38 @@ The protocol::
 
     this instance                          the database                        another instance
     -------------                          ------------                        ----------------
-    t0 = monotonic()
+    reads its intent log
+    connects, and says what it started --> is a start unknown? lost_starts:
+         (on each new connection)          nothing is started by anyone
+    registers ---------------------------> alive, settled on this server
+    t0 = now()
     heartbeat ---------------------------> heartbeat_at = clock()
          <-------------------------------- still alive
     trusted until t0 + ttl - margin
+    claims what waits -------------------> pending -> running, ours
+    uploads, asks: may it start? --------> commit of executing: demands a live
+         <-------------------------------- heartbeat, ours, not held back
+    a line in the intent log, on the disk
+    still trusted? sends the start
         ...                                                                    reap: heartbeat_at + ttl < clock()?
                                            state = dead, for ever <----------- its runs: before the point of no return
     heartbeat ---------------------------> no row                              -> pending; past it -> resolved on
          <-------------------------------- dead                                the router, file fence first
     starts nothing, aborts what is before
-    the point of no return, ends
+    the point of no return, listens to
+    what is past it, ends (exit code 6)
 
-t0 is taken before the heartbeat is sent and the margin covers the difference of the clocks' speed, so the local window
-always closes before the database's does. Three more fences stand behind it: the statement that commits the point of no
-return demands a live heartbeat in the same statement; every write names the instance in its WHERE; and who resolves a
-run first deletes the uploaded file, so that a process that sleeps through all of this imports nothing when it wakes.
+What may be concluded. By an instance: it lives for as long as a heartbeat that was sent less than ttl - margin ago was
+confirmed, and by nothing else; t0 is taken before the heartbeat is sent, time passes for it while the machine is suspended,
+and the margin covers the difference of the clocks' speed, so that its window always closes before the database's does. By
+a reaper: that a silent instance can write nothing any more, and so that what it had not started will not be started by it;
+nothing about any router. By a resolver: that a run never started, only after its uploaded file is seen to be gone.
+
+Fences stand one behind the other. The commit of executing demands a live heartbeat in the same statement; every write names
+the instance and the state in its WHERE, and triggers refuse what goes round that; a process that sleeps through all of
+this looks at its trust once more before it sends; and if it sends all the same, its file was deleted by whoever resolved
+the run. A server that was set back is fenced by store/history.py, and an instance that lost nothing waits for the others
+to have looked (tminus.is_unsettled).
 
 It must never extend its trust by anything but an answer of the database. It fails by ending the process.
 """
@@ -26,6 +43,8 @@ It must never extend its trust by anything but an answer of the database. It fai
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from uuid import UUID
 
 import structlog
@@ -42,27 +61,33 @@ class DeclaredDead(Exception):
     """Another instance declared this one dead; it can never write again, so the process has to end."""
 
 
-class Trust:
-    """Whether this instance can prove that it lives. Monotonic time only."""
+def _clock() -> float:
+    """Seconds that also pass while the machine is suspended, where the system has such a clock."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
-    def __init__(self, *, ttl: float, margin: float) -> None:
+
+class Trust:
+    """Whether this instance can prove that it lives. `now`: seconds of a clock that nobody sets."""
+
+    def __init__(self, *, ttl: float, margin: float, now: Callable[[], float] = _clock) -> None:
         self._window = ttl - margin
+        self.now = now
         self._until = float("-inf")
         self.dead = False
 
     def extend(self, asked_at: float) -> None:
-        """The database answered a heartbeat that was sent at `asked_at` (loop time)."""
+        """The database answered a heartbeat that was sent at `asked_at` (`now`)."""
         self._until = max(self._until, asked_at + self._window)
 
     def lives(self) -> bool:
-        return not self.dead and asyncio.get_running_loop().time() < self._until
+        return not self.dead and self.now() < self._until
 
     def age(self) -> float:
         """Seconds since the last heartbeat that the database confirmed was sent; infinite before the first."""
-        return asyncio.get_running_loop().time() - (self._until - self._window)
+        return self.now() - (self._until - self._window)
 
     def seconds_left(self) -> float:
-        return self._until - asyncio.get_running_loop().time()
+        return self._until - self.now()
 
 
 class Heartbeat:
@@ -80,7 +105,7 @@ class Heartbeat:
         """Send one heartbeat. Raises StoreUnavailable. After our death it only waits to be cancelled."""
         if self._died.is_set():
             return self._interval
-        asked_at = asyncio.get_running_loop().time()
+        asked_at = self._trust.now()
         if await instances.beat(self._db, self._instance, draining=self.draining):
             self._trust.extend(asked_at)
         else:

@@ -8,6 +8,7 @@ could not start within `start_within` is settled as missed by the janitor.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from uuid import UUID
 
 import structlog
@@ -29,11 +30,20 @@ log = structlog.get_logger()
 
 class Launcher:
     def __init__(
-        self, db: Database, instance: UUID, trust: Trust, *, poll_interval: float, observer: Observer, launched: Hint
+        self,
+        db: Database,
+        instance: UUID,
+        trust: Trust,
+        *,
+        may_start: Callable[[], bool],
+        poll_interval: float,
+        observer: Observer,
+        launched: Hint,
     ) -> None:
         self._db = db
         self._instance = instance
         self._trust = trust
+        self._may_start = may_start
         self._poll_interval = poll_interval
         self._observer = observer
         self._launched = launched
@@ -44,10 +54,12 @@ class Launcher:
         await repeat("launcher", self._work, hint=self.hint, observer=self._observer)
 
     async def _work(self) -> float:
-        if self.draining or not self._trust.lives():
+        if self.draining or not self._trust.lives() or not self._may_start():
             return self._poll_interval
         await self._plan()
         async with launches.due_scripts(self._db, limit=_BATCH) as transaction:
+            for script_id, problem in transaction.unreadable:
+                await self._refuse(transaction, script_id, f"what was authorized cannot be read: {problem}")
             made = [(script, await self._launch(transaction, script)) for script in transaction.due]
         # Committed: only now it is true.
         for script, launch in made:
@@ -55,23 +67,27 @@ class Launcher:
                 tell_launched(script, launch, self._observer)
         if transaction.due:
             self._launched.give()
-        if len(transaction.due) == _BATCH:
+        if len(transaction.due) + len(transaction.unreadable) == _BATCH:
             return 0.0
         wait = await launches.seconds_to_next_due(self._db)
         return self._poll_interval if wait is None else min(max(wait, 0.01), self._poll_interval)
 
     async def _launch(self, transaction: DueTransaction, script: DueScript) -> UUID | None:
-        refusal = _differs(script)
+        try:
+            refusal = _differs(script)
+        except Exception:
+            # A bug of ours must not end the process, and with it all other launches, at every look.
+            log.exception(
+                "launch_broke", script_id=str(script.id), todo="a bug of the daemon; report it with this traceback"
+            )
+            refusal = "the daemon met an error of its own when it compared it with what was authorized; see its log"
         if refusal:
-            await transaction.refuse(script, refusal)
-            self._observer.launch_refused()
-            log.error(
-                "launch_refused",
-                script_id=str(script.id),
-                reason=refusal,
+            await self._refuse(
+                transaction,
+                script.id,
+                refusal,
                 created_by=script.created_by,
                 authorized_by=script.authorized_by,
-                todo="nothing was run; find out who changed it past the schema's rules, review it, and authorize it again",
             )
             return None
         next_at = None
@@ -89,6 +105,17 @@ class Launcher:
                 message="the previous launch still runs, or this occurrence was launched already, or this instance is not heard of",
             )
         return launch
+
+    async def _refuse(self, transaction: DueTransaction, script: UUID, reason: str, **people: str) -> None:
+        await transaction.refuse(script, reason)
+        self._observer.launch_refused()
+        log.error(
+            "launch_refused",
+            script_id=str(script),
+            reason=reason,
+            **people,
+            todo="nothing was run; find out who changed it past the schema's rules, review it, and authorize it again",
+        )
 
     async def _plan(self) -> None:
         for row in await launches.unplanned_scripts(self._db, limit=_BATCH):

@@ -1,7 +1,8 @@
-"""Says when the database lets nothing be started, because it went back in time, and when a person resumed.
+"""Says why nothing may be started, and when it may again: the database went back in time, or this host cannot remember.
 
-The holding back itself is the database's (`tminus.is_paused`): every daemon is stopped by it at once, also one that has
-not looked yet. What was started goes on, and what a dead daemon left is still resolved: neither starts anything.
+The holding back itself is the database's (`tminus.is_held_back`): every daemon is stopped by it at once, also one that has
+not looked yet. What was started goes on, and what a dead daemon left is still resolved: neither starts anything. Lost starts
+whose site runs have become free meanwhile are put back here.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import structlog
 
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
-from tminus.store import last_start
-from tminus.store.last_start import LostStart
+from tminus.store import history
+from tminus.store.history import History, LostStart
+from tminus.store.intent_log import IntentLog
 from tminus.store.pool import Database
 
 log = structlog.get_logger()
@@ -26,20 +28,33 @@ _HOW_TO_GO_ON = (
 
 class PauseWatch:
     def __init__(
-        self, db: Database, *, interval: float, tell: Callable[[str | None], None], observer: Observer
+        self,
+        db: Database,
+        intents: IntentLog,
+        history: History,
+        *,
+        interval: float,
+        tell: Callable[[str | None], None],
+        recalled: Hint,
+        observer: Observer,
     ) -> None:
         self._db = db
+        self._intents = intents
+        self._history = history
         self._interval = interval
         self._tell = tell
+        self._recalled = recalled
         self._observer = observer
         self._told: str | None = None
+        self._told_trouble: str | None = None
         self.hint = Hint()
 
     async def run(self) -> None:
         await repeat("pause", self.look, hint=self.hint, observer=self._observer)
 
     async def look(self) -> float:
-        lost = await last_start.lost_starts(self._db)
+        await self._look_at_disk()
+        lost = await history.lost_starts(self._db)
         why = _reason(lost) if lost else None
         if why != self._told:
             if why is None:
@@ -48,7 +63,24 @@ class PauseWatch:
                 log.error("paused", lost_starts=len(lost), error=why, next=_HOW_TO_GO_ON)
             self._told = why
             self._tell(why)
+        if count := await self._history.recall(self._db):
+            log.warning(
+                "starts_recalled",
+                site_runs=count,
+                message="The database had forgotten these starts; the routers are asked what became of them.",
+            )
+            self._recalled.give()
         return self._interval
+
+    async def _look_at_disk(self) -> None:
+        await self._intents.probe()
+        trouble = self._intents.trouble
+        if (trouble is None) != (self._told_trouble is None):
+            if trouble is None:
+                log.info("intent_log_returned")
+            else:
+                log.error("intent_log_unwritable", error=trouble, todo="make room in state_dir, or mend its disk")
+        self._told_trouble = trouble
 
 
 def _reason(lost: list[LostStart]) -> str:

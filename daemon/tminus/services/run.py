@@ -26,7 +26,11 @@ class Ended(Exception):
 
 
 class Paused(Exception):
-    """Nothing is started until a person resumes."""
+    """Nothing is started now: until a person resumes, or until this host can remember what it starts."""
+
+
+class Spent(Exception):
+    """This host started it here before: the run was left to whoever asks the router about that start."""
 
 
 class TryLater(Exception):

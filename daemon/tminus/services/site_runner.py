@@ -34,7 +34,7 @@ from tminus.services.heartbeat import Trust
 from tminus.services.observer import Observer
 from tminus.services.preparation import Preparation, check_time
 from tminus.services.resolver import Answer, Question, resolve
-from tminus.services.run import Ended, Paused, Run, TryLater, answer_of, backup_of, sentence
+from tminus.services.run import Ended, Paused, Run, Spent, TryLater, answer_of, backup_of, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.services.story import tell_site_ended
 from tminus.store import site_runs
@@ -193,6 +193,9 @@ class SiteRunner:
             connection.abort()
             await self._give_back(run, wait=_PAUSED_FOR)
             return
+        except Spent:
+            connection.abort()
+            return
         except Ended as late:
             refusal = late.ending
         if refusal is not None:
@@ -225,13 +228,22 @@ class SiteRunner:
         run.past_no_return = True
         try:
             start = await self._writer.start(
-                StartRequest(run=run.claim.id, nonce=run.nonce.value, uptime=uptime, backup=backup)
+                StartRequest(
+                    run=run.claim.id,
+                    nonce=run.nonce.value,
+                    uptime=uptime,
+                    backup=backup,
+                    occurrence=run.content.occurrence,
+                    site=run.claim.site.id,
+                )
             )
         except StoreError as error:
             return not_started(Reason.STORE_LOST, f"Not started: {sentence(error)}")
         run.committed = start is Start.GO
         if start is Start.PAUSED:
             raise Paused
+        if start is Start.SPENT:
+            raise Spent
         if start is Start.CANCELLED:
             return skipped(Reason.CANCELLED, "Cancelled before it was started.")
         if start is Start.NOT_OURS or not self._trust.lives():

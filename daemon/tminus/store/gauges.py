@@ -16,6 +16,7 @@ class StoreGauges:
     unserved_sites: int
     unknown_sites: int
     lost_starts: int
+    set_aside_scripts: int
     longest_overrun_seconds: float
     unauthorized_scripts: int
     next_launch_at: float | None

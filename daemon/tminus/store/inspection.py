@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from tminus.store.last_start import LastStart
+from tminus.store.intent_log import Intent
 from tminus.store.migrate import check_schema
 from tminus.store.pool import statement, store_errors
 
@@ -83,9 +83,9 @@ class Inspection:
                 looks.append((took, theirs - (asked + took / 2)))
         return float(min(looks)[1])
 
-    async def pause(self, last: LastStart | None) -> Pause:
+    async def pause(self, last: Intent | None) -> Pause:
         """Look whether all is paused, and whether a daemon that remembers `last` would pause it."""
-        asked = (None, None) if last is None else (last.run, last.nonce)
+        asked = (None, None) if last is None else (last.site, last.nonce)
         return Pause(**dict(await self._row("check_pause", *asked)))
 
     async def fleet(self, runners: Collection[str]) -> Fleet:

@@ -29,7 +29,10 @@ class Reach:
     jump_hosts: tuple[str, ...] = ()
 
 
-async def register(db: Database, *, instance: UUID, name: str, reach: Reach, max_sessions: int, ttl: float) -> None:
+async def register(
+    db: Database, *, instance: UUID, name: str, reach: Reach, max_sessions: int, ttl: float, memory: UUID | None = None
+) -> None:
+    """Begin the row. `ttl` in seconds; `memory`: which intent log it writes (IntentLog.identity), None: one of its own."""
     await db.fetch(
         "register_instance",
         instance,
@@ -42,6 +45,7 @@ async def register(db: Database, *, instance: UUID, name: str, reach: Reach, max
         list(reach.runner_tags),
         list(reach.credentials),
         list(reach.jump_hosts),
+        memory or instance,
     )
 
 
@@ -52,6 +56,11 @@ async def beat(db: Database, instance: UUID, *, draining: bool) -> bool:
 
 async def stop(db: Database, instance: UUID) -> None:
     await db.fetch("stop_instance", instance)
+
+
+async def disclaim_crashes(db: Database, instance: UUID) -> None:
+    """Say that this instance, which was declared dead, did not crash: nothing that it ran is to blame."""
+    await db.fetch("disclaim_crashes", instance)
 
 
 async def reap(db: Database) -> Reaped:

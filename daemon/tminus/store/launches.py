@@ -14,6 +14,7 @@ import asyncpg
 
 from tminus.domain.digest import RowPart
 from tminus.domain.endings import Effect, LaunchKind, LaunchState, Reason, State
+from tminus.domain.occurrence import Occurrence
 from tminus.store.pool import Database, Transaction, statement
 
 
@@ -49,6 +50,15 @@ class LaunchContent:
     detached: bool  # it runs as a job of the router's, without a session
     due_at: datetime
     rehearsal: bool  # stop before the point of no return
+    kind: LaunchKind
+    digest: str | None
+    recurring: bool  # it has a cron rule
+
+    @property
+    def occurrence(self) -> Occurrence:
+        return Occurrence.of(
+            digest=self.digest, kind=self.kind, launch=self.id, due_at=self.due_at, recurring=self.recurring
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +110,15 @@ class EndedLaunch:
 
 
 class DueTransaction:
-    """Due scripts, locked until the transaction ends; each is launched or refused within it."""
+    """Due scripts, locked until the transaction ends; each is launched or refused within it.
 
-    def __init__(self, connection: Transaction, due: list[DueScript]) -> None:
+    `unreadable` are those whose rows make no sense (somebody went round the schema's rules), with what is wrong.
+    """
+
+    def __init__(self, connection: Transaction, due: list[DueScript], unreadable: list[tuple[UUID, str]]) -> None:
         self._connection = connection
         self.due = due
+        self.unreadable = unreadable
 
     async def launch(self, script: DueScript, instance: UUID, *, next_at: datetime | None) -> UUID | None:
         """Make the launch with its site runs. None: not due any more, an overlap of a cron row, or we are dead."""
@@ -113,15 +127,22 @@ class DueTransaction:
         )
         return launch
 
-    async def refuse(self, script: DueScript, reason: str) -> None:
-        await self._connection.execute("select tminus.refuse_launch($1, $2)", script.id, reason)
+    async def refuse(self, script: UUID, reason: str) -> None:
+        await self._connection.execute("select tminus.refuse_launch($1, $2)", script, reason)
 
 
 @asynccontextmanager
 async def due_scripts(db: Database, *, limit: int) -> AsyncIterator[DueTransaction]:
     async with db.transaction("launch what is due") as connection:
         rows = await connection.fetch(statement("due_scripts"), limit)
-        yield DueTransaction(connection, [_due(row) for row in rows])
+        due: list[DueScript] = []
+        unreadable: list[tuple[UUID, str]] = []
+        for row in rows:
+            try:
+                due.append(_due(row))
+            except (ValueError, TypeError) as error:
+                unreadable.append((row["id"], str(error)))
+        yield DueTransaction(connection, due, unreadable)
 
 
 def _due(row: asyncpg.Record) -> DueScript:
@@ -187,7 +208,7 @@ async def launch_content(db: Database, launch: UUID) -> LaunchContent:
     row = await db.fetchrow("launch_content", launch)
     if row is None:
         raise LookupError(f"launch {launch} vanished")
-    return LaunchContent(**{**dict(row), "script": row["script"].encode()})
+    return LaunchContent(**{**dict(row), "script": row["script"].encode(), "kind": LaunchKind(row["kind"])})
 
 
 async def housekeeping(db: Database) -> Housekeeping:

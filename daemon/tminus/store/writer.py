@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Self
 from uuid import UUID
 
+import asyncpg
+import structlog
+
 from tminus.domain.endings import Ending, Step
+from tminus.domain.occurrence import Occurrence
 from tminus.errors import Refused, StoreError, StoreUnavailable
+from tminus.store.intent_log import Intent, IntentLog
 from tminus.store.lane import Lane, Questions
-from tminus.store.last_start import LastStart
 from tminus.store.pool import Database, Transaction, statement
 
 _GATHER_PROGRESS = 0.15  # seconds
-_REMEMBER_WITHIN = 10.0  # seconds
+_SETTLES_WITHIN = 15.0  # seconds that a start waits for all instances to have looked at a server that is new to them
 
-Remember = Callable[[LastStart], Awaitable[None]]
-"""Keeps the latest start outside of the database (StartMemory.keep). Raises OSError."""
+log = structlog.get_logger()
 
 
 class Start(Enum):
@@ -33,7 +36,8 @@ class Start(Enum):
 
     GO = "go"
     CANCELLED = "cancelled"
-    PAUSED = "paused"
+    PAUSED = "paused"  # or this host could not remember the start: nothing was committed
+    SPENT = "spent"  # started from here before; the run is not ours any more, it is resolved by what that start left
     NOT_OURS = "not_ours"
 
 
@@ -54,6 +58,12 @@ class StartRequest:
     nonce: str
     uptime: float  # seconds
     backup: Backup | None
+    occurrence: Occurrence
+    site: str
+
+    @property
+    def key(self) -> int:
+        return self.occurrence.key(self.site)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +147,8 @@ class _ProgressBatch:
 class Writer:
     """Gathers the writes of one instance. `run` has to be running for anything to be written.
 
-    `failed` hears of each transaction that failed. `remember` is told the latest start when it is committed, and before
-    anybody may act on it.
+    `failed` hears of each transaction that failed. `intents` is told each start when it is committed, and before anybody may
+    act on it.
     """
 
     def __init__(
@@ -146,10 +156,10 @@ class Writer:
         db: Database,
         instance: UUID,
         *,
+        intents: IntentLog,
         failed: Callable[[], None] = lambda: None,
-        remember: Remember | None = None,
     ) -> None:
-        self._starts = _Starts(db, instance, failed=failed, remember=remember)
+        self._starts = _Starts(db, instance, failed=failed, intents=intents)
         self._progress = _Progress(db, instance, failed=failed)
 
     def note_step(self, run: int, step: Step) -> None:
@@ -191,42 +201,88 @@ class Writer:
 class _Starts(Lane[_StartBatch]):
     """The point of no return: the only thing that a router waits for."""
 
-    def __init__(self, db: Database, instance: UUID, *, failed: Callable[[], None], remember: Remember | None) -> None:
+    def __init__(self, db: Database, instance: UUID, *, failed: Callable[[], None], intents: IntentLog) -> None:
         super().__init__(gather=0, failed=failed)
         self._db = db
         self._instance = instance
-        self._remember = remember
+        self._intents = intents
 
     def new(self) -> _StartBatch:
         return _StartBatch()
 
     async def write(self, batch: _StartBatch) -> None:
         requests = batch.starts.requests()
-        answers: dict[int, Start] = {}
-        if requests:
-            # One statement, and so one transaction: no start without its backup.
-            rows = await self._db.fetch(
-                "start_executing",
-                self._instance,
-                [r.run for r in requests],
-                [r.nonce for r in requests],
-                [r.uptime for r in requests],
-                *_columns([(r.run, r.backup) for r in requests if r.backup]),
-            )
-            answers = {row["id"]: Start.GO for row in rows}
-            if rows and self._remember is not None:
-                try:
-                    async with asyncio.timeout(_REMEMBER_WITHIN):
-                        await self._remember(LastStart.of(rows[-1]))
-                except OSError as error:  # TimeoutError is one
-                    # Nothing is sent: after a restore nobody could tell that it was.
-                    raise StoreUnavailable(f"could not remember in state_dir what is started: {error}") from error
-        left_out = [r.run for r in requests if r.run not in answers]
-        if left_out:
-            for row in await self._db.fetch("why_not_started", self._instance, left_out):
-                answers[row["id"]] = Start.PAUSED if row["is_paused"] else Start.CANCELLED
-        # Committed: only now may anybody act on it. A caller that was cancelled meanwhile left a cancelled future.
+        self._intents.look_for_trouble()
+        if self._intents.trouble is not None:
+            # Nothing is committed that could not be remembered: what waits may be started later, or elsewhere.
+            batch.starts.answer(lambda _: Start.PAUSED)
+            return
+        answers = {r.run: await self._refuse(r) for r in requests if self._intents.is_spent(r.key)}
+        fresh = {r.run: r for r in requests if r.run not in answers}
+        until = asyncio.get_running_loop().time() + _SETTLES_WITHIN
+        while fresh:
+            rows = await self._commit(list(fresh.values()))
+            answers |= dict.fromkeys((row["id"] for row in rows), Start.GO)
+            left_out = [run for run in fresh if run not in answers]
+            why = await self._db.fetch("why_not_started", self._instance, left_out) if left_out else []
+            if not any(row["is_unsettled"] for row in why) or asyncio.get_running_loop().time() > until:
+                answers |= {row["id"]: Start.PAUSED if row["is_held"] else Start.CANCELLED for row in why}
+                break
+            # The server is another one since a moment, and an instance has yet to look at it.
+            fresh = {run: fresh[run] for run in left_out}
+            await asyncio.sleep(0.2)
+        # Committed and remembered: only now may anybody act on it. A caller that was cancelled meanwhile left a cancelled future.
         batch.starts.answer(lambda r: answers.get(r.run, Start.NOT_OURS))
+
+    async def _commit(self, requests: list[StartRequest]) -> list[asyncpg.Record]:
+        """Commit, and remember on this host what was committed. Returns a row for each that may be started."""
+        # One statement, and so one transaction: no start without its backup.
+        rows = await self._db.fetch(
+            "start_executing",
+            self._instance,
+            [r.run for r in requests],
+            [r.nonce for r in requests],
+            [r.uptime for r in requests],
+            *_columns([(r.run, r.backup) for r in requests if r.backup]),
+        )
+        asked = {r.run: r for r in requests}
+        try:
+            if rows:
+                await self._intents.write([_intent(row, asked[row["id"]]) for row in rows])
+        except OSError as error:
+            # Nothing is sent: after a restore nobody could tell that it was.
+            raise StoreUnavailable(f"could not remember what is started: {self._intents.trouble}") from error
+        return rows
+
+    async def _refuse(self, request: StartRequest) -> Start:
+        """Leave a run that was started from here before to whoever asks the router what became of it."""
+        before = await self._intents.find(request.key)
+        if before is None:
+            raise StoreError(f"the intent log names a start on {request.site} that it does not hold any more")
+        row = await self._db.fetchrow("refuse_spent", self._instance, request.run, before.nonce, before.at)
+        log.error(
+            "start_refused",
+            site_run=request.run,
+            site_id=request.site,
+            launch_id=str(before.launch),
+            started_at=before.at.isoformat(),
+            message="This host started it here already, under a launch that the database does not know any more.",
+            todo="find out who set the database back or deleted that launch; the router is asked what became of the start",
+        )
+        return Start.SPENT if row is not None and row[0] else Start.NOT_OURS
+
+
+def _intent(row: asyncpg.Record, request: StartRequest) -> Intent:
+    return Intent(
+        key=request.key,
+        at=row["executing_at"],
+        run=row["id"],
+        nonce=row["nonce"],
+        launch=row["launch_id"],
+        site=request.site,
+        occurrence=request.occurrence.name,
+        digest=request.occurrence.digest,
+    )
 
 
 class _Progress(Lane[_ProgressBatch]):

@@ -6,3 +6,4 @@ update tminus.site_runs r
 set step = n.step
 from unnest($2::bigint[], $3::text[]) as n (id, step)
 where r.id = n.id and r.instance_id is not distinct from $1 and r.state = (select 'running') and (r.executing_at is not null) = (n.step = 'verifying')
+    and exists (select from tminus.instances i where i.id = $1 and i.state in ('alive', 'draining'))

@@ -1,7 +1,7 @@
 -- THE POINT OF NO RETURN. Returns the ids that may be started, once this is committed.
 -- $1: instance; per run $2: id, $3: nonce, $4: uptime of the router in seconds before it; $5 to $10: the exports that are
 -- stored with it, see tminus.store_backups.
--- An id that is missing: the run is not ours any more, its launch was cancelled, all is paused, it was started here
+-- An id that is missing: the run is not ours any more, its launch was cancelled, all is held back, it was started
 -- before the database was set back, or this instance cannot prove that it lives. Nothing may be sent for it.
 with living as materialized (
     -- Held until the commit: meanwhile nobody can declare this instance dead (tminus.reap takes FOR UPDATE).
@@ -10,7 +10,11 @@ with living as materialized (
     where i.id = $1 and i.state in ('alive', 'draining') and i.heartbeat_at + i.ttl > tminus.clock()
     for key share
 ), stored as materialized (
-    select tminus.store_backups($5, $6, $7, $8, $9, $10)
+    -- Of what is ours, and no other: an instance that sleeps through its death must not replace what its successor stored.
+    select tminus.store_backups(array_agg(b.run), array_agg(b.phase), array_agg(b.sha256), array_agg(b.text), array_agg(b.header), array_agg(b.size))
+    from unnest($5::bigint[], $6::text[], $7::bytea[], $8::text[], $9::text[], $10::integer[]) as b (run, phase, sha256, text, header, size)
+    join tminus.site_runs o on o.id = b.run and o.instance_id = $1 and o.state = (select 'running') and o.executing_at is null
+    where exists (select from living)
 )
 update tminus.site_runs r
 set step = 'executing', executing_at = tminus.clock(), nonce = n.nonce, uptime_before = make_interval(secs => n.uptime)
@@ -19,6 +23,6 @@ where r.id = n.id and r.instance_id is not distinct from $1 and r.state = (selec
     and not r.rehearsal
     and (select l.state from tminus.launches l where l.id = r.launch_id) = 'running'
     and exists (select from living) and exists (select from stored)
-    and not (select tminus.is_paused())
+    and not (select tminus.is_held_back())
     and not exists (select from tminus.lost_starts x where x.launch_id = r.launch_id and x.site_id = r.site_id offset 0)
 returning r.id, r.nonce, r.launch_id, r.site_id, r.executing_at

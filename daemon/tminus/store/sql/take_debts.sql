@@ -23,7 +23,7 @@ with due as (
     set attempts = d.attempts + 1,
         next_try_at = tminus.clock() + least(interval '1 minute' * power(2, least(d.attempts, 8)), interval '2 hours')
     from due
-    where d.id = due.id
+    where d.id = due.id and d.settled_at is null
     returning d.id, d.site_id, d.file_name, d.attempts, d.since
 )
 select

@@ -17,6 +17,11 @@ create table tminus.instances (
     runner_tags text[] not null default '{}',
     credentials text[] not null default '{}',
     jump_hosts text[] not null default '{}',
+    -- The life of the server (tminus.incarnation) with which it compared what it remembers of its starts; see is_unsettled.
+    settled_on text,
+    -- The intent log that it writes (one of a host and folder, whichever process has it): who compares it does so for all its
+    -- earlier owners.
+    memory uuid not null default gen_random_uuid(),
     state text not null default 'alive' check (state in ('alive', 'draining', 'stopped', 'dead')),
     started_at timestamptz not null default tminus.clock(),
     heartbeat_at timestamptz not null default tminus.clock(),
@@ -36,7 +41,7 @@ begin
     if old.state = 'draining' and new.state = 'alive' then
         raise exception 'instance % drains; it cannot go back', old.id using errcode = 'object_not_in_prerequisite_state';
     end if;
-    if to_jsonb(new) - '{heartbeat_at,state,ended_at}'::text[] is distinct from to_jsonb(old) - '{heartbeat_at,state,ended_at}'::text[] then
+    if to_jsonb(new) - '{heartbeat_at,state,ended_at,settled_on}'::text[] is distinct from to_jsonb(old) - '{heartbeat_at,state,ended_at,settled_on}'::text[] then
         raise exception 'what instance % is never changes', old.id using errcode = 'check_violation';
     end if;
     return new;
@@ -380,7 +385,35 @@ create table tminus.lost_starts (
 );
 create trigger keep before delete or truncate on tminus.lost_starts for each statement execute function tminus.refuse_delete();
 
--- Ask it as `(select tminus.is_paused())`, once a statement.
+-- Ask these as `(select tminus.is_paused())`, once a statement.
 create function tminus.is_paused() returns boolean
 language sql stable set search_path = pg_catalog, pg_temp
 as $$ select exists (select from tminus.lost_starts where accepted_at is null) $$;
+
+-- Which life of which server this is: another one after each start of the server, in a copy, and on a standby that took over.
+create function tminus.incarnation() returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select extract(epoch from pg_postmaster_start_time())::text || '/' || d.oid
+    from pg_database d
+    where d.datname = current_database()
+$$;
+alter table tminus.instances alter column settled_on set default tminus.incarnation();
+
+-- Whether a living instance has yet to say if this server, which was started or took over, knows all that it started; or
+-- another in its place that has the same intent log. (An instance that registers has asked before.)
+create function tminus.is_unsettled() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from tminus.instances i
+        where i.state in ('alive', 'draining') and i.heartbeat_at + i.ttl > tminus.clock()
+            and i.settled_on is distinct from (select tminus.incarnation())
+            and not exists (select from tminus.instances o where o.memory = i.memory and o.settled_on = (select tminus.incarnation())
+                and o.state in ('alive', 'draining')))
+$$;
+
+-- Whether nothing may be launched, claimed or started now, by anyone.
+create function tminus.is_held_back() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$ select tminus.is_paused() or tminus.is_unsettled() $$;

@@ -324,28 +324,6 @@ end $$;
 -- ---------------------------------------------------------------------------------------------------------------------
 -- The daemon's: none of these is granted to anyone else.
 
--- Whether this database knows the start that a daemon remembers as its latest, or a person accepted that it does not. If
--- not, it is noted, and nothing is started any more by any daemon until a person resumes. (A failover that lost nothing
--- knows it, whatever the timeline.)
-create function tminus.knows_start(p_run bigint, p_nonce text, p_launch uuid, p_site text, p_started_at timestamptz, p_by text) returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if exists (select from tminus.site_runs r where r.id = p_run and r.nonce = p_nonce and r.executing_at is not null)
-        or exists (select from tminus.lost_starts l where l.nonce = p_nonce and l.accepted_at is not null) then
-        return true;
-    end if;
-    insert into tminus.lost_starts (nonce, site_run_id, launch_id, site_id, started_at, noticed_by)
-    values (p_nonce, p_run, p_launch, p_site, p_started_at, p_by)
-    on conflict (nonce) do nothing;
-    if found then
-        perform tminus.record('history_lost', p_by, null, p_launch, p_site,
-            jsonb_build_object('site_run', p_run, 'nonce', p_nonce, 'started_at', p_started_at));
-        perform pg_notify('tminus', 'paused');
-    end if;
-    return false;
-end $$;
-
 -- The state of an instance that may start something: alive or draining, and heard of within its ttl. Null: it may not.
 -- Held so until the end of the transaction: who declares it dead takes FOR UPDATE, its own heartbeats do not wait.
 create function tminus.living_state(p_instance uuid) returns text
@@ -360,16 +338,18 @@ $$;
 -- Scheduled scripts whose time has come, locked for this transaction. No row: nothing is due, another has it, or all is
 -- paused.
 create function tminus.due_scripts(p_limit integer) returns setof tminus.scheduled_scripts
-language sql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return query
     select s.*
     from tminus.scheduled_scripts s
     where s.status = 'scheduled' and s.launch_at <= tminus.clock() and tminus.clock() <= s.launch_at + s.start_within
-        and not (select tminus.is_paused())
+        and not (select tminus.is_held_back()) and not tminus.is_set_aside(s.id)
     order by s.launch_at
     limit p_limit
-    for update skip locked
-$$;
+    for update skip locked;
+end $$;
 
 -- Make a launch of a due scheduled script, which the same transaction has locked, recomputed and compared. Null where it
 -- is not due any more, had this occurrence already (the clock was set back), overlaps, the instance is dead, or all is paused. `p_next` is
@@ -385,7 +365,7 @@ declare
 begin
     s := tminus.lock_script(p_script);
     if s.status <> 'scheduled' or s.launch_at is null or s.launch_at > tminus.clock() or tminus.clock() > s.launch_at + s.start_within
-        or tminus.living_state(p_instance) is null or tminus.is_paused() then
+        or tminus.living_state(p_instance) is null or tminus.is_held_back() then
         return null;
     end if;
     select * into a from tminus.authorizations where id = s.authorization_id;
@@ -467,8 +447,9 @@ begin
         for update of q skip locked
     loop
         why := case s.status when 'scheduled' then 'missed' else 'not_authorized' end;
-        message := case s.status
-            when 'scheduled' then 'Missed: no daemon could start it within ' || s.start_within || ' of ' || tminus.api_time(s.launch_at) || '.'
+        message := case
+            when tminus.is_set_aside(s.id) then 'Missed: it was set aside, since the daemon died three times while it ran it.'
+            when s.status = 'scheduled' then 'Missed: no daemon could start it within ' || s.start_within || ' of ' || tminus.api_time(s.launch_at) || '.'
             else 'Missed: not authorized before ' || tminus.api_time(s.launch_at) || '.' end;
         if s.cron is null then
             perform tminus.insert_missed_launch(s, why, message);
@@ -525,7 +506,8 @@ begin
     end if;
 end $$;
 
--- Take up to p_capacity pending site runs for this instance, sharing places fairly among the launches that wait. No row:
+-- Take up to p_capacity pending site runs for this instance, sharing places fairly among the launches that wait, and what waits
+-- among the instances that live: a first look takes its share, and the next one of what the others have left. No row:
 -- nothing is pending that it can serve, every router is busy, each launch is at its own cap, all is paused, or the instance
 -- may not start anything. `p_jump_hosts` names those that have a place for one site more, `p_places` how many; sites behind others wait.
 -- Returns the rows as they are after the claim: a statement that joined them itself would look at an older snapshot, and
@@ -536,13 +518,29 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     me tminus.instances;
+    alone record;
+    sharers integer;
     capped uuid[];
     taken bigint[];
 begin
-    if tminus.living_state(p_instance) is distinct from 'alive' or p_capacity < 1 or tminus.is_paused() then
+    if tminus.living_state(p_instance) is distinct from 'alive' or p_capacity < 1 or tminus.is_held_back() then
         return;
     end if;
     select * into me from tminus.instances where id = p_instance;
+    alone := tminus.choose_alone(me, p_jump_hosts);
+    if alone.barred is null then
+        return;
+    end if;
+    select count(*) into sharers from tminus.instances i where i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock();
+    if sharers > 1 then
+        select least(p_capacity, greatest(ceil(count(*)::numeric / sharers), 1)) into p_capacity
+        from (
+            select from tminus.launches l
+            join tminus.site_runs r on r.launch_id = l.id and r.state = 'pending'
+            where l.finished_at is null and l.state = 'running'
+            limit p_capacity * sharers
+        ) waiting;
+    end if;
     -- Who counts the places of a capped launch holds its row; the count below is a new snapshot, so it sees what others
     -- took. Whatever is locked here and below is left to its holder: nobody's open transaction may stop the claims.
     select array_agg(c.id) into capped
@@ -559,6 +557,7 @@ begin
                         select count(*) from tminus.site_runs r where r.launch_id = l.id and r.finished_at is null and r.state = 'running')) end as places
                 from tminus.launches l
                 where l.finished_at is null and l.state = 'running' and (l.max_concurrency is null or l.id = any (capped))
+                    and case when alone.only_script is null then l.script_id <> all (alone.barred) else l.script_id = alone.only_script end
             ),
             candidates as materialized (
                 -- A rehearsal waits for whatever is to be done.
@@ -643,6 +642,7 @@ begin
             when 'missed' then case
                 when late.is_lost then 'Not started again: it was started here before the database was set back.'
                 when (select tminus.is_paused()) then 'Not started: all was paused, since the database was set back.'
+                when late.is_aside then 'Not started: the script was set aside, since the daemon died three times while it ran it.'
                 else
                 'Not started: no daemon served this site within ' || late.start_within
                 || coalesce('; ' || late.unserved, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '') end
@@ -650,6 +650,7 @@ begin
             else coalesce(r.message, 'Gave up after ' || late.start_within || '.') end
     from (
         select p.id, l.start_within, exists (select from tminus.lost_starts x where x.launch_id = l.id and x.site_id = p.site_id) as is_lost,
+            tminus.is_set_aside(l.script_id) as is_aside,
             (select tminus.why_unserved(s) from tminus.sites s where s.id = p.site_id) as unserved,
             case when l.state in ('cancelled', 'halted') then l.state
                 when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) then 'missed'
@@ -691,8 +692,13 @@ begin
     loop
         update tminus.launches u
         set state = case u.state when 'running' then 'finished' else u.state end, finished_at = tminus.clock()
-        where u.id = l.id;
+        where u.id = l.id and u.finished_at is null;
         update tminus.scheduled_scripts u set finished_at = tminus.clock() where u.id = l.script_id and u.finished_at is null and l.kind <> 'rehearsal';
+        if exists (select from tminus.crashes c where c.script_id = l.script_id and c.cleared_at is null)
+            and not exists (select from tminus.crashes c where c.launch_id = l.id and c.cleared_at is null)
+            and exists (select from tminus.site_runs r where r.launch_id = l.id and r.state in ('completed', 'failed') and r.instance_id is not null) then
+            perform tminus.clear_crashes(l.script_id);
+        end if;
         perform tminus.record('launch_finished', 'tminus', l.script_id, l.id, null,
             (select jsonb_object_agg(state, n) from (select r.state, count(*) as n from tminus.site_runs r where r.launch_id = l.id group by r.state) c));
         closed := closed + 1;
@@ -776,8 +782,10 @@ $$;
 create function tminus.reap(out dead integer, out released integer, out orphaned integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+    gone uuid[];
 begin
-    with gone as (
+    with died as (
         update tminus.instances i
         set state = 'dead', ended_at = tminus.clock()
         where i.id in (
@@ -786,9 +794,13 @@ begin
             for update skip locked)
         returning i.id, i.name
     ), told as (
-        insert into tminus.events (kind, principal, detail) select 'instance_dead', gone.name, jsonb_build_object('instance', gone.id) from gone
+        insert into tminus.events (kind, principal, detail) select 'instance_dead', died.name, jsonb_build_object('instance', died.id) from died
     )
-    select count(*) into dead from gone;
+    select array_agg(d.id) into gone from died d;
+    dead := coalesce(cardinality(gone), 0);
+    if dead > 0 then
+        perform tminus.note_crashes(gone);
+    end if;
     select a.released, a.orphaned into released, orphaned
     from tminus.abandon(array(
         select r.id
@@ -796,6 +808,9 @@ begin
         join tminus.instances i on i.id = r.instance_id
         where i.state in ('stopped', 'dead') and r.finished_at is null and r.state = 'running'
         for no key update of r skip locked)) a;
+    if exists (select from tminus.set_aside where readmitted_at is null) then
+        perform tminus.end_set_aside();
+    end if;
 end $$;
 
 -- Take over the resolution of runs whose instance died past their point of no return. Rows as after the claim. Who cannot
@@ -805,12 +820,17 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     me tminus.instances;
+    alone record;
     taken bigint[];
 begin
     if tminus.living_state(p_instance) is distinct from 'alive' then
         return;
     end if;
     select * into me from tminus.instances where id = p_instance;
+    alone := tminus.choose_alone(me, me.jump_hosts);
+    if alone.barred is null then
+        return;
+    end if;
     with chosen as materialized (
         select q.id
         from tminus.site_runs q
@@ -818,6 +838,7 @@ begin
         join tminus.sites s on s.id = q.site_id
         where q.state = 'running' and q.instance_id is null
             and (tminus.can_serve(me, s) or q.executing_at + l.start_within < tminus.clock())
+            and case when alone.only_script is null then l.script_id <> all (alone.barred) else l.script_id = alone.only_script end
         order by q.executing_at
         limit p_limit
         for no key update of q skip locked
@@ -825,7 +846,7 @@ begin
         update tminus.site_runs r
         set instance_id = p_instance
         from chosen c
-        where r.id = c.id
+        where r.id = c.id and r.state = (select 'running') and r.instance_id is null
         returning r.id
     )
     select array_agg(c.id) into taken from claimed c;

@@ -11,7 +11,7 @@ grant select on tminus.sites, tminus.timezones, tminus.scheduled_scripts, tminus
     tminus.launch_counts,
     tminus.schema_migrations
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
-grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_function(), tminus.is_paused(), tminus.printable(text), tminus.api_time(timestamptz), tminus.t_minus(timestamptz),
+grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_function(), tminus.is_paused(), tminus.incarnation(), tminus.printable(text), tminus.api_time(timestamptz), tminus.t_minus(timestamptz),
     tminus.microseconds(interval), tminus.plain_duration(interval), tminus.is_timezone(text), tminus.plain_cron(text),
     tminus.is_cron_field(text, integer, integer, text[]), tminus.check_cron(text), tminus.netstring(text), tminus.digest_field(text, text),
     tminus.sha256_hex(text), tminus.row_digest(tminus.scheduled_scripts), tminus.site_digest(tminus.sites), tminus.site_digests(text[]),
@@ -36,7 +36,7 @@ grant insert (id, name, address, port, username, credential, host_key, ssh_profi
 grant execute on function tminus.accept_sites(jsonb) to tminus_gateway;
 
 -- The daemon.
-grant insert (id, name, host, pid, version, max_sessions, ttl, runner_tags, credentials, jump_hosts), update (heartbeat_at, state, ended_at) on tminus.instances to tminus_daemon;
+grant insert (id, name, host, pid, version, max_sessions, ttl, runner_tags, credentials, jump_hosts, memory), update (heartbeat_at, state, ended_at) on tminus.instances to tminus_daemon;
 grant update (state, step, reason, effect, message, output, warnings, diff, evidence, instance_id, not_before, retry_reason, nonce, uptime_before,
     executing_at, finished_at) on tminus.site_runs to tminus_daemon;
 grant update (start_until) on tminus.launches to tminus_daemon;
@@ -51,5 +51,5 @@ grant insert (site_id, site_run_id, file_name, next_try_at), update (attempts, n
 grant execute on function tminus.store_backups(bigint[], text[], bytea[], text[], text[], integer[]), tminus.due_scripts(integer), tminus.launch(uuid, uuid, timestamptz), tminus.settle_late(integer),
     tminus.refuse_launch(uuid, text), tminus.plan(uuid, timestamptz, text), tminus.claim_site_runs(uuid, integer, text[], integer[]), tminus.settle_pending(),
     tminus.finish_launches(), tminus.tell_launches(integer), tminus.reap(), tminus.sweep(uuid, bigint[]), tminus.claim_orphans(uuid, integer), tminus.keep_late_evidence(bigint, uuid, jsonb),
-    tminus.record_site_event(text, uuid, text, jsonb), tminus.knows_start(bigint, text, uuid, text, timestamptz, text)
+    tminus.record_site_event(text, uuid, text, jsonb), tminus.is_unsettled(), tminus.is_held_back()
     to tminus_daemon;
