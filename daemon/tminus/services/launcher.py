@@ -13,8 +13,9 @@ from uuid import UUID
 
 import structlog
 
-from tminus.domain.digest import combine, row_digest
+from tminus.domain.digest import row_digest
 from tminus.domain.timing import next_occurrence
+from tminus.services.authority import Authority, Refusal
 from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
@@ -39,6 +40,7 @@ class Launcher:
         poll_interval: float,
         observer: Observer,
         launched: Hint,
+        authority: Authority | None = None,
     ) -> None:
         self._db = db
         self._instance = instance
@@ -47,6 +49,7 @@ class Launcher:
         self._poll_interval = poll_interval
         self._observer = observer
         self._launched = launched
+        self._authority = authority
         self.draining = False
         self.hint = Hint()
 
@@ -75,6 +78,12 @@ class Launcher:
     async def _launch(self, transaction: DueTransaction, script: DueScript) -> UUID | None:
         try:
             refusal = _differs(script)
+            if refusal is None and self._authority is not None:
+                match await self._authority.may_launch(script):
+                    case None:
+                        return None  # it is looked at again
+                    case Refusal() as refused:
+                        refusal = refused.why
         except Exception:
             # A bug of ours must not end the process, and with it all other launches, at every look.
             log.exception(
@@ -130,10 +139,11 @@ class Launcher:
 
 def _differs(script: DueScript) -> str | None:
     """Say how the content differs from what was authorized. (Each site's part is compared when the site is run.)"""
-    if row_digest(script.row) != script.authorized_row:
+    authorized = script.authorization
+    if row_digest(script.row) != authorized.row_digest:
         return "the content is not what was authorized"
-    if tuple(site for site, _ in script.authorized_sites) != script.sites:
+    if tuple(site for site, _ in authorized.sites) != script.sites:
         return "the sites are not those that were authorized"
-    if combine(script.authorized_row, script.authorized_sites) != script.digest:
+    if authorized.contradicts_itself():
         return "the authorization does not agree with itself"
     return None

@@ -38,7 +38,9 @@ as $$ select current_user = 'tminus_owner' $$;
 create table tminus.policy (
     one boolean primary key default true check (one),
     -- distinct: the approver is neither the author nor the last editor. off: one person may do both.
-    approval text not null default 'distinct' check (approval in ('distinct', 'off'))
+    approval text not null default 'distinct' check (approval in ('distinct', 'off')),
+    -- How long an authorization lasts; null: until an edit. What has not begun by then has to be authorized again.
+    authorization_ttl interval check (authorization_ttl between interval '1 minute' and interval '87600 hours')
 );
 insert into tminus.policy default values;
 
