@@ -89,7 +89,7 @@ begin
                 using errcode = 'object_not_in_prerequisite_state',
                     hint = format('Use tminus authorize %s --sign KEY, or sign tminus.statement(id) and give the signature.', s.id);
         end if;
-    elsif octet_length(signed) > 16384 or signed !~ '^-----BEGIN SSH SIGNATURE-----\n[A-Za-z0-9+/=\n]+\n-----END SSH SIGNATURE-----\n?$' then
+    elsif octet_length(signed) > 16384 or signed !~ e'^-----BEGIN SSH SIGNATURE-----\n[A-Za-z0-9+/=\n]+\n-----END SSH SIGNATURE-----\n?$' then
         raise exception 'the signature is not what ssh-keygen -Y sign writes' using errcode = 'check_violation';
     end if;
     if until <= tminus.clock() then
