@@ -21,7 +21,8 @@ import pytest
 from tests.acceptance.test_cli import Answer, call, on_terminal
 from tests.support import Db, clean_environment, run_daemon, write_config
 from tminus.store.history import History
-from tminus.store.intent_log import Intent, IntentLog
+from tminus.store.intent_files import Intent
+from tminus.store.intent_log import IntentLog
 
 CHECKS = [
     "configuration",

@@ -19,7 +19,8 @@ from tminus.domain.endings import completed, not_started
 from tminus.errors import StoreUnavailable
 from tminus.store import site_runs
 from tminus.store.history import History
-from tminus.store.intent_log import Intent, IntentLog
+from tminus.store.intent_files import Intent
+from tminus.store.intent_log import IntentLog
 from tminus.store.pool import open_database
 from tminus.store.writer import EndRequest, Start, Writer
 

@@ -31,7 +31,7 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
         "tminus_daemon": {"identity", "model", "serial", "version", "seen_host_key", "last_seen_at"},
     },
     ("instances", "insert"): {"tminus_daemon": {"id", "name", "host", "pid", "version", "max_sessions", "ttl", "runner_tags", "credentials",
-                                                 "jump_hosts", "memory"}},
+                                                 "jump_hosts", "memory", "requires_signature"}},
     ("instances", "update"): {"tminus_daemon": {"heartbeat_at", "state", "ended_at"}},
     ("launches", "update"): {"tminus_daemon": {"start_until"}},
     ("site_runs", "update"): {
@@ -59,6 +59,8 @@ READING = (
     "combine_digests",
     "digest",
     "digest_field",
+    "statement",
+    "statement_text",
     "incarnation",
     "is_cron_field",
     "is_own_function",

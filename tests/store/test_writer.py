@@ -276,7 +276,7 @@ class TestCallersThatGiveUp:
         ):
             waiting = [asyncio.create_task(scene.writer.start(start(run))) for run in scene.runs[:2]]
             scene.go()
-            await until_waiting(scene.stage.db, "update tminus.site_runs")
+            await until_waiting(scene.stage.db, "THE POINT OF NO RETURN")
             waiting[0].cancel()
         assert await waiting[1] is Start.GO
         assert await scene.writer.end(EndRequest(run=scene.runs[1], ending=DONE))
@@ -289,7 +289,7 @@ class TestTheServerGoesAway:
         ):
             waiting = [asyncio.create_task(scene.writer.start(start(run))) for run in scene.runs[:3]]
             scene.go()
-            await until_waiting(scene.stage.db, "update tminus.site_runs")
+            await until_waiting(scene.stage.db, "THE POINT OF NO RETURN")
             scene.writer.note_step(scene.runs[5], Step.CHECKING)
             await terminate(scene)
             for answer in await asyncio.gather(*waiting, return_exceptions=True):
@@ -308,7 +308,7 @@ class TestTheServerGoesAway:
             scene.writer.note_step(scene.runs[4], Step.CHECKING)
             await asyncio.sleep(0)
             scene.go()
-            await until_waiting(scene.stage.db, "update tminus.site_runs")
+            await until_waiting(scene.stage.db, "THE POINT OF NO RETURN")
             scene.writer.note_learned(Learned(site=SITES[0], host_key="ssh-ed25519 AAAAsecond", model="m"))
             await terminate(scene)
             with pytest.raises(StoreUnavailable):
@@ -335,7 +335,7 @@ class TestTheEnd:
         ):
             writing = asyncio.create_task(scene.writer.start(start(scene.runs[0])))
             scene.go()
-            await until_waiting(scene.stage.db, "update tminus.site_runs")
+            await until_waiting(scene.stage.db, "THE POINT OF NO RETURN")
             queued = asyncio.create_task(scene.writer.release(Release(run=scene.runs[1])))
             await asyncio.sleep(0)
             await scene.stop()

@@ -18,7 +18,8 @@ from tminus.domain.endings import LaunchKind
 from tminus.domain.occurrence import Occurrence
 from tminus.errors import ConfigError
 from tminus.store import intent_log
-from tminus.store.intent_log import Intent, IntentLog, latest_intent
+from tminus.store.intent_files import Intent
+from tminus.store.intent_log import IntentLog, latest_intent
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ONE, TWO = uuid.UUID(int=1), uuid.UUID(int=2)

@@ -11,7 +11,7 @@ from tminus.errors import EmbeddedError, SchemaMismatch, StoreError
 if TYPE_CHECKING:
     from tminus.settings import Settings
     from tminus.store.inspection import Inspection
-    from tminus.store.intent_log import Intent
+    from tminus.store.intent_files import Intent
 
 _CLOCK_WARNS, _CLOCK_FAILS = 1.0, 5.0  # seconds
 _HOW_TO_GO_ON = "cancel what ran already and must not run again, then 'tminus resume --note WHY'"

@@ -19,7 +19,7 @@ from tminus.errors import ConfigError
 if TYPE_CHECKING:
     from tminus.device.credentials import Credential
     from tminus.settings import CredentialSettings, JumpHostSettings, Settings
-    from tminus.store.intent_log import Intent
+    from tminus.store.intent_files import Intent
 
 _ANSWER_WITHIN = 3.0  # seconds, of whoever listens where we would
 _DAEMON_USER = "tminus"

@@ -7,15 +7,16 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from .backup import WrongBackup, pack, unpack
 from .errors import Rebooted, RunError
-from .files import StorageFull
+from .files import NO_SPACE, StorageFull
 from .frame import Frame
-from .items import NO_SPACE, select
+from .items import select, select_one
 from .journal import Kind
-from .menus import BY_PATH, Path
+from .menus import BY_PATH
 from .permissions import rights, script_rights
 from .reach import MANAGER
 from .reset import reset
 from .safemode import SafeMode
+from .schema import Path
 from .values import Array, Value, number_of, text_of
 from .versions import Version
 
@@ -83,7 +84,7 @@ async def _load(frame: Frame) -> Value:
     if not await confirmed(frame, "Restore and reboot? [y/N]: "):
         return None
     frame.console.write("Restoring system configuration\n")
-    router.config.restore(tables)
+    router.config.become(tables)
     router.record(Kind.RESTORED, name=file.name)
     frame.console.write("System configuration restored, rebooting now\n")
     return await go_down(frame)
@@ -143,17 +144,20 @@ async def _run_script(frame: Frame) -> Value:
     """Run a stored script in this session. Refused if it may do what the caller may not."""
     console, router = frame.console, frame.console.router
     menu = BY_PATH["system", "script"]
-    item = select(router, menu, await frame.needed("number"))[0]
+    item = select_one(router, menu, await frame.needed("number"))
     owner = rights(router, item.values.get("owner", ""))
     asked = script_rights(item.values.get("policy", ""), owner)
     if item.values.get("dont-require-permissions") != "yes" and not asked <= console.rights:
-        if "use-script-permissions" not in frame.bound.flags:
+        if await frame.text("use-script-permissions") not in ("yes", "true"):
             raise RunError("cannot run, not enough permissions.")
         console = console.fork(rights=asked)
     count = int(item.values.get("run-count", "0")) + 1
     router.config.change(menu, item, {"run-count": str(count), "last-started": router.version.stamp(router.now())})
-    await console.run(item.values.get("source", "").encode("utf-8", "surrogateescape"))
-    return None
+    outer, console.script = console.script, item.values["name"]
+    try:
+        return await console.run(item.values.get("source", "").encode("utf-8", "surrogateescape"))
+    finally:
+        console.script = outer
 
 
 async def _read_file(frame: Frame) -> Value:

@@ -13,7 +13,8 @@ import zlib
 from collections.abc import Mapping
 
 from .config import Item, Table
-from .menus import BY_PATH, Path
+from .menus import find
+from .schema import Path
 
 _MAGIC = b"SIMULATED-BACKUP-1\n"
 _SALT_BYTES = 16
@@ -50,7 +51,9 @@ def unpack(content: bytes, password: str) -> dict[Path, Table]:
         unpacker = zlib.decompressobj()
         rows = json.loads(unpacker.decompress(plain[len(_CHECK) :], MAX_BYTES))
         return {
-            path: Table.of(BY_PATH[path], map(_item, rows[text])) for text in rows if (path := _path(text)) in BY_PATH
+            path: Table.of(menu, map(_item, rows[text]))
+            for text in rows
+            if (menu := find(path := _path(text))) is not None
         }
     except (zlib.error, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WrongBackup from error

@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
+from .terminal import Terminal
+
 
 class OverLength(StrEnum):
     """What happens to an exec command above ``max_command_bytes``."""
@@ -51,7 +53,7 @@ class Keyboard(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
+class Behaviour(Terminal):
     parse_error_status: int = 1
     """Exit status after a parse error: 1 in most reports, 0 in some."""
 
@@ -145,6 +147,9 @@ class Behaviour:
     file_delay_s: float = 0.0
     """Seconds between the end of an upload and the file's appearance in ``/file``; no figure is in the record."""
 
+    job_file_at_start: bool = False
+    """Whether the file of ``:execute file=`` is there, and empty, while the job runs; seen only when it had ended."""
+
     auto_rsc: bool = True
     """Whether an uploaded ``*.auto.rsc`` is run at once when it comes by SFTP; documented for FTP."""
 
@@ -202,6 +207,7 @@ WORST = Behaviour(
     safe_mode_outlives_exec=True,
     log_on_exec=True,
     file_delay_s=0.5,
+    job_file_at_start=True,
     verbose_applies_before_error=False,
     import_max_bytes=256 * 1024,
     caught_error_has_path=False,
@@ -211,6 +217,17 @@ WORST = Behaviour(
     short_uptime=True,
     last_line_lf=True,
     change_in_force_s=0.3,
+    terminal_asks_license=True,
+    terminal_is_unlicensed=True,
+    terminal_asks_password=True,
+    terminal_repaints_keys=False,
+    terminal_prompts_twice=False,
+    terminal_newline_pause_s=0.0,
+    terminal_pads=False,
+    terminal_pages=False,
+    terminal_hides_without_probe=True,
+    terminal_safe_angle=True,
+    terminal_pipe_prompts=True,
 )
 
 PROFILES = {"default": DEFAULT, "worst": WORST}
@@ -223,6 +240,7 @@ _FLIPPED: dict[str, object] = {
     "notices_loss_s": 1.0,
     "reboot_down_s": 0.5,
     "startup_after_s": 0.0,
+    "terminal_probe_wait_s": 0.0,
 }
 """The other answer of the numbers to which ``WORST`` gives none."""
 

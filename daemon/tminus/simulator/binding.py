@@ -14,10 +14,12 @@ from typing import NoReturn, assert_never
 from tminus.routeros.language import ScriptSyntaxError, ast, parse
 from tminus.routeros.language.names import complete
 
-from . import menus
+from . import menus, signatures
 from .kinds import accepts_literal
-from .menus import BUILTINS, BY_PATH, Path, Signature
+from .schema import Path
+from .signatures import Signature
 from .versions import Version
+from .wording import reworded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +54,11 @@ class Bindings:
 @lru_cache(maxsize=256)
 def load(source: bytes, version: Version) -> Bindings:
     """Parse and bind; ScriptSyntaxError with RouterOS's message and place. Routers run much the same text: cached."""
-    bindings = Bindings(parse(source), version)
-    _Binder(bindings).statements(bindings.program.statements)
+    try:
+        bindings = Bindings(parse(source, names=menus.device()), version)
+        _Binder(bindings).statements(bindings.program.statements)
+    except ScriptSyntaxError as error:
+        raise reworded(error, source, version) from None
     return bindings
 
 
@@ -85,7 +90,7 @@ class _Binder:
             _fail(f"bad command name {word.text}", word.at)
         if verb is None:
             return Bound(path=path, verb="", builtin=False, named={}, flags=frozenset())
-        signature = BUILTINS.get(verb) if path == () else menus.signature(path, verb)
+        signature = signatures.builtin(verb) if path == () else signatures.signature(path, verb)
         if signature is None or not command.known or not self._version.has_command(path, verb):
             word = command.words[-1]
             _fail(f"bad command name {word.text}", word.at)
@@ -114,6 +119,11 @@ class _Binder:
             if arg.name is None and isinstance(arg.value, ast.Literal) and arg.value.text in signature.flags:
                 flags.add(arg.value.text)
                 continue
+            if arg.name is None and isinstance(arg.value, ast.Literal) and arg.value.text.startswith("!"):
+                unset = complete(arg.value.text[1:], signature.named)
+                if unset is not None and verb == "set" and not builtin:
+                    flags.add(f"!{unset}")
+                    continue
             name = self._name(arg, signature, named)
             if arg.name is not None:
                 self._check(path, verb, name, arg.value)
@@ -122,6 +132,8 @@ class _Binder:
         if command.where is not None:
             self._value(command.where)
             named["where"] = command.where
+        if verb in ("set", "remove") and "numbers" in signature.positional and "numbers" not in named:
+            _fail("expected item id", command.at)
         return Bound(path=path, verb=verb, builtin=builtin, named=named, flags=frozenset(flags))
 
     def _name(self, arg: ast.Arg, signature: Signature, taken: Mapping[str, object]) -> str:
@@ -129,8 +141,6 @@ class _Binder:
         if arg.name is None:
             name = next((place for place in signature.positional if place not in taken), None)
             return name if name is not None else _fail(self._surplus(arg, signature), arg.at)
-        if signature.free_named:
-            return arg.name
         name = complete(arg.name, signature.named)
         return name if name is not None else _fail(self._unwanted(arg.name, signature), arg.at)
 
@@ -146,7 +156,7 @@ class _Binder:
 
     def _check(self, path: Path, verb: str, name: str, value: ast.Value | None) -> None:
         """A constant outside the words that a property allows is a syntax error."""
-        menu = BY_PATH.get(path)
+        menu = menus.find(path)
         if menu is None or verb not in ("add", "set") or name not in menu.fields:
             return
         match value:

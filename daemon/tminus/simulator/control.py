@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from tminus.routeros.language import ast
 
+from .actions import act, ping
 from .binding import Bindings, Bound
 from .effects import EFFECTS
-from .errors import Quit, Returned, RunError
+from .errors import LoopControl, Quit, Returned, RunError
 from .frame import Frame, names_of
 from .functions import FUNCTIONS
 from .scope import Scope
-from .values import Array, Duration, Value, number_of, parse_duration, text_of
+from .values import Array, Duration, Value, array_of, matches, number_of, parse_duration, text_of
 
 if TYPE_CHECKING:
     from .interpreter import Console
@@ -27,7 +28,8 @@ async def run(console: Console, bound: Bound, scope: Scope, bindings: Bindings) 
     compute = FUNCTIONS.get(bound.verb)
     if compute is not None:
         return compute({name: await frame.value(name) for name in bound.named})
-    return await _COMMANDS[bound.verb](frame)
+    command = _COMMANDS.get(bound.verb)
+    return await (command(frame) if command is not None else act(frame))
 
 
 async def _error(frame: Frame) -> Value:
@@ -52,7 +54,8 @@ async def _for(frame: Frame) -> Value:
     while number <= end if step > 0 else number >= end:
         scope = frame.scope.child()
         scope.declare(name, number)
-        await frame.body("do", scope)
+        if not await _turn(frame, scope):
+            break
         number += step
         await _breathe(number - start)
     return None
@@ -67,7 +70,8 @@ async def _foreach(frame: Frame) -> Value:
         if len(names) > 1:
             scope.declare(names[0], place if key is None else key)
         scope.declare(names[-1], item)
-        await frame.body("do", scope)
+        if not await _turn(frame, scope):
+            break
         await _breathe(place)
     return None
 
@@ -75,10 +79,28 @@ async def _foreach(frame: Frame) -> Value:
 async def _while(frame: Frame) -> Value:
     turns = 0
     while await frame.console.condition(frame.node("condition"), frame.scope, frame.bindings):
-        await frame.body("do")
+        if not await _turn(frame):
+            break
         turns += 1
         await _breathe(turns)
     return None
+
+
+async def _turn(frame: Frame, scope: Scope | None = None) -> bool:
+    """One turn of a loop; False if it was to be the last."""
+    try:
+        await frame.body("do", scope)
+    except LoopControl as control:
+        return not control.ends
+    return True
+
+
+async def _break(_frame: Frame) -> Value:
+    raise LoopControl(ends=True)
+
+
+async def _continue(_frame: Frame) -> Value:
+    raise LoopControl(ends=False)
 
 
 async def _breathe(turns: int) -> None:
@@ -89,9 +111,17 @@ async def _breathe(turns: int) -> None:
 
 async def _do(frame: Frame) -> Value:
     turns = 0
+    if "if" in frame.bound.named and not await frame.console.condition(frame.node("if"), frame.scope, frame.bindings):
+        return None
     while True:
         try:
             value = await frame.body("command")
+        except LoopControl as control:
+            if "while" not in frame.bound.named:
+                raise
+            if control.ends:
+                return None
+            value = None
         except RunError:
             if "on-error" not in frame.bound.named:
                 raise
@@ -156,23 +186,23 @@ async def _global(frame: Frame) -> Value:
 
 
 async def _set(frame: Frame) -> Value:
-    value = await frame.value("do" if "do" in frame.bound.named else "value")
-    node = frame.node("name")
-    while isinstance(node, ast.Group):
-        node = node.inner
-    await _assign(frame, node, value)
+    argument = "do" if "do" in frame.bound.named else "value"
+    await _assign(frame, frame.node("name"), await frame.value(argument), removes=argument not in frame.bound.named)
     return None
 
 
-async def _assign(frame: Frame, node: ast.Value | None, value: Value) -> None:
-    """Assign to a variable, or to an element of the array that it holds: ``($a->"k"->1)``."""
+async def _assign(frame: Frame, node: ast.Value | None, value: Value, *, removes: bool = False) -> None:
+    """Assign to a variable, or to an element of the array that it holds: ``($a->"k"->1)``.
+
+    ``removes``: no value was given, which takes an element away.
+    """
     while isinstance(node, ast.Group):
         node = node.inner
     if isinstance(node, ast.Binary) and node.op == "->":
         key = await frame.console.key(node.right, frame.scope, frame.bindings)
         held = await frame.console.value(node.left, frame.scope, frame.bindings)
         array = held if isinstance(held, Array) else Array()
-        await _assign(frame, node.left, array.put(key, value))
+        await _assign(frame, node.left, array.without(key) if removes else array.put(key, value))
         return
     name = names_of(node)[0]
     if not frame.scope.set(name, value):
@@ -182,6 +212,50 @@ async def _assign(frame: Frame, node: ast.Value | None, value: Value) -> None:
 
 async def _return(frame: Frame) -> Value:
     raise Returned(await frame.value("value"))
+
+
+async def _jobname(frame: Frame) -> Value:
+    """The name of the script that runs, or nothing: a command of a session has none."""
+    return frame.console.script
+
+
+async def _grep(frame: Frame) -> Value:
+    """The lines of a text, or of a file, that hold a pattern [uncertain: arguments are known, a transcript is not]."""
+    if "filename" in frame.bound.named:
+        file = frame.console.router.files.get(await frame.text("filename"))
+        if file is None:
+            raise RunError("no such item")
+        text = file.content.decode("utf-8", "surrogateescape")
+    else:
+        node = frame.node("script")
+        text = (
+            await captured(frame.console, node)
+            if isinstance(node, ast.Block)
+            else text_of(await frame.needed("script"))
+        )
+    pattern = text_of(await frame.needed("pattern"))
+    found = [line.rstrip("\r") for line in text.split("\n") if matches(line, pattern)]
+    if "as-array" in frame.bound.flags:
+        return array_of(found)
+    for line in found:
+        frame.console.write(f"{line}\n")
+    return None
+
+
+async def captured(console: Console, block: ast.Block) -> str:
+    """What a block prints."""
+    source, outer = block.text.encode("utf-8", "surrogateescape"), console.write
+    output: list[str] = []
+    console.write = output.append
+    try:
+        await console.run(source)
+    finally:
+        console.write = outer
+    return "".join(output)
+
+
+async def _beep(_frame: Frame) -> Value:
+    return None
 
 
 async def _quit(_frame: Frame) -> Value:
@@ -208,6 +282,13 @@ _COMMANDS: Mapping[str, Callable[[Frame], Awaitable[Value]]] = {
     "global": _global,
     "set": _set,
     "return": _return,
+    "break": _break,
+    "continue": _continue,
+    "beep": _beep,
+    "grep": _grep,
+    "jobname": _jobname,
+    "ping": ping,
     "quit": _quit,
+    "exit": _quit,
     "time": _time,
 }

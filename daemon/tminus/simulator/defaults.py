@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from collections.abc import Mapping
 from functools import lru_cache
 
-from .config import Config, Table
+from .config import LAST_ID, Base, Config
 from .export import quote
-from .menus import BY_PATH, Path
+from .menus import BY_PATH
 
 _ACCEPTED = "established,related,untracked"
 
+# What the default configuration of a small router adds to that ("defconf").
 _ROWS: tuple[tuple[str, dict[str, str]], ...] = (
     ("interface bridge", {"name": "bridge", "auto-mac": "no", "admin-mac": "48:8F:5A:00:00:01", "comment": "defconf"}),
-    *(
-        (
-            "interface ethernet",
-            {"name": f"ether{number}", "default-name": f"ether{number}", "mac-address": f"48:8F:5A:00:00:{number:02X}"},
-        )
-        for number in range(1, 6)
-    ),
-    ("interface list", {"name": "all", "builtin": "yes"}),
-    ("interface list", {"name": "none", "builtin": "yes"}),
-    ("interface list", {"name": "dynamic", "builtin": "yes"}),
-    ("interface list", {"name": "static", "builtin": "yes"}),
     ("interface list", {"name": "WAN", "comment": "defconf"}),
     ("interface list", {"name": "LAN", "comment": "defconf"}),
     ("ip pool", {"name": "default-dhcp", "ranges": "192.168.88.10-192.168.88.254"}),
@@ -92,6 +81,24 @@ _ROWS: tuple[tuple[str, dict[str, str]], ...] = (
             "comment": "defconf: masquerade",
         },
     ),
+)
+
+# What the groups that are always there may do; what follows a '!' they may not.
+_READ = "local,telnet,ssh,reboot,read,test,winbox,password,web,sniff,sensitive,api,romon,rest-api"
+
+# What is there without any configuration, and is not exported unless it was changed.
+_ALWAYS: tuple[tuple[str, dict[str, str]], ...] = (
+    *(
+        (
+            "interface ethernet",
+            {"name": f"ether{number}", "default-name": f"ether{number}", "mac-address": f"48:8F:5A:00:00:{number:02X}"},
+        )
+        for number in range(1, 6)
+    ),
+    ("interface list", {"name": "all", "builtin": "yes"}),
+    ("interface list", {"name": "none", "builtin": "yes"}),
+    ("interface list", {"name": "dynamic", "builtin": "yes"}),
+    ("interface list", {"name": "static", "builtin": "yes"}),
     *(
         ("ip service", {"name": name, "port": port})
         for name, port in (
@@ -105,8 +112,44 @@ _ROWS: tuple[tuple[str, dict[str, str]], ...] = (
             ("api-ssl", "8729"),
         )
     ),
+    *(
+        ("ip firewall service-port", {"name": name, "ports": ports})
+        for name, ports in (
+            ("ftp", "21"), ("tftp", "69"), ("irc", "6667"), ("h323", ""), ("sip", "5060,5061"), ("pptp", ""),
+            ("rtsp", "554"), ("udplite", ""), ("dccp", ""), ("sctp", ""),
+        )
+    ),
     ("user", {"name": "admin", "group": "full", "comment": "system default user"}),
-)
+)  # fmt: skip
+
+# Lists to which a user adds, that are not empty from the start. Of these items an export shows what was changed.
+_FACTORY: tuple[tuple[str, int | None, dict[str, str]], ...] = (
+    ("ppp profile", 0, {"name": "default", "change-tcp-mss": "yes"}),
+    ("ppp profile", LAST_ID + 0x7FFFFFFE, {"name": "default-encryption", "change-tcp-mss": "yes", "use-encryption": "yes"}),
+    ("ip ipsec profile", None, {"name": "default"}),
+    ("ip ipsec proposal", None, {"name": "default"}),
+    ("ip hotspot profile", None, {"name": "default"}),
+    ("ip hotspot user profile", None, {"name": "default"}),
+    ("queue type", None, {"name": "default", "kind": "pfifo", "pfifo-limit": "50"}),
+    ("queue type", None, {"name": "ethernet-default", "kind": "pfifo", "pfifo-limit": "50"}),
+    ("queue type", None, {"name": "wireless-default", "kind": "sfq", "sfq-perturb": "5", "sfq-allot": "1514"}),
+    ("queue type", None, {"name": "default-small", "kind": "pfifo", "pfifo-limit": "10"}),
+    ("routing table", None, {"name": "main", "fib": "yes"}),
+    ("snmp community", None, {"name": "public"}),
+    ("system logging action", None, {"name": "memory", "target": "memory", "memory-lines": "1000", "memory-stop-on-full": "no"}),
+    ("system logging action", None, {"name": "disk", "target": "disk", "disk-lines-per-file": "1000", "disk-file-count": "2",
+                                     "disk-file-name": "log"}),
+    ("system logging action", None, {"name": "echo", "target": "echo", "remember": "yes"}),
+    ("system logging action", None, {"name": "remote", "target": "remote", "remote-port": "514"}),
+    ("system logging", None, {"topics": "info", "action": "memory"}),
+    ("system logging", None, {"topics": "error", "action": "memory"}),
+    ("system logging", None, {"topics": "warning", "action": "memory"}),
+    ("system logging", None, {"topics": "critical", "action": "echo"}),
+    ("ipv6 nd", None, {"interface": "all"}),
+    ("user group", None, {"name": "read", "policy": f"{_READ},!ftp,!write,!policy"}),
+    ("user group", None, {"name": "write", "policy": f"{_READ},write,!ftp,!policy"}),
+    ("user group", None, {"name": "full", "policy": f"{_READ},ftp,write,policy"}),
+)  # fmt: skip
 
 # Without it the firewall would let nobody log in from the uplink, where the management is.
 _MANAGEMENT = {
@@ -116,14 +159,18 @@ _MANAGEMENT = {
     "src-address": "172.20.0.0/16",
     "comment": "management",
 }
-_FACTORY_PORTS = {"telnet", "ftp", "www", "ssh", "www-ssl", "api", "winbox", "api-ssl"}
 
 
 @lru_cache(maxsize=16)
-def base(export_kb: int) -> Mapping[Path, Table]:
-    """The tables that all routers of a fleet share until they change them; padded to an export of about that size."""
+def base(export_kb: int, *, defconf: bool = True) -> Base:
+    """The tables that all routers of a fleet share until they change them; padded to an export of about that size.
+
+    Without ``defconf`` they are those of a router that was reset with no-defaults=yes.
+    """
     config = Config()
-    for path, values in _ROWS:
+    for path, number, values in _FACTORY:
+        config.extend(BY_PATH[tuple(path.split())], [values], factory=True, number=number)
+    for path, values in (*_ALWAYS, *(_ROWS if defconf else ())):
         config.extend(BY_PATH[tuple(path.split())], [values])
     config.extend(BY_PATH["ip", "firewall", "address-list"], _padding(export_kb * 1024))
     return config.freeze()

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from tminus.routeros.language import ScriptSyntaxError, ast
 
 from . import background
+from .actions import resolve
 from .binding import load
 from .errors import Quit, RunError
 from .export import export
-from .files import StorageFull
+from .files import NO_SPACE, StorageFull
 from .frame import Frame
 from .importing import run_import
-from .items import NO_SPACE
 from .journal import Kind
 from .spoiling import spoil
 from .values import Code, Duration, ItemId, Value, literal, number_of, parse_duration, text_of
@@ -58,11 +58,10 @@ async def _nothing(_frame: Frame) -> Value:
 
 async def _resolve(frame: Frame) -> Value:
     """There is no network behind a simulated router: only its static names are known."""
-    name = await frame.text("domain-name")
-    for item in frame.console.router.config.items(("ip", "dns", "static")):
-        if item.values.get("name") == name and "address" in item.values:
-            return literal(item.values["address"])
-    raise RunError("failure: dns name does not exist")
+    address = resolve(frame.console.router, await frame.text("domain-name"))
+    if address is None:
+        raise RunError("failure: dns name does not exist")
+    return address
 
 
 async def _rndnum(frame: Frame) -> Value:
@@ -155,10 +154,12 @@ async def run_export(frame: Frame, path: tuple[str, ...]) -> None:
         save_output(router, file, text)
 
 
-def save_output(router: Router, name: str, text: str) -> None:
+def save_output(router: Router, name: str, text: str, *, append: bool = False) -> None:
     """Write the output of a command to a file, with the line ends that a router uses."""
+    old = router.files.get(name) if append else None
+    content = text.replace("\n", "\r\n").encode("utf-8", "surrogateescape")
     try:
-        router.files.put(name, text.replace("\n", "\r\n").encode("utf-8", "surrogateescape"))
+        router.files.put(name, (old.content if old else b"") + content)
     except StorageFull:
         raise RunError(NO_SPACE) from None
 
@@ -171,6 +172,23 @@ async def _import(frame: Frame) -> Value:
         dry_run="dry-run" in frame.bound.flags,
         from_line=number_of(literal(await frame.text("from-line"))) or 1,
     )
+    return None
+
+
+async def _undo(frame: Frame) -> Value:
+    return _step(frame, frame.console.router.undo)
+
+
+async def _redo(frame: Frame) -> Value:
+    return _step(frame, frame.console.router.redo)
+
+
+def _step(frame: Frame, step: Callable[[], bool]) -> Value:
+    """Take back or repeat the newest action. Needs policy write, as what it changes did."""
+    if "write" not in frame.console.rights:
+        raise RunError("not enough permissions (9)")
+    if not step():
+        raise RunError("failure: nothing to do")  # uncertain: no transcript has the router's own words
     return None
 
 
@@ -187,4 +205,6 @@ EFFECTS: Mapping[str, Callable[[Frame], Awaitable[Value]]] = {
     "execute": _execute,
     "export": _export,
     "import": _import,
+    "undo": _undo,
+    "redo": _redo,
 }

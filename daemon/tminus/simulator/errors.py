@@ -42,6 +42,14 @@ class Returned(Exception):
         self.value = value
 
 
+class LoopControl(Exception):
+    """``:break`` and ``:continue``: ends the innermost loop, or this turn of it."""
+
+    def __init__(self, *, ends: bool) -> None:
+        super().__init__()
+        self.ends = ends
+
+
 class Quit(Exception):
     """``/quit``: ends the session."""
 

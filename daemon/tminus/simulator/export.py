@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from .config import Item, Table
-from .menus import MENUS, Menu, Path, Shape
-from .router import Router
+from typing import assert_never
 
+from .config import Item, Table
+from .menus import MENUS
+from .router import Router
+from .schema import Menu, Path, Selector, Shape
+
+_DESCRIBED = tuple(menu.path for menu in MENUS)
 WIDTH = 80  # of a wrapped line, the trailing blank and backslash included
 _INDENT = "    "
 
@@ -14,7 +18,9 @@ def export(router: Router, path: Path, *, terse: bool, verbose: bool, secrets: b
     """The text with LF line ends; ``path`` is the menu under which to look, empty for all."""
     key = (router.config.revision, path, terse, verbose, secrets)
     if router.cached_export is None or router.cached_export[0] != key:
-        tables = [router.config.table(menu.path) for menu in MENUS if menu.exported and menu.path[: len(path)] == path]
+        filled = router.config.filled()
+        paths = dict.fromkeys((*_DESCRIBED, *filled)) if verbose else filled
+        tables = [router.config.table(known) for known in paths if known[: len(path)] == path]
         body = "".join(_table(table, terse=terse, verbose=verbose, secrets=secrets) for table in tables)
         router.cached_export = (key, body)
     return _header(router) + router.cached_export[1]
@@ -39,11 +45,11 @@ def _table(table: Table, *, terse: bool, verbose: bool, secrets: bool) -> str:
     if key not in table.exported:
         head = "/" + " ".join(table.menu.path)
         lines = []
-        for item in table.items:
+        for place, item in enumerate(table.items if table.menu.exported else ()):
             if item.dynamic:
                 continue
             if key not in item.exported:
-                words = _item(table.menu, item, verbose=verbose, secrets=secrets)
+                words = _item(table.menu, item, place, verbose=verbose, secrets=secrets)
                 item.exported[key] = "" if not words else f"{head} {' '.join(words)}\n" if terse else wrap(words)
             lines.append(item.exported[key])
         text = "".join(lines)
@@ -51,7 +57,10 @@ def _table(table: Table, *, terse: bool, verbose: bool, secrets: bool) -> str:
     return table.exported[key]
 
 
-def _item(menu: Menu, item: Item, *, verbose: bool, secrets: bool) -> list[str]:
+_NAMED_BY = {Selector.NAME: "name", Selector.DEFAULT_NAME: "default-name"}
+
+
+def _item(menu: Menu, item: Item, place: int, *, verbose: bool, secrets: bool) -> list[str]:
     """One command as words; empty if the item is as it came from the factory."""
     if item.values.get("builtin") == "yes":
         return []
@@ -59,21 +68,40 @@ def _item(menu: Menu, item: Item, *, verbose: bool, secrets: bool) -> list[str]:
     words = []
     for name in sorted(menu.fields):
         field = menu.fields[name]
-        value = item.get(menu, name) if verbose else item.values.get(name)
-        if value is None or field.read_only or (field.secret and not secrets) or name == menu.key:
+        if field.read_only or (field.secret and not secrets):
             continue
-        if not verbose and value == factory.get(name, field.default):
+        full = verbose or field.always
+        value = item.get(menu, name) if full else item.values.get(name)
+        if value is None and name in factory:
+            value = field.default or ""  # it came with a value, and has none now
+        known = factory.get(name, field.default)
+        if value is None or (value == known and (not full or name == _NAMED_BY.get(menu.selector, ""))):
+            continue
+        if field.kind == "flag":
+            words += [name] if value == "yes" else []
             continue
         words.append(f"{name}={quote(value)}")
-    if menu.shape is Shape.LIST:
-        return ["add", *words]
-    if not words:
-        return []
     if menu.shape is Shape.SINGLE:
-        return ["set", *words]
-    if menu.key == "name":
-        return ["set", item.values["name"], *words]
-    return ["set", f"[ find {menu.key}={quote(item.values[menu.key or ''])} ]", *words]
+        return ["set", *words] if words else []
+    if item.factory is None:
+        return ["add", *words]
+    return ["set", *_selector(menu, item, place), *words] if words else []
+
+
+def _selector(menu: Menu, item: Item, place: int) -> list[str]:
+    match menu.selector:
+        case Selector.NAME:
+            return [quote((item.factory or {})["name"])]
+        case Selector.DEFAULT_NAME:
+            return [f"[ find default-name={quote(item.values['default-name'])} ]"]
+        case Selector.DEFAULT:
+            return ["[ find default=yes ]"]
+        case Selector.ID:
+            return [f"*{item.id:X}"]
+        case Selector.PLACE:
+            return [str(place)]
+        case _:
+            assert_never(menu.selector)
 
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.,:/!*@+")

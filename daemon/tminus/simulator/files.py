@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 FLASH = "flash"  # a folder on devices with little storage: the rest is a RAM disk there
 
 
+NO_SPACE = "failure: no space left on device"  # uncertain: no transcript has the router's own words
+
+
 class StorageFull(Exception):
     """There is no room for a file."""
 

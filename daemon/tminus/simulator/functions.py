@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping
 
+from .codec import convert, deserialize, serialize
 from .errors import RunError
 from .values import (
     NIL,
@@ -65,7 +66,8 @@ def to_array(args: Arguments) -> Value:
     if isinstance(value, Array):
         return value
     text = text_of(value)
-    return array_of(literal(part) for part in text.split(",")) if text else Array()
+    delimiter = text_of(args.get("delimiter")) or ","
+    return array_of(literal(part) for part in text.split(delimiter)) if text else Array()
 
 
 def to_bool(args: Arguments) -> Value:
@@ -100,6 +102,31 @@ def to_time(args: Arguments) -> Value:
     return value if isinstance(value, Duration) else parse_duration(text_of(value)) or NIL
 
 
+def to_ip6(args: Arguments) -> Value:
+    found = literal(text_of(args.get("value")))
+    return found if isinstance(found, ipaddress.IPv6Address) else NIL
+
+
+def to_nanoseconds(args: Arguments) -> Value:
+    moment = to_time(args)
+    return round(moment.seconds * 1_000_000_000) if isinstance(moment, Duration) else NIL
+
+
+def number_range(args: Arguments) -> Value:
+    """The whole numbers from one to another, both included."""
+    low, high = number_of(args.get("from")), number_of(args.get("to"))
+    if low is None or high is None or abs(high - low) >= _LONGEST_RANGE:
+        raise RunError("invalid value for argument to", argument="to")
+    return array_of(range(low, high + 1) if low <= high else range(low, high - 1, -1))
+
+
+_LONGEST_RANGE = 1_000_000  # a bound of ours, not of RouterOS
+
+
+def _line_ends(end: str) -> Callable[[Arguments], Value]:
+    return lambda args: text_of(args.get("input")).replace("\r\n", "\n").replace("\n", end)
+
+
 FUNCTIONS: Mapping[str, Callable[[Arguments], Value]] = {
     "len": length,
     "pick": pick,
@@ -110,6 +137,14 @@ FUNCTIONS: Mapping[str, Callable[[Arguments], Value]] = {
     "tobool": to_bool,
     "toid": to_id,
     "toip": to_ip,
+    "toip6": to_ip6,
     "totime": to_time,
+    "tonsec": to_nanoseconds,
+    "tocrlf": _line_ends("\r\n"),
+    "tolf": _line_ends("\n"),
+    "range": number_range,
+    "convert": convert,
+    "serialize": serialize,
+    "deserialize": deserialize,
     "typeof": lambda args: type_of(args.get("value")),
 }

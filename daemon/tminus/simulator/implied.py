@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .errors import RunError
-from .menus import Menu
 from .permissions import SCRIPT_POLICY
 from .router import Router
 from .schedule import STARTUP
+from .schema import Menu
 
 _SCRIPT, _SCHEDULE = ("system", "script"), ("system", "scheduler")
 

@@ -36,6 +36,8 @@ async def run_import(console: Console, *, name: str, verbose: bool, dry_run: boo
         )  # uncertain: only its advice is recorded
     if (dry_run or from_line > 1) and not verbose:
         raise RunError("dry-run and from-line need verbose=yes")
+    if console.interactive:
+        console.write(f"Opening script file {file.name}\n\n")
     source = b"\n" * (from_line - 1) + b"\n".join(file.content.split(b"\n")[from_line - 1 :])
     if dry_run:
         _look(console, file, source)

@@ -14,14 +14,16 @@ from tminus.routeros.language import ast
 
 from . import control, menuverbs, permissions
 from .binding import Bindings, Bound, load
-from .errors import Returned, RunError
+from .errors import LoopControl, Returned, RunError
 from .faults import Fault
 from .operators import binary, invert, negate
 from .router import Router
+from .schema import Path
 from .scope import Scope
-from .values import NIL, Array, Code, Value, array_of, literal, text_of, truth
+from .values import NIL, Array, Code, Value, array_of, bounded, keyed, literal, text_of, truth
 
 MAX_DEPTH = 100  # nested calls; deeper ones end with an error, as they must somewhere
+_TOO_DEEP = "maximum recursion depth reached"
 _BREATH = 500  # statements between two chances for others
 
 
@@ -44,6 +46,7 @@ class Console:
         ask: Callable[[str], Awaitable[bool]] | None = None,
         rights: frozenset[str] | None = None,
         session: object = None,
+        interactive: bool = False,
     ) -> None:
         self.router = router
         self.session = session or self  # whose end undoes what was changed in safe mode
@@ -54,19 +57,38 @@ class Console:
         self._flush = flush
         self.cut = cut  # drops the connection, for faults
         self.silence = silence  # makes it say nothing any more, for faults
+        self.listing: dict[Path, list[int]] = {}  # the ids that the last print of a menu numbered
+        self.script = ""  # the name of the stored script that runs
+        self.interactive = interactive  # somebody types: globals need no declaration, and an import says what it opens
         self.imported = False  # whether an import ended in this session, well or not
         self._depth = 0
         self._count = 0
 
-    async def run(self, source: bytes) -> None:
-        """Parse a line or script and run it; ScriptSyntaxError before anything ran, RunError from a statement."""
+    async def run(self, source: bytes) -> Value:
+        """Parse a line or script and run it; ScriptSyntaxError before anything ran, RunError from a statement.
+
+        What it gives to ``:return`` is the value.
+        """
         bindings = load(source, self.router.version)
         scope = Scope(self.router.globals)
+        if self.interactive:
+            for name in self.router.globals:
+                scope.declare_global(name)
+        if self._depth >= MAX_DEPTH:
+            raise RunError(_TOO_DEEP)
+        self._depth += 1
         try:
             for statement in bindings.program.statements:
                 await self.statement(statement, scope, bindings)
-        except Returned:
+        except Returned as returned:
+            return returned.value
+        except LoopControl:
             pass
+        except RecursionError:
+            raise RunError(_TOO_DEEP) from None
+        finally:
+            self._depth -= 1
+        return None
 
     def fork(self, *, write: Callable[[str], None] | None = None, rights: frozenset[str] | None = None) -> Console:
         """Another console of this user. Its own ``write`` makes it one that nobody sits at."""
@@ -134,6 +156,8 @@ class Console:
         if not isinstance(code, Code):
             return code
         inner = scope.function()
+        if isinstance(callee, ast.Variable):
+            inner.declare("0", f"${callee.name}")  # its own name, as it was called [uncertain: no transcript]
         for place, node in enumerate(bound.extra, start=1):
             inner.declare(str(place), await self.value(node, scope, bindings))
         for name, argument in bound.named.items():
@@ -143,12 +167,14 @@ class Console:
     async def call(self, code: Code, scope: Scope) -> Value:
         """Run a function in a scope that holds its arguments."""
         if self._depth >= MAX_DEPTH:
-            raise RunError("maximum recursion depth reached")
+            raise RunError(_TOO_DEEP)
         self._depth += 1
         try:
             return await self.statements(code.block.statements, scope, code.bindings)
         except Returned as returned:
             return returned.value
+        except RecursionError:  # calls between which much else is nested reach the end of our stack first
+            raise RunError(_TOO_DEEP) from None
         finally:
             self._depth -= 1
 
@@ -198,14 +224,14 @@ class Console:
                     texts.append(part.text)
                 case _:
                     texts.append(text_of(await self.value(part, scope, bindings)))
-        return "".join(texts)
+        return bounded("".join(texts))
 
     async def _array(self, node: ast.Array, scope: Scope, bindings: Bindings) -> Array:
         items = []
         for item in node.items:
             key = None if item.key is None else text_of(await self.key(item.key, scope, bindings))
             items.append((key, await self.value(item.value, scope, bindings)))
-        return Array(tuple(items))
+        return keyed(items)
 
     async def key(self, node: ast.Value, scope: Scope, bindings: Bindings) -> Value:
         """An index: a number is a place, any other constant a name."""

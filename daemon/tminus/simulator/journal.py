@@ -32,6 +32,8 @@ class Kind(StrEnum):
     EXPORT = "export"  # bytes
     CHANGED = "changed"  # menu, verb, item: one change of the configuration
     REBOOT = "reboot"
+    SHELL = "shell"  # terminal: whether one was asked for
+    TYPED = "typed"  # command: a line of a shell
     RESTORED = "restored"  # name: a backup took the place of the configuration
     UNROLLED = "unrolled"  # menus: safe mode was not released, and what changed in them was undone
     RESET = "reset"  # back to the factory's configuration

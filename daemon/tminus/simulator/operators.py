@@ -13,6 +13,8 @@ from .values import (
     Nil,
     Prefix,
     Value,
+    bounded,
+    keyed,
     literal,
     matches,
     number_of,
@@ -60,12 +62,17 @@ def _arithmetic(name: str, compute: Callable[[int, int], int]) -> Callable[[Valu
         if first is None or second is None:
             raise RunError(f"cannot {name} {_kind(left)} to {_kind(right)}")
         if isinstance(left, _ADDRESSES):
-            if isinstance(right, _ADDRESSES):
+            if isinstance(right, _ADDRESSES) and name != "compute":
                 return compute(first, second)
             return type(left)(compute(first, second) % (1 << left.max_prefixlen))
-        return compute(first, second)
+        return _signed(compute(first, second))
 
     return operation
+
+
+def _signed(number: int) -> int:
+    """Numbers are signed and have 64 bits."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def _with_time(name: str, left: Value, right: Value, compute: Callable[[int, int], int]) -> Value:
@@ -136,12 +143,12 @@ def order(left: Value, right: Value) -> int:
 
 def _join(left: Value, right: Value) -> Value:
     if isinstance(left, Array) or isinstance(right, Array):
-        return Array((*_elements(left), *_elements(right)))
-    return text_of(left) + text_of(right)
+        return _list(left, right)
+    return bounded(text_of(left) + text_of(right))
 
 
 def _list(left: Value, right: Value) -> Value:
-    return Array((*_elements(left), *_elements(right)))
+    return bounded(keyed((*_elements(left), *_elements(right))))
 
 
 def _elements(value: Value) -> tuple[tuple[str | None, Value], ...]:
@@ -149,13 +156,24 @@ def _elements(value: Value) -> tuple[tuple[str | None, Value], ...]:
 
 
 def _within(left: Value, right: Value) -> Value:
-    address = literal(left) if isinstance(left, str) else left
+    address = _host(left) if isinstance(left, str) else left
     network = literal(right) if isinstance(right, str) else right
     if isinstance(network, _NETWORKS):
         return _inside(address, network)
     if isinstance(right, Array):
         return any(same(left, item) for item in right.values)
     return same(left, right)
+
+
+def _host(text: str) -> Value:
+    """What a text says; of an address with a length and a host part, the address."""
+    found = literal(text)
+    if isinstance(found, str) and "/" in found:
+        try:
+            return ipaddress.ip_interface(found).ip
+        except ValueError:
+            return found
+    return found
 
 
 def _inside(address: Value, network: Prefix) -> bool:
@@ -188,6 +206,7 @@ _OPERATIONS: Mapping[str, Callable[[Value, Value], Value]] = {
     "^": _bits(lambda a, b: a ^ b),
     "=": same,
     "!=": lambda a, b: not same(a, b),
+    "<>": lambda a, b: not same(a, b),
     "<": _ordered(lambda sign: sign < 0),
     ">": _ordered(lambda sign: sign > 0),
     "<=": _ordered(lambda sign: sign <= 0),

@@ -115,6 +115,13 @@ def documented(options: Behaviour | Setup) -> Iterator[Option]:
 
 def _meanings(kind: type[object]) -> dict[str, str]:
     """What is written below each field in the source: Python keeps no docstrings of fields."""
+    found: dict[str, str] = {}
+    for one in kind.__mro__[-2::-1]:  # all but object, the last one
+        found |= _own_meanings(one)
+    return found
+
+
+def _own_meanings(kind: type[object]) -> dict[str, str]:
     body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     found: dict[str, str] = {}
     name = ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .errors import RunError
 from .faults import Fault
-from .menus import Path
+from .schema import Path
 
 if TYPE_CHECKING:
     from .binding import Bound

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from .config import Config, Item
-from .menus import BY_PATH, Path
+from .menus import BY_PATH
+from .schema import Path
 
 MANAGER = ipaddress.IPv4Address("172.20.255.254")  # where the management sits, as the routers see it
 UPLINK = "ether1"

@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import background
-from .config import EMPTY
+from .defaults import base
 from .errors import RunError
 from .journal import Kind
-from .menus import Menu
 from .permissions import ALL
+from .schema import Menu
 
 if TYPE_CHECKING:
     from .interpreter import Console
@@ -25,7 +25,7 @@ def reset(console: Console, *, bare: bool, keep_users: bool, run_after: str | No
     if run_after is not None and router.files.get(run_after) is None:
         raise RunError("failure: no such file")  # uncertain: no transcript has the router's own words
     users = router.config.table(("user",))
-    router.config.restore(dict(EMPTY) if bare else dict(router.factory))
+    router.config.become(base(0, defconf=False) if bare else router.factory)
     ethernet = ("interface", "ethernet")
     router.config.restore({ethernet: router.factory[ethernet], ("ip", "service"): router.factory["ip", "service"]})
     if keep_users:

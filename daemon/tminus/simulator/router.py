@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from .behaviour import Behaviour
-from .config import Config, Table
+from .config import Base, Change, Config
 from .faults import UPLOAD_LATE_S, Fault
 from .files import FileStore
 from .jobs import Job, JobKind, Tasks
 from .journal import Fact, Journal, Kind
-from .menus import BY_PATH, Menu, Path
+from .menus import BY_PATH
 from .safemode import SafeMode
+from .schema import Menu
 from .setup import ORDINARY, Setup
 from .values import Value
 from .versions import Version
@@ -65,6 +66,8 @@ class Action:
     by: str
     moment: datetime
     redo: str
+    undo: str = ""
+    change: Change | None = field(default=None, repr=False)
 
 
 class Observer(Protocol):
@@ -87,7 +90,7 @@ class Router:
         site: str,
         version: Version,
         hardware: Hardware,
-        base: Mapping[Path, Table],
+        base: Base,
         faults: frozenset[Fault],
         behaviour: Behaviour,
         timing: Timing,
@@ -112,6 +115,7 @@ class Router:
         self.tasks = Tasks(site)
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
         self.history: deque[Action] = deque(maxlen=100)
+        self.undone: deque[Action] = deque(maxlen=100)
         self.clock_error = timedelta(seconds=setup.clock_ahead_s)  # as after a power cut without a time server
         self.denied: frozenset[str] = frozenset(setup.lacks)  # policies that the groups of users lack
         self.device_mode = setup.device_mode
@@ -121,6 +125,7 @@ class Router:
         self.host_key_generation = 0  # a reset makes a new host key
         self.down = False
         self.observers: list[Observer] = []
+        self.terminals: set[Callable[[LogLine], None]] = set()  # they show critical lines of the log
         self.safe_mode = SafeMode(self)
         self.known_rights: dict[str, tuple[object, frozenset[str]]] = {}  # by user, with what they follow from
         self.cached_export: tuple[object, str] | None = None
@@ -168,25 +173,54 @@ class Router:
         self._journal.record(self.site, kind, **facts)
 
     def write_log(self, topics: str, message: str) -> None:
-        self.log.append(LogLine(id=self.next_id(), moment=self.now(), topics=topics, message=message))
+        line = LogLine(id=self.next_id(), moment=self.now(), topics=topics, message=message)
+        self.log.append(line)
+        for terminal in tuple(self.terminals):
+            terminal(line)
 
     def changed(self, menu: Menu, verb: str, item: int, by: str, redo: str) -> None:
         """Note a change of the configuration where a router notes it, and in the journal."""
         past = {"add": "added", "remove": "removed", "move": "moved"}.get(verb, "changed")
         self.write_log("system,info", f"{menu.noun} {past} by {by}")
         action = f"{menu.noun} {past}"
-        self.history.append(Action(id=self.next_id(), action=action, by=by, moment=self.now(), redo=redo))
+        self.history.append(
+            Action(
+                id=self.next_id(), action=action, by=by, moment=self.now(), redo=redo,
+                undo=f"{menu.text}/remove *{item:X}" if verb == "add" else "", change=self.config.latest,
+            )
+        )  # fmt: skip
+        self.undone.clear()
         self.record(Kind.CHANGED, menu=menu.text, verb=verb, item=f"*{item:X}")
         self.tell_changed(menu)
 
+    def undo(self) -> bool:
+        """Take back the newest action, whoever it was; False if there is none that can be."""
+        return self._step_back(self.history, self.undone, "undo")
+
+    def redo(self) -> bool:
+        """Repeat what was taken back last."""
+        return self._step_back(self.undone, self.history, "redo")
+
+    def _step_back(self, source: deque[Action], target: deque[Action], verb: str) -> bool:
+        change = source[-1].change if source else None
+        if change is None:
+            return False
+        action = source.pop()
+        opposite = self.config.revert(change)
+        target.append(replace(action, change=opposite))
+        menu = opposite.menu
+        self.record(Kind.CHANGED, menu=menu.text, verb=verb, item="")
+        self.tell_changed(menu)
+        return True
+
     def tell_changed(self, menu: Menu) -> None:
-        for observer in self.observers:
+        for observer in list(self.observers):
             observer.changed(menu)
 
     def set_clock(self, moment: datetime) -> None:
         """Set the clock, as an administrator or a time server does."""
         self.clock_error = moment - datetime.now(UTC)
-        for observer in self.observers:
+        for observer in list(self.observers):
             observer.changed(CLOCK)
 
     def new_job(self, script: str, owner: str, kind: JobKind, *, parent: int | None = None) -> Job:
@@ -216,6 +250,7 @@ class Router:
         self.globals.clear()
         self.log.clear()
         self.history.clear()
+        self.undone.clear()
         for name in self.files.power_cycle() if not self.behaviour.ram_files_survive else ():
             self.record(Kind.FILE_REMOVED, name=name)
         self.tasks.cancel()
@@ -224,7 +259,7 @@ class Router:
             self.version, self.next_version = self.next_version, None
             self.cached_export = None
         self.firmware = self.next_firmware
-        for observer in self.observers:
+        for observer in list(self.observers):
             observer.went_down()
         self.write_log("system,info", f"router rebooted{by and ' by ' + by}")
         self.tasks.start(self._boot(), "boot")
@@ -234,7 +269,7 @@ class Router:
         self.down = False
         if not self.behaviour.clock_survives_reboot:
             self.clock_error = _BEGINNING - datetime.now(UTC)
-        for observer in self.observers:
+        for observer in list(self.observers):
             observer.came_up()
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from .config import Table
 from .journal import Kind
-from .menus import BY_PATH, Menu, Path
+from .menus import find
+from .schema import Menu, Path
 
 if TYPE_CHECKING:
     from .router import Router
@@ -47,14 +48,14 @@ class SafeMode:
     def unroll(self) -> None:
         """Undo what was changed."""
         before = self._before
-        touched = [path for path, table in before.items() if self._router.config.table(path) is not table]
         self.release()
+        touched = self._router.config.become(before)
         if not touched:
             return
-        self._router.config.restore({path: before[path] for path in touched})
         self._router.record(Kind.UNROLLED, menus=" ".join("/" + "/".join(path) for path in touched))
         for path in touched:
-            self._router.tell_changed(BY_PATH[path])
+            if (menu := find(path)) is not None:
+                self._router.tell_changed(menu)
 
     def ended(self, holder: object) -> None:
         """A session ended: whoever holds safe mode then did not release it."""

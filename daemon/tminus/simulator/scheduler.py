@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from . import background
 from .config import Item
 from .interpreter import Console
-from .menus import BY_PATH, Menu
+from .menus import BY_PATH
 from .permissions import mode_refuses, rights, script_rights
 from .router import CLOCK, Router
 from .schedule import Schedule
+from .schema import Menu
 
 _MENU = BY_PATH["system", "scheduler"]
 _SCRIPTS = ("system", "script")

@@ -1,10 +1,10 @@
-"""One channel of an SSH connection: an exec request, or the sftp subsystem. There is no terminal."""
+"""One channel of an SSH connection: an exec request, a shell, or the sftp subsystem."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol, cast
 
 import asyncssh
@@ -23,6 +23,8 @@ from .journal import Kind
 from .permissions import rights
 from .router import Router
 from .sftp import SftpServer
+from .shell import Shell
+from .terminal import LoginName
 
 _IMPORT_LABELS = (":import", "")  # a failed dry-run comes without a path
 
@@ -69,8 +71,11 @@ class Session(SSHServerStreamSession[bytes]):
         self._output: list[str] = []
         self._logged = router.next_id()  # log lines with greater ids came while this session was there
 
+    def pty_requested(self, term_type: str, term_size: tuple[int, int, int, int], term_modes: object) -> bool:  # noqa: ARG002
+        return True
+
     def shell_requested(self) -> bool:
-        return False
+        return True
 
     def exec_requested(self, command: str) -> bool:  # noqa: ARG002
         return True
@@ -85,6 +90,8 @@ class Session(SSHServerStreamSession[bytes]):
         command = channel.get_command()
         if command is not None:
             self._task = self._router.tasks.start(self._exec(command), "exec")
+        elif channel.get_subsystem() is None:
+            self._task = self._router.tasks.start(self._interact(channel), "shell")
         elif "ftp" not in rights(self._router, self._user):
             channel.close()  # policy ftp is missing: no reason is given
         else:
@@ -123,6 +130,33 @@ class Session(SSHServerStreamSession[bytes]):
             self._after_reboot()
             return
         self._finish(status)
+
+    async def _interact(self, channel: asyncssh.SSHServerChannel[bytes]) -> None:
+        """A shell, with a terminal if the client asked for one."""
+        terminal = channel.get_terminal_type()
+        login = LoginName.parse(str(channel.get_extra_info("username")))
+        size = None if terminal is None else channel.get_terminal_size()[:2]
+        shell = Shell(self._router, login, size=size, read=lambda: self._typed(shell), line=_ShellLine(self))
+        try:
+            await shell.run()
+        except (Dropped, Rebooted):
+            return
+        self._finish(0)
+
+    async def _typed(self, shell: Shell) -> bytes:
+        """What the client sends next; nothing at the end."""
+        while True:
+            try:
+                return await self.read(None, 4096, exact=False)
+            except asyncssh.TerminalSizeChanged as change:
+                shell.resize(change.width, change.height)
+            except asyncssh.SignalReceived as signal:
+                if signal.signal == "INT":
+                    return b"\x03"
+            except asyncssh.BreakReceived:
+                pass
+            except (OSError, asyncssh.Error):
+                return b""
 
     async def _line(self, command: str) -> int | None:
         """Run one console line; its exit status, or None for none."""
@@ -250,3 +284,31 @@ class Session(SSHServerStreamSession[bytes]):
                 self._finish(None)
             case ChannelEnd.SILENT:
                 pass
+
+
+class _ShellLine:
+    """A session as a shell needs it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def send(self, data: bytes) -> None:
+        channel = self._session._channel()
+        if channel is not None:
+            channel.write(data)
+
+    async def drain(self) -> None:
+        with suppress(OSError, asyncssh.Error):
+            await self._session.drain(None)
+
+    def cut(self) -> None:
+        self._session._wire.cut()
+
+    def silence(self) -> None:
+        self._session._wire.silence()
+
+    def rebooted(self) -> None:
+        self._session._after_reboot()
+
+    def job(self, command: str, task: asyncio.Task[None] | None) -> AbstractContextManager[None]:
+        return router_job(self._session._router, self._session._user, command, task)

@@ -32,8 +32,14 @@ class SftpServer(asyncssh.SFTPServer):
 
     def __init__(self, chan: asyncssh.SSHServerChannel[bytes], router: Router, user: str) -> None:
         super().__init__(chan)
+        self._chan = chan
         self._router = router
         self._user = user
+
+    def exit(self) -> None:
+        """End with an exit status, without which ``scp`` calls its copy a failure."""
+        if not self._chan.is_closing():
+            self._chan.exit(0)
 
     def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:  # noqa: ARG002
         name = _name(path)

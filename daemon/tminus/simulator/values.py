@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 from .errors import RunError
 
@@ -38,6 +40,11 @@ class Duration:
             text += f"{count}{unit}" if count else ""
         return text or "0s"
 
+    def exact(self) -> str:
+        """Like ``short``, with the milliseconds that ``short`` leaves out."""
+        millis = round((self.seconds - int(self.seconds)) * 1000)
+        return f"{self.short() if self.seconds >= 1 else ''}{millis}ms" if millis else self.short()
+
 
 @dataclass(frozen=True, slots=True)
 class Nil:
@@ -68,7 +75,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """Ordered; a key is None for an element without one."""
+    """In the order of ``keyed``; a key is None for an element without one."""
 
     items: tuple[tuple[str | None, Value], ...] = ()
 
@@ -83,19 +90,23 @@ class Array:
         return next((value for name, value in self.items if name == wanted), None)
 
     def put(self, key: Value, value: Value) -> Array:
+        """With an element more or changed; the place behind the last one appends."""
         items = list(self.items)
         if isinstance(key, int) and not isinstance(key, bool):
-            if not 0 <= key < len(items):
+            if not 0 <= key <= len(items):
                 raise RunError("no such item")
+            if key == len(items):
+                return keyed([*items, (None, value)])
             items[key] = (items[key][0], value)
             return Array(tuple(items))
+        return keyed([*items, (text_of(key), value)])
+
+    def without(self, key: Value) -> Array:
+        """Without an element; nothing happens if there is none."""
+        if isinstance(key, int) and not isinstance(key, bool):
+            return Array(tuple(item for place, item in enumerate(self.items) if place != key))
         name = text_of(key)
-        places = [index for index, (known, _) in enumerate(items) if known == name]
-        if places:
-            items[places[0]] = (name, value)
-        else:
-            items.append((name, value))
-        return Array(tuple(items))
+        return Array(tuple(item for item in self.items if item[0] != name))
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -104,6 +115,31 @@ Value = None | Nil | bool | int | str | Duration | ItemId | Address | Prefix | A
 
 _TIME = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(?:s|$))?(?:(\d+)ms)?")
 _CLOCK = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?")
+
+
+def keyed(items: Iterable[tuple[str | None, Value]]) -> Array:
+    """An array as RouterOS orders it: elements without a key first, then the others by their keys (documented)."""
+    plain: list[tuple[str | None, Value]] = []
+    named: dict[str, Value] = {}
+    for key, value in items:
+        if key is None:
+            plain.append((None, value))
+        else:
+            named[key] = value  # a key that comes twice has its last value
+    return Array((*plain, *((key, named[key]) for key in sorted(named))))
+
+
+# Bounds of ours: a script that doubles a value in an endless loop must not take the memory of the whole fleet.
+MAX_TEXT = 1 << 24
+MAX_ELEMENTS = 1 << 18
+Sized = TypeVar("Sized", str, Array)
+
+
+def bounded(value: Sized) -> Sized:
+    """The value; RunError if it is larger than a router could hold."""
+    if len(value.items) > MAX_ELEMENTS if isinstance(value, Array) else len(value) > MAX_TEXT:
+        raise RunError("failure: out of memory")
+    return value
 
 
 def array_of(values: Iterable[Value]) -> Array:
@@ -253,11 +289,25 @@ def same(left: Value, right: Value) -> bool:
     return text_of(left) == text_of(right)
 
 
+_CLASSES = {
+    "alpha": "A-Za-z", "digit": "0-9", "alnum": "A-Za-z0-9", "upper": "A-Z", "lower": "a-z", "space": r"\s", "blank": r" \t",
+    "xdigit": "0-9A-Fa-f", "punct": r"!-/:-@\[-`{-~", "word": r"\w",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _expression(pattern: str) -> re.Pattern[str]:
+    """POSIX names of classes are written out: Python's expressions do not know them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python announces that it may read "[[" otherwise some day
+        return re.compile(re.sub(r"\[:(\w+):\]", lambda found: _CLASSES.get(found[1], found[0]), pattern))
+
+
 def matches(value: Value, pattern: str) -> bool:
     """``~``: a POSIX regular expression found anywhere in the text; a list matches if one of its elements does."""
     if isinstance(value, Array):
         return any(matches(item, pattern) for item in value.values)
     try:
-        return re.search(pattern, text_of(value)) is not None
+        return _expression(pattern).search(text_of(value)) is not None
     except re.error as exc:
         raise RunError("bad regular expression") from exc

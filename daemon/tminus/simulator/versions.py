@@ -85,11 +85,6 @@ class Version:
         return self.number >= (7, 16)
 
     @property
-    def return_needs_value(self) -> bool:
-        """A bare ``:return`` is ``missing value(s) of argument(s) value``: seen on 7.21 and later."""
-        return self.number >= (7, 21)
-
-    @property
     def ed25519_user_keys(self) -> bool:
         """Whether a user may have an Ed25519 key: not on 7.9, since 7.12. Host keys of that kind came before."""
         return self.number >= (7, 12)
@@ -97,6 +92,11 @@ class Version:
     @property
     def ed25519_host_key(self) -> bool:
         return self.number >= (7, 9)
+
+    @property
+    def return_needs_value(self) -> bool:
+        """A bare ``:return`` is ``missing value(s) of argument(s) value``: seen on 7.21 and later."""
+        return self.number >= (7, 21)
 
     @property
     def error_paths(self) -> bool:

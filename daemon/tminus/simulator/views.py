@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from .config import Item
-from .menus import Path
-from .permissions import SCRIPT_POLICY, group_policy, groups
+from .config import Config, Item
+from .permissions import SCRIPT_POLICY, group_policy
 from .router import MIB, Router
-from .values import Duration
+from .schema import Path
+from .tables.interfaces import KINDS_OF
+from .values import Duration, text_of
 
 
 def rows(router: Router, path: Path) -> tuple[Item, ...] | None:
@@ -77,8 +80,9 @@ def _device_mode(router: Router) -> Iterator[Item]:
 
 
 def _groups(router: Router) -> Iterator[Item]:
-    for number, name in enumerate(groups(), 1):
-        yield Item(id=number, values={"name": name, "policy": group_policy(router, name).replace(",", ";")})
+    """What is configured, less what a test or a fault takes from all users."""
+    for item in router.config.items(("user", "group")):
+        yield replace(item, values={**item.values, "policy": group_policy(router, item.values["name"])})
 
 
 def _update(router: Router) -> Iterator[Item]:
@@ -110,6 +114,7 @@ def _history(router: Router) -> Iterator[Item]:
                 "policy": "write",
                 "time": router.version.log_time(entry.moment),
                 "redo": entry.redo,
+                "undo": entry.undo,
             },
         )
 
@@ -150,24 +155,72 @@ def _files(router: Router) -> Iterator[Item]:
         yield Item(id=file.id, values=values)
 
 
-def _interfaces(router: Router) -> Iterator[Item]:
-    kinds = {"ethernet": "ether", "wireguard": "wg"}
-    for menu, item in router.config.interfaces():
+def _interfaces(router: Router) -> Iterable[Item]:
+    return router.config.computed("interfaces", lambda config: tuple(_interface_rows(config)))
+
+
+def _by_name(config: Config) -> dict[str, Item]:
+    return {item.values["name"]: item for _, item in config.interfaces()}
+
+
+def mac_of(config: Config, item: Item) -> str:
+    """An interface's own address, that of the one it stands on, or one that is made from its id."""
+    known = config.computed("interfaces by name", _by_name)
+    lowest = item
+    for _ in known:  # at most: they may stand on each other in a circle
+        for name in ("mac-address", "admin-mac"):
+            if name in lowest.values:
+                return lowest.values[name]
+        lowest = known.get(lowest.values.get("interface", ""), lowest)
+    number = lowest.id
+    return f"02:00:5E:{number >> 16 & 255:02X}:{number >> 8 & 255:02X}:{number & 255:02X}"
+
+
+def _interface_rows(config: Config) -> Iterator[Item]:
+    for menu, item in sorted(config.interfaces(), key=lambda pair: pair[1].id):
         disabled = item.get(menu, "disabled") or "no"
         values = {
             "name": item.values["name"],
-            "type": kinds.get(menu.path[1], menu.path[1]),
+            "type": KINDS_OF.get(menu.path[1], menu.path[1]),
             "mtu": item.get(menu, "mtu") or "",
-            "mac-address": item.values.get("mac-address", ""),
+            "mac-address": mac_of(config, item),
             "disabled": disabled,
             "running": "no" if disabled == "yes" else "yes",
         }
-        if "comment" in item.values:
-            values["comment"] = item.values["comment"]
-        yield Item(id=item.id, values=values)
+        values |= {name: item.values[name] for name in ("default-name", "comment") if name in item.values}
+        mtu = values["mtu"] if values["mtu"].isdigit() else "1500"
+        yield Item(id=item.id, values={**values, "actual-mtu": mtu}, factory=item.factory)
 
 
-_VIEWS = {
+def _environment(router: Router) -> Iterator[Item]:
+    for number, (name, value) in enumerate(router.globals.items(), 1):
+        yield Item(id=number, values={"name": name, "value": text_of(value)})
+
+
+def derived(router: Router, path: Path) -> Iterator[Item]:
+    """Items that follow from others: each enabled address makes a connected route."""
+    if path != ("ip", "route"):
+        return
+    for item in router.config.items(("ip", "address")):
+        if item.values.get("disabled") != "yes" and not item.values["interface"].startswith("*"):
+            address = ipaddress.ip_interface(item.values["address"])
+            yield Item(
+                id=_DERIVED + item.id,
+                values={
+                    "dst-address": str(address.network),
+                    "gateway": item.values["interface"],
+                    "immediate-gw": item.values["interface"],
+                    "distance": "0",
+                    "pref-src": str(address.ip),
+                    "connect": "yes",
+                },
+                dynamic=True,
+            )
+
+
+_DERIVED = 0x80000000  # ids of items that are not kept
+
+_VIEWS: Mapping[Path, Callable[[Router], Iterable[Item]]] = {
     ("system", "resource"): _resource,
     ("system", "routerboard"): _routerboard,
     ("system", "license"): _license,
@@ -180,4 +233,5 @@ _VIEWS = {
     ("log",): _log,
     ("file",): _files,
     ("interface",): _interfaces,
+    ("system", "script", "environment"): _environment,
 }

@@ -21,7 +21,8 @@ from uuid import UUID
 
 import asyncpg
 
-from tminus.store.intent_log import Intent, IntentLog
+from tminus.store.intent_files import Intent
+from tminus.store.intent_log import IntentLog
 from tminus.store.pool import Database, statement
 
 _BATCH = 500

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from tminus.store.intent_log import Intent
+from tminus.store.intent_files import Intent
 from tminus.store.migrate import check_schema
 from tminus.store.pool import statement, store_errors
 

@@ -25,7 +25,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import json
 import os
 import socket
 import time
@@ -33,65 +32,22 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from tminus.errors import ConfigError
+from tminus.store import intent_files
+from tminus.store.intent_files import Intent
 
 _FOLDER = "intents"
-_PREFIX = b'{"key": "'
-_KEY = slice(len(_PREFIX), len(_PREFIX) + 16)
 _WRITE_WITHIN = 10.0  # seconds
 _FILE_BYTES = 8 * 1024 * 1024  # then the next file is begun
 _FILE_AGE = 30 * 86400.0  # seconds; so that what nobody needs any more can go, also where little is started
 _SPARE = 64 * 1024  # bytes that have to be free on the disk before anything is started
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
-    """A start that was committed, and is about to be sent."""
-
-    key: int
-    at: datetime
-    run: int
-    nonce: str
-    launch: UUID
-    site: str
-    occurrence: str
-    digest: str
-
-    def line(self) -> bytes:
-        value = {
-            "key": f"{self.key:016x}",
-            "at": self.at.isoformat(),
-            "run": self.run,
-            "nonce": self.nonce,
-            "launch": str(self.launch),
-            "site": self.site,
-            "occurrence": self.occurrence,
-            "digest": self.digest,
-        }
-        return json.dumps(value, ensure_ascii=False).encode() + b"\n"
-
-    @classmethod
-    def read(cls, line: bytes) -> Self:
-        """Read what `line` returned. Raises ValueError, KeyError or TypeError."""
-        value = json.loads(line)
-        return cls(
-            key=int(value["key"], 16),
-            at=datetime.fromisoformat(value["at"]),
-            run=int(value["run"]),
-            nonce=str(value["nonce"]),
-            launch=UUID(value["launch"]),
-            site=str(value["site"]),
-            occurrence=str(value["occurrence"]),
-            digest=str(value["digest"]),
-        )
 
 
 class IntentLog:
@@ -117,7 +73,7 @@ class IntentLog:
             raise _unusable(state_dir, error) from error
         _check_writable(self._folder)
         self._forget_old()
-        self._earlier = array("Q", sorted(_keys(self._folder)))
+        self._earlier = array("Q", sorted(intent_files.keys(self._folder)))
         self._fresh: set[int] = set()
         self.begun: set[int] = set()
         """Site runs that were started in this life."""
@@ -164,11 +120,11 @@ class IntentLog:
 
     async def find(self, key: int) -> Intent | None:
         """Return the latest intent with this key, from the disk: for the rare case that it is spent."""
-        return await asyncio.to_thread(_find, self._folder, key)
+        return await asyncio.to_thread(intent_files.find, self._folder, key)
 
     def newest_first(self) -> Iterator[Intent]:
         """Read all intents from the disk, the latest first. Raises ConfigError or OSError."""
-        return _newest_first(self._folder)
+        return intent_files.newest_first(self._folder)
 
     async def _in_thread(self, work: Callable[[_T], None], argument: _T) -> None:
         # A thread of its own, and one: look-ups of names may take all of the others.
@@ -205,7 +161,7 @@ class IntentLog:
 
     def _begin_file(self) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        name = f"{_last_number(self._folder) + 1:06}-{str(self.instance)[:8]}.jsonl"
+        name = f"{intent_files.last_number(self._folder) + 1:06}-{str(self.instance)[:8]}.jsonl"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(self._folder / name, flags, 0o600)
         self._size, self._opened_at = 0, time.monotonic()
@@ -220,13 +176,13 @@ class IntentLog:
         """Remove files whose last intent is older than `keep_days`, by the database's clock and by ours."""
         if not self._keep_days:
             return
-        files = _files(self._folder)
-        newest = next(_newest_first(self._folder), None)
+        files = intent_files.files(self._folder)
+        newest = next(intent_files.newest_first(self._folder), None)
         if newest is None:
             return
         before = min(newest.at, datetime.now(UTC)) - timedelta(days=self._keep_days)
         for file in files[:-1]:
-            last = next(_of_file(file), None)
+            last = next(intent_files.of_file(file), None)
             written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
             if max(last.at if last else written, written) < before:
                 file.unlink()
@@ -241,9 +197,9 @@ def latest_intent(state_dir: Path) -> Intent | None:
     try:
         if not state_dir.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        for _ in _keys(folder):
+        for _ in intent_files.keys(folder):
             pass  # as a daemon does when it starts: damage is told
-        latest = next(_newest_first(folder), None)
+        latest = next(intent_files.newest_first(folder), None)
     except OSError as error:
         raise _unusable(state_dir, error) from error
     _check_writable(folder if folder.exists() else state_dir)
@@ -267,79 +223,6 @@ def _identity(folder: Path) -> UUID:
         return uuid5(UUID(file.read_bytes().decode(errors="replace").strip()), host)
     except ValueError:
         return uuid4()  # it was not written whole: a log of this process alone
-
-
-def _files(folder: Path) -> list[Path]:
-    """Return the files of the log, the oldest first."""
-    return sorted(folder.glob("[0-9]*-*.jsonl"), key=_number)
-
-
-def _number(file: Path) -> int:
-    digits = file.name.partition("-")[0]
-    return int(digits) if digits.isdigit() else 0
-
-
-def _last_number(folder: Path) -> int:
-    return max(map(_number, _files(folder)), default=0)
-
-
-def _keys(folder: Path) -> Iterator[int]:
-    for file in _files(folder):
-        for line in _whole_lines(file):
-            yield int(line[_KEY], 16)
-
-
-def _newest_first(folder: Path) -> Iterator[Intent]:
-    for file in reversed(_files(folder)):
-        yield from _of_file(file)
-
-
-def _of_file(file: Path) -> Iterator[Intent]:
-    for line in reversed(_whole_lines(file)):
-        try:
-            yield Intent.read(line)
-        except (ValueError, KeyError, TypeError) as error:
-            raise _damaged(file) from error
-
-
-def _find(folder: Path, key: int) -> Intent | None:
-    wanted = f"{key:016x}".encode()
-    for file in reversed(_files(folder)):
-        for line in reversed(_whole_lines(file)):
-            if line[_KEY] == wanted:
-                return Intent.read(line)
-    return None
-
-
-def _whole_lines(file: Path) -> list[bytes]:
-    """Return the lines of a file, without what was being written when its process or its host died."""
-    whole: list[bytes] = []
-    broken = False
-    for line in file.read_bytes().split(b"\n")[:-1]:
-        if not _is_whole(line):
-            broken = True
-        elif broken:
-            raise _damaged(file)
-        else:
-            whole.append(line)
-    return whole
-
-
-def _is_whole(line: bytes) -> bool:
-    if not line.startswith(_PREFIX) or not line.endswith(b'"}'):
-        return False
-    try:
-        int(line[_KEY], 16)
-    except ValueError:
-        return False
-    return True
-
-
-def _damaged(file: Path) -> ConfigError:
-    return ConfigError(
-        f"{file} is damaged, so it is not known what was started from here; take a copy of it, and remove the lines that are"
-        " no JSON objects: what they name could run a second time if the database was set back, so see to that first"
-    )
 
 
 def _check_writable(folder: Path) -> None:

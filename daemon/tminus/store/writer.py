@@ -21,7 +21,8 @@ import structlog
 from tminus.domain.endings import Ending, Step
 from tminus.domain.occurrence import Occurrence
 from tminus.errors import Refused, StoreError, StoreUnavailable
-from tminus.store.intent_log import Intent, IntentLog
+from tminus.store.intent_files import Intent
+from tminus.store.intent_log import IntentLog
 from tminus.store.lane import Lane, Questions
 from tminus.store.pool import Database, Transaction, statement
 

@@ -315,7 +315,7 @@ async def test_an_upgrade_brings_the_algorithms_of_the_new_version() -> None:
     async with one(version="6.49.10", behaviour=behaviour, setup=Setup(upgrade_to="7.20.8")) as fleet:
         async with connected(fleet) as connection:
             await run(connection, "/system package update install")
-        await until(lambda: not fleet.router(SITE).down)
+        await until(lambda: not fleet.router(SITE).down and fleet._hosts[SITE].listening)
         site = fleet.site(SITE)
         async with asyncssh.connect(
             site.address, site.port, username="tminus", client_keys=[fleet.client_key], known_hosts=None, config=None,

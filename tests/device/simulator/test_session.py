@@ -81,11 +81,6 @@ async def test_exit_statuses_are_switches(status: int) -> None:
         assert (await run(connection, "/import nothing.rsc"))[1] == status
 
 
-async def test_no_shell_and_no_terminal(connection) -> None:
-    with pytest.raises(asyncssh.ChannelOpenError):
-        await connection.create_process(term_type="vt100")
-
-
 async def test_several_lines_in_one_exec_are_refused(connection) -> None:
     output, status = await run(connection, ":put 1\n:put 2")
     assert b"1\r\n" not in output.split(b"(")[0]

@@ -42,12 +42,21 @@ class Machine:
         """What ``:put`` prints of an expression, without the line end."""
         return (await self.run(f":put {expression}")).removesuffix("\n")
 
-    def export(self) -> str:
-        return export(self.router, (), terse=False, verbose=False, secrets=False)
+    def export(self, *, secrets: bool = False) -> str:
+        return export(self.router, (), terse=False, verbose=False, secrets=secrets)
 
-    def body(self) -> str:
+    def body(self, *, secrets: bool = False) -> str:
         """The export without its header."""
-        return "".join(line for line in self.export().splitlines(keepends=True) if not line.startswith("#"))
+        lines = self.export(secrets=secrets).splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith("#"))
+
+    async def again(self) -> str:
+        """The export of a router without configuration that imports what this one exports, secrets included."""
+        other = machine(self.router.version.text, defconf=False)
+        assert other.body() == ""
+        other.router.files.put("again.rsc", self.body(secrets=True).encode("utf-8", "surrogateescape"))
+        assert await other.run("/import file-name=again.rsc") == "Script file loaded and executed successfully\n"
+        return other.body(secrets=True)
 
 
 def machine(
@@ -57,6 +66,7 @@ def machine(
     faults: frozenset[Fault] = frozenset(),
     setup: Setup = ORDINARY,
     chr: bool = False,  # noqa: A002 - the name of the product
+    defconf: bool = True,
 ) -> Machine:
     journal = Journal()
     router = Router(
@@ -71,7 +81,7 @@ def machine(
             architecture="mmips",
             cpu="MIPS",
         ),
-        base=base(0),
+        base=base(0, defconf=defconf),
         faults=faults,
         behaviour=behaviour,
         timing=Timing(),

@@ -179,3 +179,10 @@ async def test_file_menu(router) -> None:
 async def test_contents_of_more_than_60_kb_are_refused(router) -> None:
     await router.run("/file add name=a.txt")
     assert "failure: contents too long" in await router.run(f'/file set a.txt contents="{"x" * 61440}"')
+
+
+async def test_an_item_can_be_a_copy(router) -> None:
+    await router.run('/ip firewall filter add copy-from=1 comment=copy place-before=[find comment~"ICMP"]')
+    assert await router.put("[/ip firewall filter get 2 comment]") == "copy"
+    assert await router.put("[/ip firewall filter get 2 connection-state]") == "invalid"
+    assert "no such item" in await router.run("/ip firewall filter add copy-from=[find comment=none]")

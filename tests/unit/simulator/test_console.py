@@ -128,6 +128,21 @@ async def test_deep_recursion_ends_with_an_error(router) -> None:
     assert "recursion" in printed
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        ':if (true) do={ :foreach i in={1} do={ :onerror e in={ :put [$f (1 + [:len "a"])] } do={ :error $e } } }',
+        ":do { :do { :do { :do { $f } while=(false) } while=(false) } while=(false) } on-error={ :error again }",
+        ":foreach a in={1;2} do={ :put [$f ({{{$1;1};2};3}->0)] }",
+    ],
+)
+async def test_deep_recursion_through_nested_commands_ends_with_an_error(router, body: str) -> None:
+    printed = await router.run(f":global f do={{ :global f; {body} }}; $f; :put never")
+    assert "recursion" in printed or "again" in printed
+    assert "never" not in printed
+    assert await router.put("(1 + 1)") == "2"
+
+
 async def test_bytes_that_are_no_utf8_survive(router) -> None:
     assert (await router.run(b':put "\xff\xfe"')).encode("utf-8", "surrogateescape") == b"\xff\xfe\n"
 

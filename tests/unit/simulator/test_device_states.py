@@ -189,6 +189,58 @@ async def test_safe_mode_is_undone_unless_it_is_released(router: Machine) -> Non
     assert "failure" in await router.run("/safe-mode release")
 
 
+async def test_undo_takes_back_the_newest_action_and_redo_repeats_it(router: Machine) -> None:
+    bodies = [router.body()]
+    for line in (
+        "/ip firewall filter add chain=input action=drop place-before=1 comment=new",
+        "/ip firewall filter set [find comment=new] chain=forward",
+        "/ip firewall filter move [find comment=new] destination=4",
+        "/ip firewall filter remove 0",
+        "/system identity set name=other",
+    ):
+        assert await router.run(line) == ""
+        bodies.append(router.body())
+    assert len(set(bodies)) == len(bodies)
+    for body in reversed(bodies[:-1]):
+        assert await router.run("/undo") == ""
+        assert router.body() == body
+    assert "failure" in await router.run("/undo")
+    for body in bodies[1:]:
+        assert await router.run("/redo") == ""
+        assert router.body() == body
+    assert "failure" in await router.run("/redo")
+    await router.run("/undo; /system identity set name=third")
+    assert "failure" in await router.run("/redo")  # something else was done since
+    assert router.router.identity == "third"
+
+
+async def test_undo_takes_back_what_others_did_and_history_says_how(router: Machine) -> None:
+    await router.run("/interface bridge add name=br9", user="somebody")
+    text = await router.put("[/system history get 0 undo]")
+    assert text.startswith("/interface/bridge/remove *")
+    await router.run("/undo")
+    assert "br9" not in router.body()
+
+
+async def test_what_must_be_unique_is_known_again_after_an_undo_a_reset_and_a_backup(make_router) -> None:
+    router, other = make_router(behaviour=QUICK), make_router(behaviour=QUICK)
+    add = "/ip firewall address-list add list=x address=10.0.0.{}"
+    await router.run(add.format(1))
+    console = router.console(lambda _: None)
+    await console.run(
+        f"/safe-mode take; {add.format(2)}; /ip firewall address-list remove [find address=10.0.0.1]".encode()
+    )
+    router.router.safe_mode.ended(console)
+    assert await router.run(add.format(2)) == ""
+    assert "already have" in await router.run(add.format(1))
+    await router.run("/system backup save name=b; /ip firewall address-list remove [find]")
+    await reboots(router, '/system backup load name=b.backup password=""')
+    assert "already have" in await router.run(add.format(1))
+    await reboots(router, "/system reset-configuration")
+    assert await router.run(f"{add.format(1)}; /interface bridge add name=br9") == ""
+    assert await other.run(f"{add.format(1)}; /interface bridge add name=br9") == ""
+
+
 async def test_safe_mode_forgets_after_a_hundred_actions(router: Machine) -> None:
     console = router.console(lambda _: None)
     await console.run(b'/safe-mode take; :for i from=1 to=101 do={ /interface bridge add name=("br" . $i) }')

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.unit.simulator.machine import Machine
 from tests.unit.simulator.test_schedule import until
 from tminus.simulator import Behaviour, Kind
@@ -20,6 +22,15 @@ async def test_execute_returns_at_once_and_its_output_is_in_a_file_at_the_end(ro
     assert await router.put("[/system script job get 0 owner]") == "ops"
     await until(lambda: not router.router.jobs)
     assert router.router.files.get("out.txt").content == b"a\r\nb\r\n"
+
+
+@pytest.mark.parametrize("at_start", [False, True])
+async def test_the_file_of_a_job_may_be_there_before_its_end(make_router, at_start: bool) -> None:
+    router = make_router(behaviour=Behaviour(job_file_at_start=at_start))
+    await router.run(":execute script={ :put a; :delay 20ms } file=out")
+    assert (router.router.files.get("out.txt") is not None) is at_start
+    await until(lambda: not router.router.jobs)
+    assert router.router.files.get("out.txt").content == b"a\r\n"
 
 
 async def test_execute_as_string_waits_for_the_output(router: Machine) -> None:
@@ -58,7 +69,7 @@ async def test_a_stored_script_needs_the_rights_that_it_was_given(router: Machin
     await router.run('/system script add name=s source="/system identity set name=changed"')
     assert "cannot run, not enough permissions." in await router.run("/system script run s", user="weak")
     assert router.router.identity != "changed"
-    assert await router.run("/system script run s use-script-permissions", user="weak") == ""
+    assert await router.run("/system script run s use-script-permissions=yes", user="weak") == ""
     assert router.router.identity == "changed"
     await router.run('/system script set s dont-require-permissions=yes source="/system identity set name=again"')
     assert "not enough permissions (9)" in await router.run("/system script run s", user="weak")
@@ -67,7 +78,7 @@ async def test_a_stored_script_needs_the_rights_that_it_was_given(router: Machin
 
 async def test_use_script_permissions_is_known_since_7_15(make_router) -> None:
     old = make_router("7.12.2")
-    assert "(line 1 column" in await old.run("/system script run s use-script-permissions")
+    assert "(line 1 column" in await old.run("/system script run s use-script-permissions=yes")
 
 
 async def test_jobs_end_with_a_reboot_and_schedules_stay(make_router) -> None:

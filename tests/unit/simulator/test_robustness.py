@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 from hypothesis import given, settings, strategies
 
 from tests.unit.simulator.machine import machine
 from tminus.routeros.language import ScriptSyntaxError
+from tminus.routeros.language.names import Menu, Signature
 from tminus.simulator.errors import Dropped, Quit, Rebooted, RunError
 from tminus.simulator.interpreter import Console
+from tminus.simulator.menus import device
 
 WORDS = [
     ":put", ":local", ":global", ":set", ":if", ":foreach", ":for", ":do", ":onerror", ":error", ":log info", ":len",
@@ -53,3 +56,43 @@ def test_words_of_the_language_in_any_order(line: str) -> None:
 @settings(max_examples=150, deadline=None)
 def test_any_bytes(source: bytes) -> None:
     survives(source)
+
+
+def commands(menu: Menu, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, Signature]]:
+    """Every command that the simulated device has, with what it takes."""
+    for verb, signature in menu.commands.items():
+        yield path, verb, signature
+    for name, inner in menu.menus.items():
+        yield from commands(inner, (*path, name))
+
+
+# They never end by themselves, or take the router away.
+ENDLESS = frozenset(
+    {"ping", "while", "delay", "retry", "do", "reboot", "shutdown", "reset-configuration", "load", "install"}
+)
+
+
+def test_no_command_of_the_device_breaks_the_interpreter() -> None:
+    """Each with nothing, with an item, and with a value for each of its parameters, one at a time and all at once."""
+
+    async def run() -> None:
+        router, count = machine(), 0
+        for path, verb, signature in list(commands(device())):
+            if verb in ENDLESS:
+                continue
+            head = f"/{' '.join((*path, verb))}"
+            one = [f"{head} {name}={value}" for name in sorted(signature.values) for value in ("1", "ether1", '""')]
+            everything = f"{head} {' '.join(f'{name}=1' for name in sorted(signature.values))}"
+            for line in (head, f"{head} 0", f"{head} [find]", f":put [{head} 0]", everything, *one[:12]):
+                count += 1
+                try:
+                    await asyncio.wait_for(router.run(line), timeout=5)
+                except (Rebooted, Dropped, Quit):
+                    pass
+                except Exception as error:
+                    raise AssertionError(line) from error
+        assert count > 20_000
+        assert router.export().startswith("# ")
+        await router.router.tasks.close()
+
+    asyncio.run(run())
