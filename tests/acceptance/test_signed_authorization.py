@@ -13,8 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.signing import Approver
 from tests.support import Daemon, Db, run_daemon, until
 from tminus.simulator import Fleet, FleetSpec, SiteSpec, simulate
@@ -240,7 +238,8 @@ async def on_another_router_after_the_launch_was_made(scene: Scene, site: str) -
 async def with_another_site_added_to_the_launch(scene: Scene, site: str) -> Any:
     script = await signed(scene, site, due_in=20)
     await scene.db.run(
-        launch_now(script) + f"insert into tminus.site_runs (launch_id, site_id, position, site_digest) select l.id, t.id, 9, tminus.site_digest(t)"
+        launch_now(script) + f"insert into tminus.site_runs (launch_id, site_id, position, site_digest)"
+        f" select l.id, t.id, 9, tminus.site_digest(t)"
         f" from tminus.launches l, tminus.sites t where l.script_id = '{script}' and t.id = 'victim'"
     )  # fmt: skip
     return script
@@ -321,7 +320,8 @@ async def with_a_signature_of_another_script(scene: Scene, site: str) -> Any:
     await scene.bob.authorize(scene.db, other)
     await scene.bob.authorize(scene.db, script)
     await scene.db.run(
-        BEHIND + "update tminus.authorizations a set signature = o.signature, author = o.author, editor = o.editor from tminus.authorizations o"
+        BEHIND + "update tminus.authorizations a set signature = o.signature, author = o.author, editor = o.editor"
+        " from tminus.authorizations o"
         f" where a.script_id = '{script}' and o.script_id = '{other}';"
         f" update tminus.scheduled_scripts set status = 'cancelled', cancelled_at = tminus.clock() where id = '{other}'"
     )  # fmt: skip

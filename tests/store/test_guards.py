@@ -71,6 +71,7 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("tell_launches", "update", "launches"): [("q.told_at is null", "skip locked")],
     ("plan", "update", "scheduled_scripts"): [("u.launch_at is null", "u.status in ('unauthorized', 'scheduled')")],
     ("refuse_launch", "update", "scheduled_scripts"): [("u.status = 'scheduled'",)],
+    ("undo_authorization", "update", "scheduled_scripts"): [("u.status = 'scheduled'",)],
     ("resume", "update", "lost_starts"): [("u.accepted_at is null",)],
     ("hasten_cleanup", "update", "cleanup_debts"): [("d.settled_at is null",)],
     ("disclaim_crashes", "update", "crashes"): [("c.instance_id = p_instance", "c.cleared_at is null")],

@@ -58,7 +58,9 @@ READING = (
     "clock",
     "combine_digests",
     "digest",
+    "content_of",
     "digest_field",
+    "review",
     "statement",
     "statement_text",
     "incarnation",
@@ -91,7 +93,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
     "accept_sites": frozenset({"tminus_gateway"}),
     # Each refuses whom it must with a sentence.
     **dict.fromkeys(
-        ("resolve", "hasten_cleanup", "forgive_cleanup", "resume", "readmit"),
+        ("request_authorization", "withdraw", "resolve", "hasten_cleanup", "forgive_cleanup", "resume", "readmit"),
         frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     ),
     **dict.fromkeys(
@@ -99,6 +101,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "due_scripts",
             "launch",
             "settle_late",
+            "expire_authorizations",
             "refuse_launch",
             "plan",
             "claim_site_runs",

@@ -115,6 +115,7 @@ class LaunchContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Housekeeping:
+    expired: int  # authorizations
     late: int
     given_up: int
     finished: int
@@ -295,10 +296,10 @@ async def signed_for_site(db: Database, site_digest: str) -> list[tuple[str, Aut
 
 
 async def housekeeping(db: Database) -> Housekeeping:
-    """End what is late, what waited too long, and the launches whose sites have all ended."""
+    """End what has expired, what is late, what waited too long, and the launches whose sites have all ended."""
     row = await db.fetchrow("housekeeping")
     assert row is not None  # noqa: S101 - a select without FROM has one row
-    return Housekeeping(late=row["late"], given_up=row["given_up"], finished=row["finished"])
+    return Housekeeping(expired=row["expired"], late=row["late"], given_up=row["given_up"], finished=row["finished"])
 
 
 async def take_ended(db: Database, *, limit: int) -> list[EndedLaunch]:

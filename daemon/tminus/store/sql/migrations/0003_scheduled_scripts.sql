@@ -76,6 +76,8 @@ create table tminus.authorizations (
     row_digest text not null,
     site_ids text[] not null,
     site_digests text[] not null,
+    -- The script and its options as they were, for the next approver to see what changed. (jsonb keeps no order, and needs none.)
+    content jsonb not null default '{}',
     -- As the approver saw them.
     author text not null,
     editor text not null,

@@ -41,6 +41,14 @@ begin
     return note;
 end $$;
 
+-- What an approver looks at besides the sites. (Its time is null where a cron rule decides.)
+create function tminus.content_of(s tminus.scheduled_scripts) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select to_jsonb(s) - '{id,sites,summary,notify,created_by,updated_by,status,status_reason,started_at,finished_at,authorization_id,authorized_at,authorized_by,authorization_expires_at,cancelled_at,cancelled_by,created_at,updated_at,findings,summary_generated}'::text[]
+        || jsonb_build_object('launch_at', case when s.cron is null then tminus.api_time(s.launch_at) end)
+$$;
+
 -- Make a scheduled script launchable. `digest` is what the approver saw (tminus.digest(id)); `approver` is the person,
 -- or null for the caller. `signature` is the approver's over tminus.statement(id, approver, expires), where daemons ask for one.
 -- Nothing is started after `expires`; null: the policy's authorization_ttl from now, if there is one. `reason` is for whoever
@@ -109,8 +117,8 @@ begin
         raise exception 'the digest does not match: scheduled script % is now %', s.id, is_now
             using errcode = 'object_not_in_prerequisite_state', hint = 'Review it again, then authorize with the digest that tminus.digest(id) shows.';
     end if;
-    insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, author, editor, approver, reason, expires_at, signature)
-    values (s.id, is_now, the_row, s.sites, the_sites, s.created_by, s.updated_by, who, nullif(btrim(authorize.reason), ''), until, signed)
+    insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, content, author, editor, approver, reason, expires_at, signature)
+    values (s.id, is_now, the_row, s.sites, the_sites, tminus.content_of(s), s.created_by, s.updated_by, who, nullif(btrim(authorize.reason), ''), until, signed)
     returning authorizations.id into new_id;
     -- An occurrence that passed while nobody had authorized it is not made up for: the daemon plans the next.
     update tminus.scheduled_scripts u
