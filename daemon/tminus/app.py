@@ -38,6 +38,7 @@ from tminus.services.pause import PauseWatch
 from tminus.services.reaper import Reaper
 from tminus.services.retention import Keep, Retention
 from tminus.services.run_settings import RunSettings
+from tminus.services.sealer import Sealer
 from tminus.services.site_runner import SiteRunner
 from tminus.settings import Settings
 from tminus.signatures import Signers
@@ -291,6 +292,9 @@ class _Daemon:
             events=timedelta(days=settings.events_days),
         )
         self._retention = Retention(db, self._trust, keep, observer=self._metrics)
+        self._sealer = Sealer(
+            db, self._trust, settings.state_dir, interval=settings.poll_interval, observer=self._metrics
+        )
         self._linter = Linter(db, self._instance, poll_interval=settings.poll_interval, observer=self._metrics)
 
     async def run(self) -> int:
@@ -362,6 +366,7 @@ class _Daemon:
                     self._pause.run(),
                     self._retention.run(),
                     self._linter.run(),
+                    self._sealer.run(),
                     self._heartbeat.until_dead(),
                     watch_loop_lag(self._metrics.loop_was_late),
                     listen(self._place.dsn, self._heard),

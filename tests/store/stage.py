@@ -39,6 +39,8 @@ TABLES = [
     "backups",
     "backup_texts",
     "events",
+    "audit_seals",
+    "unsealed_events",
     "instances",
     "policy",
     "cleanup_debts",
