@@ -17,6 +17,7 @@ from uuid import UUID
 import structlog
 
 from tminus.errors import StoreError
+from tminus.kill_points import Point, reach
 from tminus.services.authority import Authority, Mandate, Refusal
 from tminus.services.contact import Contact
 from tminus.services.heartbeat import Trust
@@ -115,6 +116,8 @@ class Dispatcher:
             await self._sweep()
             places = self._contact.places()
             claims = await self._claim(min(free, _BATCH), places) if free > 0 else []
+            if claims:
+                reach(Point.CLAIMED)
             claimed_at = asyncio.get_running_loop().time()
             mandates = await self._mandates({claim.launch_id for claim in claims})
             for claim in claims:
