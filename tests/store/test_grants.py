@@ -16,7 +16,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DOCS = (Path(__file__).parents[2] / "docs/security.md").read_text(encoding="utf-8")
 LOGINS = {"author": "alice", "approver": "bob", "reader": "rita", "gateway": "api", "daemon": "tminus_serve"}
-VERBS = ("insert", "update", "delete", "truncate")
 
 
 @asynccontextmanager
@@ -70,10 +69,12 @@ async def found(db: WarmDb) -> list[str]:
     tables = await db.fetch(
         "select c.relname::text as name, array_agg(a.attname::text order by a.attnum) as columns from pg_class c"
         " join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attidentity = ''"
-        " where c.relnamespace = 'tminus'::regnamespace and c.relkind in ('r', 'v') group by c.relname order by c.relname"
+        " where c.relnamespace = 'tminus'::regnamespace and c.relkind = 'r' group by c.relname order by c.relname"
     )
     functions = await db.fetch(
-        "select p.proname::text as name, array(select format('null::%s', format_type(t, null)) from unnest(p.proargtypes) t) as arguments"
+        "select p.proname::text as name, array("
+        "  select format('null::%I.%I', n.nspname, t.typname) from unnest(p.proargtypes) with ordinality as u (type, position)"
+        "  join pg_type t on t.oid = u.type join pg_namespace n on n.oid = t.typnamespace order by u.position) as arguments"
         " from pg_proc p where p.pronamespace = 'tminus'::regnamespace and p.prorettype <> 'trigger'::regtype order by p.proname"
     )
     rows = []
