@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.signing import Approver
 from tests.support import Daemon, Db, run_daemon, until
-from tminus.simulator import Fleet, FleetSpec, SiteSpec, simulate
+from tminus.simulator import Fleet, FleetSpec, Kind, SiteSpec, simulate
 
 GOOD = ':log info "signed"\n'
 EVIL = ':log info "evil"\n'
@@ -419,3 +419,70 @@ async def test_a_signature_that_is_spent_is_spent_whatever_becomes_of_the_launch
             assert scene.ran("r2") == 1
             await daemon.stop()
         assert scene.ran("r1") == 1
+
+
+async def test_where_signatures_cannot_be_verified_nothing_is_started_until_they_can(
+    database: Db, tmp_path: Path
+) -> None:
+    allowed = tmp_path / "allowed_signers"
+    async with open_scene(database, tmp_path, "r1") as scene, scene.running() as daemon:
+        content = allowed.read_text()
+        allowed.unlink()
+        script = await signed(scene, "r1", due_in=0.5)
+
+        async def says_so() -> bool:
+            code, text = await daemon.get("/readyz")
+            return code == 503 and "allowed_signers cannot be read" in text
+
+        await until(says_so)
+        await until(
+            lambda: database.value(
+                "select launch_at < tminus.clock() - interval '2 seconds' from tminus.scheduled_scripts"
+            )
+        )
+        assert (await database.script(script))["status"] == "scheduled"
+        assert scene.ran("r1") == 0
+        allowed.write_text(content)
+        await scene.settled(script)
+        assert scene.ran("r1") == 1
+        await daemon.stop()
+
+
+async def test_a_key_that_is_revoked_while_a_launch_is_under_way_starts_nothing_more(
+    database: Db, tmp_path: Path
+) -> None:
+    async with open_scene(database, tmp_path, "r1", "r2") as scene, scene.running() as daemon:
+        script = await signed(scene, "r1", due_in=1, script=":delay 3s\n", sites=["r1", "r2"], max_concurrency=1)
+        await scene.fleet.journal.wait("r1", Kind.IMPORT_STARTED)
+        (tmp_path / "revoked_keys").write_text(f"{scene.mallory.public}\n{scene.bob.public}\n")
+        await scene.settled(script)
+        assert [run[:2] for run in await scene.runs(script)] == [("completed", None), ("failed", "guard_failed")]
+        assert (scene.ran("r1"), scene.ran("r2")) == (1, 0)
+        await daemon.stop()
+
+
+async def test_each_occurrence_of_a_signed_cron_rule_runs_once_until_its_end(database: Db, tmp_path: Path) -> None:
+    async with open_scene(database, tmp_path, "r1") as scene, scene.running() as daemon:
+        script = await scene.submit("r1", cron="* * * * *")
+        await scene.bob.authorize(database, script, expires=datetime.now(UTC) + timedelta(hours=1))
+        await until(lambda: database.value("select launch_at is not null from tminus.scheduled_scripts"))
+        # An occurrence that is not one, and one that was: the owner moves the plan.
+        await database.run(
+            BEHIND + "update tminus.scheduled_scripts set launch_at = tminus.clock() - interval '1 second'"
+        )
+        shown = await scene.settled(script)
+        assert (shown["status"], scene.ran("r1")) == ("unauthorized", 0)
+        assert "none of the cron rule" in shown["status_reason"]
+        await scene.bob.authorize(database, script, expires=datetime.now(UTC) + timedelta(hours=1))
+        now = datetime.now(UTC).replace(second=0, microsecond=0)
+        for _ in range(2):
+            async with database.connect() as owner:
+                await owner.execute(BEHIND)
+                await owner.fetch("update tminus.scheduled_scripts set launch_at = $1", now)
+            await until(lambda: database.value("select launch_at > $1 from tminus.scheduled_scripts", now))
+            await until(
+                lambda: database.value("select not exists (select from tminus.site_runs where finished_at is null)")
+            )
+            await database.run(UNDO)
+        assert scene.ran("r1") == 1
+        await daemon.stop()
