@@ -86,6 +86,7 @@ class Authority:
         self._now = now
         self._known: OrderedDict[UUID, _Known] = OrderedDict()
         self._vouched: set[str] = set()  # digests of sites
+        self._told: set[tuple[UUID, datetime]] = set()
         self.trouble: str | None = None
 
     def look_for_trouble(self) -> bool:
@@ -109,7 +110,18 @@ class Authority:
         expires = script.authorization.expires
         if expires is not None and now > expires:
             return Refusal(why=why_not_now(occasion, now, longest_launch=self._longest_launch) or "it expired")
-        return None if why_not_now(occasion, now, longest_launch=timedelta(seconds=30)) else answer
+        why = why_not_now(occasion, now, longest_launch=timedelta(seconds=30))
+        if why is None:
+            return answer
+        if (script.id, script.launch_at) not in self._told:
+            self._told = {(script.id, script.launch_at)} | (self._told if len(self._told) < _REMEMBERED else set())
+            log.warning(
+                "launch_waits",
+                script_id=str(script.id),
+                message=f"The database says that its time has come; {why}.",
+                todo="compare the clocks of both hosts; a launch that cannot start in time is missed",
+            )
+        return None
 
     async def mandate(self, content: LaunchContent) -> Mandate | Refusal | None:
         """Say what was signed of a launch; None where signatures cannot be verified now."""

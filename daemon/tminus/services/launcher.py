@@ -51,6 +51,7 @@ class Launcher:
         self._observer = observer
         self._launched = launched
         self._authority = authority
+        self._waiting = False  # something that is due may not be launched yet
         self.draining = False
         self.hint = Hint()
 
@@ -60,6 +61,9 @@ class Launcher:
     async def _work(self) -> float:
         if self.draining or not self._trust.lives() or not self._may_start():
             return self._poll_interval
+        if self._authority is not None and not self._authority.look_for_trouble():
+            return self._poll_interval
+        self._waiting = False
         await self._plan()
         async with launches.due_scripts(self._db, limit=_BATCH) as transaction:
             for script_id, problem in transaction.unreadable:
@@ -75,6 +79,8 @@ class Launcher:
                 tell_launched(script, launch, self._observer)
         if transaction.due:
             self._launched.give()
+        if self._waiting:
+            return self._poll_interval
         if len(transaction.due) + len(transaction.unreadable) == _BATCH:
             return 0.0
         wait = await launches.seconds_to_next_due(self._db)
@@ -86,7 +92,8 @@ class Launcher:
             if refusal is None and self._authority is not None:
                 match await self._authority.may_launch(script):
                     case None:
-                        return None  # it is looked at again
+                        self._waiting = True  # it is looked at again
+                        return None
                     case Refusal() as refused:
                         refusal = refused.why
         except Exception:
