@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import re
+import textwrap
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from tests.acceptance.test_cli import Cli, cli, on_terminal
-from tests.signing import NAMESPACE, Approver, keygen
+from tests.signing import NAMESPACE, Approver
 from tminus.signatures import Signers
+from tminus.store.embedded import psql
 
 __all__ = ["cli"]  # a fixture
 
@@ -105,14 +111,25 @@ async def test_a_signature_made_elsewhere_is_stored_later(cli: Cli, tmp_path: Pa
 
 
 async def test_with_plain_psql_and_ssh_keygen(cli: Cli, tmp_path: Path) -> None:
-    """As README tells it."""
-    bob = Approver.make(tmp_path, "bob")
+    """The very lines of README."""
+    bob = Approver.make(tmp_path / ".ssh", "bob")
+    bob.key.rename(tmp_path / ".ssh/id_ed25519")
     script = await cli.submit()
-    text = await cli.db.value("select tminus.statement($1)", script, role="bob")
-    (tmp_path / "statement").write_text(f"{text}\n")  # psql -AtX -o statement
-    keygen("-Y", "sign", "-q", "-f", bob.key, "-n", NAMESPACE, tmp_path / "statement")
-    signature = (tmp_path / "statement.sig").read_text()
-    await cli.db.value("select tminus.authorize($1, tminus.digest($1), signature => $2)", script, signature, role="bob")
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [lines] = re.findall(r"\n((?:    .*\n)*?    ssh-keygen -Y sign(?:.*\n)(?:    .*\n)+)", readme)
+    commands = textwrap.dedent(lines).replace("018f5bda-4690-4432-8472-358b2734f19b", script)
+    url = urlsplit(cli.db.dsn_as("bob"))
+    connection = dict(parse_qsl(url.query))
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-ec", commands, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={
+            "PATH": f"{Path(psql()).parent}:{os.environ['PATH']}", "HOME": str(tmp_path), "PGUSER": "bob", "PGHOST": connection["host"],
+            "PGPORT": connection["port"], "PGDATABASE": url.path.strip("/"),
+        },
+    )  # fmt: skip
+    _, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    assert (await cli.db.script(script))["authorized_by"] == "bob"
     assert await counts(cli, script, bob, tmp_path) is None
 
 
