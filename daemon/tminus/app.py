@@ -36,6 +36,7 @@ from tminus.services.linter import Linter
 from tminus.services.pause import PauseWatch
 from tminus.services.reaper import Reaper
 from tminus.services.retention import Keep, Retention
+from tminus.services.rollout import Rollout
 from tminus.services.run_settings import RunSettings
 from tminus.services.site_runner import SiteRunner
 from tminus.settings import Settings
@@ -208,6 +209,7 @@ class _Daemon:
         self._heartbeat = Heartbeat(
             heart, self._instance, self._trust, interval=settings.heartbeat_interval, observer=self._metrics
         )
+        self._rollout = Rollout(db, self._trust, poll_interval=settings.poll_interval, observer=self._metrics)
         self._dispatcher = Dispatcher(
             db,
             self._instance,
@@ -219,6 +221,7 @@ class _Daemon:
             max_sessions=settings.max_sessions,
             poll_interval=settings.poll_interval,
             observer=self._metrics,
+            ended=self._rollout.hint,
         )
         self._launcher = Launcher(
             db,
@@ -335,6 +338,7 @@ class _Daemon:
                     self._dispatcher.run(),
                     self._reaper.run(),
                     self._janitor.run(),
+                    self._rollout.run(),
                     self._pause.run(),
                     self._retention.run(),
                     self._linter.run(),
@@ -364,7 +368,7 @@ class _Daemon:
             await self._place.server.watch()
 
     def _heard(self) -> None:
-        for service in (self._launcher, self._dispatcher, self._janitor, self._pause, self._linter):
+        for service in (self._launcher, self._dispatcher, self._rollout, self._janitor, self._pause, self._linter):
             service.hint.give()
 
     async def _status(self) -> str:

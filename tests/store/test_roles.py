@@ -80,6 +80,8 @@ READING = (
     "why_unserved",
     "is_alive",
     "is_served",
+    "is_amount",
+    "check_rollout",
 )
 MAY_CALL: dict[str, frozenset[str]] = {
     **dict.fromkeys(READING, EVERYONE),
@@ -89,7 +91,16 @@ MAY_CALL: dict[str, frozenset[str]] = {
     "accept_sites": frozenset({"tminus_gateway"}),
     # Each refuses whom it must with a sentence.
     **dict.fromkeys(
-        ("resolve", "hasten_cleanup", "forgive_cleanup", "resume", "readmit"),
+        (
+            "resolve",
+            "hasten_cleanup",
+            "forgive_cleanup",
+            "resume",
+            "readmit",
+            "confirm_wave",
+            "pause_launch",
+            "resume_launch",
+        ),
         frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     ),
     **dict.fromkeys(
@@ -121,6 +132,9 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "forget_backups",
             "forget_texts",
             "forget_events",
+            "open_wave",
+            "ask_wave",
+            "halt",
         ),
         frozenset({"tminus_daemon"}),
     ),

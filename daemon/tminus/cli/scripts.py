@@ -57,6 +57,14 @@ class _Review:
     max_concurrency: int | None
     expects_disconnect: bool
     detached: bool
+    wave_sizes: list[str] | None
+    wave_order: list[str] | None
+    wave_pause: timedelta | None
+    wave_confirm: bool
+    confirm_within: timedelta | None
+    max_failures: str | None
+    max_failures_in_wave: str | None
+    max_offline: str | None
     created_by: str
     updated_by: str
     summary: str | None
@@ -316,6 +324,7 @@ def _show_review(review: _Review) -> None:
         ("start within", screen.seconds(review.start_within.total_seconds())),
         ("per site", screen.seconds(review.site_timeout.total_seconds())),
         ("at once", str(review.max_concurrency or "as many as the daemons can")),
+        ("rollout", _rollout(review)),
         ("backup before", "yes" if review.make_backup else screen.text("no", "bold red")),
         ("offline sites", "fail at launch" if review.abort_if_offline else "are tried again"),
         ("session", _session(review)),
@@ -334,6 +343,29 @@ def _show_review(review: _Review) -> None:
                 "The script has characters that are not seen: they are written as \\x1b or \\u202e above.", "bold red"
             )
         )
+
+
+def _rollout(review: _Review) -> str:
+    """Say where it goes first and when it stops, in words."""
+    parts = ["all sites in one wave"]
+    if review.wave_sizes is not None:
+        parts = [f"waves of {', '.join(review.wave_sizes)}, then the rest"]
+        if review.wave_order is not None:
+            parts.append(f"first the sites with the tag {', then '.join(review.wave_order)}")
+        if review.wave_confirm:
+            parts.append("a person lets each wave go")
+        elif review.wave_pause:
+            parts.append(f"{screen.seconds(review.wave_pause.total_seconds())} between them")
+    if review.confirm_within is not None:
+        parts.append(f"halted after {screen.seconds(review.confirm_within.total_seconds())} of waiting for a person")
+    for amount, what in (
+        (review.max_failures, "failed"),
+        (review.max_failures_in_wave, "failed in a wave"),
+        (review.max_offline, "offline"),
+    ):
+        if amount is not None:
+            parts.append(f"halted at more than {amount} {what}")
+    return "; ".join(parts)
 
 
 def _session(review: _Review) -> str:

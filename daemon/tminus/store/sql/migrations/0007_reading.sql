@@ -52,14 +52,19 @@ as $$
         'detached', s.detached,
         'launch_id', l.id,
         'launch_state', l.state,
+        'launch_reason', l.reason,
+        'wave', l.wave,
+        'waves', l.waves,
+        'paused_at', tminus.api_time(l.paused_at),
+        'paused_by', l.paused_by,
         'unserved', to_json(p.unserved),
         'findings', s.findings)
     from tminus.scheduled_scripts s
     -- The launch that is under way; else the latest, missed ones included.
     left join lateral (
-        (select q.id, q.state from tminus.launches q where q.script_id = s.id and q.kind = 'scheduled' and q.finished_at is null limit 1)
+        (select q.* from tminus.launches q where q.script_id = s.id and q.kind = 'scheduled' and q.finished_at is null limit 1)
         union all
-        (select q.id, q.state from tminus.launches q where q.script_id = s.id and q.kind = 'scheduled' order by q.due_at desc limit 1)
+        (select q.* from tminus.launches q where q.script_id = s.id and q.kind = 'scheduled' order by q.due_at desc limit 1)
         limit 1
     ) l on true
     cross join lateral (

@@ -1,0 +1,66 @@
+"""What a person does with a launch that is under way: hold it, let it go on, let its next wave go."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from tminus.cli import screen
+from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
+from tminus.cli.inputs import WholeNumber, find_script
+
+
+async def _act(context: Context, script: str, act: str, *arguments: object, as_json: bool, done: str) -> None:
+    """Call one of the functions that take a scheduled script first, and say what it did."""
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        script_id = await find_script(connection, script)
+        answer = json.loads(await connection.fetchval(statement(act), script_id, *arguments))
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{done} {screen.visible(answer['id'])}")
+
+
+@click.command()
+@click.argument("script", metavar="ID")
+@click.option("--note", required=True, metavar="TEXT", help="Why, for whoever asks later.")
+@as_person
+@as_json_option
+@asynchronous
+async def pause_launch(context: Context, script: str, *, note: str, person: str | None, as_json: bool) -> None:
+    """Hold a launch that is under way.
+
+    Sites where nothing was started wait; where the script runs, it ends by itself. A launch that nobody resumes within its
+    confirm_within is halted.
+    """
+    await _act(context, script, "pause_launch", note, person, as_json=as_json, done="paused the launch of")
+
+
+@click.command()
+@click.argument("script", metavar="ID")
+@as_person
+@as_json_option
+@asynchronous
+async def resume_launch(context: Context, script: str, *, person: str | None, as_json: bool) -> None:
+    """Let a launch that was paused go on. (After a restore of the database it is 'tminus resume'.)"""
+    await _act(context, script, "resume_launch", person, as_json=as_json, done="resumed the launch of")
+
+
+@click.command()
+@click.argument("script", metavar="ID")
+@click.argument("wave", type=WholeNumber(2, 1000))
+@as_person
+@as_json_option
+@asynchronous
+async def confirm_wave(context: Context, script: str, wave: int, *, person: str | None, as_json: bool) -> None:
+    """Let the next wave of a launch go, which waits for a person.
+
+    WAVE is its number, as 'tminus status ID' tells: said twice, it does not let the one after it go too.
+    """
+    await _act(context, script, "confirm_wave", wave, person, as_json=as_json, done=f"wave {wave} may go:")
+
+
+COMMANDS = (pause_launch, resume_launch, confirm_wave)
