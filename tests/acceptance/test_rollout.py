@@ -67,6 +67,13 @@ async def test_a_canary_that_fails_stops_a_launch_over_200_sites(database: Db, t
 
         await until(told)
 
+        code, out, _ = await tminus(database, "retry", str(script), "--site", "sim-0001", login="bob")
+        assert (code, out) == (0, f"retrying {script} on 1 site; 'tminus watch {script}' shows it\n")
+        await database.finished(script)
+        assert [site for site in runs if fleet.journal.starts(site)] == ["sim-0000", "sim-0001"]
+        shown = await database.script(script)
+        assert (shown["launch_state"], len(shown["progress"]["failed"])) == ("finished", 200)
+
 
 async def test_waves_follow_each_other_and_a_person_lets_the_next_one_go(database: Db, tmp_path: Path) -> None:
     async with (

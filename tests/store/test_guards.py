@@ -24,7 +24,7 @@ A_PERSONS = ("id = $1",)  # a person names it, and may
 GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     # The daemon's statements. No row: another has it, or it has ended; what the caller does then, its header says.
     ("start_executing", "update", "site_runs"): [
-        (*OURS, "r.executing_at is null", "not r.rehearsal", ") = 'running'", "exists (select from living)",
+        (*OURS, "r.executing_at is null", "not r.rehearsal", "exists (select from allowed a", "exists (select from living)",
          "not (select tminus.is_held_back())", "not exists (select from tminus.lost_starts"),
     ],
     ("end_site_runs", "update", "site_runs"): [(*OURS, LIVING)],
@@ -73,6 +73,7 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("confirm_wave", "update", "launches"): [("held: tminus.lock_launch_of(",)],
     ("pause_launch", "update", "launches"): [("held: tminus.lock_launch_of(",)],
     ("resume_launch", "update", "launches"): [("held: tminus.lock_launch_of(",)],
+    ("retry", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("resume_launch", "update", "site_runs"): [("r.state = 'pending'",)],
     ("finish_launches", "update", "launches"): [("u.finished_at is null",)],
     ("finish_launches", "update", "scheduled_scripts"): [("u.finished_at is null",)],
@@ -118,6 +119,7 @@ INSERTS = {
     "authorize": {"authorizations"},
     "rehearse": {"launches", "site_runs"},
     "launch": {"launches", "site_runs"},
+    "retry": {"launches", "site_runs"},
     "insert_missed_launch": {"launches", "site_runs"},
     "abandon": {"cleanup_debts"},
     "reap": {"events"},

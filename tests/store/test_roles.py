@@ -82,6 +82,7 @@ READING = (
     "is_served",
     "is_amount",
     "check_rollout",
+    "latest_runs",
 )
 MAY_CALL: dict[str, frozenset[str]] = {
     **dict.fromkeys(READING, EVERYONE),
@@ -100,6 +101,8 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "confirm_wave",
             "pause_launch",
             "resume_launch",
+            "retry",
+            "retry",
         ),
         frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     ),

@@ -10,6 +10,7 @@ import pytest
 
 from tests.store.stage import Stage, add_sites, authorize
 from tests.store.test_waves import end, launch_row, look
+from tminus.store.launches import housekeeping
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -21,7 +22,7 @@ SCRIPT = "0198f6a2-1d0e-7a11-8c3b-5b1f0a6f2c01"
 async def test_the_examples_do_what_the_guide_says(stage: Stage) -> None:
     await add_sites(stage.db, "site_1", "site_2", "site_3", "site_4")
     assert _TEXT.count("```sql") == len(_EXAMPLES)
-    (alice, insert), (_, edit), (bob, confirm), (_, hold) = _EXAMPLES
+    (alice, insert), (_, edit), (bob, confirm), (_, hold), (_, retry) = _EXAMPLES
     pause, resume = hold.split("\n\n")
     await stage.db.run(insert, role=alice)
     await stage.db.run(edit, role=alice)
@@ -39,6 +40,12 @@ async def test_the_examples_do_what_the_guide_says(stage: Stage) -> None:
     await stage.db.run(pause, role=bob)
     assert await stage.claim(instance) == {}
     await stage.db.run(resume, role=bob)
-    assert len(await stage.claim(instance)) == 3
+    claims = await stage.claim(instance)
+    assert len(claims) == 3
     row = await launch_row(stage, SCRIPT)
     assert (row["wave"], row["confirm_within"]) == (2, timedelta(hours=4))
+    for site, claim in claims.items():
+        await end(stage, instance, claim.id, "offline" if site == "site_3" else "completed")
+    await housekeeping(stage.store)
+    await stage.db.run(retry, role=bob)
+    assert list(await stage.claim(instance)) == ["site_3"]

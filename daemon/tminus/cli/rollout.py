@@ -9,6 +9,7 @@ import click
 from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
 from tminus.cli.inputs import WholeNumber, find_script
+from tminus.errors import UsageError
 
 
 async def _act(context: Context, script: str, act: str, *arguments: object, as_json: bool, done: str) -> None:
@@ -63,4 +64,34 @@ async def confirm_wave(context: Context, script: str, wave: int, *, person: str 
     await _act(context, script, "confirm_wave", wave, person, as_json=as_json, done=f"wave {wave} may go:")
 
 
-COMMANDS = (pause_launch, resume_launch, confirm_wave)
+@click.command()
+@click.argument("script", metavar="ID")
+@click.option("--site", "sites", multiple=True, metavar="SITE", help="This site, whatever it did there; repeat it.")
+@as_person
+@as_json_option
+@asynchronous
+async def retry(context: Context, script: str, *, sites: tuple[str, ...], person: str | None, as_json: bool) -> None:
+    """Run the latest launch again where it had no effect.
+
+    The same content goes to those sites that failed or were skipped with nothing done. Where it was applied in part, or where
+    that is not known, only if you name the site. An approver decides that, who is neither the author nor the last editor.
+    """
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        script_id = await find_script(connection, script)
+        frame = await connection.fetchrow(statement("progress_frame"), script_id)
+        if frame is None or frame["launch_id"] is None:
+            raise UsageError(f"scheduled script {script_id} was not launched yet; there is nothing to retry")
+        launch_id = await connection.fetchval(statement("retry"), frame["launch_id"], list(sites) or None, person)
+        made = await connection.fetchrow(statement("progress_frame"), script_id)
+    assert made is not None  # noqa: S101 - rows of scheduled scripts are never deleted
+    if as_json:
+        print_json({"script_id": script_id, "launch_id": launch_id, "sites": made["total"]})
+    else:
+        click.echo(
+            f"retrying {script_id} on {screen.plural(made['total'], 'site')}; 'tminus watch {script_id}' shows it"
+        )
+
+
+COMMANDS = (pause_launch, resume_launch, confirm_wave, retry)

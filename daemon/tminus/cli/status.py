@@ -213,7 +213,7 @@ def _facts_of(shown: dict[str, str | None], frame: asyncpg.Record) -> list[tuple
         reason = f" ({frame['launch_reason']})" if frame["launch_reason"] else ""
         facts += [
             ("latest launch", screen.text(f"{frame['launch_state']}{reason}, due {screen.moment(frame['due_at'])}")),
-            ("rollout", screen.text(rollout(frame) or "one wave")),
+            *([("rollout", screen.text(words))] if (words := rollout(frame)) else []),
             ("started", screen.moment(frame["started_at"]) or "never"),
             ("finished", screen.moment(frame["finished_at"]) or "not yet"),
             ("progress", screen.text(f"{frame['total']} sites: {counts(frame)}")),

@@ -17,6 +17,7 @@ from uuid import UUID
 
 import structlog
 
+from tminus.domain.endings import LaunchKind
 from tminus.errors import StoreError
 from tminus.kill_points import Point, reach
 from tminus.services.contact import Contact
@@ -212,6 +213,8 @@ class Dispatcher:
             content = self._contents[launch] = await launches.launch_content(self._db, launch)
             if content.rehearsal:
                 log.info("rehearsal_started", launch_id=str(launch), script_id=str(content.script_id))
+            elif content.kind is LaunchKind.RETRY:
+                log.info("retry_started", launch_id=str(launch), script_id=str(content.script_id))
         for launch in list(self._contents)[: max(len(self._contents) - _CONTENTS, 0)]:
             if all(launch != claim.launch_id for claim in claims):
                 del self._contents[launch]

@@ -104,6 +104,8 @@ create table tminus.launches (
     finished_at timestamptz,
     -- While no site run of this launch runs, new ones start only until here. Moved on by each claim and each ending.
     start_until timestamptz not null,
+    -- Of a retry: the launch whose sites it takes up again, the first of them all.
+    retry_of uuid references tminus.launches (id),
     -- When a daemon told its log and its metrics how this launch ended: once, whoever ended it.
     told_at timestamptz,
     -- Of how many waves how many were opened: site runs up to position `open_to` may be claimed. `asked_wave` and
@@ -139,6 +141,7 @@ create table tminus.launches (
     digest text,
     authorized_by text,
     created_by text not null,
+    check ((kind = 'retry') = (retry_of is not null)),
     check (wave between 1 and waves and confirmed_wave <= waves and asked_wave <= waves),
     check ((paused_at is null) = (paused_by is null) and (paused_at is null) = (pause_note is null))
 );
@@ -148,6 +151,7 @@ create index launches_unfinished on tminus.launches (due_at, id) where finished_
 create index launches_missed on tminus.launches (finished_at) where state = 'missed';
 create index launches_untold on tminus.launches (finished_at) where finished_at is not null and told_at is null;
 create index launches_unfinished_by_script on tminus.launches (script_id) where finished_at is null;
+create index launches_retries on tminus.launches (retry_of) where retry_of is not null;
 create index launches_by_script on tminus.launches (script_id, due_at desc);
 
 -- One launch on one site: the unit of progress.

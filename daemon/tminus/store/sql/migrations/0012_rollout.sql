@@ -251,8 +251,92 @@ begin
     return tminus.scheduled_script(l.script_id);
 end $$;
 
-grant execute on function tminus.is_amount(text), tminus.check_rollout(tminus.scheduled_scripts)
+-- Run the content of a launch that has ended once more, on the sites that are safe to repeat: those that failed or were skipped and on
+-- which it had no effect. `sites` names others one by one (partly applied, unknown), or only some. That is a decision of an approver, who
+-- is neither the author nor the last editor, and it is recorded as one. `launch` may be a retry. Returns the new launch.
+create function tminus.retry(launch uuid, only_which text default 'failed_and_not_started', sites text[] default null, by text default null) returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    first tminus.launches;
+    s tminus.scheduled_scripts;
+    who text := tminus.principal(retry.by);
+    wrong text;
+    the_sites text[];
+    the_launch uuid;
+begin
+    select q.* into first
+    from tminus.launches l join tminus.launches q on q.id = coalesce(l.retry_of, l.id)
+    where l.id = retry.launch;
+    if not found then
+        raise exception 'there is no launch %', retry.launch using errcode = 'no_data_found';
+    end if;
+    s := tminus.lock_script(first.script_id);
+    if not tminus.oversees() then
+        raise exception '% is not an approver: only members of tminus_approver have a launch retried', who using errcode = 'insufficient_privilege';
+    elsif (select approval from tminus.policy) is distinct from 'off' and who in (first.created_by, s.created_by, s.updated_by) then
+        raise exception '% is the % of scheduled script %; somebody else has to decide to retry it', who,
+            case when who = s.updated_by and who <> s.created_by then 'last editor' else 'author' end, s.id using errcode = 'insufficient_privilege';
+    end if;
+    if only_which is distinct from 'failed_and_not_started' then
+        raise exception 'a retry is of failed_and_not_started, or of sites that are named, and not of %', coalesce(quote_literal(tminus.printable(only_which)), 'null')
+            using errcode = 'check_violation';
+    elsif first.kind <> 'scheduled' or first.state not in ('finished', 'halted') then
+        raise exception 'launch % is a % that is %; only one that has finished or was halted is retried', first.id, first.kind, first.state
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Insert a new scheduled script.';
+    elsif s.status = 'cancelled' then
+        raise exception 'scheduled script % is cancelled (%); it is not retried', s.id, s.status_reason
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Insert a new scheduled script.';
+    elsif tminus.is_under_way(s.id) then
+        raise exception 'a launch of scheduled script % is still under way', s.id
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Wait until it has finished.';
+    elsif tminus.is_set_aside(s.id) then
+        raise exception 'scheduled script % was set aside; it is not retried', s.id using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Use tminus.readmit(id, note) once it is known why the daemon died.';
+    end if;
+    if sites is null then
+        the_sites := array(select r.site_id from tminus.latest_runs(first.id) r
+            where r.outcome in ('failed', 'skipped') and coalesce(r.resolved_effect, r.effect) = 'none' order by r.position);
+        if cardinality(the_sites) = 0 then
+            raise exception 'no site of launch % is safe to repeat', first.id using errcode = 'object_not_in_prerequisite_state',
+                hint = 'Sites where it was applied in part, or where that is unknown, are retried only if they are named.';
+        end if;
+    else
+        select coalesce(u.site, 'null') into wrong from unnest(sites) as u (site)
+        where not exists (select from tminus.latest_runs(first.id) r where r.site_id = u.site) limit 1;
+        if found then
+            raise exception '% is no site of launch %', quote_literal(tminus.printable(wrong)), first.id using errcode = 'foreign_key_violation';
+        end if;
+        select r.site_id into wrong from tminus.latest_runs(first.id) r where r.site_id = any (sites) and r.outcome = 'completed' order by r.position limit 1;
+        if found then
+            raise exception 'it completed on %; it is not run there again', wrong using errcode = 'object_not_in_prerequisite_state';
+        end if;
+        the_sites := array(select r.site_id from tminus.latest_runs(first.id) r where r.site_id = any (sites) order by r.position);
+        if cardinality(the_sites) = 0 then
+            raise exception 'a retry needs at least one site' using errcode = 'check_violation';
+        end if;
+    end if;
+    insert into tminus.launches (script_id, kind, retry_of, due_at, started_at, start_until, description, script, sites, make_backup,
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, confirm_within,
+        max_failures, max_failures_in_wave, max_offline, digest, authorized_by, created_by)
+    values (s.id, 'retry', first.id, tminus.clock(), tminus.clock(), tminus.clock() + first.start_within, first.description, first.script, the_sites,
+        first.make_backup, first.abort_if_offline, first.start_within, first.site_timeout, first.max_concurrency, first.expects_disconnect,
+        first.detached, first.confirm_within, first.max_failures, first.max_failures_in_wave, first.max_offline, first.digest, who, first.created_by)
+    returning launches.id into the_launch;
+    -- Each site as it was authorized: one that was changed since is not run.
+    insert into tminus.site_runs (launch_id, site_id, position, site_digest)
+    select the_launch, r.site_id, r.position, r.site_digest
+    from tminus.site_runs r
+    where r.launch_id = first.id and r.site_id = any (the_sites);
+    update tminus.scheduled_scripts u set finished_at = null where u.id = s.id;
+    perform tminus.record('retried', who, s.id, the_launch, null,
+        jsonb_build_object('retry_of', first.id, 'digest', first.digest, 'sites', the_sites, 'named', retry.sites is not null));
+    perform pg_notify('tminus', 'launch');
+    return the_launch;
+end $$;
+
+grant execute on function tminus.is_amount(text), tminus.check_rollout(tminus.scheduled_scripts), tminus.latest_runs(uuid)
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
-grant execute on function tminus.confirm_wave(uuid, integer, text), tminus.pause_launch(uuid, text, text), tminus.resume_launch(uuid, text)
+grant execute on function tminus.confirm_wave(uuid, integer, text), tminus.pause_launch(uuid, text, text), tminus.resume_launch(uuid, text), tminus.retry(uuid, text, text[], text)
     to tminus_author, tminus_approver, tminus_gateway;
 grant execute on function tminus.open_wave(uuid, integer), tminus.ask_wave(uuid, integer), tminus.halt(uuid, integer, text, boolean) to tminus_daemon;
