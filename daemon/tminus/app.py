@@ -255,8 +255,8 @@ class _Daemon:
             max_sessions=settings.max_sessions,
             poll_interval=settings.poll_interval,
             observer=self._metrics,
-            authority=authority,
             ended=self._rollout.hint,
+            authority=authority,
         )
         self._launcher = Launcher(
             db,

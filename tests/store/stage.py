@@ -48,6 +48,7 @@ TABLES = [
     "lost_starts",
     "crashes",
     "set_aside",
+    "tag_caps",
 ]
 # Leaves a database as a migration left it, the test clock included.
 EMPTY = "; ".join(

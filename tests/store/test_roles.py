@@ -88,6 +88,8 @@ READING = (
     "is_amount",
     "check_rollout",
     "latest_runs",
+    "tag_use",
+    "why_capped",
 )
 MAY_CALL: dict[str, frozenset[str]] = {
     **dict.fromkeys(READING, EVERYONE),
@@ -109,6 +111,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "pause_launch",
             "resume_launch",
             "retry",
+            "cap_tag",
         ),
         frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     ),

@@ -22,7 +22,7 @@ SCRIPT = "0198f6a2-1d0e-7a11-8c3b-5b1f0a6f2c01"
 async def test_the_examples_do_what_the_guide_says(stage: Stage) -> None:
     await add_sites(stage.db, "site_1", "site_2", "site_3", "site_4")
     assert _TEXT.count("```sql") == len(_EXAMPLES)
-    (alice, insert), (_, edit), (bob, confirm), (_, hold), (_, retry) = _EXAMPLES
+    (alice, insert), (_, edit), (bob, confirm), (_, hold), (_, retry), (_, cap) = _EXAMPLES
     pause, resume = hold.split("\n\n")
     await stage.db.run(insert, role=alice)
     await stage.db.run(edit, role=alice)
@@ -49,3 +49,5 @@ async def test_the_examples_do_what_the_guide_says(stage: Stage) -> None:
     await housekeeping(stage.store)
     await stage.db.run(retry, role=bob)
     assert list(await stage.claim(instance)) == ["site_3"]
+    await stage.db.run(cap, role=bob)
+    assert [tuple(row) for row in await stage.db.fetch("select * from tminus.tag_use()")] == [("pop:berlin", 5, 0)]

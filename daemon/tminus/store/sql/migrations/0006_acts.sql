@@ -418,15 +418,13 @@ begin
     else
         the_waves := tminus.wave_ends(s.wave_sizes, cardinality(s.sites));
         insert into tminus.launches (script_id, due_at, started_at, start_until, description, script, sites, make_backup,
-            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, wave_sizes, wave_order, wave_pause, wave_confirm,
-            confirm_within, max_failures, max_failures_in_wave, max_offline, test_site_id, launch_at, cron, timezone,
+            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within,
+            max_failures, max_failures_in_wave, max_offline,
             waves, open_to, digest, authorization_id, authorized_by, created_by)
         values (s.id, s.launch_at, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
-            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.wave_sizes, s.wave_order,
-            s.wave_pause, s.wave_confirm, s.confirm_within, s.max_failures, s.max_failures_in_wave, s.max_offline,
-            s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
-            cardinality(the_waves), case cardinality(the_waves) when 1 then 2147483647 else the_waves[1] end,
-            a.digest, a.id, s.authorized_by, s.created_by)
+            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone, s.wave_sizes, s.wave_order, s.wave_pause, s.wave_confirm, s.confirm_within,
+            s.max_failures, s.max_failures_in_wave, s.max_offline,
+            cardinality(the_waves), case cardinality(the_waves) when 1 then 2147483647 else the_waves[1] end, a.digest, a.id, s.authorized_by, s.created_by)
         on conflict (script_id, due_at) where kind = 'scheduled' do nothing
         returning id into the_launch;
     end if;
@@ -574,6 +572,10 @@ declare
     alone record;
     sharers integer;
     capped uuid[];
+    held_tags text[];
+    full_tags text[];
+    free_tags text[];
+    free_places integer[];
     taken bigint[];
 begin
     if tminus.living_state(p_instance) is distinct from 'alive' or p_capacity < 1 or tminus.is_held_back() then
@@ -602,6 +604,14 @@ begin
         where l.finished_at is null and l.state = 'running' and l.paused_at is null and l.max_concurrency is not null
         for no key update skip locked
     ) c;
+    -- The same for the capped tags: one claim at a time counts the places of a tag.
+    if exists (select from tminus.tag_caps) then
+        select array_agg(h.tag) into held_tags from (select t.tag from tminus.tag_caps t for no key update skip locked) h;
+        select array_agg(u.tag) filter (where not u.is_free), array_agg(u.tag) filter (where u.is_free),
+            array_agg(u.max_running - u.running) filter (where u.is_free)
+        into full_tags, free_tags, free_places
+        from (select t.*, t.running < t.max_running and t.tag = any (coalesce(held_tags, '{}')) as is_free from tminus.tag_use() t) u;
+    end if;
     for attempt in 1..3 loop
         begin
             with waiting as (
@@ -614,7 +624,7 @@ begin
             ),
             candidates as materialized (
                 -- A rehearsal waits for whatever is to be done.
-                select c.id, w.due_at, w.rehearsal, w.id as launch_id, row_number() over (partition by w.id order by c.position) as rank,
+                select c.id, c.site_id, w.due_at, w.rehearsal, w.id as launch_id, row_number() over (partition by w.id order by c.position) as rank,
                     row_number() over (partition by c.site_id order by w.rehearsal, w.due_at, w.id) as site_rank,
                     (select s.jump_host from tminus.sites s where s.id = c.site_id) as jump_host
                 from waiting w
@@ -624,6 +634,7 @@ begin
                     where r.launch_id = w.id and r.state = 'pending' and r.position <= w.open_to and (r.not_before is null or r.not_before <= tminus.clock())
                         -- A scalar, and `offset`: looked up for each, not joined with all sites or with all that are running.
                         and (select tminus.can_serve(me, s) and (s.jump_host is null or s.jump_host = any (p_jump_hosts))
+                                and (full_tags is null or not s.tags && full_tags)
                             from tminus.sites s where s.id = r.site_id)
                         and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)
                         and (w.rehearsal or not exists (select from tminus.busy_sites b where b.site_id = r.site_id and b.free_at is null offset 0))
@@ -638,11 +649,20 @@ begin
                 from candidates c
                 where c.site_rank = 1
             ),
+            tagged as (
+                -- The first of all has a place with each of its tags, so something is always taken up.
+                select c.id, t.places, row_number() over (partition by t.tag order by c.rehearsal, c.rank, c.due_at, c.launch_id) as rank
+                from placed c
+                join tminus.sites s on s.id = c.site_id
+                join unnest(free_tags, free_places) as t (tag, places) on t.tag = any (s.tags)
+                where free_tags is not null
+            ),
             chosen as materialized (
                 select c.id
                 from placed c
                 left join unnest(p_jump_hosts, p_places) as j (name, places) on j.name = c.jump_host
-                where c.jump_host is null or c.jump_rank <= j.places
+                where (c.jump_host is null or c.jump_rank <= j.places)
+                    and (free_tags is null or not exists (select from tagged t where t.id = c.id and t.rank > t.places))
                 order by c.rehearsal, c.rank, c.due_at, c.launch_id
                 limit p_capacity
             ),
@@ -699,13 +719,14 @@ begin
                 when late.is_aside then 'Not started: the script was set aside, since the daemon died three times while it ran it.'
                 else
                 'Not started: no daemon served this site within ' || late.start_within
-                || coalesce('; ' || late.unserved, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '') end
+                || coalesce('; ' || late.unserved, '; ' || late.capped, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '') end
             when 'busy' then 'Not started: another script was running on this router for ' || late.start_within || '.'
             else coalesce(r.message, 'Gave up after ' || late.start_within || '.') end
     from (
         select p.id, l.start_within, exists (select from tminus.lost_starts x where x.launch_id = l.id and x.site_id = p.site_id) as is_lost,
             tminus.is_set_aside(l.script_id) as is_aside,
             (select tminus.why_unserved(s) from tminus.sites s where s.id = p.site_id) as unserved,
+            (select tminus.why_capped(s.tags) from tminus.sites s where s.id = p.site_id) as capped,
             case when l.state in ('cancelled', 'halted') then l.state
                 when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) then 'missed'
                 when p.retry_reason is not null then p.retry_reason
