@@ -201,7 +201,7 @@ async def due_scripts(db: Database, *, limit: int) -> AsyncIterator[DueTransacti
 def _due(row: asyncpg.Record) -> DueScript:
     return DueScript(
         id=row["id"],
-        row=_row_part(row, row["id"]),
+        row=row_part(row, row["id"]),
         sites=tuple(row["sites"]),
         launch_at=row["launch_at"],
         now=row["now"],
@@ -212,30 +212,13 @@ def _due(row: asyncpg.Record) -> DueScript:
     )
 
 
-def _row_part(row: asyncpg.Record, script: UUID) -> RowPart:
-    return RowPart(
-        id=str(script),
-        script=row["script"],
-        make_backup=row["make_backup"],
-        abort_if_offline=row["abort_if_offline"],
-        test_site_id=row["test_site_id"],
-        launch_at=row["launch_at"],
-        cron=row["cron"],
-        timezone=row["timezone"],
-        start_within=row["start_within"],
-        site_timeout=row["site_timeout"],
-        max_concurrency=row["max_concurrency"],
-        expects_disconnect=row["expects_disconnect"],
-        detached=row["detached"],
-        wave_sizes=None if row["wave_sizes"] is None else tuple(row["wave_sizes"]),
-        wave_order=None if row["wave_order"] is None else tuple(row["wave_order"]),
-        wave_pause=row["wave_pause"],
-        wave_confirm=row["wave_confirm"],
-        confirm_within=row["confirm_within"],
-        max_failures=row["max_failures"],
-        max_failures_in_wave=row["max_failures_in_wave"],
-        max_offline=row["max_offline"],
-    )
+def row_part(row: asyncpg.Record, script: UUID) -> RowPart:
+    """Make that of scheduled script `script` from a row with columns of the same names."""
+    values: dict[str, Any] = {}
+    for name in RowPart.__dataclass_fields__.keys() - {"id"}:
+        value = row[name]
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return RowPart(id=str(script), **values)
 
 
 def read_authorization(row: asyncpg.Record) -> Authorization:
