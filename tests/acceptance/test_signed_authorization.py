@@ -508,3 +508,31 @@ async def test_a_signature_that_does_not_count_is_told_at_once_and_not_at_its_ti
             await scene.settled(later)  # looked at after it
             assert (await database.script(script))["status"] == "scheduled"
         await daemon.stop()
+
+
+async def test_no_rehearsal_puts_its_file_in_the_place_of_one_that_is_started(database: Db, tmp_path: Path) -> None:
+    """Nobody signs a rehearsal, so its file must not bear the name of one that is imported: the owner chooses the names."""
+    async with open_scene(database, tmp_path, "r1", "r2") as scene, scene.running() as daemon:
+        await database.run(
+            """
+            create function public.name() returns trigger language plpgsql security definer as $$ begin
+                new.nonce := case when new.rehearsal then '1' else '0' end || '23456789abcdef0';
+                return new;
+            end $$;
+            grant execute on function public.name() to public;
+            create trigger name before update on tminus.site_runs for each row
+                when (old.nonce is distinct from new.nonce) execute function public.name();
+            """
+        )
+        script = await signed(scene, "r1", due_in=1)
+        unsigned = await scene.submit("r2", EVIL, due_in=86400)
+        await database.value("select tminus.rehearse($1)", unsigned, role="alice")
+        await scene.settled(script)
+        await until(lambda: database.value("select count(*) = 2 from tminus.site_runs where finished_at is not null"))
+        for each in (script, unsigned):
+            [(state, reason, message)] = await scene.runs(each)
+            assert (state, reason) == ("failed", "guard_failed")
+            assert "could be taken for another" in (message or "")
+        assert not scene.fleet.journal.events("r1", Kind.UPLOAD)
+        assert not scene.fleet.journal.events("r2", Kind.UPLOAD)
+        await daemon.stop()
