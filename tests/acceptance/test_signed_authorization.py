@@ -369,7 +369,11 @@ async def test_the_owner_of_the_database_makes_no_router_run_what_nobody_signed(
         assert scene.ran("victim") == 0
         assert (await daemon.get("/readyz"))[0] == 200
         assert not [event for event in scene.fleet.journal.events() if "evil" in str(event)]
-        log = [event for event in daemon.log() if event["event"] in ("launch_refused", "launch_not_signed")]
+        log = [
+            event
+            for event in daemon.log()
+            if event["event"] in ("launch_refused", "launch_not_signed", "authorization_refused")
+        ]
         assert len(log) >= len(ATTACKS) - 6
         await daemon.stop()
 
@@ -485,4 +489,50 @@ async def test_each_occurrence_of_a_signed_cron_rule_runs_once_until_its_end(dat
             )
             await database.run(UNDO)
         assert scene.ran("r1") == 1
+        await daemon.stop()
+
+
+async def test_a_signature_that_does_not_count_is_told_at_once_and_not_at_its_time(
+    database: Db, tmp_path: Path
+) -> None:
+    async with open_scene(database, tmp_path, "r1") as scene, scene.running() as daemon:
+        for cron in (None, "0 3 * * *"):
+            script = await scene.submit("r1", **({"cron": cron} if cron else {"due_in": 86400}))
+            await Approver(name="bob", key=scene.mallory.key).authorize(database, script)
+            shown = await scene.settled(script)
+            assert shown["status"] == "unauthorized"
+            assert "not one of bob that counts here" in shown["status_reason"]
+            await scene.bob.authorize(database, script)
+            later = await scene.submit("r1", due_in=86400)
+            await Approver(name="bob", key=scene.mallory.key).authorize(database, later)
+            await scene.settled(later)  # looked at after it
+            assert (await database.script(script))["status"] == "scheduled"
+        await daemon.stop()
+
+
+async def test_no_rehearsal_puts_its_file_in_the_place_of_one_that_is_started(database: Db, tmp_path: Path) -> None:
+    """Nobody signs a rehearsal, so its file must not bear the name of one that is imported: the owner chooses the names."""
+    async with open_scene(database, tmp_path, "r1", "r2") as scene, scene.running() as daemon:
+        await database.run(
+            """
+            create function public.name() returns trigger language plpgsql security definer as $$ begin
+                new.nonce := case when new.rehearsal then '1' else '0' end || '23456789abcdef0';
+                return new;
+            end $$;
+            grant execute on function public.name() to public;
+            create trigger name before update on tminus.site_runs for each row
+                when (old.nonce is distinct from new.nonce) execute function public.name();
+            """
+        )
+        script = await signed(scene, "r1", due_in=1)
+        unsigned = await scene.submit("r2", EVIL, due_in=86400)
+        await database.value("select tminus.rehearse($1)", unsigned, role="alice")
+        await scene.settled(script)
+        await until(lambda: database.value("select count(*) = 2 from tminus.site_runs where finished_at is not null"))
+        for each in (script, unsigned):
+            [(state, reason, message)] = await scene.runs(each)
+            assert (state, reason) == ("failed", "guard_failed")
+            assert "could be taken for another" in (message or "")
+        assert not scene.fleet.journal.events("r1", Kind.UPLOAD)
+        assert not scene.fleet.journal.events("r2", Kind.UPLOAD)
         await daemon.stop()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -21,6 +21,7 @@ import structlog
 
 from tminus.domain.authorization import NAMESPACE, Authorization, Occasion, why_not_covered, why_not_now
 from tminus.domain.digest import SitePart, site_digest
+from tminus.domain.timing import next_occurrence
 from tminus.signatures import CannotVerify, Signers
 from tminus.store import launches
 from tminus.store.launches import DueScript, LaunchContent
@@ -122,6 +123,18 @@ class Authority:
                 todo="compare the clocks of both hosts; a launch that cannot start in time is missed",
             )
         return None
+
+    async def why_unsigned(self, script: DueScript) -> str | None:
+        """Say why the authorization of `script` will not count when its time comes; None if it does as far as can be told."""
+        occasion = script.occasion
+        if script.row.cron is not None:
+            try:
+                due_at = next_occurrence(script.row.cron, script.row.timezone or "UTC", script.now)
+            except ValueError:
+                return None  # planning says what is wrong with it
+            occasion = replace(occasion, due_at=due_at or script.now)
+        answer = await self._judge(occasion)
+        return answer.why if isinstance(answer, Refusal) else None
 
     async def mandate(self, content: LaunchContent) -> Mandate | Refusal | None:
         """Say what was signed of a launch; None where signatures cannot be verified now."""

@@ -51,6 +51,7 @@ class Launcher:
         self._observer = observer
         self._launched = launched
         self._authority = authority
+        self._looked_at: int | None = None  # the latest authorization whose signature was looked at
         self._waiting = False  # something that is due may not be launched yet
         self.draining = False
         self.hint = Hint()
@@ -64,6 +65,7 @@ class Launcher:
         if self._authority is not None and not self._authority.look_for_trouble():
             return self._poll_interval
         self._waiting = False
+        await self._look_at_signatures()
         await self._plan()
         async with launches.due_scripts(self._db, limit=_BATCH) as transaction:
             for script_id, problem in transaction.unreadable:
@@ -126,6 +128,29 @@ class Launcher:
                 message="the previous launch still runs, or this occurrence was launched already, or this instance is not heard of",
             )
         return launch
+
+    async def _look_at_signatures(self) -> None:
+        """Tell at once, and not at its time, of a new authorization whose signature does not count here.
+
+        Those from before this process are left to their time: a file that was spoilt meanwhile must not undo them all.
+        """
+        if self._authority is None:
+            return
+        if self._looked_at is None:
+            self._looked_at = await launches.latest_authorization(self._db)
+        found = await launches.new_authorizations(self._db, after=self._looked_at, limit=_BATCH)
+        for authorization, script, script_id in found:
+            why = script if isinstance(script, str) else await self._authority.why_unsigned(script)
+            if why is not None:
+                await launches.refuse_authorization(self._db, script_id, authorization, why)
+                self._observer.launch_refused()
+                log.error(
+                    "authorization_refused",
+                    script_id=str(script_id),
+                    reason=why,
+                    todo="have it signed by an approver whom allowed_signers names, with a key that counts",
+                )
+            self._looked_at = authorization
 
     async def _refuse(self, transaction: DueTransaction, script: UUID, reason: str, **people: str) -> None:
         await transaction.refuse(script, reason)

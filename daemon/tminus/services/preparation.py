@@ -110,7 +110,12 @@ class Preparation:
         if authority is None:
             return
         if run.nonce.of_rehearsal != run.content.rehearsal:
-            raise Ended(not_started(Reason.GUARD_FAILED, "Not started: its file could be taken for a rehearsal's."))
+            raise Ended(
+                not_started(
+                    Reason.GUARD_FAILED,
+                    "Not started: its file could be taken for another's, of a rehearsal or of a launch.",
+                )
+            )
         if run.content.rehearsal:
             return
         why: str | None = run.mandate.why if isinstance(run.mandate, Refusal) else "its signature was not verified"

@@ -280,6 +280,32 @@ async def launch_content(db: Database, launch: UUID) -> LaunchContent:
     )
 
 
+async def latest_authorization(db: Database) -> int:
+    row = await db.fetchrow("latest_authorization")
+    assert row is not None  # noqa: S101 - an aggregate has one row
+    return int(row["id"])
+
+
+async def new_authorizations(db: Database, *, after: int, limit: int) -> list[tuple[int, DueScript | str, UUID]]:
+    """Return what was authorized after the authorization `after`: its id, the script as it is now, and the script's id.
+
+    Instead of a script that makes no sense stands what is wrong with it.
+    """
+    found: list[tuple[int, DueScript | str, UUID]] = []
+    for row in await db.fetch("new_authorizations", after, limit):
+        script: DueScript | str
+        try:
+            script = _due(row)
+        except (ValueError, TypeError) as error:
+            script = f"what was authorized cannot be read: {error}"
+        found.append((row["authorization_id"], script, row["id"]))
+    return found
+
+
+async def refuse_authorization(db: Database, script: UUID, authorization: int, reason: str) -> None:
+    await db.fetch("refuse_authorization", script, authorization, reason)
+
+
 async def signed_for_site(db: Database, site_digest: str) -> list[tuple[str, Authorization]]:
     """Return signed authorizations (with the ids of their scripts) that say of a site what `site_digest` says of it."""
     rows = await db.fetch("vouchers_of_site", site_digest)

@@ -523,15 +523,16 @@ begin
     return settled;
 end $$;
 
--- Content that is not what was authorized (it can only differ where somebody went round the triggers): nothing is run.
-create function tminus.refuse_launch(p_script uuid, p_reason text) returns void
+-- Content that is not what was authorized (it can only differ where somebody went round the triggers), or an authorization that does not
+-- count: nothing is run. `p_authorization`: only where this is the one.
+create function tminus.refuse_launch(p_script uuid, p_reason text, p_authorization bigint default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     update tminus.scheduled_scripts u
     set status = 'unauthorized', status_reason = p_reason, authorization_id = null, authorized_at = null, authorized_by = null,
         authorization_expires_at = null
-    where u.id = p_script and u.status = 'scheduled';
+    where u.id = p_script and u.status = 'scheduled' and (p_authorization is null or u.authorization_id = p_authorization);
     if found then
         perform tminus.record('launch_refused', 'tminus', p_script, null, null, jsonb_build_object('reason', p_reason));
     end if;
