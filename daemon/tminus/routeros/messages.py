@@ -52,6 +52,11 @@ _OTHER_CODE = re.compile(
 )
 
 
+def is_import_notice(line: str) -> bool:
+    """Is it what /import says before it runs anything ("Opening script file x.rsc", documented for terminals)?"""
+    return line.startswith("Opening script file ")
+
+
 def is_error_line(line: str) -> bool:
     return line.startswith(_PREFIXES) or _PLACE.search(line) is not None
 

@@ -275,7 +275,9 @@ class SiteRunner:
         """Listen to the script until it ends, and judge what its session proves; else look on the router."""
         result = await execution.wait(max(run.deadline - self._loop.time(), 1.0))
         reach(Point.ANSWERED)
-        verdict = judge_import(answer_of(result), run.nonce, run.content.script)
+        assert run.facts is not None  # noqa: S101
+        catches = run.facts.version.has_onerror
+        verdict = judge_import(answer_of(result), run.nonce, run.content.script, catches=catches)
         self._step(run, Step.VERIFYING)
         if isinstance(verdict, Ending):
             run.verdict = verdict
