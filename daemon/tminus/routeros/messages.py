@@ -61,6 +61,11 @@ def is_error_line(line: str) -> bool:
     return line.startswith(_PREFIXES) or _PLACE.search(line) is not None
 
 
+def is_refused_line(line: str) -> bool:
+    """Does it say that the console did not take our own line? Such a line is parsed whole, so nothing of it was run."""
+    return _PARSE_ERROR.match(line) is not None and "(line 1 column " in line
+
+
 def import_error(text: str) -> str:
     """Strip what /import puts around an error of the script: "Script Error: X (:import; line 1)" -> X."""
     return _IMPORT_SUFFIX.sub("", text.strip()).removeprefix("Script Error: ").removeprefix("script error: ").strip()

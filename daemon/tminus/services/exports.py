@@ -83,7 +83,7 @@ async def _fetch(connection: Connection, nonce: commands.Nonce, settings: RunSet
     until = loop.time() + settings.upload_visible_within
     size: int | None = None
     while True:
-        before, size = size, await file_size(connection, nonce.export_file, settings)
+        before, size = size, await file_size(connection, nonce, nonce.export_file, settings)
         if size is not None and size > settings.export_cap:
             return Incomplete(f"it is larger than {settings.export_cap} bytes (export_cap)")
         if size and size == before:
@@ -95,8 +95,7 @@ async def _fetch(connection: Connection, nonce: commands.Nonce, settings: RunSet
     return read_export_file(content, size)
 
 
-async def file_size(connection: Connection, name: str, settings: RunSettings) -> int | None:
+async def file_size(connection: Connection, nonce: commands.Nonce, name: str, settings: RunSettings) -> int | None:
     """Return what size the router lists for a file; None while it lists none. Raises ConnectionLost or DeviceTimeout."""
-    said = await connection.run(commands.size_of(name), deadline=settings.command_timeout, cap=SMALL)
-    listed = said.output.strip()
-    return int(listed) if listed.isdigit() and len(listed) < 12 else None
+    said = await connection.run(commands.size_of(nonce, name), deadline=settings.command_timeout, cap=SMALL)
+    return commands.listed_size(nonce, lines(said.output))

@@ -51,6 +51,7 @@ class Run:
     connection: Connection | None = None
     facts: Facts | None = None
     identified_at: float = 0.0
+    stamped: bool = False  # our line is in the router's log
     leftovers: tuple[Nonce, ...] = ()  # whose files lie on the router
     before: Export | None = None
     uploaded: bool = False  # there may be something of ours on the router

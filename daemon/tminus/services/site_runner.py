@@ -27,7 +27,7 @@ from tminus.routeros import commands
 from tminus.routeros.export import Export
 from tminus.routeros.facts import Facts
 from tminus.routeros.outcome import Unresolved, judge_import
-from tminus.routeros.text import clean, lines
+from tminus.routeros.text import clean, clean_line, lines
 from tminus.services import aftermath
 from tminus.services.contact import SMALL, Contact, remove_files
 from tminus.services.endings import write_ending
@@ -262,7 +262,7 @@ class SiteRunner:
         """Send the start command, once. An exception proves that it was not sent."""
         line = commands.start_detached if run.content.detached else commands.start
         execution = await connection.start(
-            line(run.nonce, facts.version, stamp=self._settings.stamp_log),
+            line(run.nonce, facts.version, stamp=run.stamped),
             deadline=self._settings.command_timeout,
             cap=max(self._settings.output_cap * 4, SMALL),
         )
@@ -296,7 +296,7 @@ class SiteRunner:
                 reason=Reason.CONNECTION_LOST, message="The router did not say that it started the script."
             )
         else:
-            log.info("job_started", job=job)
+            log.info("job_started", job=clean_line(job, cap=40))
             reason = Unresolved(reason=Reason.TIMED_OUT, message="")
         found = await self._resolve(run, reason, connection, job_started=job is not None)
         return self._found(found, found.output or (b"" if job else result.output), listening=False)
@@ -340,6 +340,7 @@ class SiteRunner:
             message=message,
             uptime_before=run.facts.uptime,
             identified_at=run.identified_at,
+            stamped=run.stamped,
             version=run.facts.version,
             take_export=True,
             deadline=run.deadline,
