@@ -194,7 +194,7 @@ FOUND = "Script Error: found 1 error(s) in import file"
         (["#line 1", "/ip/dns/static add", "", "No syntax errors found in the import file", ""], ()),
         (["#line 1", "/ip/dns/static add ...", "#line 2", "...", "expected name value (line 7 column 1)", FOUND], REJECTED),
         ([FOUND], REJECTED),
-        (["#line 1", DONE], PARTIAL),  # it was run
+        (["#line 1", DONE], "failed/applied/check_failed"),  # it was run
         (["bad parameter no-such-property (line 2 column 23)"], REJECTED),
         (["not enough permissions (9)"], REJECTED),
         (["Cannot open import file, file does not exist (:import; line 1)"], NO_FILE),

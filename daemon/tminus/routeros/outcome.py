@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from tminus.domain.endings import Ending, Reason, completed, not_started, partly_applied, unknown
+from tminus.domain.endings import Ending, Reason, check_failed, completed, not_started, partly_applied, unknown
 from tminus.routeros import messages
 from tminus.routeros.commands import Nonce
 from tminus.routeros.text import clean_line, lines
@@ -143,8 +143,8 @@ def judge_dry_run(output: bytes) -> Ending | tuple[str, ...]:
         return ()
     if said and said[-1] == messages.SUCCESS:
         # What an import says that was run. Started once more, it would be the second time.
-        return partly_applied(
-            "The router does not know a dry run: it answered as if it had run the script, which was not started again."
+        return check_failed(
+            "The router was asked for a dry run and answered that it ran the script, which was not started again."
         )
     found = messages.dry_run_errors(said)
     if found is None and said and messages.is_error_line(said[-1]):

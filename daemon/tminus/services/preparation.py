@@ -17,7 +17,7 @@ import structlog
 
 from tminus.device.connection import Connection
 from tminus.domain.digest import site_digest
-from tminus.domain.endings import Ending, Reason, Step, not_started, skipped
+from tminus.domain.endings import Effect, Ending, Reason, Step, not_started, skipped
 from tminus.errors import (
     ConfigError,
     ConnectionLost,
@@ -37,7 +37,7 @@ from tminus.routeros.outcome import judge_dry_run
 from tminus.routeros.text import clean_line, lines
 from tminus.services.contact import SMALL, Contact, introduce, remove_files
 from tminus.services.exports import take_export
-from tminus.services.run import Ended, Run, TryLater, sentence
+from tminus.services.run import Ended, Run, StartedItself, TryLater, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.store import site_runs
 from tminus.store.pool import Database
@@ -283,7 +283,7 @@ class Preparation:
         if can_dry_run:
             verdict = judge_dry_run(commands.after_size(run.nonce, result.output))
             if isinstance(verdict, Ending):
-                raise Ended(verdict)
+                raise Ended(verdict) if verdict.effect is Effect.NONE else StartedItself(verdict)
             run.warnings += verdict
 
     def _check_readiness(self, run: Run, connection: Connection) -> None:

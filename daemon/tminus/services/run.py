@@ -25,6 +25,13 @@ class Ended(Exception):
         self.ending = ending
 
 
+class StartedItself(Exception):
+    """The router ran the script where it was asked to look at it only. It must not be started once more."""
+
+    def __init__(self, ending: Ending) -> None:
+        self.ending = ending
+
+
 class Paused(Exception):
     """Nothing is started now: until a person resumes, or until this host can remember what it starts."""
 

@@ -35,7 +35,7 @@ from tminus.services.heartbeat import Trust
 from tminus.services.observer import Observer
 from tminus.services.preparation import Preparation, check_time
 from tminus.services.resolver import Answer, Question, resolve
-from tminus.services.run import Ended, Paused, Run, Spent, TryLater, answer_of, backup_of, sentence
+from tminus.services.run import Ended, Paused, Run, Spent, StartedItself, TryLater, answer_of, backup_of, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.services.story import tell_site_ended
 from tminus.store import site_runs
@@ -96,6 +96,9 @@ class SiteRunner:
                     await self._preparation.prepare(run)
             except Ended as stop:
                 await self._end_unstarted(run, stop.ending)
+                return
+            except StartedItself as started:
+                await self._end_started_itself(run, started.ending)
                 return
             except TryLater as later:
                 await self._put_off(run, later)
@@ -179,6 +182,24 @@ class SiteRunner:
             await run.connection.close()
         backups = (backup_of("before", run.before),) if run.before is not None else ()
         await self._end(run, ending, EndRequest(run=run.claim.id, ending=ending, backups=backups, left_file=left))
+
+    async def _end_started_itself(self, run: Run, ending: Ending) -> None:
+        """Write what the router did before it was asked to: as a start, or as a failure if that is not to be had."""
+        assert run.facts is not None  # noqa: S101 - it was identified long before
+        log.warning("script_ran_at_dry_run", message=ending.message, todo="report the version of this router's system")
+        run.past_no_return = True
+        try:
+            refusal = await self._commit_start(run, run.facts)
+        except Paused:
+            refusal = ending
+        except Spent:
+            if run.connection is not None:
+                run.connection.abort()
+            return
+        if refusal is not None and not run.committed:
+            # Never given back: whatever else keeps it from being written as a start, it must not be tried again.
+            ending = not_started(Reason.GUARD_FAILED, ending.message)
+        await self._end_unstarted(run, ending)
 
     # -- the point of no return, and after it --------------------------------------------------------------------------
 

@@ -183,6 +183,8 @@ class Session(SSHServerStreamSession[bytes]):
                     source = source[: source.index(b"\n")]
         if behaviour.note_on_exec and (note := self._router.config.value(("system", "note"), "note")):
             self._output.append(f"{note}\n")
+        if Fault.RUNS_DRY_RUN in self._router.faults:
+            source = source.replace(b" verbose=yes dry-run", b"")
         for word, known in (
             (b"/system script job", behaviour.shows_jobs),
             (b":log ", behaviour.shows_log),
