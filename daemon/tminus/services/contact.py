@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from tminus.device.connection import Connection, Connector
 from tminus.device.credentials import Credential
@@ -12,6 +13,8 @@ from tminus.device.target import Target
 from tminus.domain.digest import SitePart
 from tminus.errors import ConfigError, ConnectionLost, DeviceTimeout
 from tminus.routeros import commands
+from tminus.routeros.facts import Facts, parse_facts
+from tminus.routeros.remains import Remains, read_remains
 from tminus.routeros.text import lines
 from tminus.store.site_runs import Site
 
@@ -101,6 +104,41 @@ class Contact:
             ssh_profile=SshProfile(site.ssh_profile),
             jump_host=part.jump_host,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Introduction:
+    """What a router said of itself. `stamped`: our line is in its log; `looked`: it was asked for jobs and files, too."""
+
+    facts: Facts | None  # None: what answered is not a RouterOS console
+    output: bytes
+    stamped: bool
+    looked: bool
+
+
+async def introduce(connection: Connection, nonce: commands.Nonce, *, stamp: bool, deadline: float) -> Introduction:
+    """Ask a router who it is, with all that is wanted; where it does not take that, with less. Raises as `run` does.
+
+    What a script needs for the proof of its end is no log, no list of jobs and no list of files.
+    """
+    ways = [(True, True), (False, True), (False, False)] if stamp else [(False, True), (False, False)]
+    for stamped, looked in ways:
+        command = commands.identify(nonce, stamp=stamped, look=looked)
+        result = await connection.run(command, deadline=deadline, cap=SMALL)
+        facts = parse_facts(result.output, nonce.marker("ID"))
+        if facts is not None or nonce.marker("ID") in lines(result.output) or connection.closed:
+            break
+    return Introduction(facts=facts, output=result.output, stamped=stamped, looked=looked)
+
+
+async def find_remains(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> Remains | None:
+    """Ask what is left of an attempt; where log or jobs are not to be had, for version and uptime alone. Raises as `run` does."""
+    for look in (True, False):
+        said = await connection.run(commands.evidence(nonce, look=look), deadline=deadline, cap=SMALL)
+        remains = read_remains(said.output, nonce)
+        if remains is not None or connection.closed:
+            break
+    return remains
 
 
 async def remove_files(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> bool:

@@ -17,7 +17,7 @@ import structlog
 
 from tminus.device.connection import Connection
 from tminus.domain.digest import site_digest
-from tminus.domain.endings import Ending, Reason, Step, not_started, skipped
+from tminus.domain.endings import Effect, Ending, Reason, Step, not_started, skipped
 from tminus.errors import (
     ConfigError,
     ConnectionLost,
@@ -31,14 +31,14 @@ from tminus.errors import (
     UploadFailed,
 )
 from tminus.kill_points import Point, reach
-from tminus.routeros import commands
-from tminus.routeros.facts import parse_facts, parse_serial
+from tminus.routeros import commands, messages
+from tminus.routeros.facts import parse_serial
 from tminus.routeros.outcome import judge_dry_run
 from tminus.routeros.text import clean_line, lines
 from tminus.services.authority import NOT_AS_SIGNED, Authority, Mandate, Refusal
-from tminus.services.contact import SMALL, Contact, remove_files
+from tminus.services.contact import SMALL, Contact, introduce, remove_files
 from tminus.services.exports import take_export
-from tminus.services.run import Ended, Run, TryLater, sentence
+from tminus.services.run import Ended, Run, StartedItself, TryLater, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.store import site_runs
 from tminus.store.pool import Database
@@ -165,18 +165,28 @@ class Preparation:
                 host_key=connection.host_key,
                 todo=f"compare it with the router's, and pin it: tminus site pin {site.id}",
             )
-        command = commands.identify(run.nonce, stamp=self._settings.stamp_log)
-        result = await connection.run(command, deadline=self._settings.command_timeout, cap=SMALL)
-        facts = parse_facts(result.output, run.nonce.marker("ID"))
+        said = await introduce(
+            connection, run.nonce, stamp=self._settings.stamp_log, deadline=self._settings.command_timeout
+        )
+        facts = said.facts
         if facts is None:
-            shown = clean_line(result.output, cap=160)
+            shown = clean_line(said.output, cap=160)
             message = f"Logged in, but what answered is not a RouterOS console{': ' + shown if shown else ''}."
             raise Ended(not_started(Reason.GUARD_FAILED, message))
         run.facts = facts
         run.identified_at = self._loop.time()
-        said = lines(result.output)
-        run.leftovers = commands.leftovers(run.nonce, said)
-        if commands.jobs_seen(run.nonce, said):
+        run.stamped = said.stamped
+        if self._settings.stamp_log and not said.stamped:
+            run.warnings.append(
+                "Nothing could be written to the router's log, so a lost session could not be resolved by it."
+            )
+        if not said.looked:
+            run.warnings.append(
+                "The router did not tell its jobs and files, so none was looked for that was left behind."
+            )
+        answers = lines(said.output)
+        run.leftovers = commands.leftovers(run.nonce, answers)
+        if commands.jobs_seen(run.nonce, answers):
             raise TryLater(Reason.BUSY, "Another script of tminus still runs on this router.")
         if run.content.detached and not facts.version.has_detached:
             message = (
@@ -277,24 +287,30 @@ class Preparation:
         size = len(run.content.script)
         can_dry_run = run.facts.version.has_dry_run
         command = commands.file_size_and_dry_run(run.nonce) if can_dry_run else commands.file_size(run.nonce)
-        cap = min(self._settings.export_cap, SMALL + 4 * size)  # a dry run repeats the script
+        # A dry run repeats the script, and numbers its lines.
+        cap = min(self._settings.export_cap, SMALL + 4 * size + 20 * run.content.script.count(b"\n"))
         until = self._loop.time() + self._settings.upload_visible_within
         pause = 0.1
         while True:
             result = await connection.run(command, deadline=self._settings.command_timeout, cap=cap)
-            listed, _, rest = result.output.lstrip().partition(b"\n")
-            if listed.strip() == str(size).encode():
+            said = lines(result.output)
+            listed = commands.listed_size(run.nonce, said)
+            if listed == size:
                 break
+            if can_dry_run and listed is None and any(messages.is_refused_line(line) for line in said):
+                # Beta versions of 7.16, and what only says that it is a later one. The import itself parses it whole, too.
+                can_dry_run, command = False, commands.file_size(run.nonce)
+                run.warnings.append("The router does not know a dry run, so the script was not checked before it.")
             if self._loop.time() >= until:
-                shown = clean_line(listed, cap=160) or "nothing"
+                shown = clean_line(result.output, cap=160).removeprefix(run.nonce.marker("SIZE") + "-") or "nothing"
                 message = f"The uploaded file did not arrive whole: the router lists {shown} instead of {size} bytes."
                 raise Ended(not_started(Reason.UPLOAD_FAILED, message))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
         if can_dry_run:
-            verdict = judge_dry_run(rest)
+            verdict = judge_dry_run(commands.after_size(run.nonce, result.output))
             if isinstance(verdict, Ending):
-                raise Ended(verdict)
+                raise Ended(verdict) if verdict.effect is Effect.NONE else StartedItself(verdict)
             run.warnings += verdict
 
     def _check_readiness(self, run: Run, connection: Connection) -> None:

@@ -26,6 +26,13 @@ class Ended(Exception):
         self.ending = ending
 
 
+class StartedItself(Exception):
+    """The router ran the script where it was asked to look at it only. It must not be started once more."""
+
+    def __init__(self, ending: Ending) -> None:
+        self.ending = ending
+
+
 class Paused(Exception):
     """Nothing is started now: until a person resumes, or until this host can remember what it starts."""
 
@@ -53,6 +60,7 @@ class Run:
     connection: Connection | None = None
     facts: Facts | None = None
     identified_at: float = 0.0
+    stamped: bool = False  # our line is in the router's log
     leftovers: tuple[Nonce, ...] = ()  # whose files lie on the router
     before: Export | None = None
     uploaded: bool = False  # there may be something of ours on the router

@@ -27,7 +27,7 @@ from tminus.routeros import commands
 from tminus.routeros.export import Export
 from tminus.routeros.facts import Facts
 from tminus.routeros.outcome import Unresolved, judge_import
-from tminus.routeros.text import clean, lines
+from tminus.routeros.text import clean, clean_line, lines
 from tminus.services import aftermath
 from tminus.services.authority import Authority
 from tminus.services.contact import SMALL, Contact, remove_files
@@ -36,7 +36,7 @@ from tminus.services.heartbeat import Trust
 from tminus.services.observer import Observer
 from tminus.services.preparation import Preparation, check_time
 from tminus.services.resolver import Answer, Question, resolve
-from tminus.services.run import Ended, Paused, Run, Spent, TryLater, answer_of, backup_of, sentence
+from tminus.services.run import Ended, Paused, Run, Spent, StartedItself, TryLater, answer_of, backup_of, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.services.story import tell_site_ended
 from tminus.store import site_runs
@@ -121,6 +121,9 @@ class SiteRunner:
             except Ended as stop:
                 await self._end_unstarted(run, stop.ending)
                 return
+            except StartedItself as started:
+                await self._end_started_itself(run, started.ending)
+                return
             except TryLater as later:
                 await self._put_off(run, later)
                 return
@@ -203,6 +206,24 @@ class SiteRunner:
             await run.connection.close()
         backups = (backup_of("before", run.before),) if run.before is not None else ()
         await self._end(run, ending, EndRequest(run=run.claim.id, ending=ending, backups=backups, left_file=left))
+
+    async def _end_started_itself(self, run: Run, ending: Ending) -> None:
+        """Write what the router did before it was asked to: as a start, or as a failure if that is not to be had."""
+        assert run.facts is not None  # noqa: S101 - it was identified long before
+        log.warning("script_ran_at_dry_run", message=ending.message, todo="report the version of this router's system")
+        run.past_no_return = True
+        try:
+            refusal = await self._commit_start(run, run.facts)
+        except Paused:
+            refusal = ending
+        except Spent:
+            if run.connection is not None:
+                run.connection.abort()
+            return
+        if refusal is not None and not run.committed:
+            # Never given back: whatever else keeps it from being written as a start, it must not be tried again.
+            ending = not_started(Reason.GUARD_FAILED, ending.message)
+        await self._end_unstarted(run, ending)
 
     # -- the point of no return, and after it --------------------------------------------------------------------------
 
@@ -289,7 +310,7 @@ class SiteRunner:
         """Send the start command, once. An exception proves that it was not sent."""
         line = commands.start_detached if run.content.detached else commands.start
         execution = await connection.start(
-            line(run.nonce, facts.version, stamp=self._settings.stamp_log),
+            line(run.nonce, facts.version, stamp=run.stamped),
             deadline=self._settings.command_timeout,
             cap=max(self._settings.output_cap * 4, SMALL),
         )
@@ -302,7 +323,9 @@ class SiteRunner:
         """Listen to the script until it ends, and judge what its session proves; else look on the router."""
         result = await execution.wait(max(run.deadline - self._loop.time(), 1.0))
         reach(Point.ANSWERED)
-        verdict = judge_import(answer_of(result), run.nonce, run.content.script)
+        assert run.facts is not None  # noqa: S101
+        catches = run.facts.version.has_onerror
+        verdict = judge_import(answer_of(result), run.nonce, run.content.script, catches=catches)
         self._step(run, Step.VERIFYING)
         if isinstance(verdict, Ending):
             run.verdict = verdict
@@ -321,7 +344,7 @@ class SiteRunner:
                 reason=Reason.CONNECTION_LOST, message="The router did not say that it started the script."
             )
         else:
-            log.info("job_started", job=job)
+            log.info("job_started", job=clean_line(job, cap=40))
             reason = Unresolved(reason=Reason.TIMED_OUT, message="")
         found = await self._resolve(run, reason, connection, job_started=job is not None)
         return self._found(found, found.output or (b"" if job else result.output), listening=False)
@@ -365,6 +388,7 @@ class SiteRunner:
             message=message,
             uptime_before=run.facts.uptime,
             identified_at=run.identified_at,
+            stamped=run.stamped,
             version=run.facts.version,
             take_export=True,
             deadline=run.deadline,
