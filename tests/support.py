@@ -243,6 +243,7 @@ async def run_daemon(
     fleet: Fleet | None = None,
     *,
     environment: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
     **settings: object,
 ) -> AsyncIterator[Daemon]:
     """Run a daemon against a database until the block ends; it is killed if it still runs then."""
@@ -263,7 +264,7 @@ async def run_daemon(
     log_file = folder / "serve.log"
     with log_file.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tminus", "--config", str(config), "serve", stderr=log,
+            sys.executable, "-m", "tminus", "--config", str(config), "serve", *arguments, stderr=log,
             env=clean_environment() | dict(environment or {}),
         )  # fmt: skip
     daemon = Daemon(process, log_file)
