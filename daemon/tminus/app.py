@@ -13,13 +13,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import structlog
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, GCCollector, PlatformCollector, ProcessCollector
 
 from tminus import __version__
 from tminus.device.connection import Connector
 from tminus.device.jump_hosts import Gate
 from tminus.device.target import Limits
 from tminus.errors import ConfigError, EmbeddedError, StoreError, TminusError
+from tminus.kill_points import Point, reach
 from tminus.ops import systemd
 from tminus.ops.health import Health
 from tminus.ops.loop_lag import watch_loop_lag
@@ -103,7 +104,13 @@ async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = 
             history = History(intents, in_hand=holdings.known)
             async with (
                 # Each connection is asked first whether this database still knows what we started.
-                open_database(place.dsn, size=8, application="tminus", greet=history.compare) as db,
+                open_database(
+                    place.dsn,
+                    size=8,
+                    application="tminus",
+                    greet=history.compare,
+                    idle_within=settings.heartbeat_ttl,  # who is declared dead must not hold its runs for longer
+                ) as db,
                 # The heartbeat waits for nobody; and who lives on a server has told it what it started.
                 open_database(place.dsn, size=1, application="tminus heartbeat", greet=history.compare) as heart,
                 AsyncExitStack() as beside,
@@ -182,6 +189,11 @@ class _Daemon:
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
+        loop = asyncio.get_running_loop()
+        tasks = Gauge(
+            "tminus_tasks", "Tasks of the event loop: what grows without work is a leak", registry=self._registry
+        )
+        tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         self._trust = Trust(ttl=settings.heartbeat_ttl, margin=settings.heartbeat_margin)
         self._health = Health(lives=self._trust.lives, trouble=lambda: intents.trouble)
         self._metrics = Metrics(
@@ -399,6 +411,7 @@ class _Daemon:
         await first.wait()
         log.info("draining", seconds=self._settings.drain_timeout)
         self._health.draining = True
+        reach(Point.DRAINING)
         systemd.notify("STOPPING=1", f"STATUS={await self._status()}")
         self._launcher.draining = True
         self._linter.draining = True
@@ -424,6 +437,7 @@ class _Daemon:
 
     async def _say_goodbye(self) -> None:
         """Close our row, so that what was left is taken over at once and not after a heartbeat's ttl."""
+        reach(Point.SAYING_GOODBYE)
         try:
             await instances.stop(self._db, self._instance)
         except StoreError as error:

@@ -48,6 +48,15 @@ TABLES = [
     "set_aside",
     "idempotency_keys",
 ]
+# Leaves a database as a migration left it, the test clock included.
+EMPTY = "; ".join(
+    (
+        "set session_replication_role = replica",
+        *(f"delete from tminus.{table}" for table in TABLES),
+        "insert into tminus.policy default values",
+        "update public.moved_clock set by = '0'",
+    )
+)
 # What start_executing takes where nothing is stored with the start.
 NO_BACKUPS: tuple[list[object], ...] = ([], [], [], [], [], [])
 # What PostgreSQL says by itself where nobody wrote a sentence.

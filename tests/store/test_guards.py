@@ -39,6 +39,10 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("keep_findings", "update", "scheduled_scripts"): [
         ("s.findings is null", "sha256(convert_to(s.script, 'UTF8')) = $2", "s.site_timeout = $3"),
     ],
+    ("settle_debts_of", "update", "cleanup_debts"): [("d.settled_at is null",)],
+    ("take_busy_sites", "update", "busy_sites"): [("held: for update of b skip locked",)],
+    ("note_busy_site", "update", "busy_sites"): [("b.free_at is null",)],
+    ("free_site", "update", "busy_sites"): [("b.free_at is null",)],
     # What a router told of itself is true whoever heard it, and is no state.
     ("learn_sites", "update", "sites"): [("skip locked",)],
     ("serial_owners", "update", "sites"): [("not exists (select from tminus.sites o where o.serial = t.serial)",)],
@@ -86,6 +90,7 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("readmit", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("settle_late", "update", "scheduled_scripts"): [("held: for update of q skip locked",), ("held: for update of q skip locked",)],
     ("resolve", "update", "site_runs"): [("held: for no key update",)],
+    ("resolve", "update", "busy_sites"): [("b.free_at is null",)],
     ("forgive_cleanup", "update", "cleanup_debts"): [("held: for no key update",)],
     ("accept_sites", "update", "sites"): [("held: for no key update of s",)],
     ("note_crashes", "update", "scheduled_scripts"): [("u.id = x.script_id",)],  # a sentence for people, and no state
@@ -99,6 +104,7 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
 INSERTS = {
     "register_instance": {"instances"},
     "owe_cleanup": {"cleanup_debts"},
+    "hold_sites": {"busy_sites"},
     "submit": {"scheduled_scripts"},
     "claim_idempotency_key": {"idempotency_keys"},
     "import_sites": {"sites"},

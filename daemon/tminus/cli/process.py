@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from tminus.cli.common import Context, asynchronous
-from tminus.errors import UsageError
+from tminus.errors import TminusError, UsageError
 
 
 @click.command()
@@ -19,14 +19,28 @@ from tminus.errors import UsageError
 @click.pass_obj
 def serve(context: Context, *, with_api: bool) -> None:
     """Run the daemon until SIGTERM, which drains it."""
+    import structlog
+
     from tminus.app import serve as run
     from tminus.ops.logging import configure_logging
     from tminus.settings import credentials_base
 
     settings = context.settings
     configure_logging(level=settings.log_level, form=settings.log_format)
-    base = credentials_base(context.config_file)
-    sys.exit(asyncio.run(run(settings, credentials_base=base, with_api=with_api)))
+    try:
+        base = credentials_base(context.config_file)
+        code = asyncio.run(run(settings, credentials_base=base, with_api=with_api))
+    except TminusError:
+        raise
+    except Exception:  # noqa: BLE001 - told in full, and the process ends
+        # An event like all others: a bare traceback is lost on who reads the log as JSON.
+        structlog.get_logger().critical(
+            "daemon_broke",
+            exc_info=True,
+            todo="a bug of the daemon; systemd starts it again, and what it ran is resolved; report it with this traceback",
+        )
+        code = TminusError.exit_code
+    sys.exit(code)
 
 
 @click.command()

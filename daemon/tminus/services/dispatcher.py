@@ -17,6 +17,7 @@ from uuid import UUID
 import structlog
 
 from tminus.errors import StoreError
+from tminus.kill_points import Point, reach
 from tminus.services.contact import Contact
 from tminus.services.heartbeat import Trust
 from tminus.services.holdings import Holdings
@@ -110,6 +111,8 @@ class Dispatcher:
             await self._sweep()
             places = self._contact.places()
             claims = await self._claim(min(free, _BATCH), places) if free > 0 else []
+            if claims:
+                reach(Point.CLAIMED)
             claimed_at = asyncio.get_running_loop().time()
             for claim in claims:
                 self._begin(Run(claim=claim, content=self._contents[claim.launch_id], claimed_at=claimed_at))

@@ -15,6 +15,7 @@ import structlog
 
 from tminus.domain.digest import combine, row_digest
 from tminus.domain.timing import next_occurrence
+from tminus.kill_points import Point, reach
 from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
@@ -61,7 +62,11 @@ class Launcher:
             for script_id, problem in transaction.unreadable:
                 await self._refuse(transaction, script_id, f"what was authorized cannot be read: {problem}")
             made = [(script, await self._launch(transaction, script)) for script in transaction.due]
+            if made:
+                reach(Point.LAUNCHING)
         # Committed: only now it is true.
+        if made:
+            reach(Point.LAUNCHED)
         for script, launch in made:
             if launch is not None:
                 tell_launched(script, launch, self._observer)

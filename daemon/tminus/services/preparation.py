@@ -30,6 +30,7 @@ from tminus.errors import (
     StoreUnavailable,
     UploadFailed,
 )
+from tminus.kill_points import Point, reach
 from tminus.routeros import commands
 from tminus.routeros.facts import parse_facts, parse_serial
 from tminus.routeros.outcome import judge_dry_run
@@ -81,6 +82,7 @@ class Preparation:
             raise Ended(not_started(Reason.SITE_CHANGED, message))
         try:
             connection = run.connection = await self._connect(run)
+            reach(Point.CONNECTED)
             await self._identify(run, connection)
             if run.content.make_backup:
                 await self._back_up(run, connection)
@@ -88,6 +90,7 @@ class Preparation:
             await self._clean_up(run, connection)
             self._step(run, Step.CHECKING)
             await self._upload(run, connection)
+            reach(Point.UPLOADED)
             await self._check_upload(run, connection)
             self._check_readiness(run, connection)
             if run.content.rehearsal:
@@ -159,12 +162,14 @@ class Preparation:
         """No backup, no run."""
         assert run.facts is not None  # noqa: S101 - _identify came first
         self._step(run, Step.BACKING_UP)
+        reach(Point.EXPORTING)
         taken = await take_export(connection, run.nonce, run.facts.version, self._settings)
         run.uploaded = taken.left
         if taken.export is None:
             message = f"The export is incomplete: {taken.why.rstrip('.')}; the script was not started."
             raise Ended(not_started(Reason.BACKUP_INCOMPLETE, message))
         run.before = taken.export
+        reach(Point.BACKED_UP)
 
     async def _check_identity(self, run: Run, connection: Connection) -> None:
         """Another device on this address stops the run."""

@@ -22,6 +22,7 @@ from tminus.device.output import ExecResult
 from tminus.domain.endings import Ending, Reason, State, Step, not_started, skipped, unknown
 from tminus.domain.timing import retry_at
 from tminus.errors import ConnectionLost, DeviceTimeout, StoreError, StoreUnavailable
+from tminus.kill_points import Point, reach
 from tminus.routeros import commands
 from tminus.routeros.export import Export
 from tminus.routeros.facts import Facts
@@ -114,6 +115,7 @@ class SiteRunner:
                 if self._trust.lives():
                     await self._give_back(run)
                 raise
+            reach(Point.READY)
             await self._execute(run)
 
     async def give_up(self, run: Run) -> None:
@@ -201,12 +203,14 @@ class SiteRunner:
         if refusal is not None:
             await self._end_unstarted(run, refusal)
             return
+        reach(Point.SENDING)
         try:
             execution = await self._start(run, connection, facts)
         except (ConnectionLost, DeviceTimeout) as error:
             # Proved not sent. The row says executing all the same, so it is never started again.
             await self._end_unstarted(run, not_started(Reason.CONNECTION_LOST, sentence(error)))
             return
+        reach(Point.SENT)
         if run.content.detached:
             outcome = await self._follow_job(run, connection, execution)
         else:
@@ -270,6 +274,7 @@ class SiteRunner:
     async def _follow_session(self, run: Run, connection: Connection, execution: Execution) -> _Outcome:
         """Listen to the script until it ends, and judge what its session proves; else look on the router."""
         result = await execution.wait(max(run.deadline - self._loop.time(), 1.0))
+        reach(Point.ANSWERED)
         verdict = judge_import(answer_of(result), run.nonce, run.content.script)
         self._step(run, Step.VERIFYING)
         if isinstance(verdict, Ending):
@@ -360,6 +365,7 @@ class SiteRunner:
             left_file=run.nonce.file if outcome.left else None,
             busy_for=outcome.busy_for,
         )
+        reach(Point.ENDING)
         await self._end(run, ending, request)
 
     async def _end(self, run: Run, ending: Ending, request: EndRequest) -> None:

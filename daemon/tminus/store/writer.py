@@ -21,6 +21,7 @@ import structlog
 from tminus.domain.endings import Ending, Step
 from tminus.domain.occurrence import Occurrence
 from tminus.errors import Refused, StoreError, StoreUnavailable
+from tminus.kill_points import Point, reach
 from tminus.store.intent_files import Intent
 from tminus.store.intent_log import IntentLog
 from tminus.store.lane import Lane, Questions
@@ -237,6 +238,7 @@ class _Starts(Lane[_StartBatch]):
 
     async def _commit(self, requests: list[StartRequest]) -> list[asyncpg.Record]:
         """Commit, and remember on this host what was committed. Returns a row for each that may be started."""
+        reach(Point.START_WRITING)
         # One statement, and so one transaction: no start without its backup.
         rows = await self._db.fetch(
             "start_executing",
@@ -246,6 +248,8 @@ class _Starts(Lane[_StartBatch]):
             [r.uptime for r in requests],
             *_columns([(r.run, r.backup) for r in requests if r.backup]),
         )
+        if rows:
+            reach(Point.START_WRITTEN)
         asked = {r.run: r for r in requests}
         try:
             if rows:
@@ -328,6 +332,10 @@ class _Progress(Lane[_ProgressBatch]):
             if batch.learned:
                 written = await self._learn(connection, list(batch.learned.values()))
                 held = {site: learned for site, learned in batch.learned.items() if site not in written}
+            if ended:
+                reach(Point.ENDING_WRITING)
+        if ended:
+            reach(Point.ENDING_WRITTEN)
         batch.ends.answer(lambda r: r.run in ended)
         batch.releases.answer(lambda r: r.run in released)
         batch.serials.answer(lambda r: owners.get(r.site))
