@@ -16,10 +16,11 @@ _RUNS = """
 set session_replication_role = replica;
 insert into tminus.launches (id, script_id, state, due_at, started_at, start_until, description, script, sites, make_backup,
     abort_if_offline, start_within, site_timeout, created_by, authorized_by)
-select '{launch}', s.id, 'running', tminus.clock(), tminus.clock(), tminus.clock(), s.description, s.script, s.sites, true, false, s.start_within, s.site_timeout,
-    s.created_by, 'bob'
+select '{launch}', s.id, 'running', tminus.clock(), tminus.clock(), tminus.clock(), s.description, s.script, s.sites, true, false,
+    s.start_within, s.site_timeout, s.created_by, 'bob'
 from tminus.scheduled_scripts s where s.id = '{script}';
-insert into tminus.site_runs (launch_id, site_id, position, state, effect, reason, message, output, diff, nonce, executing_at, started_at, finished_at)
+insert into tminus.site_runs (launch_id, site_id, position, state, effect, reason, message, output, diff, nonce, executing_at,
+    started_at, finished_at)
 select '{launch}', site_id, position, state, effect, reason, message, output, diff, nonce, at, at, at
 from (
     select u.site_id, u.position,
@@ -51,7 +52,15 @@ async def test_a_launch_and_its_site_runs_can_be_read(api: Api) -> None:
     script, launch = await launched(api, ["a", "b", "c", "d"])
     (shown,) = (await api("GET", f"/scripts/scheduled/{script['id']}/launches")).json()
     assert shown == (await api("GET", f"/launches/{launch}")).json()
-    assert shown["counts"] == {"sites": 4, "completed": 1, "failed": 1, "skipped": 0, "unknown": 1, "running": 0, "pending": 1}
+    assert shown["counts"] == {
+        "sites": 4,
+        "completed": 1,
+        "failed": 1,
+        "skipped": 0,
+        "unknown": 1,
+        "running": 0,
+        "pending": 1,
+    }
     progress = (await api("GET", f"/scripts/scheduled/{script['id']}/progress")).json()
     assert progress == {"completed": ["a"], "failed": ["b", "c"], "pending": ["d"]}
     runs = (await api("GET", f"/launches/{launch}/site-runs")).json()
@@ -104,7 +113,9 @@ async def test_sites_are_kept_as_an_inventory_tool_does(api: Api) -> None:
     assert (changed["port"], changed["name"], changed["tags"]) == (2222, "Berlin", ["edge"])
     assert (await api("PUT", path, {"address": "192.0.2.61", "port": 2222})).json() == changed, "and touches nothing"
     assert (await api("GET", "/sites?tag=edge")).json() == [changed]
-    (await api("PUT", "/sites/other", {"address": "192.0.2.61", "port": 2222})).problem(409, "already_exists", "second name")
+    (await api("PUT", "/sites/other", {"address": "192.0.2.61", "port": 2222})).problem(
+        409, "already_exists", "second name"
+    )
     assert (await api("PUT", "/sites/other", {"address": "192.0.2.62"})).json(201)["name"] == "other"
     everything = (await api("GET", "/sites")).json()
     assert [item["id"] for item in everything] == [
@@ -129,7 +140,8 @@ async def test_what_no_site_can_be_is_refused(api: Api, body: dict[str, object],
 
 async def test_ten_thousand_sites_in_one_launch_are_answered_at_once(api: Api) -> None:
     await api.db.run(
-        "insert into tminus.sites (id, name, address) select 'many-' || n, n::text, '10.' || n / 65536 || '.' || n / 256 % 256 || '.' || n % 256"
+        "insert into tminus.sites (id, name, address)"
+        " select 'many-' || n, n::text, '10.0.' || n / 256 || '.' || n % 256"
         " from generate_series(1, 10000) n"
     )
     script, launch = await launched(api, [f"many-{number}" for number in range(1, 10001)])
@@ -146,11 +158,11 @@ async def test_ten_thousand_sites_in_one_launch_are_answered_at_once(api: Api) -
         "/events",
         "/sites?limit=500",
     ):
-        await api("GET", path)
-        begun = time.perf_counter()
-        reply = await api("GET", path)
-        took[path.replace(script["id"], "ID").replace(launch, "ID")] = time.perf_counter() - begun
-        assert reply.status == 200, reply.text
-    print({path: f"{seconds * 1000:.0f} ms" for path, seconds in took.items()})
-    # Whole answers, on a machine that others share; scripts/bench has the figure of a machine of its own.
-    assert max(took.values()) < 1.0, took
+        tries = []
+        for _ in range(5):  # others share this machine: the best counts
+            begun = time.perf_counter()
+            reply = await api("GET", path)
+            tries.append(time.perf_counter() - begun)
+            assert reply.status == 200, reply.text
+        took[path] = min(tries)
+    assert max(took.values()) < 0.2, took
