@@ -99,6 +99,13 @@ async def test_the_audit_trail_tells_who_did_what(api: Api) -> None:
     first = await api("GET", f"/events?script_id={script['id']}&limit=2")
     following = first.headers["Link"].removeprefix("<").removesuffix('>; rel="next"')
     assert first.json() + (await api("GET", following)).json() == events
+    rehearsal = (await api("POST", f"/scripts/scheduled/{(await api.submit())['id']}/rehearse")).json(202)
+    (event,) = (await api("GET", f"/events?launch_id={rehearsal['id']}")).json()
+    assert (event["kind"], event["launch_id"]) == ("rehearsed", rehearsal["id"])
+    assert (await api("GET", "/events?limit=1")).json() == [event]
+    (await api("GET", f"/events?launch_id={rehearsal['id']}&script_id={script['id']}")).problem(
+        422, "invalid", "not both"
+    )
 
 
 async def test_sites_are_kept_as_an_inventory_tool_does(api: Api) -> None:

@@ -93,7 +93,16 @@ async def list_events(call: Call) -> Answer:
     """Newest first."""
     page = call.query_as(EventPage)
     (before,) = read_cursor(page.cursor, int)
-    rows = await call.rows("list_events", page.script_id, page.launch_id, before, page.limit + 1)
+    # Each has an index of its own.
+    match page.script_id, page.launch_id:
+        case None, None:
+            rows = await call.rows("list_events", before, page.limit + 1)
+        case UUID() as script_id, None:
+            rows = await call.rows("list_events_of_script", before, page.limit + 1, script_id)
+        case None, UUID() as launch_id:
+            rows = await call.rows("list_events_of_launch", before, page.limit + 1, launch_id)
+        case _:
+            raise Problem(Code.INVALID, "a launch is of one scheduled script: give script_id or launch_id, not both")
     documents = [
         json.dumps(
             {
