@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.store.stage import HOST_KEY, Stage, add_sites, authorize, insert
-from tminus.domain.digest import combine, row_digest, site_digest
+from tminus.domain.digest import row_digest, site_digest
 from tminus.store import launches
 from tminus.store.instances import Reach
 from tminus.store.launches import DueScript
@@ -24,9 +24,9 @@ async def due(stage: Stage) -> DueScript:
 def is_as_authorized(script: DueScript) -> bool:
     """The launcher's comparison."""
     return (
-        row_digest(script.row) == script.authorized_row
-        and tuple(site for site, _ in script.authorized_sites) == script.sites
-        and combine(script.authorized_row, script.authorized_sites) == script.digest
+        row_digest(script.row) == script.authorization.row_digest
+        and tuple(site for site, _ in script.authorization.sites) == script.sites
+        and not script.authorization.contradicts_itself()
     )
 
 
@@ -43,7 +43,7 @@ async def test_what_is_due_compares_equal_to_what_was_authorized(stage: Stage) -
     await stage.db.move_clock(timedelta(seconds=1))
     script = await due(stage)
     assert is_as_authorized(script)
-    assert script.digest == await stage.db.value("select tminus.digest($1)", script.id)
+    assert script.authorization.digest == await stage.db.value("select tminus.digest($1)", script.id)
 
 
 BEHIND = {

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 FILL = """
 set session_replication_role = replica;
 insert into tminus.sites (id, name, address) select 'site_' || n, 'n', 'host-' || n from generate_series(1, 2000) n;
-insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, approver)
-select gen_random_uuid(), 'd', 'd', '{}', '{}', 'bob';
+insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, author, editor, approver)
+select gen_random_uuid(), 'd', 'd', '{}', '{}', 'alice', 'alice', 'bob';
 insert into tminus.scheduled_scripts (script, sites, status, launch_at, cron, timezone, authorization_id, created_by, updated_by,
     created_at, updated_at)
 select ':put ' || n, '{site_1}',

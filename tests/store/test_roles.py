@@ -31,7 +31,7 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
         "tminus_daemon": {"identity", "model", "serial", "version", "seen_host_key", "last_seen_at"},
     },
     ("instances", "insert"): {"tminus_daemon": {"id", "name", "host", "pid", "version", "max_sessions", "ttl", "runner_tags", "credentials",
-                                                 "jump_hosts", "memory"}},
+                                                 "jump_hosts", "memory", "requires_signature"}},
     ("instances", "update"): {"tminus_daemon": {"heartbeat_at", "state", "ended_at"}},
     ("launches", "update"): {"tminus_daemon": {"start_until"}},
     ("site_runs", "update"): {
@@ -61,7 +61,12 @@ READING = (
     "clock",
     "combine_digests",
     "digest",
+    "content_of",
     "digest_field",
+    "event_hash",
+    "review",
+    "statement",
+    "statement_text",
     "incarnation",
     "is_cron_field",
     "is_own_function",
@@ -95,7 +100,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
     ),
     # Each refuses whom it must with a sentence.
     **dict.fromkeys(
-        ("resolve", "hasten_cleanup", "forgive_cleanup", "resume", "readmit"),
+        ("request_authorization", "withdraw", "resolve", "hasten_cleanup", "forgive_cleanup", "resume", "readmit"),
         frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     ),
     **dict.fromkeys(
@@ -103,6 +108,8 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "due_scripts",
             "launch",
             "settle_late",
+            "expire_authorizations",
+            "seal_events",
             "refuse_launch",
             "plan",
             "claim_site_runs",

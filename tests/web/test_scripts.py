@@ -97,6 +97,30 @@ async def test_only_the_digest_that_was_reviewed_is_authorized(api: Api) -> None
     (await api("POST", f"{path}/authorize", body, person="bob")).problem(409, "conflict", "authorized already")
 
 
+async def test_an_authorization_is_asked_for_given_for_a_reason_and_taken_back(api: Api) -> None:
+    made = await api.submit(notify=["bob"])
+    path = f"{SCRIPTS}/{made['id']}"
+    assert (await api("POST", f"{path}/request-authorization")).json()["status"] == "unauthorized"
+    review = (await api("GET", f"{path}/review", person="bob")).json()
+    assert (review["requested"]["by"], review["site_count"], review["sites"][0]["id"]) == ("alice", 1, "a")
+    body = {"digest": review["digest"], "reason": "looked at it", "expires": "2035-01-02T00:00:00Z"}
+    assert (await api("POST", f"{path}/authorize", body, person="bob")).json()["status"] == "scheduled"
+    (await api("POST", f"{path}/withdraw", {}, person="bob")).problem(422, "invalid", "reason")
+    withdrawn = (await api("POST", f"{path}/withdraw", {"reason": "not tonight"}, person="bob")).json()
+    assert (withdrawn["status"], withdrawn["authorized_by"]) == ("unauthorized", None)
+    told = [
+        (event["kind"], event["principal"]) for event in (await api("GET", f"/events?script_id={made['id']}")).json()
+    ]
+    assert told == [
+        ("authorization_withdrawn", "bob"),
+        ("authorized", "bob"),
+        ("authorization_requested", "alice"),
+        ("submitted", "alice"),
+    ]
+    bad = {**body, "signature": "rubbish"}
+    (await api("POST", f"{path}/authorize", bad, person="bob")).problem(422, "invalid", "ssh-keygen")
+
+
 async def test_a_get_never_authorizes_and_names_what_does(api: Api) -> None:
     made = await api.submit()
     refused = await api("GET", f"{SCRIPTS}/{made['id']}/authorize", person="bob")

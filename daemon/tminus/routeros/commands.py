@@ -48,6 +48,11 @@ class Nonce:
         """What a detached script printed, our markers included. RouterOS adds the `.txt` to the name that it is given."""
         return f"tminus-{self.value}.txt"
 
+    @property
+    def of_rehearsal(self) -> bool:
+        """Whether its file is never started. tminus.claim_site_runs draws it so."""
+        return self.value[0] == "0"
+
     def marker(self, kind: str) -> str:
         """Return the line that the device prints, for example TMINUS-OK-0123456789abcdef."""
         return f"TMINUS-{kind}-{self.value}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from tminus.device.connection import Connection, Connector
 from tminus.device.credentials import Credential
 from tminus.device.jump_hosts import Gate
 from tminus.device.profiles import SshProfile
 from tminus.device.target import Target
+from tminus.domain.digest import SitePart
 from tminus.errors import ConfigError, ConnectionLost, DeviceTimeout
 from tminus.routeros import commands
 from tminus.routeros.text import lines
@@ -29,6 +30,8 @@ class Contact:
         gates: Mapping[str, Gate] | None = None,
         runners: Collection[str] = (),
     ) -> None:
+        self.vouches_for: Callable[[SitePart], Awaitable[bool]] | None = None
+        """Where signatures are required: whether an approver signed for such a site. Only to one is a password sent."""
         self._connector = connector
         self._credentials = credentials
         self._gates = gates or {}
@@ -61,6 +64,12 @@ class Contact:
     async def connect(self, site: Site, *, host_key: str | None = None) -> Connection:
         """Log in once. `host_key` stands in for a site that has none yet. Raises DeviceError or ConfigError."""
         target, credential = self._target(site, host_key), self.credential(site)
+        if credential.password is not None and self.vouches_for is not None and not await self.vouches_for(site.part):
+            # Whoever owns the database could name a machine of their own. A key gives nothing away to one.
+            raise ConfigError(
+                f"nobody has signed for {site.id} as it is now, so it is not sent the password of credential '{credential.name}';"
+                " use a private key, or have an approver sign a script for it"
+            )
         return await self._connector.connect(target, credential, through=self._gate(site))
 
     async def fetch_host_key(self, site: Site) -> str:

@@ -18,6 +18,7 @@ import structlog
 
 from tminus.errors import StoreError
 from tminus.kill_points import Point, reach
+from tminus.services.authority import Authority, Mandate, Refusal
 from tminus.services.contact import Contact
 from tminus.services.heartbeat import Trust
 from tminus.services.holdings import Holdings
@@ -53,6 +54,7 @@ class Dispatcher:
         max_sessions: int,
         poll_interval: float,
         observer: Observer,
+        authority: Authority | None = None,
     ) -> None:
         self._db = db
         self._instance = instance
@@ -66,6 +68,7 @@ class Dispatcher:
         self._max_sessions = max_sessions
         self._poll_interval = poll_interval
         self._observer = observer
+        self._authority = authority
         self._contents: dict[UUID, LaunchContent] = {}
         self._running: dict[asyncio.Task[None], Run] = {}
         self._open: set[int] = set()  # those of them whose ending is not written yet: they take a place
@@ -107,6 +110,8 @@ class Dispatcher:
         free = self._max_sessions - len(self._open)
         if self.draining or not self._trust.lives() or not self._may_start():
             return self._poll_interval
+        if self._authority is not None and not self._authority.look_for_trouble():
+            return self._poll_interval
         async with self._holdings.lock:
             await self._sweep()
             places = self._contact.places()
@@ -114,8 +119,10 @@ class Dispatcher:
             if claims:
                 reach(Point.CLAIMED)
             claimed_at = asyncio.get_running_loop().time()
+            mandates = await self._mandates({claim.launch_id for claim in claims})
             for claim in claims:
-                self._begin(Run(claim=claim, content=self._contents[claim.launch_id], claimed_at=claimed_at))
+                content, mandate = self._contents[claim.launch_id], mandates.get(claim.launch_id)
+                self._begin(Run(claim=claim, content=content, claimed_at=claimed_at, mandate=mandate))
         # A full batch says that more may be waiting; sessions that were freed meanwhile are claimed together. A jump host
         # that has just become full may have hidden sites that need none.
         now = self._contact.places()
@@ -202,6 +209,13 @@ class Dispatcher:
             if all(launch != claim.launch_id for claim in claims):
                 del self._contents[launch]
         return claims
+
+    async def _mandates(self, claimed: set[UUID]) -> dict[UUID, Mandate | Refusal | None]:
+        """Where signatures are required, have those of the launches verified over the very content that will be sent."""
+        if self._authority is None:
+            return {}
+        contents = [self._contents[launch] for launch in claimed if not self._contents[launch].rehearsal]
+        return {content.id: await self._authority.mandate(content) for content in contents}
 
     async def _watch_trust(self) -> None:
         """The moment trust is lost, abort what has not started."""

@@ -35,6 +35,7 @@ from tminus.routeros import commands
 from tminus.routeros.facts import parse_facts, parse_serial
 from tminus.routeros.outcome import judge_dry_run
 from tminus.routeros.text import clean_line, lines
+from tminus.services.authority import NOT_AS_SIGNED, Authority, Mandate, Refusal
 from tminus.services.contact import SMALL, Contact, remove_files
 from tminus.services.exports import take_export
 from tminus.services.run import Ended, Run, TryLater, sentence
@@ -59,6 +60,7 @@ class Preparation:
         writer: Writer,
         instance: UUID,
         contact: Contact,
+        authority: Authority | None,
         settings: RunSettings,
         step: Callable[[Run, Step], None],
     ) -> None:
@@ -66,6 +68,7 @@ class Preparation:
         self._writer = writer
         self._instance = instance
         self._contact = contact
+        self._authority = authority
         self._settings = settings
         self._step = step
         self._loop = asyncio.get_running_loop()
@@ -73,6 +76,7 @@ class Preparation:
     async def prepare(self, run: Run) -> None:
         """Everything that starts nothing. Returns only with a router that is ready, its export in hand, the file on it."""
         site = run.claim.site
+        self.check_mandate(run)
         if not site.enabled:
             raise Ended(skipped(Reason.SITE_DISABLED, "The site is disabled."))
         if run.claim.authorized_site != site_digest(site.part):
@@ -99,6 +103,24 @@ class Preparation:
             raise self._lost(run, Reason.CONNECTION_LOST, error) from error
         except DeviceTimeout as error:
             raise self._lost(run, Reason.TIMED_OUT, error) from error
+
+    def check_mandate(self, run: Run) -> None:
+        """Where signatures are required, compare what is used with what was signed, by this host's clock."""
+        authority = self._authority
+        if authority is None:
+            return
+        if run.nonce.of_rehearsal != run.content.rehearsal:
+            raise Ended(not_started(Reason.GUARD_FAILED, "Not started: its file could be taken for a rehearsal's."))
+        if run.content.rehearsal:
+            return
+        why: str | None = run.mandate.why if isinstance(run.mandate, Refusal) else "its signature was not verified"
+        if isinstance(run.mandate, Mandate):
+            site = run.claim.site.part
+            if run.mandate.names_another(site):
+                raise Ended(not_started(Reason.SITE_CHANGED, f"Not started: {NOT_AS_SIGNED}."))
+            why = authority.why_not(run.mandate, site)
+        if why is not None:
+            raise Ended(not_started(Reason.GUARD_FAILED, f"Not started: {why}."))
 
     async def _connect(self, run: Run) -> Connection:
         """Log in. One lost SYN is not a verdict: two tries. A refused login is final for this launch."""

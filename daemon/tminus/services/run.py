@@ -13,6 +13,7 @@ from tminus.routeros.export import Export
 from tminus.routeros.facts import Facts
 from tminus.routeros.outcome import Close, ImportAnswer
 from tminus.routeros.text import clean_line
+from tminus.services.authority import Mandate, Refusal
 from tminus.store.launches import LaunchContent
 from tminus.store.site_runs import Claim
 from tminus.store.writer import Backup
@@ -48,6 +49,7 @@ class Run:
     claim: Claim
     content: LaunchContent
     claimed_at: float  # loop time
+    mandate: Mandate | Refusal | None = None  # where signatures are required: what was signed of it
     connection: Connection | None = None
     facts: Facts | None = None
     identified_at: float = 0.0

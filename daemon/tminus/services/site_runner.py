@@ -29,6 +29,7 @@ from tminus.routeros.facts import Facts
 from tminus.routeros.outcome import Unresolved, judge_import
 from tminus.routeros.text import clean, lines
 from tminus.services import aftermath
+from tminus.services.authority import Authority
 from tminus.services.contact import SMALL, Contact, remove_files
 from tminus.services.endings import write_ending
 from tminus.services.heartbeat import Trust
@@ -71,6 +72,7 @@ class SiteRunner:
         contact: Contact,
         settings: RunSettings,
         observer: Observer,
+        authority: Authority | None = None,
     ) -> None:
         self._db = db
         self._writer = writer
@@ -81,16 +83,38 @@ class SiteRunner:
         self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._preparation = Preparation(
-            db=db, writer=writer, instance=instance, contact=contact, settings=settings, step=self._step
+            db=db,
+            writer=writer,
+            instance=instance,
+            contact=contact,
+            authority=authority,
+            settings=settings,
+            step=self._step,
         )
+        self._authority = authority
+        self._nonces: set[str] = set()  # of the attempts that are under way: no two may share a file
 
     async def run(self, run: Run) -> None:
         """Take one claimed site run to its ending, or give it back. Cancel it only before its point of no return."""
+        if run.nonce.value in self._nonces:
+            ending = not_started(Reason.GUARD_FAILED, "Not started: another attempt has the same nonce.")
+            await self._end_unstarted(run, ending)
+            return
+        self._nonces.add(run.nonce.value)
+        try:
+            await self._run(run)
+        finally:
+            self._nonces.discard(run.nonce.value)
+
+    async def _run(self, run: Run) -> None:
         with structlog.contextvars.bound_contextvars(
             launch_id=str(run.content.id), site_id=run.claim.site.id, site_run=run.claim.id
         ):
             run.step_since = self._loop.time()
             log.info("site_started", attempt=run.claim.attempts)
+            if self._authority is not None and run.mandate is None and not run.content.rehearsal:
+                await self._give_back(run, wait=_PAUSED_FOR)  # signatures cannot be verified now
+                return
             try:
                 async with asyncio.timeout_at(run.deadline):
                     await self._preparation.prepare(run)
@@ -227,6 +251,7 @@ class SiteRunner:
             return not_started(
                 Reason.STORE_LOST, "Not started: this daemon could not prove to the database that it lives."
             )
+        self._preparation.check_mandate(run)
         uptime = facts.uptime.total_seconds()
         backup = backup_of("before", run.before) if run.before is not None else None
         run.past_no_return = True

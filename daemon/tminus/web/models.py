@@ -20,7 +20,7 @@ READ_ONLY = frozenset(
     {
         *("created_by", "summary", "status", "authorized_at", "cancelled_at", "t_minus", "started_at", "progress"),
         *("created_at", "updated_at", "updated_by", "authorized_by", "cancelled_by", "status_reason", "finished_at"),
-        *("launch_id", "launch_state", "unserved", "findings"),
+        *("launch_id", "launch_state", "unserved", "findings", "authorization_expires_at"),
     }
 )
 """Keys of the answer that a client may send back, as it read them: they are not a client's, and are passed over."""
@@ -112,8 +112,22 @@ class Authorization(Body):
     """What the approver has reviewed."""
 
     digest: Annotated[
-        str, Field(pattern=r"^tminus1:[0-9a-f]{64}$", description="Of what was reviewed: see the digest of the review.")
+        str, Field(pattern=r"^tminus1:[0-9a-f]{64}$", description="Of what was reviewed: the review has it.")
     ]
+    reason: Annotated[Text, Field(max_length=1000, description="For whoever asks later.")] | None = None
+    signature: (
+        Annotated[
+            Text, Field(max_length=10000, description="The approver's, over the statement, where daemons ask for one.")
+        ]
+        | None
+    ) = None
+    expires: Annotated[AwareDatetime, Field(description="Nothing is started after it.")] | None = None
+
+
+class Withdrawal(Body):
+    """Why an authorization is taken back."""
+
+    reason: Annotated[Text, Field(min_length=1, max_length=1000, description="For whoever asks later.")]
 
 
 class SiteChange(Body):

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from tminus.errors import Refused
 from tminus.store.pool import store_errors
 from tminus.web.call import Answer, Call, page_of, read_cursor
-from tminus.web.models import Authorization, NewScript, ScriptChange, ScriptPage
+from tminus.web.models import Authorization, NewScript, ScriptChange, ScriptPage, Withdrawal
 from tminus.web.problems import Code, Problem, of_store
 
 _OVER = {"launched": Code.ALREADY_LAUNCHED, "cancelled": Code.CANCELLED}
@@ -96,21 +96,36 @@ async def review_script(call: Call) -> Answer:
 
 async def authorize_script(call: Call) -> Answer:
     script_id = call.uuid("script_id")
-    digest = call.body_as(Authorization).digest
+    given = call.body_as(Authorization)
     status = await call.value("lock_scheduled_script", script_id)
     if status is None:
         raise _no_script(script_id)
     if str(status) in _OVER:
         raise Problem(_OVER[str(status)], f"scheduled script {script_id} is {status}; it can no longer be authorized")
-    stale = status == "unauthorized" and await call.value("digest_of", script_id) != digest
+    stale = status == "unauthorized" and await call.value("digest_of", script_id) != given.digest
     try:
         async with store_errors("authorize"):
-            await call.value("authorize", script_id, digest, call.person.name)
+            await call.value(
+                "authorize", script_id, given.digest, call.person.name, given.signature, given.expires, given.reason
+            )
     except Refused as refused:
         problem = of_store(refused)
         raise (
             Problem(Code.STALE_DIGEST, problem.message) if stale and problem.code is Code.CONFLICT else problem
         ) from None
+    return await _script(call, script_id)
+
+
+async def request_authorization(call: Call) -> Answer:
+    """Tell those in `notify` that it waits for an approver."""
+    script_id = call.uuid("script_id")
+    await call.value("request_authorization", script_id, call.person.name)
+    return await _script(call, script_id)
+
+
+async def withdraw_authorization(call: Call) -> Answer:
+    script_id = call.uuid("script_id")
+    await call.value("withdraw", script_id, call.body_as(Withdrawal).reason, call.person.name)
     return await _script(call, script_id)
 
 

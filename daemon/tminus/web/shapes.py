@@ -49,6 +49,7 @@ class ScheduledScript(_Shape):
     updated_at: Moment
     updated_by: str
     authorized_by: str | None
+    authorization_expires_at: Moment | None
     cancelled_by: str | None
     status_reason: str | None
     finished_at: Moment | None
@@ -70,16 +71,30 @@ class ReviewedSite(_Shape):
     name: str
     address: str
     port: int
+    username: str | None
+    jump_host: str | None
+    host_key: str | None
     enabled: bool
+    since_last: Literal["added", "changed", "same"] | None
 
 
 class Review(_Shape):
     """What an authorization would cover, and the digest to send with it."""
 
+    id: UUID
     digest: str
+    status: Literal["unauthorized", "scheduled", "launched", "cancelled"]
+    script: str
+    created_by: str
+    updated_by: str
+    launch_at: Moment | None
+    options: dict[str, Any]
     approval: Literal["distinct", "off"]
-    scheduled_script: ScheduledScript
+    signature_required_by: list[str]
+    requested: dict[str, Any] | None
+    site_count: Count
     sites: list[ReviewedSite]
+    last_authorized: dict[str, Any] | None
 
 
 class Counts(_Shape):

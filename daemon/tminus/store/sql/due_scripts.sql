@@ -3,6 +3,6 @@
 select
     s.id, s.script, s.sites, s.make_backup, s.abort_if_offline, s.test_site_id, s.launch_at, s.cron, s.timezone, s.start_within,
     s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.description, s.created_by, s.authorized_by, tminus.clock() as now,
-    a.digest, a.row_digest, a.site_ids, a.site_digests
+    a.digest, a.row_digest, a.site_ids, a.site_digests, a.author, a.editor, a.approver, a.expires_at, a.signature
 from tminus.due_scripts($1) s
 join tminus.authorizations a on a.id = s.authorization_id

@@ -38,6 +38,7 @@ create table tminus.scheduled_scripts (
     authorization_id bigint,
     authorized_at timestamptz,
     authorized_by text,
+    authorization_expires_at timestamptz,
     cancelled_at timestamptz,
     cancelled_by text,
     created_at timestamptz not null,
@@ -53,6 +54,7 @@ create table tminus.scheduled_scripts (
 -- The due query, and the queries for what was missed and for the next occurrence of a cron row, each by its own index.
 create index scheduled_scripts_due on tminus.scheduled_scripts (launch_at) where status = 'scheduled';
 create index scheduled_scripts_waiting on tminus.scheduled_scripts (launch_at) where status = 'unauthorized';
+create index scheduled_scripts_expiring on tminus.scheduled_scripts (authorization_expires_at) where status = 'scheduled';
 create index scheduled_scripts_unplanned on tminus.scheduled_scripts (id)
     where cron is not null and launch_at is null and status in ('unauthorized', 'scheduled');
 create index scheduled_scripts_unlinted on tminus.scheduled_scripts (created_at) where findings is null and status <> 'cancelled';
@@ -74,11 +76,21 @@ create table tminus.authorizations (
     row_digest text not null,
     site_ids text[] not null,
     site_digests text[] not null,
+    -- The script and its options as they were, for the next approver to see what changed. (jsonb keeps no order, and needs none.)
+    content jsonb not null default '{}',
+    -- As the approver saw them.
+    author text not null,
+    editor text not null,
     approver text not null,
+    reason text check (octet_length(reason) <= 4000),
+    -- Nothing is started after it; null: no such moment.
+    expires_at timestamptz,
+    -- The approver's, over tminus.statement: an SSH signature (armoured SSHSIG). The daemon verifies it, not the database.
+    signature text check (octet_length(signature) <= 16384),
     session text not null default session_user,
     at timestamptz not null default tminus.clock()
 );
-create index authorizations_by_script on tminus.authorizations (script_id);
+create index authorizations_by_script on tminus.authorizations (script_id, id);
 create trigger append_only before update or delete or truncate on tminus.authorizations
     for each statement execute function tminus.refuse_change_of_history();
 alter table tminus.scheduled_scripts
@@ -179,7 +191,7 @@ begin
     if tg_op = 'INSERT' then
         new.created_by := tminus.principal(new.created_by);
         if new.status <> 'unauthorized' or new.status_reason is not null or new.started_at is not null or new.finished_at is not null
-            or new.authorization_id is not null or new.authorized_at is not null or new.authorized_by is not null
+            or new.authorization_id is not null or new.authorized_at is not null or new.authorized_by is not null or new.authorization_expires_at is not null
             or new.cancelled_at is not null or new.cancelled_by is not null or new.created_at is not null or new.updated_at is not null
             or new.findings is not null or new.summary_generated
             or new.updated_by is distinct from new.created_by and new.updated_by is not null then
@@ -355,6 +367,7 @@ begin
         new.authorization_id := null;
         new.authorized_at := null;
         new.authorized_by := null;
+        new.authorization_expires_at := null;
     end if;
     return new;
 end $$;
@@ -377,7 +390,7 @@ begin
             jsonb_build_object('description', new.description, 'sites', cardinality(new.sites), 'launch_at', new.launch_at, 'cron', new.cron));
     elsif new.updated_at is distinct from old.updated_at then
         select jsonb_agg(key) into changed
-        from jsonb_each(to_jsonb(new) - '{updated_at,updated_by,status,status_reason,authorization_id,authorized_at,authorized_by,findings,summary_generated}'::text[])
+        from jsonb_each(to_jsonb(new) - '{updated_at,updated_by,status,status_reason,authorization_id,authorized_at,authorized_by,authorization_expires_at,findings,summary_generated}'::text[])
         where value is distinct from to_jsonb(old) -> key and not (key = 'summary' and old.summary_generated and new.summary is null);
         perform tminus.record('edited', new.updated_by, new.id, null, null,
             jsonb_build_object('columns', changed, 'was', old.status));

@@ -17,6 +17,8 @@ create table tminus.instances (
     runner_tags text[] not null default '{}',
     credentials text[] not null default '{}',
     jump_hosts text[] not null default '{}',
+    -- It launches only what an approver signed.
+    requires_signature boolean not null default false,
     -- The life of the server (tminus.incarnation) with which it compared what it remembers of its starts; see is_unsettled.
     settled_on text,
     -- The intent log that it writes (one of a host and folder, whichever process has it): who compares it does so for all its
@@ -118,7 +120,13 @@ create table tminus.launches (
     max_concurrency integer,
     expects_disconnect boolean not null default false,
     detached boolean not null default false,
+    -- With the above, all that the digest covers; launch_at is null where there is a cron rule.
+    test_site_id text,
+    launch_at timestamptz,
+    cron text,
+    timezone text,
     digest text,
+    authorization_id bigint references tminus.authorizations (id),
     authorized_by text,
     created_by text not null
 );
@@ -297,7 +305,8 @@ begin
 end $$;
 -- Not for start_until alone (it is moved on with every claim and every ending), nor for told_at.
 create trigger guard before update of id, script_id, kind, state, reason, finished_at, due_at, started_at, description, script, sites, make_backup,
-    abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, digest, authorized_by, created_by on tminus.launches
+    abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, digest,
+    authorization_id, authorized_by, created_by on tminus.launches
     for each row execute function tminus.guard_launch();
 
 create function tminus.record_ending() returns trigger

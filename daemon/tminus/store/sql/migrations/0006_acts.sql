@@ -41,9 +41,20 @@ begin
     return note;
 end $$;
 
+-- What an approver looks at besides the sites. (Its time is null where a cron rule decides.)
+create function tminus.content_of(s tminus.scheduled_scripts) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select to_jsonb(s) - '{id,sites,summary,notify,created_by,updated_by,status,status_reason,started_at,finished_at,authorization_id,authorized_at,authorized_by,authorization_expires_at,cancelled_at,cancelled_by,created_at,updated_at,findings,summary_generated}'::text[]
+        || jsonb_build_object('launch_at', case when s.cron is null then tminus.api_time(s.launch_at) end)
+$$;
+
 -- Make a scheduled script launchable. `digest` is what the approver saw (tminus.digest(id)); `approver` is the person,
--- or null for the caller. Returns the scheduled script as the API shows it.
-create function tminus.authorize(id uuid, digest text, approver text default null) returns json
+-- or null for the caller. `signature` is the approver's over tminus.statement(id, approver, expires), where daemons ask for one.
+-- Nothing is started after `expires`; null: the policy's authorization_ttl from now, if there is one. `reason` is for whoever
+-- asks later. Returns the scheduled script as the API shows it.
+create function tminus.authorize(id uuid, digest text, approver text default null, signature text default null,
+    expires timestamptz default null, reason text default null) returns json
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -53,6 +64,10 @@ declare
     the_sites text[];
     is_now text;
     new_id bigint;
+    signed text := replace(authorize.signature, e'\r\n', e'\n');
+    ttl interval := (select p.authorization_ttl from tminus.policy p);
+    until timestamptz := authorize.expires;
+    demanding text;
 begin
     s := tminus.lock_script(authorize.id);
     if s.status = 'scheduled' then
@@ -74,6 +89,25 @@ begin
             case when who = s.created_by then 'author' else 'last editor' end, s.id
             using errcode = 'insufficient_privilege';
     end if;
+    if signed is null then
+        until := coalesce(until, tminus.clock() + ttl);
+        select i.name into demanding from tminus.instances i where i.requires_signature and tminus.is_alive(i) limit 1;
+        if found then
+            raise exception 'the daemon % launches only what its approver has signed', demanding
+                using errcode = 'object_not_in_prerequisite_state',
+                    hint = format('Use tminus authorize %s --sign KEY, or sign tminus.statement(id) and give the signature.', s.id);
+        end if;
+    elsif octet_length(signed) > 16384 or signed !~ e'^-----BEGIN SSH SIGNATURE-----\n[A-Za-z0-9+/=\n]+\n-----END SSH SIGNATURE-----\n?$' then
+        raise exception 'the signature is not what ssh-keygen -Y sign writes' using errcode = 'check_violation';
+    end if;
+    if until <= tminus.clock() then
+        raise exception 'the authorization would have expired at %, before now', tminus.api_time(until) using errcode = 'check_violation';
+    elsif coalesce(until > tminus.clock() + ttl, until is null and ttl is not null) then
+        raise exception 'an authorization lasts % at most', ttl using errcode = 'check_violation', hint = 'Give an earlier `expires`, and sign that.';
+    elsif s.launch_at >= until and s.cron is null then
+        raise exception 'the authorization would expire at %, before the launch of scheduled script % at %', tminus.api_time(until), s.id, tminus.api_time(s.launch_at)
+            using errcode = 'check_violation', hint = 'Authorize it later.';
+    end if;
     -- The sites of this digest stand still until the end of this transaction.
     perform from tminus.sites where sites.id = any (s.sites) order by sites.id for share;
     the_row := tminus.row_digest(s);
@@ -83,15 +117,17 @@ begin
         raise exception 'the digest does not match: scheduled script % is now %', s.id, is_now
             using errcode = 'object_not_in_prerequisite_state', hint = 'Review it again, then authorize with the digest that tminus.digest(id) shows.';
     end if;
-    insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, approver)
-    values (s.id, is_now, the_row, s.sites, the_sites, who)
+    insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, content, author, editor, approver, reason, expires_at, signature)
+    values (s.id, is_now, the_row, s.sites, the_sites, tminus.content_of(s), s.created_by, s.updated_by, who, nullif(btrim(authorize.reason), ''), until, signed)
     returning authorizations.id into new_id;
     -- An occurrence that passed while nobody had authorized it is not made up for: the daemon plans the next.
     update tminus.scheduled_scripts u
     set status = 'scheduled', status_reason = null, authorization_id = new_id, authorized_at = tminus.clock(), authorized_by = who,
+        authorization_expires_at = until,
         launch_at = case when s.cron is null or s.launch_at > tminus.clock() then s.launch_at end
     where u.id = s.id;
-    perform tminus.record('authorized', who, s.id, null, null, jsonb_build_object('digest', is_now));
+    perform tminus.record('authorized', who, s.id, null, null, jsonb_strip_nulls(jsonb_build_object('digest', is_now,
+        'authorization', new_id, 'reason', nullif(btrim(authorize.reason), ''), 'expires_at', until, 'signed', signed is not null)));
     return tminus.scheduled_script(s.id);
 end $$;
 
@@ -166,9 +202,10 @@ begin
     end if;
     -- Now or never: an offline site is an answer, and a router that is busy is asked again for some minutes only.
     insert into tminus.launches (script_id, kind, due_at, started_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, digest, created_by)
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, digest, created_by)
     select s.id, 'rehearsal', tminus.clock(), tminus.clock(), tminus.clock() + patience, s.description, s.script, s.sites, s.make_backup,
-        true, patience, least(s.site_timeout, interval '5 minutes'), s.max_concurrency, s.expects_disconnect, s.detached, tminus.digest(s.id), who
+        true, patience, least(s.site_timeout, interval '5 minutes'), s.max_concurrency, s.expects_disconnect, s.detached,
+        s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone, tminus.digest(s.id), who
     from (select least(s.start_within, interval '15 minutes') as patience) p
     returning launches.id into the_launch;
     insert into tminus.site_runs (launch_id, site_id, position, site_digest, rehearsal)
@@ -345,6 +382,7 @@ begin
     select s.*
     from tminus.scheduled_scripts s
     where s.status = 'scheduled' and s.launch_at <= tminus.clock() and tminus.clock() <= s.launch_at + s.start_within
+        and (s.authorization_expires_at is null or s.authorization_expires_at > tminus.clock())
         and not (select tminus.is_held_back()) and not tminus.is_set_aside(s.id)
     order by s.launch_at
     limit p_limit
@@ -365,6 +403,7 @@ declare
 begin
     s := tminus.lock_script(p_script);
     if s.status <> 'scheduled' or s.launch_at is null or s.launch_at > tminus.clock() or tminus.clock() > s.launch_at + s.start_within
+        or s.authorization_expires_at <= tminus.clock()
         or tminus.living_state(p_instance) is null or tminus.is_held_back() then
         return null;
     end if;
@@ -374,9 +413,11 @@ begin
         perform tminus.insert_missed_launch(s, 'overlap', 'The previous launch was still running.');
     else
         insert into tminus.launches (script_id, due_at, started_at, start_until, description, script, sites, make_backup,
-            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, digest, authorized_by, created_by)
+            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
+            digest, authorization_id, authorized_by, created_by)
         values (s.id, s.launch_at, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
-            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, a.digest, s.authorized_by, s.created_by)
+            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
+            a.digest, a.id, s.authorized_by, s.created_by)
         on conflict (script_id, due_at) where kind = 'scheduled' do nothing
         returning id into the_launch;
     end if;
@@ -405,9 +446,11 @@ declare
     the_launch uuid;
 begin
     insert into tminus.launches (script_id, state, reason, due_at, finished_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, authorized_by, created_by)
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
+        authorized_by, created_by)
     values (s.id, 'missed', p_reason, s.launch_at, tminus.clock(), s.launch_at + s.start_within, s.description, s.script, s.sites, s.make_backup,
-        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.authorized_by, s.created_by)
+        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
+        s.authorized_by, s.created_by)
     on conflict (script_id, due_at) where kind = 'scheduled' do nothing
     returning id into the_launch;
     if the_launch is null then
@@ -479,7 +522,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     update tminus.scheduled_scripts u
-    set status = 'unauthorized', status_reason = p_reason, authorization_id = null, authorized_at = null, authorized_by = null
+    set status = 'unauthorized', status_reason = p_reason, authorization_id = null, authorized_at = null, authorized_by = null,
+        authorization_expires_at = null
     where u.id = p_script and u.status = 'scheduled';
     if found then
         perform tminus.record('launch_refused', 'tminus', p_script, null, null, jsonb_build_object('reason', p_reason));
@@ -597,7 +641,8 @@ begin
                 update tminus.site_runs r
                 set state = 'running', step = 'connecting', instance_id = p_instance, attempts = r.attempts + 1, started_at = tminus.clock(),
                     -- Known before the first byte is sent, so that whoever finds this run abandoned can take its file away.
-                    nonce = left(replace(gen_random_uuid()::text, '-', ''), 16),
+                    -- The first digit keeps the files of rehearsals, which nobody has to authorize, apart from those that are started.
+                    nonce = case when r.rehearsal then '0' else '1' end || left(replace(gen_random_uuid()::text, '-', ''), 15),
                     turn_at = coalesce(r.turn_at, tminus.clock()), not_before = null, message = null
                 from chosen c
                 where r.id = c.id and r.state = (select 'pending')  -- by its primary key, see note_steps.sql

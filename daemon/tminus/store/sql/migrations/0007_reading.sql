@@ -43,6 +43,7 @@ as $$
         'updated_at', tminus.api_time(s.updated_at),
         'updated_by', s.updated_by,
         'authorized_by', s.authorized_by,
+        'authorization_expires_at', tminus.api_time(s.authorization_expires_at),
         'cancelled_by', s.cancelled_by,
         'status_reason', s.status_reason,
         'finished_at', tminus.api_time(s.finished_at),

@@ -25,7 +25,7 @@ grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_
 grant insert, update on tminus.scheduled_scripts to tminus_author, tminus_gateway;
 grant execute on function tminus.cancel(uuid, text), tminus.rehearse(uuid, text) to tminus_author, tminus_approver, tminus_gateway;
 -- An author is refused by a sentence, not by a missing grant.
-grant execute on function tminus.authorize(uuid, text, text) to tminus_author, tminus_approver, tminus_gateway;
+grant execute on function tminus.authorize(uuid, text, text, text, timestamptz, text) to tminus_author, tminus_approver, tminus_gateway;
 grant execute on function tminus.resolve(bigint, text, text, text), tminus.hasten_cleanup(text[], text), tminus.forgive_cleanup(bigint, text, text),
     tminus.resume(text, text, integer) to tminus_author, tminus_approver, tminus_gateway;
 
@@ -36,7 +36,7 @@ grant insert (id, name, address, port, username, credential, host_key, ssh_profi
 grant execute on function tminus.accept_sites(jsonb) to tminus_gateway;
 
 -- The daemon.
-grant insert (id, name, host, pid, version, max_sessions, ttl, runner_tags, credentials, jump_hosts, memory), update (heartbeat_at, state, ended_at) on tminus.instances to tminus_daemon;
+grant insert (id, name, host, pid, version, max_sessions, ttl, runner_tags, credentials, jump_hosts, memory, requires_signature), update (heartbeat_at, state, ended_at) on tminus.instances to tminus_daemon;
 grant update (state, step, reason, effect, message, output, warnings, diff, evidence, instance_id, not_before, retry_reason, nonce, uptime_before,
     executing_at, finished_at) on tminus.site_runs to tminus_daemon;
 grant update (start_until) on tminus.launches to tminus_daemon;
