@@ -8,7 +8,7 @@ import resource
 import signal
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -94,7 +94,7 @@ async def open_contact(settings: Settings, credentials_base: Path) -> AsyncItera
             await gate.close()
 
 
-async def serve(settings: Settings, *, credentials_base: Path) -> int:
+async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = False) -> int:
     """Run the daemon until it is told to stop; return the exit code."""
     signers = settings.load_signers(credentials_base)
     async with open_contact(settings, credentials_base) as contact:
@@ -118,7 +118,14 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
                 ) as db,
                 # The heartbeat waits for nobody; and who lives on a server has told it what it started.
                 open_database(place.dsn, size=1, application="tminus heartbeat", greet=history.compare) as heart,
+                AsyncExitStack() as beside,
             ):
+                if with_api:
+                    from tminus.api import open_api  # noqa: PLC0415 - without it nothing of the web is loaded
+
+                    await beside.enter_async_context(
+                        open_api(settings, place, base=credentials_base, beside_daemon=True)
+                    )
                 return await _Daemon(
                     settings=settings,
                     place=place,

@@ -100,6 +100,19 @@ class Settings(BaseSettings):
     log_level: str = "info"
     log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
 
+    # The HTTP API. See web/.
+    api_listen: str = "127.0.0.1:9469"
+    api_database_url: SecretStr | None = None
+    api_public_url: str | None = Field(default=None, pattern=r"^https?://[^\s<>\"]+$")
+    api_issuer: str = Field(default="tminus", min_length=1)
+    api_audience: str = Field(default="tminus", min_length=1)
+    api_secret_file: Path | None = None
+    api_jwks_file: Path | None = None
+    api_jwks_url: str | None = None
+    api_requests_per_minute: int = Field(default=600, ge=1, le=1000000)
+    api_body_limit: int = Field(default=8 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    api_connections: int = Field(default=8, ge=1, le=100)
+
     # How much at once, and how often to look.
     max_sessions: int = Field(default=200, ge=1, le=20000)
     poll_interval: float = Field(default=2.0, ge=0.05, le=10)
@@ -134,7 +147,7 @@ class Settings(BaseSettings):
     events_days: int = Field(default=1100, ge=0, le=36500)
     intents_days: int = Field(default=400, ge=0, le=36500)
 
-    @field_validator("http_listen")
+    @field_validator("http_listen", "api_listen")
     @classmethod
     def _host_and_port(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
@@ -170,8 +183,11 @@ class Settings(BaseSettings):
 
     @property
     def listen_address(self) -> tuple[str, int]:
-        host, _, port = self.http_listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _address(self.http_listen)
+
+    @property
+    def api_address(self) -> tuple[str, int]:
+        return _address(self.api_listen)
 
     def load_signers(self, base: Path) -> Signers | None:
         """Return whose signatures count, where they are required. Raises ConfigError; relative names are in `base`."""
@@ -208,6 +224,11 @@ class Settings(BaseSettings):
     def load_jump_host(self, name: str, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:
         """Make the jump host of that name. Raises ConfigError."""
         return _jump_host(name, self.jump_hosts[name], base, credentials)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _jump_host(name: str, spec: JumpHostSettings, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:

@@ -49,6 +49,7 @@ TABLES = [
     "crashes",
     "set_aside",
     "tag_caps",
+    "idempotency_keys",
 ]
 # Leaves a database as a migration left it, the test clock included.
 EMPTY = "; ".join(

@@ -47,6 +47,10 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("learn_sites", "update", "sites"): [("skip locked",)],
     ("serial_owners", "update", "sites"): [("not exists (select from tminus.sites o where o.serial = t.serial)",)],
     ("pin_site", "update", "sites"): [A_PERSONS],
+    # The API's.
+    ("edit_scheduled_script", "update", "scheduled_scripts"): [A_PERSONS],
+    ("keep_answer", "update", "idempotency_keys"): [("k.status is null",)],
+    ("forget_idempotency_keys", "delete", "idempotency_keys"): [("skip locked",)],
     # The functions of the schema.
     ("claim_site_runs", "update", "site_runs"): [("r.state = (select 'pending')",)],
     ("claim_site_runs", "update", "launches"): [("skip locked",)],
@@ -114,6 +118,7 @@ INSERTS = {
     "owe_cleanup": {"cleanup_debts"},
     "hold_sites": {"busy_sites"},
     "submit": {"scheduled_scripts"},
+    "claim_idempotency_key": {"idempotency_keys"},
     "import_sites": {"sites"},
     "record": {"events"},
     "record_ending": {"events"},

@@ -164,12 +164,12 @@ declare
 begin
     if cardinality(fields) <> 5 then
         raise exception 'cron % has % fields; it takes exactly five (minute hour day-of-month month day-of-week) or an @-name such as @daily',
-            quote_literal(tminus.printable(expression)), cardinality(fields) using errcode = 'check_violation';
+            quote_literal(tminus.printable(expression)), cardinality(fields) using errcode = 'check_violation', column = 'cron';
     end if;
     for i in 1..5 loop
         if not tminus.is_cron_field(fields[i], bounds[i][1], bounds[i][2], case i when 4 then months when 5 then days else '{}' end) then
             raise exception 'cron %: the % field % is not understood', quote_literal(tminus.printable(expression)), words[i], quote_literal(tminus.printable(fields[i]))
-                using errcode = 'check_violation',
+                using errcode = 'check_violation', column = 'cron',
                     hint = 'A field is *, a number or a name; ranges rise (1-5), steps follow a range or * (*/15), lists have commas.';
         end if;
     end loop;
@@ -305,7 +305,7 @@ begin
     end if;
 
     if btrim(new.script, e' \t\r\n') = '' then
-        raise exception 'the script is empty' using errcode = 'check_violation';
+        raise exception 'the script is empty' using errcode = 'check_violation', column = 'script';
     end if;
     if octet_length(new.script) > 1048576 then
         raise exception 'the script is % bytes long; at most 1048576 (1 MiB) are allowed', octet_length(new.script)
@@ -329,7 +329,7 @@ begin
     if unknown_sites is not null then
         raise exception 'unknown site%: %', case when cardinality(unknown_sites) > 1 then 's' else '' end,
             tminus.printable(array_to_string(unknown_sites[1:5], ', ')) || case when cardinality(unknown_sites) > 5 then format(' and %s more', cardinality(unknown_sites) - 5) else '' end
-            using errcode = 'foreign_key_violation', hint = 'Insert them into tminus.sites first.';
+            using errcode = 'foreign_key_violation', column = 'sites', hint = 'Insert them into tminus.sites first.';
     end if;
     if array_ndims(new.notify) > 1 or cardinality(new.notify) > 1000
         or exists (select from unnest(new.notify) as n where n is null or n !~ '^[^[:cntrl:]]{1,200}$') then
@@ -340,25 +340,25 @@ begin
         raise exception 'give launch_at or cron, not both' using errcode = 'check_violation';
     end if;
     if new.cron is null and new.launch_at is null then
-        raise exception 'give launch_at (one launch) or cron (many)' using errcode = 'check_violation';
+        raise exception 'give launch_at (one launch) or cron (many)' using errcode = 'check_violation', column = 'launch_at';
     end if;
     if new.cron is null and new.timezone is not null then
-        raise exception 'timezone goes with cron; launch_at already is an instant' using errcode = 'check_violation';
+        raise exception 'timezone goes with cron; launch_at already is an instant' using errcode = 'check_violation', column = 'timezone';
     end if;
     if new.cron is not null then
         new.timezone := coalesce(new.timezone, 'UTC');
         perform tminus.check_cron(new.cron);
         if not tminus.is_timezone(new.timezone) then
             raise exception 'there is no time zone %', quote_literal(tminus.printable(new.timezone))
-                using errcode = 'check_violation', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
+                using errcode = 'check_violation', column = 'timezone', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
         end if;
     end if;
     if new.launch_at < tminus.clock() and (tg_op = 'INSERT' or new.launch_at is distinct from old.launch_at) then
         raise exception 'launch_at % lies in the past (it is %)', tminus.api_time(new.launch_at), tminus.api_time(tminus.clock())
-            using errcode = 'check_violation', hint = 'Give a time that is still to come.';
+            using errcode = 'check_violation', column = 'launch_at', hint = 'Give a time that is still to come.';
     end if;
     if new.launch_at > tminus.clock() + interval '10 years' then
-        raise exception 'launch_at lies more than ten years ahead' using errcode = 'check_violation';
+        raise exception 'launch_at lies more than ten years ahead' using errcode = 'check_violation', column = 'launch_at';
     end if;
     if new.start_within not between interval '1 second' and interval '168 hours' then
         raise exception 'start_within must lie between 1 second and 7 days' using errcode = 'check_violation';
