@@ -257,10 +257,11 @@ async def run_daemon(
     fleet: Fleet | None = None,
     *,
     environment: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
     **settings: object,
 ) -> AsyncIterator[Daemon]:
     """Run a daemon against a database until the block ends; it is killed if it still runs then."""
-    daemon = await start_daemon(db, folder, fleet, environment=environment, **settings)
+    daemon = await start_daemon(db, folder, fleet, environment=environment, arguments=arguments, **settings)
     try:
         await daemon.ready()
         yield daemon
@@ -275,6 +276,7 @@ async def start_daemon(
     *,
     program: Sequence[str] = (sys.executable, "-m", "tminus"),
     environment: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
     **settings: object,
 ) -> Daemon:
     """Start a daemon process; the caller kills it."""
@@ -296,7 +298,7 @@ async def start_daemon(
     with log_file.open("ab") as log:
         begins_at = log.tell()
         process = await asyncio.create_subprocess_exec(
-            *program, "--config", str(config), "serve", stderr=log,
+            *program, "--config", str(config), "serve", *arguments, stderr=log,
             env=clean_environment() | dict(environment or {}),
         )  # fmt: skip
     return Daemon(process, log_file, begins_at=begins_at)

@@ -8,7 +8,7 @@ import resource
 import signal
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from tminus.ops.loop_lag import watch_loop_lag
 from tminus.ops.metrics import Metrics
 from tminus.ops.store_numbers import StoreNumbers
 from tminus.place import Place, database_of
+from tminus.services.authority import Authority
 from tminus.services.contact import Contact
 from tminus.services.dispatcher import Dispatcher
 from tminus.services.heartbeat import DeclaredDead, Heartbeat, Trust
@@ -37,9 +38,12 @@ from tminus.services.linter import Linter
 from tminus.services.pause import PauseWatch
 from tminus.services.reaper import Reaper
 from tminus.services.retention import Keep, Retention
+from tminus.services.rollout import Rollout
 from tminus.services.run_settings import RunSettings
+from tminus.services.sealer import Sealer
 from tminus.services.site_runner import SiteRunner
 from tminus.settings import Settings
+from tminus.signatures import Signers
 from tminus.store import instances, launches
 from tminus.store.history import History
 from tminus.store.instances import Reach
@@ -90,8 +94,9 @@ async def open_contact(settings: Settings, credentials_base: Path) -> AsyncItera
             await gate.close()
 
 
-async def serve(settings: Settings, *, credentials_base: Path) -> int:
+async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = False) -> int:
     """Run the daemon until it is told to stop; return the exit code."""
+    signers = settings.load_signers(credentials_base)
     async with open_contact(settings, credentials_base) as contact:
         _allow_open_files(settings.max_sessions)
         async with database_of(settings, role=EMBEDDED_LOGIN) as place:
@@ -113,7 +118,14 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
                 ) as db,
                 # The heartbeat waits for nobody; and who lives on a server has told it what it started.
                 open_database(place.dsn, size=1, application="tminus heartbeat", greet=history.compare) as heart,
+                AsyncExitStack() as beside,
             ):
+                if with_api:
+                    from tminus.api import open_api  # noqa: PLC0415 - without it nothing of the web is loaded
+
+                    await beside.enter_async_context(
+                        open_api(settings, place, base=credentials_base, beside_daemon=True)
+                    )
                 return await _Daemon(
                     settings=settings,
                     place=place,
@@ -123,6 +135,7 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
                     intents=intents,
                     history=history,
                     holdings=holdings,
+                    signers=signers,
                 ).run()
 
 
@@ -159,6 +172,15 @@ def _connector(settings: Settings) -> Connector:
     return Connector(limits=limits, policy=settings.host_key_policy)
 
 
+def _authority(settings: Settings, db: Database, signers: Signers | None) -> Authority | None:
+    if signers is None:
+        return None
+    spec = settings.authorization
+    return Authority(
+        db, signers, distinct=spec.approval == "distinct", longest_launch=timedelta(seconds=spec.longest_launch)
+    )
+
+
 class _Daemon:
     def __init__(
         self,
@@ -171,6 +193,7 @@ class _Daemon:
         intents: IntentLog,
         history: History,
         holdings: Holdings,
+        signers: Signers | None,
     ) -> None:
         self._settings = settings
         self._place = place
@@ -188,7 +211,13 @@ class _Daemon:
         )
         tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         self._trust = Trust(ttl=settings.heartbeat_ttl, margin=settings.heartbeat_margin)
-        self._health = Health(lives=self._trust.lives, trouble=lambda: intents.trouble)
+        authority = self._authority = _authority(settings, db, signers)
+        if authority is not None:
+            contact.vouches_for = authority.vouches_for
+        self._health = Health(
+            lives=self._trust.lives,
+            trouble=lambda: intents.trouble or (authority.trouble if authority is not None else None),
+        )
         self._metrics = Metrics(
             self._registry,
             max_sessions=settings.max_sessions,
@@ -215,11 +244,13 @@ class _Daemon:
             contact=contact,
             settings=run,
             observer=self._metrics,
+            authority=authority,
         )
         self._holdings = holdings
         self._heartbeat = Heartbeat(
             heart, self._instance, self._trust, interval=settings.heartbeat_interval, observer=self._metrics
         )
+        self._rollout = Rollout(db, self._trust, poll_interval=settings.poll_interval, observer=self._metrics)
         self._dispatcher = Dispatcher(
             db,
             self._instance,
@@ -231,6 +262,8 @@ class _Daemon:
             max_sessions=settings.max_sessions,
             poll_interval=settings.poll_interval,
             observer=self._metrics,
+            ended=self._rollout.hint,
+            authority=authority,
         )
         self._launcher = Launcher(
             db,
@@ -240,6 +273,7 @@ class _Daemon:
             poll_interval=settings.poll_interval,
             observer=self._metrics,
             launched=self._dispatcher.hint,
+            authority=authority,
         )
         self._reaper = Reaper(
             db,
@@ -280,6 +314,9 @@ class _Daemon:
             events=timedelta(days=settings.events_days),
         )
         self._retention = Retention(db, self._trust, keep, observer=self._metrics)
+        self._sealer = Sealer(
+            db, self._trust, settings.state_dir, interval=settings.poll_interval, observer=self._metrics
+        )
         self._linter = Linter(db, self._instance, poll_interval=settings.poll_interval, observer=self._metrics)
 
     async def run(self) -> int:
@@ -296,6 +333,7 @@ class _Daemon:
             max_sessions=settings.max_sessions,
             ttl=settings.heartbeat_ttl,
             memory=self._intents.identity,
+            requires_signature=self._authority is not None,
         )
         await self._heartbeat.beat()
         await self._pause.look()
@@ -347,9 +385,11 @@ class _Daemon:
                     self._dispatcher.run(),
                     self._reaper.run(),
                     self._janitor.run(),
+                    self._rollout.run(),
                     self._pause.run(),
                     self._retention.run(),
                     self._linter.run(),
+                    self._sealer.run(),
                     self._heartbeat.until_dead(),
                     watch_loop_lag(self._metrics.loop_was_late),
                     listen(self._place.dsn, self._heard),
@@ -376,7 +416,7 @@ class _Daemon:
             await self._place.server.watch()
 
     def _heard(self) -> None:
-        for service in (self._launcher, self._dispatcher, self._janitor, self._pause, self._linter):
+        for service in (self._launcher, self._dispatcher, self._rollout, self._janitor, self._pause, self._linter):
             service.hint.give()
 
     async def _status(self) -> str:

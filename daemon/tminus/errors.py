@@ -55,6 +55,12 @@ class Refused(StoreError):
 
     exit_code = 1
 
+    def __init__(self, sentence: str, *, sqlstate: str = "", column: str | None = None) -> None:
+        """`sqlstate` says what kind of rule it was, `column` of what, where the rule is about one."""
+        super().__init__(sentence)
+        self.sqlstate = sqlstate
+        self.column = column
+
 
 class EmbeddedError(TminusError):
     exit_code = 4

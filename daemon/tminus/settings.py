@@ -8,7 +8,7 @@ import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -17,6 +17,7 @@ from tminus.device.credentials import Credential, load_credential
 from tminus.device.hostkeys import HostKey, HostKeyPolicy
 from tminus.device.jump_hosts import JumpHost
 from tminus.errors import ConfigError
+from tminus.signatures import CannotVerify, Signers, check_program
 
 
 def _default_state_dir() -> Path:
@@ -62,6 +63,25 @@ class JumpHostSettings(BaseModel):
     idle_timeout: Bounded = 60.0
 
 
+class AuthorizationSettings(BaseModel):
+    """What an authorization has to be for this daemon to act on it, whatever the database says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    require_signature: bool = False
+    allowed_signers: Path | None = None
+    revoked_keys: Path | None = None
+    # As tminus.policy.approval, but of this host.
+    approval: Literal["distinct", "off"] = "distinct"
+    longest_launch: Seconds = 86400.0
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.require_signature and self.allowed_signers is None:
+            raise ValueError("require_signature needs allowed_signers, the file that says whose signatures count")
+        return self
+
+
 class Settings(BaseSettings):
     """All settings; config/tminus.toml explains each to an operator."""
 
@@ -80,6 +100,19 @@ class Settings(BaseSettings):
     log_level: str = "info"
     log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
 
+    # The HTTP API. See web/.
+    api_listen: str = "127.0.0.1:9469"
+    api_database_url: SecretStr | None = None
+    api_public_url: str | None = Field(default=None, pattern=r"^https?://[^\s<>\"]+$")
+    api_issuer: str = Field(default="tminus", min_length=1)
+    api_audience: str = Field(default="tminus", min_length=1)
+    api_secret_file: Path | None = None
+    api_jwks_file: Path | None = None
+    api_jwks_url: str | None = None
+    api_requests_per_minute: int = Field(default=600, ge=1, le=1000000)
+    api_body_limit: int = Field(default=8 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    api_connections: int = Field(default=8, ge=1, le=100)
+
     # How much at once, and how often to look.
     max_sessions: int = Field(default=200, ge=1, le=20000)
     poll_interval: float = Field(default=2.0, ge=0.05, le=10)
@@ -90,6 +123,9 @@ class Settings(BaseSettings):
     heartbeat_ttl: float = Field(default=60.0, ge=1, le=600)
     heartbeat_margin: float = Field(default=10.0, gt=0, le=300)
     reap_interval: float = Field(default=10.0, ge=0.2, le=60)
+
+    # Whether the database is believed.
+    authorization: AuthorizationSettings = Field(default_factory=AuthorizationSettings)
 
     # On the router.
     credentials: dict[str, CredentialSettings] = Field(default_factory=dict)
@@ -111,7 +147,7 @@ class Settings(BaseSettings):
     events_days: int = Field(default=1100, ge=0, le=36500)
     intents_days: int = Field(default=400, ge=0, le=36500)
 
-    @field_validator("http_listen")
+    @field_validator("http_listen", "api_listen")
     @classmethod
     def _host_and_port(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
@@ -147,8 +183,26 @@ class Settings(BaseSettings):
 
     @property
     def listen_address(self) -> tuple[str, int]:
-        host, _, port = self.http_listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _address(self.http_listen)
+
+    @property
+    def api_address(self) -> tuple[str, int]:
+        return _address(self.api_listen)
+
+    def load_signers(self, base: Path) -> Signers | None:
+        """Return whose signatures count, where they are required. Raises ConfigError; relative names are in `base`."""
+        spec = self.authorization
+        if not spec.require_signature or spec.allowed_signers is None:
+            return None
+        check_program()
+        signers = Signers(
+            base / spec.allowed_signers, base / spec.revoked_keys if spec.revoked_keys is not None else None
+        )
+        try:
+            signers.stamp()
+        except CannotVerify as error:
+            raise ConfigError(str(error)) from error
+        return signers
 
     def load_credentials(self, base: Path) -> dict[str, Credential]:
         """Read every secret once. Raises ConfigError, which names credential, file and remedy."""
@@ -170,6 +224,11 @@ class Settings(BaseSettings):
     def load_jump_host(self, name: str, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:
         """Make the jump host of that name. Raises ConfigError."""
         return _jump_host(name, self.jump_hosts[name], base, credentials)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _jump_host(name: str, spec: JumpHostSettings, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:
@@ -278,7 +337,12 @@ def _explain(error: ValidationError, file: Path | None) -> str:
 def _did_you_mean(name: str) -> str:
     near = difflib.get_close_matches(
         name.rsplit(".", maxsplit=1)[-1],
-        [*Settings.model_fields, *CredentialSettings.model_fields, *JumpHostSettings.model_fields],
+        [
+            *Settings.model_fields,
+            *AuthorizationSettings.model_fields,
+            *CredentialSettings.model_fields,
+            *JumpHostSettings.model_fields,
+        ],
         1,
     )
     return f"; did you mean {near[0]!r}?" if near else ""

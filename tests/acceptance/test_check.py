@@ -464,3 +464,18 @@ async def test_an_embedded_database_that_does_not_run_is_not_started(host: Host,
     assert (await host.found())["database"][0] == "skipped"
     assert [path.name for path in state.iterdir()] == ["server.lock"]
     assert (state / "server.lock").stat().st_mtime_ns == before.st_mtime_ns
+
+
+async def test_where_signatures_are_required_it_says_whether_they_can_be_verified(host: Host) -> None:
+    allowed = host.folder / "allowed_signers"
+    with (host.folder / "tminus.toml").open("a") as config:
+        config.write('[authorization]\nrequire_signature = true\nallowed_signers = "allowed_signers"\n')
+    verdict, said = (await host.found(code=3))["signatures"]
+    assert (verdict, said) == (
+        "failed",
+        f"{allowed} cannot be read: No such file or directory; signatures cannot be verified",
+    )
+    allowed.write_text("# nobody\n")
+    assert (await host.found())["signatures"][0] == "warning"
+    allowed.write_text("bob ssh-ed25519 AAAA\n")
+    assert (await host.found())["signatures"] == ("ok", f"required; 1 line in {allowed}")

@@ -39,6 +39,8 @@ TABLES = [
     "backups",
     "backup_texts",
     "events",
+    "audit_seals",
+    "unsealed_events",
     "instances",
     "policy",
     "cleanup_debts",
@@ -46,6 +48,8 @@ TABLES = [
     "lost_starts",
     "crashes",
     "set_aside",
+    "tag_caps",
+    "idempotency_keys",
 ]
 # Leaves a database as a migration left it, the test clock included.
 EMPTY = "; ".join(
@@ -199,7 +203,7 @@ class Stage:
         made: list[UUID | None] = []
         async with launches.due_scripts(self.store, limit=20) as transaction:
             for script in transaction.due:
-                assert row_digest(script.row) == script.authorized_row
+                assert row_digest(script.row) == script.authorization.row_digest
                 next_at = None
                 if script.row.cron is not None and script.row.timezone is not None:
                     after = max(script.launch_at, script.now)

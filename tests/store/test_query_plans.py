@@ -22,8 +22,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 FILL = """
 set session_replication_role = replica;
 insert into tminus.sites (id, name, address) select 'site_' || n, 'n', 'host-' || n from generate_series(1, 2000) n;
-insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, approver)
-select gen_random_uuid(), 'd', 'd', '{}', '{}', 'bob';
+insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, author, editor, approver)
+select gen_random_uuid(), 'd', 'd', '{}', '{}', 'alice', 'alice', 'bob';
 insert into tminus.scheduled_scripts (script, sites, status, launch_at, cron, timezone, authorization_id, created_by, updated_by,
     created_at, updated_at)
 select ':put ' || n, '{site_1}',
@@ -248,3 +248,23 @@ async def test_the_next_backups_to_export(big: WarmDb) -> None:
     await check(
         big, statement("export_page"), 50000, 100, 100000, at_most=400, uses={"backups_pkey", "backups_by_site"}
     )
+
+
+async def test_pages_of_the_api(big: WarmDb) -> None:
+    script = await big.fetch(
+        "select id, created_at from tminus.scheduled_scripts order by created_at, id offset 500 limit 1"
+    )
+    at, last = script[0]["created_at"], script[0]["id"]
+    for cursor in ((None, None), (at, last)):
+        await check(
+            big, statement("list_scheduled_scripts"), None, *cursor, 51, at_most=1500, uses={"scheduled_scripts_by_age"}
+        )
+    event = await big.fetch("select id, launch_id, script_id from tminus.events order by id desc offset 50000 limit 1")
+    await check(big, statement("list_events"), event[0]["id"], 101, at_most=200)
+    await check(big, statement("list_events_of_script"), None, 101, uuid.uuid4(), at_most=10, uses={"events_by_script"})
+    await check(big, statement("list_events_of_launch"), None, 101, uuid.uuid4(), at_most=10, uses={"events_by_launch"})
+    launch = event[0]["launch_id"]
+    await check(big, statement("list_site_runs"), launch, "failed", None, 101, at_most=2500)
+    await check(big, statement("list_launches"), event[0]["script_id"], None, None, 101, at_most=2500 * 51)
+    await check(big, statement("list_sites_for_api"), None, "site_5", 101, at_most=200)
+    await check(big, statement("claim_idempotency_key"), "alice", "k", bytes(32), at_most=10)

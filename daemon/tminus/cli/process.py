@@ -15,8 +15,9 @@ from tminus.errors import TminusError, UsageError
 
 
 @click.command()
+@click.option("--api", "with_api", is_flag=True, help="Serve the HTTP API, too.")
 @click.pass_obj
-def serve(context: Context) -> None:
+def serve(context: Context, *, with_api: bool) -> None:
     """Run the daemon until SIGTERM, which drains it."""
     import structlog
 
@@ -27,7 +28,8 @@ def serve(context: Context) -> None:
     settings = context.settings
     configure_logging(level=settings.log_level, form=settings.log_format)
     try:
-        code = asyncio.run(run(settings, credentials_base=credentials_base(context.config_file)))
+        base = credentials_base(context.config_file)
+        code = asyncio.run(run(settings, credentials_base=base, with_api=with_api))
     except TminusError:
         raise
     except Exception:  # noqa: BLE001 - told in full, and the process ends

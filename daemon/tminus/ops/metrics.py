@@ -12,7 +12,7 @@ from tminus.ops.health import Health
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _LAGS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-_SERVICES = ("launcher", "dispatcher", "heartbeat", "reaper", "janitor", "pause", "retention", "linter")
+_SERVICES = ("launcher", "dispatcher", "heartbeat", "reaper", "janitor", "pause", "retention", "linter", "sealer")
 _PUT_OFF = (Reason.OFFLINE, Reason.CONNECTION_LOST, Reason.TIMED_OUT)
 
 # A series with the time at which each counter was made would double the scrape, and nothing here reads it.

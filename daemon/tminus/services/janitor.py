@@ -65,6 +65,10 @@ class Janitor:
         if not self._trust.lives():
             return self._poll_interval
         done = await launches.housekeeping(self._db)
+        if done.expired:
+            log.warning(
+                "authorizations_expired", count=done.expired, todo="they have to be authorized again to be launched"
+            )
         reach(Point.HOUSEKEPT)
         if done.late:
             # Those of a cron row that was not authorized leave no launch that could be told of.

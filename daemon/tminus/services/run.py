@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 from tminus.device import output as device
 from tminus.device.connection import Connection
+from tminus.domain.digest import SitePart
 from tminus.domain.endings import Ending, Reason, Step
 from tminus.routeros.commands import Nonce
 from tminus.routeros.export import Export
 from tminus.routeros.facts import Facts
 from tminus.routeros.outcome import Close, ImportAnswer
 from tminus.routeros.text import clean_line
+from tminus.services.authority import Mandate, Refusal
 from tminus.store.launches import LaunchContent
 from tminus.store.site_runs import Claim
 from tminus.store.writer import Backup
@@ -20,6 +22,13 @@ from tminus.store.writer import Backup
 
 class Ended(Exception):
     """The run ends here, without a start."""
+
+    def __init__(self, ending: Ending) -> None:
+        self.ending = ending
+
+
+class StartedItself(Exception):
+    """The router ran the script where it was asked to look at it only. It must not be started once more."""
 
     def __init__(self, ending: Ending) -> None:
         self.ending = ending
@@ -48,9 +57,11 @@ class Run:
     claim: Claim
     content: LaunchContent
     claimed_at: float  # loop time
+    mandate: Mandate | Refusal | None = None  # where signatures are required: what was signed of it
     connection: Connection | None = None
     facts: Facts | None = None
     identified_at: float = 0.0
+    stamped: bool = False  # our line is in the router's log
     rendered: bytes | None = None  # the script for this site
     free_space: int | None = None  # bytes, where the router was asked
     leftovers: tuple[Nonce, ...] = ()  # whose files lie on the router
@@ -71,6 +82,11 @@ class Run:
     @property
     def nonce(self) -> Nonce:
         return Nonce(self.claim.nonce)
+
+    @property
+    def site_part(self) -> SitePart:
+        """What an authorization of this script covers of the site."""
+        return self.claim.site.part_of(self.content.names, self.content.variables)
 
     @property
     def script(self) -> bytes:

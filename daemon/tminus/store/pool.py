@@ -68,7 +68,8 @@ async def store_errors(doing: str) -> AsyncIterator[None]:
         if (error.sqlstate or "").startswith(_PASSING):
             raise StoreUnavailable(f"could not {doing}: {error}") from error
         if isinstance(error, _REFUSALS):
-            raise Refused(_sentence(error)) from error
+            column = getattr(error, "column_name", None)
+            raise Refused(_sentence(error), sqlstate=error.sqlstate or "", column=column) from error
         raise StoreError(f"could not {doing}: {_sentence(error)}") from error
     except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         if isinstance(error, asyncpg.ClientConfigurationError):

@@ -13,7 +13,7 @@ create table tminus.scheduled_scripts (
     description text not null default '' check (octet_length(description) <= 2000),
     summary text check (octet_length(summary) <= 10000),
     script text not null,
-    -- Its sites, or the query that is resolved into them before it is authorized; until then there are none. See 0012.
+    -- Its sites, or the query that is resolved into them before it is authorized; until then there are none. See 0017_targets.sql.
     sites text[] not null,
     site_query jsonb,
     test_site_id text references tminus.sites (id),
@@ -29,6 +29,15 @@ create table tminus.scheduled_scripts (
     -- How the script may treat its own session: end it, and be verified by coming back; or not need it at all.
     expects_disconnect boolean not null default false,
     detached boolean not null default false,
+    -- Where it goes first, and when it stops: see 0014_rollout.sql. All null, or false: everywhere at once, to the end.
+    wave_sizes text[],
+    wave_order text[],
+    wave_pause interval,
+    wave_confirm boolean not null default false,
+    confirm_within interval,
+    max_failures text,
+    max_failures_in_wave text,
+    max_offline text,
     -- What has to hold on a router, or the script is not started there.
     guard_version text,
     guard_free_space bigint check (guard_free_space between 1 and 1000000000000000),
@@ -47,6 +56,7 @@ create table tminus.scheduled_scripts (
     authorization_id bigint,
     authorized_at timestamptz,
     authorized_by text,
+    authorization_expires_at timestamptz,
     cancelled_at timestamptz,
     cancelled_by text,
     created_at timestamptz not null,
@@ -62,6 +72,7 @@ create table tminus.scheduled_scripts (
 -- The due query, and the queries for what was missed and for the next occurrence of a cron row, each by its own index.
 create index scheduled_scripts_due on tminus.scheduled_scripts (launch_at) where status = 'scheduled';
 create index scheduled_scripts_waiting on tminus.scheduled_scripts (launch_at) where status = 'unauthorized';
+create index scheduled_scripts_expiring on tminus.scheduled_scripts (authorization_expires_at) where status = 'scheduled';
 create index scheduled_scripts_unplanned on tminus.scheduled_scripts (id)
     where cron is not null and launch_at is null and status in ('unauthorized', 'scheduled');
 create index scheduled_scripts_unlinted on tminus.scheduled_scripts (created_at) where findings is null and status <> 'cancelled';
@@ -83,11 +94,21 @@ create table tminus.authorizations (
     row_digest text not null,
     site_ids text[] not null,
     site_digests text[] not null,
+    -- The script and its options as they were, for the next approver to see what changed. (jsonb keeps no order, and needs none.)
+    content jsonb not null default '{}',
+    -- As the approver saw them.
+    author text not null,
+    editor text not null,
     approver text not null,
+    reason text check (octet_length(reason) <= 4000),
+    -- Nothing is started after it; null: no such moment.
+    expires_at timestamptz,
+    -- The approver's, over tminus.statement: an SSH signature (armoured SSHSIG). The daemon verifies it, not the database.
+    signature text check (octet_length(signature) <= 16384),
     session text not null default session_user,
     at timestamptz not null default tminus.clock()
 );
-create index authorizations_by_script on tminus.authorizations (script_id);
+create index authorizations_by_script on tminus.authorizations (script_id, id);
 create trigger append_only before update or delete or truncate on tminus.authorizations
     for each statement execute function tminus.refuse_change_of_history();
 alter table tminus.scheduled_scripts
@@ -152,12 +173,12 @@ declare
 begin
     if cardinality(fields) <> 5 then
         raise exception 'cron % has % fields; it takes exactly five (minute hour day-of-month month day-of-week) or an @-name such as @daily',
-            quote_literal(tminus.printable(expression)), cardinality(fields) using errcode = 'check_violation';
+            quote_literal(tminus.printable(expression)), cardinality(fields) using errcode = 'check_violation', column = 'cron';
     end if;
     for i in 1..5 loop
         if not tminus.is_cron_field(fields[i], bounds[i][1], bounds[i][2], case i when 4 then months when 5 then days else '{}' end) then
             raise exception 'cron %: the % field % is not understood', quote_literal(tminus.printable(expression)), words[i], quote_literal(tminus.printable(fields[i]))
-                using errcode = 'check_violation',
+                using errcode = 'check_violation', column = 'cron',
                     hint = 'A field is *, a number or a name; ranges rise (1-5), steps follow a range or * (*/15), lists have commas.';
         end if;
     end loop;
@@ -229,7 +250,7 @@ begin
     if tg_op = 'INSERT' then
         new.created_by := tminus.principal(new.created_by);
         if new.status <> 'unauthorized' or new.status_reason is not null or new.started_at is not null or new.finished_at is not null
-            or new.authorization_id is not null or new.authorized_at is not null or new.authorized_by is not null
+            or new.authorization_id is not null or new.authorized_at is not null or new.authorized_by is not null or new.authorization_expires_at is not null
             or new.cancelled_at is not null or new.cancelled_by is not null or new.created_at is not null or new.updated_at is not null
             or new.findings is not null or new.summary_generated
             or new.updated_by is distinct from new.created_by and new.updated_by is not null then
@@ -262,7 +283,7 @@ begin
             new.updated_by := session_user;
         end if;
         select key into column_name
-        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,guard_version,guard_free_space,guard_uptime,guard_cpu_load,variables,site_query,updated_by}'::text[])
+        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,wave_sizes,wave_order,wave_pause,wave_confirm,confirm_within,max_failures,max_failures_in_wave,max_offline,guard_version,guard_free_space,guard_uptime,guard_cpu_load,variables,site_query,updated_by}'::text[])
         where value is distinct from to_jsonb(old) -> key
         limit 1;
         if column_name is not null and not own then
@@ -298,6 +319,10 @@ begin
             end if;
         end if;
         new.guard_version := tminus.plain_version_range(new.guard_version, 'guard_version');
+        new.wave_pause := tminus.plain_duration(new.wave_pause);
+        new.confirm_within := tminus.plain_duration(new.confirm_within);
+        new.wave_sizes := nullif(new.wave_sizes, '{}');
+        new.wave_order := nullif(new.wave_order, '{}');
         -- Without a summary of its own a client leaves the generated one as it is: an upsert must not take it for an edit.
         new.summary := case when btrim(new.summary, e' \t\r\n') <> '' then new.summary when tg_op = 'UPDATE' and old.summary_generated then old.summary end;
     end if;
@@ -305,10 +330,12 @@ begin
     edited := tg_op = 'INSERT'
         or (new.description, new.summary, new.script, new.site_query, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
             new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached,
+            new.wave_sizes, new.wave_order, new.wave_pause, new.wave_confirm, new.confirm_within, new.max_failures, new.max_failures_in_wave, new.max_offline,
             new.guard_version, new.guard_free_space, new.guard_uptime, new.guard_cpu_load, new.variables)
         is distinct from
            (old.description, old.summary, old.script, old.site_query, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
             old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached,
+            old.wave_sizes, old.wave_order, old.wave_pause, old.wave_confirm, old.confirm_within, old.max_failures, old.max_failures_in_wave, old.max_offline,
             old.guard_version, old.guard_free_space, old.guard_uptime, old.guard_cpu_load, old.variables)
         or not own and new.launch_at is distinct from old.launch_at
         -- What a query means is no edit of what was not authorized yet: see tminus.resolve_sites.
@@ -348,7 +375,7 @@ begin
     end if;
 
     if btrim(new.script, e' \t\r\n') = '' then
-        raise exception 'the script is empty' using errcode = 'check_violation';
+        raise exception 'the script is empty' using errcode = 'check_violation', column = 'script';
     end if;
     if octet_length(new.script) > 1048576 then
         raise exception 'the script is % bytes long; at most 1048576 (1 MiB) are allowed', octet_length(new.script)
@@ -372,7 +399,7 @@ begin
     if unknown_sites is not null then
         raise exception 'unknown site%: %', case when cardinality(unknown_sites) > 1 then 's' else '' end,
             tminus.printable(array_to_string(unknown_sites[1:5], ', ')) || case when cardinality(unknown_sites) > 5 then format(' and %s more', cardinality(unknown_sites) - 5) else '' end
-            using errcode = 'foreign_key_violation', hint = 'Insert them into tminus.sites first.';
+            using errcode = 'foreign_key_violation', column = 'sites', hint = 'Insert them into tminus.sites first.';
     end if;
     if array_ndims(new.notify) > 1 or cardinality(new.notify) > 1000
         or exists (select from unnest(new.notify) as n where n is null or n !~ '^[^[:cntrl:]]{1,200}$') then
@@ -383,25 +410,25 @@ begin
         raise exception 'give launch_at or cron, not both' using errcode = 'check_violation';
     end if;
     if new.cron is null and new.launch_at is null then
-        raise exception 'give launch_at (one launch) or cron (many)' using errcode = 'check_violation';
+        raise exception 'give launch_at (one launch) or cron (many)' using errcode = 'check_violation', column = 'launch_at';
     end if;
     if new.cron is null and new.timezone is not null then
-        raise exception 'timezone goes with cron; launch_at already is an instant' using errcode = 'check_violation';
+        raise exception 'timezone goes with cron; launch_at already is an instant' using errcode = 'check_violation', column = 'timezone';
     end if;
     if new.cron is not null then
         new.timezone := coalesce(new.timezone, 'UTC');
         perform tminus.check_cron(new.cron);
         if not tminus.is_timezone(new.timezone) then
             raise exception 'there is no time zone %', quote_literal(tminus.printable(new.timezone))
-                using errcode = 'check_violation', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
+                using errcode = 'check_violation', column = 'timezone', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
         end if;
     end if;
     if new.launch_at < tminus.clock() and (tg_op = 'INSERT' or new.launch_at is distinct from old.launch_at) then
         raise exception 'launch_at % lies in the past (it is %)', tminus.api_time(new.launch_at), tminus.api_time(tminus.clock())
-            using errcode = 'check_violation', hint = 'Give a time that is still to come.';
+            using errcode = 'check_violation', column = 'launch_at', hint = 'Give a time that is still to come.';
     end if;
     if new.launch_at > tminus.clock() + interval '10 years' then
-        raise exception 'launch_at lies more than ten years ahead' using errcode = 'check_violation';
+        raise exception 'launch_at lies more than ten years ahead' using errcode = 'check_violation', column = 'launch_at';
     end if;
     if new.start_within not between interval '1 second' and interval '168 hours' then
         raise exception 'start_within must lie between 1 second and 7 days' using errcode = 'check_violation';
@@ -419,6 +446,7 @@ begin
     if new.guard_cpu_load not between 0 and 100 then
         raise exception 'guard_cpu_load is a percentage, from 0 to 100' using errcode = 'check_violation';
     end if;
+    perform tminus.check_rollout(new);
 
     if tg_op = 'UPDATE' then
         if new.summary is distinct from old.summary then
@@ -435,6 +463,7 @@ begin
         new.authorization_id := null;
         new.authorized_at := null;
         new.authorized_by := null;
+        new.authorization_expires_at := null;
     end if;
     return new;
 end $$;
@@ -457,7 +486,7 @@ begin
             jsonb_build_object('description', new.description, 'sites', cardinality(new.sites), 'launch_at', new.launch_at, 'cron', new.cron));
     elsif new.updated_at is distinct from old.updated_at then
         select jsonb_agg(key) into changed
-        from jsonb_each(to_jsonb(new) - '{updated_at,updated_by,status,status_reason,authorization_id,authorized_at,authorized_by,findings,summary_generated}'::text[])
+        from jsonb_each(to_jsonb(new) - '{updated_at,updated_by,status,status_reason,authorization_id,authorized_at,authorized_by,authorization_expires_at,findings,summary_generated}'::text[])
         where value is distinct from to_jsonb(old) -> key and not (key = 'summary' and old.summary_generated and new.summary is null);
         perform tminus.record('edited', new.updated_by, new.id, null, null,
             jsonb_build_object('columns', changed, 'was', old.status));
