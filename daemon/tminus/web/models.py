@@ -21,6 +21,7 @@ READ_ONLY = frozenset(
         *("created_by", "summary", "status", "authorized_at", "cancelled_at", "t_minus", "started_at", "progress"),
         *("created_at", "updated_at", "updated_by", "authorized_by", "cancelled_by", "status_reason", "finished_at"),
         *("launch_id", "launch_state", "unserved", "findings", "authorization_expires_at"),
+        *("launch_reason", "wave", "waves", "paused_at", "paused_by"),
     }
 )
 """Keys of the answer that a client may send back, as it read them: they are not a client's, and are passed over."""
@@ -39,11 +40,18 @@ class _ScriptBody(Body):
     passed_over: ClassVar[frozenset[str]] = READ_ONLY
 
     @model_validator(mode="after")
-    def _each_site_once(self) -> _ScriptBody:
-        sites = getattr(self, "sites", None) or []
-        if len(set(sites)) != len(sites):
+    def _names_its_sites(self) -> _ScriptBody:
+        sites = getattr(self, "sites", None)
+        if sites is not None and len(set(sites)) != len(sites):
             raise ValueError("sites: each site is named once")
+        # Those of a query are there once it is resolved.
+        if not sites and "sites" in self.to_be_named() and getattr(self, "site_query", None) is None:
+            raise ValueError("sites: at least 1 is needed where there is no site_query")
         return self
+
+    def to_be_named(self) -> set[str]:
+        """Return which of its fields have to say something."""
+        return self.model_fields_set
 
 
 _Description = Annotated[Text, Field(max_length=2000, description="A human-readable name for the scheduled script.")]
@@ -52,7 +60,7 @@ _Script = Annotated[
 ]
 _Sites = Annotated[
     list[SiteId],
-    Field(min_length=1, max_length=100000, description="Site ids to target.", json_schema_extra={"uniqueItems": True}),
+    Field(max_length=100000, description="Site ids to target, at least one where there is no site_query.", json_schema_extra={"uniqueItems": True}),
 ]
 _Notify = Annotated[list[Word], Field(max_length=1000, description="User ids to tell.")]
 _Backup = Annotated[bool, Field(description="Store a complete export before, or do not run.")]
@@ -95,7 +103,7 @@ class NewScript(_ScriptBody):
     ] = None
     description: _Description = ""
     script: _Script
-    sites: Annotated[_Sites | None, Field(description="Needed where there is no site_query.")] = None
+    sites: _Sites = []
     test_site_id: SiteId | None = None
     make_backup: _Backup = True
     abort_if_offline: _Abort = False
@@ -114,6 +122,9 @@ class NewScript(_ScriptBody):
     guard_cpu_load: _Load | None = None
     variables: _Variables = {}
     site_query: SiteQuery | None = None
+
+    def to_be_named(self) -> set[str]:
+        return {"sites"}
 
 
 class ScriptChange(_ScriptBody):

@@ -31,7 +31,7 @@ async def create_script(call: Call) -> Answer:
         call.person.name,
         new.description,
         new.script.replace("\r\n", "\n"),
-        new.sites or [],
+        new.sites,
         new.test_site_id,
         new.make_backup,
         new.abort_if_offline,
