@@ -46,6 +46,9 @@ TABLES = [
     "lost_starts",
     "crashes",
     "set_aside",
+    "contacts",
+    "outbox",
+    "letters",
 ]
 # Leaves a database as a migration left it, the test clock included.
 EMPTY = "; ".join(
