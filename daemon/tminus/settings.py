@@ -216,7 +216,11 @@ class Settings(BaseSettings):
 
     def load_webhooks(self, base: Path) -> list[Webhook]:
         """Return the endpoints, with their secrets. Raises ConfigError."""
-        return [_webhook(name, spec, base) for name, spec in self.webhooks.items()]
+        return [self.load_webhook(name, base) for name in self.webhooks]
+
+    def load_webhook(self, name: str, base: Path) -> Webhook:
+        """Return the endpoint of that name. Raises ConfigError."""
+        return _webhook(name, self.webhooks[name], base)
 
     def load_jump_hosts(self, base: Path, credentials: Mapping[str, Credential]) -> list[JumpHost]:
         """Make the jump hosts, with keys and secrets. Raises ConfigError, which names jump host and remedy."""

@@ -98,6 +98,7 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("forget_events", "delete", "events"): [("held: skip locked",)],
     ("forget_letters", "delete", "outbox"): [("held: skip locked",)],
     ("forget_letters", "delete", "letters"): [("held: skip locked",)],
+    ("disable_contact", "update", "contacts"): [("c.enabled",)],
     # Letters to people. Who has one holds it by its number of attempts.
     ("take_letters", "update", "letters"): [("l.state = 'pending'", "skip locked")],
     ("note_letter", "update", "letters"): [("l.attempts = $2", "l.state = 'pending'")],
@@ -128,6 +129,7 @@ INSERTS = {
     "refuse_spent": {"events"},
     "note_crashes": {"crashes", "set_aside"},
     "queue_news": {"outbox"},
+    "set_contact": {"contacts"},
     "gather_letters": {"letters"},
 }
 

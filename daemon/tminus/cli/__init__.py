@@ -21,9 +21,35 @@ def cli(context: click.Context, config: str | None) -> None:
 
 
 def _register() -> None:
-    from tminus.cli import backups, check, completion, demo, launches, lint, process, rehearse, repairs, scripts, sites
+    from tminus.cli import (
+        backups,
+        check,
+        completion,
+        contacts,
+        demo,
+        launches,
+        lint,
+        process,
+        rehearse,
+        repairs,
+        scripts,
+        sites,
+    )
 
-    for module in (process, check, demo, sites, lint, scripts, launches, rehearse, backups, repairs, completion):
+    for module in (
+        process,
+        check,
+        demo,
+        sites,
+        contacts,
+        lint,
+        scripts,
+        launches,
+        rehearse,
+        backups,
+        repairs,
+        completion,
+    ):
         for command in module.COMMANDS:
             cli.add_command(command)
 
