@@ -38,6 +38,7 @@ from tminus.services.linter import Linter
 from tminus.services.pause import PauseWatch
 from tminus.services.reaper import Reaper
 from tminus.services.retention import Keep, Retention
+from tminus.services.rollout import Rollout
 from tminus.services.run_settings import RunSettings
 from tminus.services.sealer import Sealer
 from tminus.services.site_runner import SiteRunner
@@ -249,6 +250,7 @@ class _Daemon:
         self._heartbeat = Heartbeat(
             heart, self._instance, self._trust, interval=settings.heartbeat_interval, observer=self._metrics
         )
+        self._rollout = Rollout(db, self._trust, poll_interval=settings.poll_interval, observer=self._metrics)
         self._dispatcher = Dispatcher(
             db,
             self._instance,
@@ -261,6 +263,7 @@ class _Daemon:
             poll_interval=settings.poll_interval,
             observer=self._metrics,
             authority=authority,
+            ended=self._rollout.hint,
         )
         self._launcher = Launcher(
             db,
@@ -382,6 +385,7 @@ class _Daemon:
                     self._dispatcher.run(),
                     self._reaper.run(),
                     self._janitor.run(),
+                    self._rollout.run(),
                     self._pause.run(),
                     self._retention.run(),
                     self._linter.run(),
@@ -412,7 +416,7 @@ class _Daemon:
             await self._place.server.watch()
 
     def _heard(self) -> None:
-        for service in (self._launcher, self._dispatcher, self._janitor, self._pause, self._linter):
+        for service in (self._launcher, self._dispatcher, self._rollout, self._janitor, self._pause, self._linter):
             service.hint.give()
 
     async def _status(self) -> str:

@@ -24,7 +24,7 @@ A_PERSONS = ("id = $1",)  # a person names it, and may
 GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     # The daemon's statements. No row: another has it, or it has ended; what the caller does then, its header says.
     ("start_executing", "update", "site_runs"): [
-        (*OURS, "r.executing_at is null", "not r.rehearsal", ") = 'running'", "exists (select from living)",
+        (*OURS, "r.executing_at is null", "not r.rehearsal", "exists (select from allowed a", "exists (select from living)",
          "not (select tminus.is_held_back())", "not exists (select from tminus.lost_starts"),
     ],
     ("end_site_runs", "update", "site_runs"): [(*OURS, LIVING)],
@@ -70,6 +70,15 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("settle_instance", "update", "instances"): [("i.state in ('alive', 'draining')",)],
     ("cancel", "update", "site_runs"): [("r.state = 'pending'",)],
     ("cancel", "update", "launches"): [("l.state = 'running'",)],
+    ("open_wave", "update", "launches"): [("u.state = 'running'", "u.paused_at is null", "u.wave = p_wave - 1")],
+    ("ask_wave", "update", "launches"): [("u.state = 'running'", "u.wave = p_wave - 1", "u.asked_wave < p_wave")],
+    ("halt", "update", "launches"): [("held: for update",)],
+    ("halt", "update", "site_runs"): [("r.state = 'pending'",)],
+    ("confirm_wave", "update", "launches"): [("held: tminus.lock_launch_of(",)],
+    ("pause_launch", "update", "launches"): [("held: tminus.lock_launch_of(",)],
+    ("resume_launch", "update", "launches"): [("held: tminus.lock_launch_of(",)],
+    ("retry", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
+    ("resume_launch", "update", "site_runs"): [("r.state = 'pending'",)],
     ("finish_launches", "update", "launches"): [("u.finished_at is null",)],
     ("finish_launches", "update", "scheduled_scripts"): [("u.finished_at is null",)],
     ("tell_launches", "update", "launches"): [("q.told_at is null", "skip locked")],
@@ -119,6 +128,7 @@ INSERTS = {
     "seal_events": {"audit_seals"},
     "rehearse": {"launches", "site_runs"},
     "launch": {"launches", "site_runs"},
+    "retry": {"launches", "site_runs"},
     "insert_missed_launch": {"launches", "site_runs"},
     "abandon": {"cleanup_debts"},
     "reap": {"events"},

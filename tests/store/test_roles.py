@@ -88,6 +88,9 @@ READING = (
     "why_unserved",
     "is_alive",
     "is_served",
+    "is_amount",
+    "check_rollout",
+    "latest_runs",
 )
 MAY_CALL: dict[str, frozenset[str]] = {
     **dict.fromkeys(READING, EVERYONE),
@@ -100,7 +103,19 @@ MAY_CALL: dict[str, frozenset[str]] = {
     ),
     # Each refuses whom it must with a sentence.
     **dict.fromkeys(
-        ("request_authorization", "withdraw", "resolve", "hasten_cleanup", "forgive_cleanup", "resume", "readmit"),
+        (
+            "request_authorization",
+            "withdraw",
+            "resolve",
+            "hasten_cleanup",
+            "forgive_cleanup",
+            "resume",
+            "readmit",
+            "confirm_wave",
+            "pause_launch",
+            "resume_launch",
+            "retry",
+        ),
         frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     ),
     **dict.fromkeys(
@@ -134,6 +149,9 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "forget_backups",
             "forget_texts",
             "forget_events",
+            "open_wave",
+            "ask_wave",
+            "halt",
         ),
         frozenset({"tminus_daemon"}),
     ),

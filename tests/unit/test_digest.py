@@ -28,6 +28,13 @@ ROW = RowPart(
     start_within=timedelta(hours=1),
     site_timeout=timedelta(minutes=10),
     max_concurrency=5,
+    wave_sizes=("1", "10%"),
+    wave_order=("edge",),
+    wave_pause=timedelta(minutes=1),
+    confirm_within=timedelta(hours=1),
+    max_failures="1",
+    max_failures_in_wave="2",
+    max_offline="3",
 )
 CRON_ROW = replace(ROW, launch_at=None, cron="0 3 * * *")
 SITE = SitePart(
@@ -45,6 +52,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "str": lambda value: value + "x",
     "datetime": lambda value: value + timedelta(microseconds=1),
     "timedelta": lambda value: value + timedelta(microseconds=1),
+    "tuple": lambda value: (*value, "x"),
 }
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
@@ -62,6 +70,8 @@ def row_of(vector: dict[str, Any]) -> RowPart:
             "start_within": timedelta(microseconds=row["start_within"]),
             "site_timeout": timedelta(microseconds=row["site_timeout"]),
         }
+        | {name: tuple(row[name]) for name in ("wave_sizes", "wave_order") if name in row}
+        | {name: timedelta(microseconds=row[name]) for name in ("wave_pause", "confirm_within") if name in row}
     )
 
 
@@ -90,7 +100,21 @@ def test_each_single_field_of_the_row_counts(name: str) -> None:
     assert row_digest(with_field(row, name, changed)) != row_digest(row)
 
 
-@pytest.mark.parametrize("name", ["test_site_id", "timezone", "max_concurrency"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_site_id",
+        "timezone",
+        "max_concurrency",
+        "wave_sizes",
+        "wave_order",
+        "wave_pause",
+        "confirm_within",
+        "max_failures",
+        "max_failures_in_wave",
+        "max_offline",
+    ],
+)
 def test_a_field_of_the_row_that_is_left_out_counts(name: str) -> None:
     assert row_digest(with_field(ROW, name, None)) != row_digest(ROW)
 

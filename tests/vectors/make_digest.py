@@ -60,6 +60,20 @@ VECTORS = [
     ),
     ("many sites, in the order of the row", {}, [{"id": f"s{n}", "port": 22 + n} for n in (3, 1, 2, 10)] + [FULL_SITE]),
     ("options that are left out where they are false", {"expects_disconnect": True, "detached": True}, [{}]),
+    (
+        "a rollout: waves and limits, lists joined by commas",
+        {
+            "wave_sizes": ["1", "10", "25%"],
+            "wave_order": ["edge", "core"],
+            "wave_pause": 600_000_000,
+            "wave_confirm": True,
+            "confirm_within": 7_200_000_000,
+            "max_failures": "3",
+            "max_failures_in_wave": "10%",
+            "max_offline": "0",
+        },
+        [{}],
+    ),
     ("netstrings: text that looks like the canonical form", {"script": "6:script,3:abc,"}, [{"id": "2:id,6:site_1,"}]),
 ]
 
@@ -73,7 +87,8 @@ def part(fields: dict[str, object]) -> str:
     for name, value in fields.items():
         if value is not None:
             sha256.update(netstring(name))
-            sha256.update(netstring(str(value).lower() if isinstance(value, bool) else str(value)))
+            text = ",".join(value) if isinstance(value, list) else str(value)
+            sha256.update(netstring(text.lower() if isinstance(value, bool) else text))
     return sha256.hexdigest()
 
 

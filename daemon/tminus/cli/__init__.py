@@ -21,9 +21,9 @@ def cli(context: click.Context, config: str | None) -> None:
 
 
 def _register() -> None:
-    from tminus.cli import api, audit, backups, check, demo, lint, process, rehearse, repairs, scripts, sites
+    from tminus.cli import api, audit, backups, check, demo, lint, process, rehearse, repairs, rollout, scripts, sites
 
-    for module in (process, api, check, demo, sites, lint, scripts, rehearse, backups, repairs, audit):
+    for module in (process, api, check, demo, sites, lint, scripts, rollout, rehearse, backups, repairs, audit):
         for command in module.COMMANDS:
             cli.add_command(command)
 

@@ -93,13 +93,14 @@ class Review:
 
 async def read_review(connection: asyncpg.Connection, script_id: UUID) -> Review:
     """Read what would be authorized. UsageError: there is none. StoreError: the database contradicts itself."""
+    from tminus.store.launches import row_part
     from tminus.store.pool import statement
 
     row = await connection.fetchrow(statement("review_script"), script_id)
     if row is None:
         raise UsageError(f"there is no scheduled script {script_id}")
     seen = json.loads(row["review"])
-    part = RowPart(id=str(row["id"]), **{name: row[name] for name in _OF_THE_ROW})
+    part = row_part(row, row["id"])
     sites = tuple(_site(each) for each in seen["sites"])
     digest = combine(row_digest(part), [(site.id, site_digest(site.part)) for site in sites])
     if digest != seen["digest"]:
@@ -122,7 +123,6 @@ async def read_review(connection: asyncpg.Connection, script_id: UUID) -> Review
     )
 
 
-_OF_THE_ROW = tuple(name for name in RowPart.__dataclass_fields__ if name != "id")
 _BESIDE = ("description", "status", "launch_at", "t_minus", "created_by", "updated_by", "summary", "findings")
 
 
@@ -187,6 +187,7 @@ def show_review(review: Review) -> None:
         ("start within", screen.seconds(row.start_within.total_seconds())),
         ("per site", screen.seconds(row.site_timeout.total_seconds())),
         ("at once", str(row.max_concurrency or "as many as the daemons can")),
+        ("rollout", _rollout(row)),
         ("backup before", "yes" if row.make_backup else screen.text("no", "bold red")),
         ("offline sites", "fail at launch" if row.abort_if_offline else "are tried again"),
         ("session", _session(row)),
@@ -233,6 +234,29 @@ def _local_times(review: Review) -> str:
     shown = [f"{at} {zone} ({screen.plural(count, 'site')})" for (at, zone), count in times.most_common(_ZONES_SHOWN)]
     more = len(times) - len(shown)
     return "\n".join([*shown, *([f"… and {more} more time zones"] if more > 0 else [])])
+
+
+def _rollout(row: RowPart) -> str:
+    """Say where it goes first and when it stops, in words."""
+    parts = ["all sites in one wave"]
+    if row.wave_sizes is not None:
+        parts = [f"waves of {', '.join(row.wave_sizes)}, then the rest"]
+        if row.wave_order is not None:
+            parts.append(f"first the sites with the tag {', then '.join(row.wave_order)}")
+        if row.wave_confirm:
+            parts.append("a person lets each wave go")
+        elif row.wave_pause:
+            parts.append(f"{screen.seconds(row.wave_pause.total_seconds())} between them")
+    if row.confirm_within is not None:
+        parts.append(f"halted after {screen.seconds(row.confirm_within.total_seconds())} of waiting for a person")
+    for amount, what in (
+        (row.max_failures, "failed"),
+        (row.max_failures_in_wave, "failed in a wave"),
+        (row.max_offline, "offline"),
+    ):
+        if amount is not None:
+            parts.append(f"halted at more than {amount} {what}")
+    return "; ".join(parts)
 
 
 def _session(row: RowPart) -> str:

@@ -132,7 +132,7 @@ class SiteRunner:
                 await self._end_unstarted(run, ending)
                 return
             except asyncio.CancelledError:
-                # The daemon drains or lost its trust. Nothing was started.
+                # The daemon drains or lost its trust, or the launch was stopped. Nothing was started.
                 if run.connection is not None:
                     run.connection.abort()
                 log.info("site_given_back", message="Nothing was started; it is pending again.")
@@ -275,6 +275,8 @@ class SiteRunner:
             raise Spent
         if start is Start.CANCELLED:
             return skipped(Reason.CANCELLED, "Cancelled before it was started.")
+        if start is Start.HALTED:
+            return skipped(Reason.HALTED, "Not started: the launch was halted.")
         if start is Start.NOT_OURS or not self._trust.lives():
             return not_started(
                 Reason.STORE_LOST, "Not started: this daemon could not prove to the database that it lives."

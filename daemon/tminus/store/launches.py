@@ -201,7 +201,7 @@ async def due_scripts(db: Database, *, limit: int) -> AsyncIterator[DueTransacti
 def _due(row: asyncpg.Record) -> DueScript:
     return DueScript(
         id=row["id"],
-        row=_row_part(row, row["id"]),
+        row=row_part(row, row["id"]),
         sites=tuple(row["sites"]),
         launch_at=row["launch_at"],
         now=row["now"],
@@ -212,22 +212,13 @@ def _due(row: asyncpg.Record) -> DueScript:
     )
 
 
-def _row_part(row: asyncpg.Record, script: UUID) -> RowPart:
-    return RowPart(
-        id=str(script),
-        script=row["script"],
-        make_backup=row["make_backup"],
-        abort_if_offline=row["abort_if_offline"],
-        test_site_id=row["test_site_id"],
-        launch_at=row["launch_at"],
-        cron=row["cron"],
-        timezone=row["timezone"],
-        start_within=row["start_within"],
-        site_timeout=row["site_timeout"],
-        max_concurrency=row["max_concurrency"],
-        expects_disconnect=row["expects_disconnect"],
-        detached=row["detached"],
-    )
+def row_part(row: asyncpg.Record, script: UUID) -> RowPart:
+    """Make that of scheduled script `script` from a row with columns of the same names."""
+    values: dict[str, Any] = {}
+    for name in RowPart.__dataclass_fields__.keys() - {"id"}:
+        value = row[name]
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return RowPart(id=str(script), **values)
 
 
 def read_authorization(row: asyncpg.Record) -> Authorization:
@@ -280,7 +271,7 @@ async def launch_content(db: Database, launch: UUID) -> LaunchContent:
     return LaunchContent(
         id=row["id"],
         script_id=row["script_id"],
-        row=_row_part(row, row["script_id"]),
+        row=row_part(row, row["script_id"]),
         script=row["script"].encode(),
         due_at=row["due_at"],
         kind=LaunchKind(row["kind"]),

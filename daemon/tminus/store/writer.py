@@ -38,7 +38,8 @@ class Start(Enum):
 
     GO = "go"
     CANCELLED = "cancelled"
-    PAUSED = "paused"  # or this host could not remember the start: nothing was committed
+    HALTED = "halted"
+    PAUSED = "paused"  # all, or this launch; or this host could not remember the start: nothing was committed
     SPENT = "spent"  # started from here before; the run is not ours any more, it is resolved by what that start left
     NOT_OURS = "not_ours"
 
@@ -228,7 +229,7 @@ class _Starts(Lane[_StartBatch]):
             left_out = [run for run in fresh if run not in answers]
             why = await self._db.fetch("why_not_started", self._instance, left_out) if left_out else []
             if not any(row["is_unsettled"] for row in why) or asyncio.get_running_loop().time() > until:
-                answers |= {row["id"]: Start.PAUSED if row["is_held"] else Start.CANCELLED for row in why}
+                answers |= {row["id"]: _why(row) for row in why}
                 break
             # The server is another one since a moment, and an instance has yet to look at it.
             fresh = {run: fresh[run] for run in left_out}
@@ -275,6 +276,12 @@ class _Starts(Lane[_StartBatch]):
             todo="find out who set the database back or deleted that launch; the router is asked what became of the start",
         )
         return Start.SPENT if row is not None and row[0] else Start.NOT_OURS
+
+
+def _why(row: asyncpg.Record) -> Start:
+    if row["is_held"]:
+        return Start.PAUSED
+    return Start.HALTED if row["launch_state"] == "halted" else Start.CANCELLED
 
 
 def _intent(row: asyncpg.Record, request: StartRequest) -> Intent:

@@ -27,6 +27,15 @@ create table tminus.scheduled_scripts (
     -- How the script may treat its own session: end it, and be verified by coming back; or not need it at all.
     expects_disconnect boolean not null default false,
     detached boolean not null default false,
+    -- Where it goes first, and when it stops: see 0014_rollout.sql. All null, or false: everywhere at once, to the end.
+    wave_sizes text[],
+    wave_order text[],
+    wave_pause interval,
+    wave_confirm boolean not null default false,
+    confirm_within interval,
+    max_failures text,
+    max_failures_in_wave text,
+    max_offline text,
 
     -- Written by triggers and functions only.
     created_by text not null,
@@ -224,7 +233,7 @@ begin
             new.updated_by := session_user;
         end if;
         select key into column_name
-        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,updated_by}'::text[])
+        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,wave_sizes,wave_order,wave_pause,wave_confirm,confirm_within,max_failures,max_failures_in_wave,max_offline,updated_by}'::text[])
         where value is distinct from to_jsonb(old) -> key
         limit 1;
         if column_name is not null and not own then
@@ -244,16 +253,22 @@ begin
         new.cron := tminus.plain_cron(new.cron);
         new.start_within := tminus.plain_duration(new.start_within);
         new.site_timeout := tminus.plain_duration(new.site_timeout);
+        new.wave_pause := tminus.plain_duration(new.wave_pause);
+        new.confirm_within := tminus.plain_duration(new.confirm_within);
+        new.wave_sizes := nullif(new.wave_sizes, '{}');
+        new.wave_order := nullif(new.wave_order, '{}');
         -- Without a summary of its own a client leaves the generated one as it is: an upsert must not take it for an edit.
         new.summary := case when btrim(new.summary, e' \t\r\n') <> '' then new.summary when tg_op = 'UPDATE' and old.summary_generated then old.summary end;
     end if;
 
     edited := tg_op = 'INSERT'
         or (new.description, new.summary, new.script, new.sites, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
-            new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached)
+            new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached,
+            new.wave_sizes, new.wave_order, new.wave_pause, new.wave_confirm, new.confirm_within, new.max_failures, new.max_failures_in_wave, new.max_offline)
         is distinct from
            (old.description, old.summary, old.script, old.sites, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
-            old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached)
+            old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached,
+            old.wave_sizes, old.wave_order, old.wave_pause, old.wave_confirm, old.confirm_within, old.max_failures, old.max_failures_in_wave, old.max_offline)
         or not own and new.launch_at is distinct from old.launch_at;
     if not edited then
         if tg_op = 'UPDATE' and not own then
@@ -351,6 +366,7 @@ begin
     if new.site_timeout not between interval '5 seconds' and interval '24 hours' then
         raise exception 'site_timeout must lie between 5 seconds and 24 hours' using errcode = 'check_violation';
     end if;
+    perform tminus.check_rollout(new);
 
     if tg_op = 'UPDATE' then
         if new.summary is distinct from old.summary then

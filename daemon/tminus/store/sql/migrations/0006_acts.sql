@@ -156,6 +156,8 @@ begin
         finished_at = case when not tminus.is_under_way(s.id) then tminus.clock() end
     where u.id = s.id;
     perform tminus.record('cancelled', who, s.id, null, null, jsonb_build_object('was', s.status));
+    -- Waits for a start that is about to be committed; none is committed after this transaction.
+    perform from tminus.launches l where l.script_id = s.id and l.state = 'running' and l.finished_at is null for update;
     update tminus.launches l
     set state = 'cancelled', reason = 'cancelled by ' || who
     where l.script_id = s.id and l.state = 'running';
@@ -163,6 +165,7 @@ begin
     set state = 'skipped', reason = 'cancelled', effect = 'none', message = 'Cancelled by ' || who || ' before it was started.', finished_at = tminus.clock()
     from tminus.launches l
     where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.state = 'pending';
+    perform pg_notify('tminus', 'cancelled');
     perform tminus.finish_launches();
     return tminus.scheduled_script(s.id);
 end $$;
@@ -399,6 +402,7 @@ declare
     s tminus.scheduled_scripts;
     a tminus.authorizations;
     the_launch uuid;
+    the_waves integer[];
     is_overlap boolean;
 begin
     s := tminus.lock_script(p_script);
@@ -412,19 +416,24 @@ begin
     if is_overlap then
         perform tminus.insert_missed_launch(s, 'overlap', 'The previous launch was still running.');
     else
+        the_waves := tminus.wave_ends(s.wave_sizes, cardinality(s.sites));
         insert into tminus.launches (script_id, due_at, started_at, start_until, description, script, sites, make_backup,
-            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
-            digest, authorization_id, authorized_by, created_by)
+            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, wave_sizes, wave_order, wave_pause, wave_confirm,
+            confirm_within, max_failures, max_failures_in_wave, max_offline, test_site_id, launch_at, cron, timezone,
+            waves, open_to, digest, authorization_id, authorized_by, created_by)
         values (s.id, s.launch_at, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
-            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
+            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.wave_sizes, s.wave_order,
+            s.wave_pause, s.wave_confirm, s.confirm_within, s.max_failures, s.max_failures_in_wave, s.max_offline,
+            s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
+            cardinality(the_waves), case cardinality(the_waves) when 1 then 2147483647 else the_waves[1] end,
             a.digest, a.id, s.authorized_by, s.created_by)
         on conflict (script_id, due_at) where kind = 'scheduled' do nothing
         returning id into the_launch;
     end if;
     if the_launch is not null then
-        insert into tminus.site_runs (launch_id, site_id, position, site_digest)
-        select the_launch, site_id, position, site_digest
-        from unnest(s.sites, a.site_digests) with ordinality as u (site_id, site_digest, position);
+        insert into tminus.site_runs (launch_id, site_id, position, wave, site_digest)
+        select the_launch, u.site_id, u.position, width_bucket(u.position - 1, the_waves) + 1, u.site_digest
+        from tminus.in_wave_order(s.sites, a.site_digests, s.wave_order) u;
         perform tminus.record('launched', 'tminus', s.id, the_launch, null,
             jsonb_build_object('instance', p_instance, 'due_at', s.launch_at, 'sites', cardinality(s.sites)));
         perform pg_notify('tminus', 'launch');
@@ -580,8 +589,8 @@ begin
         select least(p_capacity, greatest(ceil(count(*)::numeric / sharers), 1)) into p_capacity
         from (
             select from tminus.launches l
-            join tminus.site_runs r on r.launch_id = l.id and r.state = 'pending'
-            where l.finished_at is null and l.state = 'running'
+            join tminus.site_runs r on r.launch_id = l.id and r.state = 'pending' and r.position <= l.open_to
+            where l.finished_at is null and l.state = 'running' and l.paused_at is null
             limit p_capacity * sharers
         ) waiting;
     end if;
@@ -590,17 +599,17 @@ begin
     select array_agg(c.id) into capped
     from (
         select l.id from tminus.launches l
-        where l.finished_at is null and l.state = 'running' and l.max_concurrency is not null
+        where l.finished_at is null and l.state = 'running' and l.paused_at is null and l.max_concurrency is not null
         for no key update skip locked
     ) c;
     for attempt in 1..3 loop
         begin
             with waiting as (
-                select l.id, l.due_at, l.kind = 'rehearsal' as rehearsal,
+                select l.id, l.due_at, l.open_to, l.kind = 'rehearsal' as rehearsal,
                     case when l.max_concurrency is null then p_capacity else least(p_capacity, l.max_concurrency - (
                         select count(*) from tminus.site_runs r where r.launch_id = l.id and r.finished_at is null and r.state = 'running')) end as places
                 from tminus.launches l
-                where l.finished_at is null and l.state = 'running' and (l.max_concurrency is null or l.id = any (capped))
+                where l.finished_at is null and l.state = 'running' and l.paused_at is null and (l.max_concurrency is null or l.id = any (capped))
                     and case when alone.only_script is null then l.script_id <> all (alone.barred) else l.script_id = alone.only_script end
             ),
             candidates as materialized (
@@ -612,7 +621,7 @@ begin
                 cross join lateral (
                     select r.id, r.site_id, r.position
                     from tminus.site_runs r
-                    where r.launch_id = w.id and r.state = 'pending' and (r.not_before is null or r.not_before <= tminus.clock())
+                    where r.launch_id = w.id and r.state = 'pending' and r.position <= w.open_to and (r.not_before is null or r.not_before <= tminus.clock())
                         -- A scalar, and `offset`: looked up for each, not joined with all sites or with all that are running.
                         and (select tminus.can_serve(me, s) and (s.jump_host is null or s.jump_host = any (p_jump_hosts))
                             from tminus.sites s where s.id = r.site_id)
@@ -707,9 +716,10 @@ begin
         join tminus.site_runs p on p.launch_id = l.id and p.state = 'pending'
         where l.finished_at is null
             and (l.state in ('cancelled', 'halted')
-                or p.turn_at + l.start_within < tminus.clock()
-                or p.turn_at is null and l.start_until < tminus.clock()
-                    and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null))
+                -- Not while a person holds the launch, nor before the wave of the site was opened: its turn has not come.
+                or l.paused_at is null and p.position <= l.open_to and (p.turn_at + l.start_within < tminus.clock()
+                    or p.turn_at is null and l.start_until < tminus.clock()
+                        and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null)))
         for update of p skip locked
     ) late
     where r.id = late.id and r.state = 'pending';
