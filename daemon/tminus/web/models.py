@@ -20,7 +20,18 @@ READ_ONLY = frozenset(
     {
         *("created_by", "summary", "status", "authorized_at", "cancelled_at", "t_minus", "started_at", "progress"),
         *("created_at", "updated_at", "updated_by", "authorized_by", "cancelled_by", "status_reason", "finished_at"),
-        *("launch_id", "launch_state", "unserved", "findings", "authorization_expires_at"),
+        *(
+            "launch_id",
+            "launch_state",
+            "unserved",
+            "findings",
+            "authorization_expires_at",
+            "launch_reason",
+            "wave",
+            "waves",
+            "paused_at",
+            "paused_by",
+        ),
     }
 )
 """Keys of the answer that a client may send back, as it read them: they are not a client's, and are passed over."""
@@ -128,6 +139,21 @@ class Withdrawal(Body):
     """Why an authorization is taken back."""
 
     reason: Annotated[Text, Field(min_length=1, max_length=1000, description="For whoever asks later.")]
+
+
+class Pause(Body):
+    """Why a launch is held."""
+
+    note: Annotated[Text, Field(min_length=1, max_length=1000, description="For whoever asks later.")]
+
+
+class Retry(Body):
+    """What to do again."""
+
+    launch_id: Annotated[UUID | None, Field(description="Which launch; the latest, unless given.")] = None
+    sites: Annotated[
+        list[SiteId] | None, Field(max_length=100000, description="Those that are safe to repeat, unless given.")
+    ] = None
 
 
 class SiteChange(Body):
