@@ -35,6 +35,7 @@ from tminus.services.holdings import Holdings
 from tminus.services.janitor import Janitor
 from tminus.services.launcher import Launcher
 from tminus.services.linter import Linter
+from tminus.services.notifier import Lane, Notifier
 from tminus.services.pause import PauseWatch
 from tminus.services.reaper import Reaper
 from tminus.services.retention import Keep, Retention
@@ -97,6 +98,7 @@ async def open_contact(settings: Settings, credentials_base: Path) -> AsyncItera
 async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = False) -> int:
     """Run the daemon until it is told to stop; return the exit code."""
     signers = settings.load_signers(credentials_base)
+    lanes = _lanes(settings, credentials_base)
     async with open_contact(settings, credentials_base) as contact:
         _allow_open_files(settings.max_sessions)
         async with database_of(settings, role=EMBEDDED_LOGIN) as place:
@@ -136,7 +138,16 @@ async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = 
                     history=history,
                     holdings=holdings,
                     signers=signers,
+                    lanes=lanes,
                 ).run()
+
+
+def _lanes(settings: Settings, credentials_base: Path) -> list[Lane]:
+    """Return the ways to people that are configured here. Raises ConfigError."""
+    mail = settings.load_mail(credentials_base)
+    lanes = [] if mail is None else [Lane(kind="mail", address=None, channel=mail)]
+    webhooks = settings.load_webhooks(credentials_base)
+    return [*lanes, *(Lane(kind="webhook", address=hook.name, channel=hook) for hook in webhooks)]
 
 
 def check_open_files(max_sessions: int) -> tuple[int, int]:
@@ -194,6 +205,7 @@ class _Daemon:
         history: History,
         holdings: Holdings,
         signers: Signers | None,
+        lanes: list[Lane],
     ) -> None:
         self._settings = settings
         self._place = place
@@ -317,6 +329,15 @@ class _Daemon:
         self._sealer = Sealer(
             db, self._trust, settings.state_dir, interval=settings.poll_interval, observer=self._metrics
         )
+        self._notifier = Notifier(
+            db,
+            lanes,
+            before=timedelta(seconds=settings.tell_before) if settings.tell_before else None,
+            within=timedelta(seconds=settings.tell_within),
+            review_url=settings.review_url,
+            poll_interval=settings.poll_interval,
+            observer=self._metrics,
+        )
         self._linter = Linter(db, self._instance, poll_interval=settings.poll_interval, observer=self._metrics)
 
     async def run(self) -> int:
@@ -390,6 +411,7 @@ class _Daemon:
                     self._retention.run(),
                     self._linter.run(),
                     self._sealer.run(),
+                    self._notifier.run(),
                     self._heartbeat.until_dead(),
                     watch_loop_lag(self._metrics.loop_was_late),
                     listen(self._place.dsn, self._heard),
@@ -416,7 +438,15 @@ class _Daemon:
             await self._place.server.watch()
 
     def _heard(self) -> None:
-        for service in (self._launcher, self._dispatcher, self._rollout, self._janitor, self._pause, self._linter):
+        for service in (
+            self._launcher,
+            self._dispatcher,
+            self._rollout,
+            self._janitor,
+            self._pause,
+            self._linter,
+            self._notifier,
+        ):
             service.hint.give()
 
     async def _status(self) -> str:

@@ -13,7 +13,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from tminus.device.credentials import Credential, load_credential
+from tminus.channels.mail import Mail, Security
+from tminus.channels.webhook import Webhook, key_of
+from tminus.device.credentials import Credential, load_credential, read_password
 from tminus.device.hostkeys import HostKey, HostKeyPolicy
 from tminus.device.jump_hosts import JumpHost
 from tminus.errors import ConfigError
@@ -82,6 +84,15 @@ class AuthorizationSettings(BaseModel):
         return self
 
 
+class WebhookSettings(BaseModel):
+    """An endpoint that contacts may name. The secret stays in a file of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: SecretStr
+    secret_file: Path
+
+
 class Settings(BaseSettings):
     """All settings; config/tminus.toml explains each to an operator."""
 
@@ -147,6 +158,23 @@ class Settings(BaseSettings):
     events_days: int = Field(default=1100, ge=0, le=36500)
     intents_days: int = Field(default=400, ge=0, le=36500)
 
+    # Telling people. See services/notifier.py.
+    mail_server: str | None = Field(default=None, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252})$")
+    mail_port: int = Field(default=587, ge=1, le=65535)
+    mail_security: Security = Security.STARTTLS
+    mail_username: str | None = None
+    mail_password_file: Path | None = None
+    mail_sender: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
+    )
+    mail_domains: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")], ...] = ()
+    webhooks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")], WebhookSettings] = Field(
+        default_factory=dict
+    )
+    review_url: str | None = Field(default=None, pattern=r"^https?://[!-~]{1,500}$")
+    tell_before: float = Field(default=900.0, ge=0, le=604800, allow_inf_nan=False)
+    tell_within: Seconds = 86400.0
+
     @field_validator("http_listen", "api_listen")
     @classmethod
     def _host_and_port(cls, value: str) -> str:
@@ -174,6 +202,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "reap_interval must not exceed heartbeat_ttl, or what a dead daemon left waits for the look and not for the proof"
             )
+        if self.mail_server is not None and self.mail_sender is None:
+            raise ValueError("mail_server needs mail_sender, the address that the letters come from")
+        if (self.mail_username is None) != (self.mail_password_file is None):
+            raise ValueError("mail_username and mail_password_file belong together")
+        if self.mail_username is not None and self.mail_security is Security.NONE:
+            raise ValueError("mail_password_file is not sent over a connection without mail_security")
         return self
 
     @property
@@ -216,6 +250,31 @@ class Settings(BaseSettings):
             )
             for name, spec in self.credentials.items()
         }
+
+    def load_mail(self, base: Path) -> Mail | None:
+        """Return the way to the mail server, or None where none is set. Raises ConfigError."""
+        if self.mail_server is None or self.mail_sender is None:
+            return None
+        domains = self.mail_domains or (self.mail_sender.rpartition("@")[2],)
+        return Mail(
+            server=self.mail_server,
+            port=self.mail_port,
+            security=self.mail_security,
+            sender=self.mail_sender,
+            domains=frozenset(domain.lower() for domain in domains),
+            username=self.mail_username,
+            password=read_password("mail_password_file", self.mail_password_file, base)
+            if self.mail_password_file is not None
+            else None,
+        )
+
+    def load_webhooks(self, base: Path) -> list[Webhook]:
+        """Return the endpoints, with their secrets. Raises ConfigError."""
+        return [self.load_webhook(name, base) for name in self.webhooks]
+
+    def load_webhook(self, name: str, base: Path) -> Webhook:
+        """Return the endpoint of that name. Raises ConfigError."""
+        return _webhook(name, self.webhooks[name], base)
 
     def load_jump_hosts(self, base: Path, credentials: Mapping[str, Credential]) -> list[JumpHost]:
         """Make the jump hosts, with keys and secrets. Raises ConfigError, which names jump host and remedy."""
@@ -266,6 +325,22 @@ def _jump_host(name: str, spec: JumpHostSettings, base: Path, credentials: Mappi
         max_sites=spec.max_sites,
         idle_timeout=spec.idle_timeout,
     )
+
+
+def _webhook(name: str, spec: WebhookSettings, base: Path) -> Webhook:
+    owner = f"[webhooks.{name}]"
+    if not spec.url.get_secret_value().startswith(("https://", "http://")):
+        raise ConfigError(f"the url of {owner} is neither https:// nor http://")
+    secret = read_password(f"webhook {name!r}", spec.secret_file, base)
+    try:
+        key = key_of(secret.get_secret_value())
+    except ValueError as error:
+        problem: str | None = str(error)
+    else:
+        problem = "it is shorter than 16 bytes" if len(key) < 16 else None
+    if problem is not None:  # raised from here: the exception above carries the secret
+        raise ConfigError(f"the secret of {owner} cannot be used: {problem}; 'openssl rand -hex 32' makes one")
+    return Webhook(name=name, url=spec.url.get_secret_value(), secret=secret)
 
 
 def config_file(given: Path | None) -> Path | None:
@@ -342,6 +417,7 @@ def _did_you_mean(name: str) -> str:
             *AuthorizationSettings.model_fields,
             *CredentialSettings.model_fields,
             *JumpHostSettings.model_fields,
+            *WebhookSettings.model_fields,
         ],
         1,
     )

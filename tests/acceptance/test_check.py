@@ -204,9 +204,26 @@ def _break_the_key_of_a_jump_host(host: Host) -> None:
     _jump_host()(host)
 
 
+def _webhook(secret: str | None) -> Callable[[Host], None]:
+    def spoil(host: Host) -> None:
+        if secret is not None:
+            (host.folder / "chat.secret").write_text(secret)
+        host.add('[webhooks.chat]\nurl = "https://chat.example.net"\nsecret_file = "chat.secret"\n')
+
+    return spoil
+
+
+def _mail(host: Host) -> None:
+    host.configure(mail_server="mail.example.net", mail_sender="tminus@example.net")
+
+
 @pytest.mark.parametrize(
     ("spoil", "check", "verdict", "said", "code"),
     [
+        (_mail, "mail", "ok", "mail.example.net port 587 (starttls), to example.net", 0),
+        (_webhook("swordfish, swordfish"), "webhook chat", "ok", "its secret can be read", 0),
+        (_webhook("swordfish"), "webhook chat", "failed", "shorter than 16 bytes", 3),
+        (_webhook(None), "webhook chat", "failed", "does not exist", 3),
         # A daemon would refuse such a key, so it is no mere warning.
         (_open_the_key, "credential default", "failed", "is open to other users; run 'chmod 600", 3),
         (_remove_the_key, "credential default", "failed", "does not exist", 3),

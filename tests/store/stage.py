@@ -50,6 +50,9 @@ TABLES = [
     "set_aside",
     "tag_caps",
     "idempotency_keys",
+    "contacts",
+    "outbox",
+    "letters",
 ]
 # Leaves a database as a migration left it, the test clock included.
 EMPTY = "; ".join(

@@ -113,6 +113,14 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("forget_backups", "delete", "backups"): [("held: skip locked",)],
     ("forget_texts", "delete", "backup_texts"): [("not exists (select from tminus.backups b where b.sha256 = t.sha256)",)],
     ("forget_events", "delete", "events"): [("held: skip locked",)],
+    ("forget_letters", "delete", "outbox"): [("held: skip locked",)],
+    ("forget_letters", "delete", "letters"): [("held: skip locked",)],
+    ("disable_contact", "update", "contacts"): [("c.enabled",)],
+    # Letters to people. Who has one holds it by its number of attempts.
+    ("take_letters", "update", "letters"): [("l.state = 'pending'", "skip locked")],
+    ("note_letter", "update", "letters"): [("l.attempts = $2", "l.state = 'pending'")],
+    ("gather_letters", "update", "outbox"): [("u.letter_id is null",)],
+    ("gather_letters", "update", "letters"): [("l.state = 'pending'",), ("l.state = 'pending'",)],
 }  # fmt: skip
 INSERTS = {
     "register_instance": {"instances"},
@@ -142,6 +150,9 @@ INSERTS = {
     "recall_lost_starts": {"events"},
     "refuse_spent": {"events"},
     "note_crashes": {"crashes", "set_aside"},
+    "queue_news": {"outbox"},
+    "set_contact": {"contacts"},
+    "gather_letters": {"letters"},
 }
 
 _WRITE = re.compile(r"\b(update|delete from|insert into)\s+tminus\.(\w+)")

@@ -51,6 +51,9 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
     ("idempotency_keys", "insert"): {"tminus_gateway": None},
     ("idempotency_keys", "update"): {"tminus_gateway": {"status", "location", "answer"}},
     ("idempotency_keys", "delete"): {"tminus_gateway": None},
+    ("contacts", "insert"): {"tminus_gateway": {"person", "channel", "address", "news", "digest_every", "enabled"}},
+    ("contacts", "update"): {"tminus_gateway": {"news", "digest_every", "enabled"}},
+    ("letters", "update"): {"tminus_daemon": {"state", "attempts", "next_try_at", "last_error", "ended_at"}},
 }  # fmt: skip
 
 READING = (
@@ -165,6 +168,9 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "open_wave",
             "ask_wave",
             "halt",
+            "raise_news",
+            "gather_letters",
+            "forget_letters",
         ),
         frozenset({"tminus_daemon"}),
     ),
@@ -194,8 +200,12 @@ async def test_everyone_with_a_role_reads_and_nobody_else(shared: WarmDb) -> Non
     for row in await shared.fetch(
         "select relname, relacl::text as acl from pg_class where relnamespace = 'tminus'::regnamespace and relkind = 'r'"
     ):
-        # What the API answered to one person is nobody else's.
-        readers = {"tminus_gateway"} if row["relname"] == "idempotency_keys" else EVERYONE
+        # What the API answered to one person is nobody else's, and addresses of people are for those who keep them and who
+        # write to them.
+        readers = {
+            "idempotency_keys": frozenset({"tminus_gateway"}),
+            "contacts": frozenset({"tminus_gateway", "tminus_daemon"}),
+        }.get(row["relname"], EVERYONE)
         reading = {role for role in ROLES if f"{role}=r" in row["acl"] or f"{role}=ar" in row["acl"]}
         assert reading == readers, row
         assert "{=" not in row["acl"], row

@@ -11,12 +11,23 @@ import pytest
 from pydantic import BaseModel
 
 from tests.support import clean_environment
-from tminus.settings import AuthorizationSettings, CredentialSettings, JumpHostSettings, Settings, load_settings
+from tminus.settings import (
+    AuthorizationSettings,
+    CredentialSettings,
+    JumpHostSettings,
+    Settings,
+    WebhookSettings,
+    load_settings,
+)
 
 _FILE = Path(__file__).parents[2] / "config/tminus.toml"
 _TEXT = _FILE.read_text(encoding="utf-8")
 _TOP = _TEXT.split("\n[", maxsplit=1)[0]
-_TABLES: dict[str, type[BaseModel]] = {"credentials": CredentialSettings, "jump_hosts": JumpHostSettings}
+_TABLES: dict[str, type[BaseModel]] = {
+    "credentials": CredentialSettings,
+    "jump_hosts": JumpHostSettings,
+    "webhooks": WebhookSettings,
+}
 """The settings that are tables of things with names; what one such thing has."""
 _SCALARS = Settings.model_fields.keys() - _TABLES.keys() - {"authorization"}
 

@@ -21,9 +21,41 @@ def cli(context: click.Context, config: str | None) -> None:
 
 
 def _register() -> None:
-    from tminus.cli import api, audit, backups, check, demo, lint, process, rehearse, repairs, rollout, scripts, sites
+    from tminus.cli import (
+        api,
+        audit,
+        backups,
+        check,
+        completion,
+        contacts,
+        demo,
+        launches,
+        lint,
+        process,
+        rehearse,
+        repairs,
+        rollout,
+        scripts,
+        sites,
+    )
 
-    for module in (process, api, check, demo, sites, lint, scripts, rollout, rehearse, backups, repairs, audit):
+    for module in (
+        process,
+        api,
+        check,
+        demo,
+        sites,
+        contacts,
+        lint,
+        scripts,
+        launches,
+        rollout,
+        rehearse,
+        backups,
+        repairs,
+        audit,
+        completion,
+    ):
         for command in module.COMMANDS:
             cli.add_command(command)
 

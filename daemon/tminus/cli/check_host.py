@@ -94,6 +94,24 @@ def signatures(settings: Settings, base: Path) -> Iterator[Finding]:
         )
 
 
+def channels(settings: Settings, base: Path) -> Iterator[Finding]:
+    """The ways to people that are configured here; none is no fault. Nothing is sent."""
+    try:
+        mail = settings.load_mail(base)
+    except ConfigError as error:
+        yield refused("mail", error)
+    else:
+        if mail is not None:
+            yield ok("mail", f"{mail.server} port {mail.port} ({mail.security}), to {', '.join(sorted(mail.domains))}")
+    for name in sorted(settings.webhooks):
+        try:
+            settings.load_webhook(name, base)
+        except ConfigError as error:
+            yield refused(f"webhook {name}", error)
+        else:
+            yield ok(f"webhook {name}", "its secret can be read")
+
+
 def _jump_host(settings: Settings, name: str, base: Path, credentials: Mapping[str, Credential]) -> Finding:
     check, spec = f"jump host {name}", settings.jump_hosts[name]
     if spec.credential in settings.credentials and spec.credential not in credentials:

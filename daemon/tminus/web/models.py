@@ -20,8 +20,18 @@ READ_ONLY = frozenset(
     {
         *("created_by", "summary", "status", "authorized_at", "cancelled_at", "t_minus", "started_at", "progress"),
         *("created_at", "updated_at", "updated_by", "authorized_by", "cancelled_by", "status_reason", "finished_at"),
-        *("launch_id", "launch_state", "unserved", "findings", "authorization_expires_at"),
-        *("launch_reason", "wave", "waves", "paused_at", "paused_by"),
+        *(
+            "launch_id",
+            "launch_state",
+            "unserved",
+            "findings",
+            "authorization_expires_at",
+            "launch_reason",
+            "wave",
+            "waves",
+            "paused_at",
+            "paused_by",
+        ),
     }
 )
 """Keys of the answer that a client may send back, as it read them: they are not a client's, and are passed over."""
@@ -60,7 +70,11 @@ _Script = Annotated[
 ]
 _Sites = Annotated[
     list[SiteId],
-    Field(max_length=100000, description="Site ids to target, at least one where there is no site_query.", json_schema_extra={"uniqueItems": True}),
+    Field(
+        max_length=100000,
+        description="Site ids to target, at least one where there is no site_query.",
+        json_schema_extra={"uniqueItems": True},
+    ),
 ]
 _Notify = Annotated[list[Word], Field(max_length=1000, description="User ids to tell.")]
 _Backup = Annotated[bool, Field(description="Store a complete export before, or do not run.")]
@@ -175,6 +189,21 @@ class Withdrawal(Body):
     """Why an authorization is taken back."""
 
     reason: Annotated[Text, Field(min_length=1, max_length=1000, description="For whoever asks later.")]
+
+
+class Pause(Body):
+    """Why a launch is held."""
+
+    note: Annotated[Text, Field(min_length=1, max_length=1000, description="For whoever asks later.")]
+
+
+class Retry(Body):
+    """What to do again."""
+
+    launch_id: Annotated[UUID | None, Field(description="Which launch; the latest, unless given.")] = None
+    sites: Annotated[
+        list[SiteId] | None, Field(max_length=100000, description="Those that are safe to repeat, unless given.")
+    ] = None
 
 
 class SiteChange(Body):

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tminus.routeros.language import Program, ast, walk
+from tminus.routeros.language.walk import parts
 from tminus.routeros.text import clean_line
 
 from .finding import Finding, Place, Severity, finding
 from .steps import CODE
-from .values import constant, parts
+from .values import constant
 
 _NAMES_SHOWN = 5
 _ARGUMENT = ("for", "foreach", "onerror")

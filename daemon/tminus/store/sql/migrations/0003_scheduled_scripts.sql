@@ -13,7 +13,7 @@ create table tminus.scheduled_scripts (
     description text not null default '' check (octet_length(description) <= 2000),
     summary text check (octet_length(summary) <= 10000),
     script text not null,
-    -- Its sites, or the query that is resolved into them before it is authorized; until then there are none. See 0017_targets.sql.
+    -- Its sites, or the query that is resolved into them before it is authorized; until then there are none. See 0018_targets.sql.
     sites text[] not null,
     site_query jsonb,
     test_site_id text references tminus.sites (id),
