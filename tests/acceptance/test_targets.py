@@ -180,7 +180,7 @@ async def test_the_command_line_takes_a_query_and_finds_its_sites(database: Db) 
     )
     assert again.out.startswith("was submitted already:")
     found = await cli.ok("resolve-sites", script, login="alice")
-    assert found.out.startswith("one  192.0.2.1\n1 site; digest tminus1:")
+    assert found.out.startswith("one  192.0.2.1  never seen, no pinned key\n1 site; digest tminus1:")
     digest = found.out.split()[-1]
     again = await cli.ok(
         "submit", "-", "--site-query", query, "--in", "1h", "--id", script, login="alice", stdin=":put 1"
