@@ -207,6 +207,7 @@ EDITS: dict[str, object] = {
     "start_within": timedelta(minutes=5), "site_timeout": timedelta(minutes=5), "max_concurrency": 3,
     "wave_sizes": ["1", "50%"], "confirm_within": timedelta(hours=2),
     "max_failures": "0", "max_failures_in_wave": "10%", "max_offline": "3",
+    "guard_version": ">=7.12", "guard_free_space": 5, "guard_uptime": timedelta(minutes=5), "guard_cpu_load": 0, "variables": '{"n": 1}',
 }  # fmt: skip
 
 
@@ -414,5 +415,5 @@ async def test_the_cases_cover_every_column_of_the_client() -> None:
     assert set(EDITS) | {"cron", "timezone"} == {
         "description", "summary", "script", "sites", "test_site_id", "make_backup", "abort_if_offline", "notify", "launch_at",
         "cron", "timezone", "start_within", "site_timeout", "max_concurrency", "wave_sizes", "confirm_within", "max_failures",
-        "max_failures_in_wave", "max_offline",
+        "max_failures_in_wave", "max_offline", "guard_version", "guard_free_space", "guard_uptime", "guard_cpu_load", "variables",
     }  # fmt: skip
