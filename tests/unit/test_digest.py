@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tminus.domain.digest import RowPart, SitePart, combine, row_digest, site_digest
+from tminus.domain.variables import digest_field, named_values, names_in
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "digest.json").read_text("utf-8"))
 ROW = RowPart(
@@ -35,6 +36,10 @@ ROW = RowPart(
     max_failures="1",
     max_failures_in_wave="2",
     max_offline="3",
+    guard_version=">=7.12",
+    guard_free_space=1,
+    guard_uptime=timedelta(minutes=1),
+    guard_cpu_load=90,
 )
 CRON_ROW = replace(ROW, launch_at=None, cron="0 3 * * *")
 SITE = SitePart(
@@ -45,6 +50,7 @@ SITE = SitePart(
     username="tm",
     credential="core",
     host_key="ssh-rsa A",
+    variables="1:a,8:string:b,",
 )
 CHANGES: dict[str, Callable[[Any], Any]] = {
     "bool": lambda value: not value,
@@ -63,8 +69,10 @@ def with_field(part: Any, name: str, value: object) -> Any:
 
 def row_of(vector: dict[str, Any]) -> RowPart:
     row = vector["row"]
+    durations = {"guard_uptime": timedelta(microseconds=row["guard_uptime"])} if "guard_uptime" in row else {}
     return RowPart(
-        **row
+        **{name: value for name, value in row.items() if name != "variables"}
+        | durations
         | {
             "launch_at": row["launch_at"] and datetime.fromisoformat(row["launch_at"]),
             "start_within": timedelta(microseconds=row["start_within"]),
@@ -78,7 +86,13 @@ def row_of(vector: dict[str, Any]) -> RowPart:
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_the_vectors_hold(vector: dict[str, Any]) -> None:
     row = row_digest(row_of(vector))
-    sites = [site_digest(SitePart(**site)) for site in vector["sites"]]
+    names, of_row = names_in(vector["row"]["script"]), vector["row"].get("variables", {})
+    sites = [
+        site_digest(
+            SitePart(**site | {"variables": digest_field(named_values(names, of_row, site.get("variables", {})))})
+        )
+        for site in vector["sites"]
+    ]
     assert row == vector["row_digest"]
     assert sites == vector["site_digests"]
     ids = [site["id"] for site in vector["sites"]]
@@ -113,6 +127,9 @@ def test_each_single_field_of_the_row_counts(name: str) -> None:
         "max_failures",
         "max_failures_in_wave",
         "max_offline",
+        "guard_version",
+        "guard_uptime",
+        "guard_cpu_load",
     ],
 )
 def test_a_field_of_the_row_that_is_left_out_counts(name: str) -> None:

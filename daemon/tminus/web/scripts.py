@@ -45,6 +45,12 @@ async def create_script(call: Call) -> Answer:
         new.max_concurrency,
         new.expects_disconnect,
         new.detached,
+        new.guard_version,
+        new.guard_free_space,
+        None if new.guard_uptime is None else timedelta(seconds=new.guard_uptime),
+        new.guard_cpu_load,
+        json.dumps(new.variables),
+        None if new.site_query is None else new.site_query.model_dump_json(exclude_none=True),
     )
     is_new = await call.value("submit", *values) is not None
     if not is_new and not await call.value("compare_submitted", *values):

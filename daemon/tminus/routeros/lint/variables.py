@@ -138,6 +138,8 @@ class _Looker:
 
     def _used(self, variable: ast.Variable) -> None:
         name = variable.name
+        if name[0] == "(":
+            return  # a placeholder, which is gone when the script runs
         outer = False
         for number, scope in enumerate(reversed(self._scopes)):
             if name in scope.names:
