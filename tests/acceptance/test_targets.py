@@ -190,3 +190,24 @@ async def test_the_command_line_takes_a_query_and_finds_its_sites(database: Db) 
     refused = await cli("resolve-sites", script, login="alice")
     assert refused.code != 0
     assert "its sites stay as they are" in refused.err
+
+
+async def test_a_review_shows_guards_variables_and_what_a_site_is_given(database: Db) -> None:
+    cli = Cli(database)
+    await cli.ok("site", "import", "-", login="api", stdin="id,address\none,192.0.2.1\ntwo,192.0.2.2\n")
+    await database.run("""update tminus.sites set variables = '{"lan": "a\\"b"}' where id = 'one'""", role="api")
+    submitted = await cli.ok(
+        *("submit", "-", "--site", "two", "--site", "one", "--in", "1h", "--var", "n=5", "--guard-version", ">=7.12"),
+        login="alice",
+        stdin=':log info "$(lan) $(n)"',
+    )
+    script = submitted.out.split()[1]
+    shown = (await cli.ok("review", script, login="bob")).out
+    assert "RouterOS is >=7.12" in shown
+    assert r'$(lan)="a\"b" $(n)=5' in shown
+    assert "On two nothing would be run: The script names $(lan)" in shown
+    assert "As one is given it" in shown
+    assert r':log info "a\22b 5"' in shown
+    everyone = (await cli.ok("review", script, "--all", login="bob")).out.splitlines()
+    assert [line.split()[0] for line in everyone] == ["two", "one"]
+    assert everyone[0].endswith("$(n)=5")
