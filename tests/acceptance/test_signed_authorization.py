@@ -25,7 +25,8 @@ BEHIND = "set session_replication_role = replica; "
 # The owner recomputes what the schema would, so that nothing but the signature gives it away.
 RECOMPUTE = """
 update tminus.authorizations a
-set row_digest = tminus.row_digest(s), site_ids = s.sites, site_digests = tminus.site_digests(s.sites, s.script, s.variables), digest = tminus.digest(s.id)
+set row_digest = tminus.row_digest(s), site_ids = s.sites, site_digests = tminus.site_digests(s.sites, s.script, s.variables),
+    digest = tminus.digest(s.id)
 from tminus.scheduled_scripts s where s.id = '{id}' and a.id = s.authorization_id;
 """
 LAUNCH_NOW = """
