@@ -46,6 +46,7 @@ TABLES = [
     "lost_starts",
     "crashes",
     "set_aside",
+    "freezes",
 ]
 # What start_executing takes where nothing is stored with the start.
 NO_BACKUPS: tuple[list[object], ...] = ([], [], [], [], [], [])

@@ -78,6 +78,8 @@ READING = (
     "site_digests",
     "t_minus",
     "why_unserved",
+    "why_frozen",
+    "is_frozen",
     "is_alive",
     "is_served",
 )
@@ -89,7 +91,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
     "accept_sites": frozenset({"tminus_gateway"}),
     # Each refuses whom it must with a sentence.
     **dict.fromkeys(
-        ("resolve", "hasten_cleanup", "forgive_cleanup", "resume", "readmit"),
+        ("resolve", "hasten_cleanup", "forgive_cleanup", "resume", "readmit", "freeze", "thaw"),
         frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     ),
     **dict.fromkeys(

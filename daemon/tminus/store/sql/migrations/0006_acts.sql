@@ -508,7 +508,7 @@ end $$;
 
 -- Take up to p_capacity pending site runs for this instance, sharing places fairly among the launches that wait, and what waits
 -- among the instances that live: a first look takes its share, and the next one of what the others have left. No row:
--- nothing is pending that it can serve, every router is busy, each launch is at its own cap, all is paused, or the instance
+-- nothing is pending that it can serve, every router is busy or frozen, each launch is at its own cap, all is paused, or the instance
 -- may not start anything. `p_jump_hosts` names those that have a place for one site more, `p_places` how many; sites behind others wait.
 -- Returns the rows as they are after the claim: a statement that joined them itself would look at an older snapshot, and
 -- miss what was inserted while this function waited.
@@ -519,6 +519,7 @@ as $$
 declare
     me tminus.instances;
     alone record;
+    closed record;
     sharers integer;
     capped uuid[];
     taken bigint[];
@@ -531,6 +532,9 @@ begin
     if alone.barred is null then
         return;
     end if;
+    select bool_or(f.tag is null) as everywhere, coalesce(array_agg(f.tag) filter (where f.tag is not null), '{}') as tags into closed
+    from tminus.freezes f
+    where f.thawed_at is null and f.until > tminus.clock();
     select count(*) into sharers from tminus.instances i where i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock();
     if sharers > 1 then
         select least(p_capacity, greatest(ceil(count(*)::numeric / sharers), 1)) into p_capacity
@@ -552,11 +556,15 @@ begin
     for attempt in 1..3 loop
         begin
             with waiting as (
-                select l.id, l.due_at, l.kind = 'rehearsal' as rehearsal,
+                select l.id, l.due_at, l.kind = 'rehearsal' as rehearsal, l.start_within,
+                    -- What settle_pending would end is not started by who comes back after a long time and looks first.
+                    l.start_until >= tminus.clock() or exists (select from tminus.site_runs o
+                        where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null) as goes_on,
                     case when l.max_concurrency is null then p_capacity else least(p_capacity, l.max_concurrency - (
                         select count(*) from tminus.site_runs r where r.launch_id = l.id and r.finished_at is null and r.state = 'running')) end as places
                 from tminus.launches l
                 where l.finished_at is null and l.state = 'running' and (l.max_concurrency is null or l.id = any (capped))
+                    and (l.kind = 'rehearsal' or closed.everywhere is not true)
                     and case when alone.only_script is null then l.script_id <> all (alone.barred) else l.script_id = alone.only_script end
             ),
             candidates as materialized (
@@ -569,8 +577,10 @@ begin
                     select r.id, r.site_id, r.position
                     from tminus.site_runs r
                     where r.launch_id = w.id and r.state = 'pending' and (r.not_before is null or r.not_before <= tminus.clock())
+                        and case when r.turn_at is null then w.goes_on else r.turn_at + w.start_within >= tminus.clock() end
                         -- A scalar, and `offset`: looked up for each, not joined with all sites or with all that are running.
                         and (select tminus.can_serve(me, s) and (s.jump_host is null or s.jump_host = any (p_jump_hosts))
+                                and (w.rehearsal or not s.tags && closed.tags)
                             from tminus.sites s where s.id = r.site_id)
                         and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)
                         and (w.rehearsal or not exists (select from tminus.busy_sites b where b.site_id = r.site_id and b.free_at is null offset 0))
@@ -625,7 +635,7 @@ end $$;
 
 -- End the pending site runs that may no longer start: their launch was cancelled or halted while they were given back,
 -- their own turn is over, or their launch has stood still (no daemon served it, or the router was busy) for start_within.
--- A site that no living daemon can serve is missed, whatever was met there before: nobody looks at it any more.
+-- A site that no living daemon can serve, or that is frozen, is missed, whatever was met there before: nobody looks at it any more.
 -- Returns how many.
 create function tminus.settle_pending() returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -643,6 +653,8 @@ begin
                 when late.is_lost then 'Not started again: it was started here before the database was set back.'
                 when (select tminus.is_paused()) then 'Not started: all was paused, since the database was set back.'
                 when late.is_aside then 'Not started: the script was set aside, since the daemon died three times while it ran it.'
+                when late.closed is not null then
+                'Not started within ' || late.start_within || ': ' || late.closed || '.' || coalesce(' Before that: ' || left(r.message, 900), '')
                 else
                 'Not started: no daemon served this site within ' || late.start_within
                 || coalesce('; ' || late.unserved, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '') end
@@ -652,8 +664,10 @@ begin
         select p.id, l.start_within, exists (select from tminus.lost_starts x where x.launch_id = l.id and x.site_id = p.site_id) as is_lost,
             tminus.is_set_aside(l.script_id) as is_aside,
             (select tminus.why_unserved(s) from tminus.sites s where s.id = p.site_id) as unserved,
+            case when not p.rehearsal then (select tminus.why_frozen(s.tags) from tminus.sites s where s.id = p.site_id) end as closed,
             case when l.state in ('cancelled', 'halted') then l.state
-                when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) then 'missed'
+                when (select tminus.why_unserved(s) is not null or not p.rehearsal and tminus.why_frozen(s.tags) is not null
+                    from tminus.sites s where s.id = p.site_id) then 'missed'
                 when p.retry_reason is not null then p.retry_reason
                 when exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running')
                     or exists (select from tminus.busy_sites b where b.site_id = p.site_id and b.free_at is null) then 'busy'

@@ -1,0 +1,86 @@
+"""When starts happen, on real daemons and on the command line, and the examples of docs/scheduling.md verbatim."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+from tests.acceptance.test_cli import Cli, cli
+from tests.acceptance.test_readme import run_psql
+from tests.support import Db, run_daemon, until
+from tminus.simulator import FleetSpec, simulate
+
+__all__ = ["cli"]
+
+_GUIDE = (Path(__file__).parents[2] / "docs" / "scheduling.md").read_text(encoding="utf-8")
+_EXAMPLES = re.findall(r"<!-- test: (\w+) -->\n```sql\n(.*?)```", _GUIDE, re.DOTALL)
+
+
+async def test_the_examples_of_the_guide_do_what_it_says(database: Db) -> None:
+    await database.run(
+        "insert into tminus.sites (id, name, address, tags, timezone) values"
+        " ('site_41', 'Berlin', '192.0.2.41', '{core}', 'Europe/Berlin'),"
+        " ('site_42', 'New York', '192.0.2.42', '{edge}', 'America/New_York')"
+    )
+    assert _EXAMPLES
+    for who, sql in _EXAMPLES:
+        await run_psql(database.dsn_as(who), sql)
+    [freeze] = await database.fetch("select * from tminus.freezes")
+    assert (freeze["tag"], freeze["frozen_by"], freeze["thawed_by"]) == ("core", "bob", "bob")
+
+
+async def test_a_freeze_stops_starts_within_a_second_on_two_daemons(database: Db, tmp_path: Path) -> None:
+    async with (
+        simulate(FleetSpec(sites=16)) as fleet,
+        run_daemon(database, tmp_path / "a", fleet),
+        run_daemon(database, tmp_path / "b", fleet),
+    ):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(":delay 2s\n:put done", max_concurrency=6)
+
+        async def started(count: int) -> bool:
+            rows = (await database.site_runs(script)).values()
+            return sum(row["executing_at"] is not None for row in rows) >= count
+
+        await until(lambda: started(2))
+        number = await database.value(
+            "select tminus.freeze(null, tminus.clock() + interval '1 hour', 'test')", role="bob"
+        )
+
+        async def at_rest() -> bool:
+            return all(row["state"] != "running" for row in (await database.site_runs(script)).values())
+
+        await until(at_rest)
+        frozen_at = await database.value("select since from tminus.freezes where id = $1", number)
+        runs = await database.site_runs(script)
+        starts = {site: row["executing_at"] for site, row in runs.items() if row["executing_at"] is not None}
+        assert 2 <= len(starts) < len(runs)
+        assert all(at <= frozen_at + timedelta(seconds=1) for at in starts.values())
+        assert {site for site in runs if fleet.journal.starts(site)} == set(starts)
+        await database.value("select tminus.thaw($1, 'over')", number, role="bob")
+        runs = await database.finished(script, within=90)
+        assert {row["state"] for row in runs.values()} == {"completed"}
+        assert all(len(fleet.journal.starts(site)) == 1 for site in runs)
+        assert len({row["instance_id"] for row in runs.values()}) == 2
+
+
+async def test_freeze_and_thaw_on_the_command_line(cli: Cli) -> None:
+    (await cli("freeze", "--tag", "core", login="bob")).refused("say why")
+    (await cli("freeze", "--reason", "storm", login="bob")).refused("say until when")
+    (await cli("freeze", "--reason", "storm", "--until", "2030", login="bob")).refused("--until '2030'")
+    (await cli("freeze", "--reason", "storm", "--for", "1h", login="alice")).refused("may not freeze")
+    (await cli("freeze", "--tag", "croe", "--reason", "storm", "--for", "1h", login="bob")).refused(
+        "no site has the tag"
+    )
+    answer = await cli.ok("freeze", "--tag", "core", "--for", "2h", "--reason", "storm", login="bob")
+    number = re.findall(r"tminus thaw (\d+)", answer.out)[0]
+    [listed] = (await cli("freeze", "--json", login="rita")).json()
+    assert (str(listed["id"]), listed["tag"], listed["reason"]) == (number, "core", "storm")
+    assert "Frozen on sites with the tag core" in (await cli.ok("freeze", login="rita")).out
+    assert "Frozen on sites with the tag core" in (await cli.ok("status", login="rita")).out
+    assert (await cli("status", "--json", login="rita")).json()["freezes"] == [listed]
+    (await cli("thaw", number, "--note", "x", login="alice")).refused("may not thaw")
+    await cli.ok("thaw", number, "--note", "over", login="bob")
+    assert (await cli("freeze", "--json", login="rita")).json() == []
+    assert (await cli.ok("freeze", login="rita")).err == "nothing is frozen\n"
