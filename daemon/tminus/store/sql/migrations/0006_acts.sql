@@ -571,13 +571,13 @@ begin
                 -- A rehearsal waits for whatever is to be done.
                 select c.id, w.due_at, w.rehearsal, w.id as launch_id, row_number() over (partition by w.id order by c.position) as rank,
                     row_number() over (partition by c.site_id order by w.rehearsal, w.due_at, w.id) as site_rank,
-                    (select s.jump_host from tminus.sites s where s.id = c.site_id) as jump_host
+                    (select s.jump_host from tminus.sites s where s.id = c.site_id) as jump_host,
+                    case when c.turn_at is null then w.goes_on else c.turn_at + w.start_within >= tminus.clock() end as in_time
                 from waiting w
                 cross join lateral (
-                    select r.id, r.site_id, r.position
+                    select r.id, r.site_id, r.position, r.turn_at
                     from tminus.site_runs r
                     where r.launch_id = w.id and r.state = 'pending' and (r.not_before is null or r.not_before <= tminus.clock())
-                        and case when r.turn_at is null then w.goes_on else r.turn_at + w.start_within >= tminus.clock() end
                         -- A scalar, and `offset`: looked up for each, not joined with all sites or with all that are running.
                         and (select tminus.can_serve(me, s) and (s.jump_host is null or s.jump_host = any (p_jump_hosts))
                                 and (w.rehearsal or not s.tags && closed.tags)
@@ -593,7 +593,7 @@ begin
             placed as (
                 select c.*, row_number() over (partition by c.jump_host order by c.rehearsal, c.rank, c.due_at, c.launch_id) as jump_rank
                 from candidates c
-                where c.site_rank = 1
+                where c.site_rank = 1 and c.in_time
             ),
             chosen as materialized (
                 select c.id
