@@ -38,6 +38,7 @@ from tminus.services.reaper import Reaper
 from tminus.services.retention import Keep, Retention
 from tminus.services.run_settings import RunSettings
 from tminus.services.site_runner import SiteRunner
+from tminus.services.window_planner import WindowPlanner
 from tminus.settings import Settings
 from tminus.store import instances, launches
 from tminus.store.history import History
@@ -268,6 +269,7 @@ class _Daemon:
             events=timedelta(days=settings.events_days),
         )
         self._retention = Retention(db, self._trust, keep, observer=self._metrics)
+        self._window_planner = WindowPlanner(db, poll_interval=settings.poll_interval, observer=self._metrics)
         self._linter = Linter(db, self._instance, poll_interval=settings.poll_interval, observer=self._metrics)
 
     async def run(self) -> int:
@@ -338,6 +340,7 @@ class _Daemon:
                     self._pause.run(),
                     self._retention.run(),
                     self._linter.run(),
+                    self._window_planner.run(),
                     self._heartbeat.until_dead(),
                     watch_loop_lag(self._metrics.loop_was_late),
                     listen(self._place.dsn, self._heard),
@@ -364,7 +367,14 @@ class _Daemon:
             await self._place.server.watch()
 
     def _heard(self) -> None:
-        for service in (self._launcher, self._dispatcher, self._janitor, self._pause, self._linter):
+        for service in (
+            self._launcher,
+            self._dispatcher,
+            self._janitor,
+            self._pause,
+            self._linter,
+            self._window_planner,
+        ):
             service.hint.give()
 
     async def _status(self) -> str:

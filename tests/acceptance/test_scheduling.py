@@ -26,6 +26,13 @@ async def test_the_examples_of_the_guide_do_what_it_says(database: Db) -> None:
     assert _EXAMPLES
     for who, sql in _EXAMPLES:
         await run_psql(database.dsn_as(who), sql)
+    windows = await database.fetch(
+        "select name, scope, tag, cardinality(weekly) as rules from tminus.windows order by 1"
+    )
+    assert [tuple(row) for row in windows] == [("core at weekends", "tag", "core", 1), ("nights", "named", None, 2)]
+    assert await database.value("select windows from tminus.scheduled_scripts where description = 'In a night'") == [
+        "nights"
+    ]
     [freeze] = await database.fetch("select * from tminus.freezes")
     assert (freeze["tag"], freeze["frozen_by"], freeze["thawed_by"]) == ("core", "bob", "bob")
 
@@ -84,3 +91,32 @@ async def test_freeze_and_thaw_on_the_command_line(cli: Cli) -> None:
     await cli.ok("thaw", number, "--note", "over", login="bob")
     assert (await cli("freeze", "--json", login="rita")).json() == []
     assert (await cli.ok("freeze", login="rita")).err == "nothing is frozen\n"
+
+
+async def test_a_daemon_opens_and_shuts_windows(database: Db, tmp_path: Path) -> None:
+    async with simulate(FleetSpec(sites=1)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        await database.run(
+            "insert into tminus.windows (name, weekly, spans) values"
+            " ('always', '{daily 00:00-24:00}', '{}'), ('in a year', '{}',"
+            " array[tstzrange(now() + interval '1 year', now() + interval '2 years')])"
+        )
+        waits = await database.submit(":put no", windows=["in a year"], start_within=timedelta(seconds=2))
+        runs = await database.submit(":put yes", windows=["in a year", "always"])
+        assert [run["state"] for run in (await database.finished(runs)).values()] == ["completed"]
+        [run] = (await database.finished(waits)).values()
+        assert (run["state"], run["reason"], run["attempts"]) == ("skipped", "missed", 0)
+        assert "outside of the windows of the script: in a year (20" in run["message"]
+
+
+async def test_a_script_is_submitted_for_a_window_and_its_approver_sees_it(cli: Cli) -> None:
+    (
+        await cli("submit", "-", "--site", "site_a", "--in", "1h", "--window", "nights", login="alice", stdin=":put 1")
+    ).refused("there is no window 'nights'")
+    await cli.db.run("insert into tminus.windows (name, weekly) values ('nights', '{daily 22:00-04:00}')")
+    script = await cli.submit("--window", "nights")
+    assert await cli.db.value("select windows from tminus.scheduled_scripts where id = $1::uuid", script) == ["nights"]
+    await cli.submit("--window", "nights", "--id", script)
+    (
+        await cli("submit", "-", "--site", "site_a", "--in", "1h", "--id", script, login="alice", stdin=":put hello\n")
+    ).refused("another scheduled script")

@@ -47,6 +47,7 @@ TABLES = [
     "crashes",
     "set_aside",
     "freezes",
+    "windows",
 ]
 # What start_executing takes where nothing is stored with the start.
 NO_BACKUPS: tuple[list[object], ...] = ([], [], [], [], [], [])

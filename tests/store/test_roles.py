@@ -48,6 +48,10 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
     ("cleanup_debts", "update"): {"tminus_daemon": {"attempts", "next_try_at", "last_error", "settled_at"}},
     ("busy_sites", "insert"): {"tminus_daemon": {"site_run_id", "site_id", "look_at", "seen"}},
     ("busy_sites", "update"): {"tminus_daemon": {"look_at", "attempts", "seen", "free_at", "free_because"}},
+    ("windows", "insert"): {"tminus_gateway": {"name", "timezone", "weekly", "spans", "scope", "tag"}},
+    ("windows", "update"): {"tminus_gateway": {"name", "timezone", "weekly", "spans", "scope", "tag"},
+                            "tminus_daemon": {"opens_at", "closes_at", "planned_at"}},
+    ("windows", "delete"): {"tminus_gateway": None},
 }  # fmt: skip
 
 READING = (
@@ -79,6 +83,14 @@ READING = (
     "t_minus",
     "why_unserved",
     "why_frozen",
+    "why_closed",
+    "closed_now",
+    "check_windows",
+    "is_weekly_rule",
+    "is_open",
+    "is_any_open",
+    "name_windows",
+    "netstrings",
     "is_frozen",
     "is_alive",
     "is_served",

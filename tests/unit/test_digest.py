@@ -44,6 +44,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "int": lambda value: value + 1,
     "str": lambda value: value + "x",
     "datetime": lambda value: value + timedelta(microseconds=1),
+    "tuple": lambda value: (*value, "x"),
     "timedelta": lambda value: value + timedelta(microseconds=1),
 }
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -61,6 +62,7 @@ def row_of(vector: dict[str, Any]) -> RowPart:
             "launch_at": row["launch_at"] and datetime.fromisoformat(row["launch_at"]),
             "start_within": timedelta(microseconds=row["start_within"]),
             "site_timeout": timedelta(microseconds=row["site_timeout"]),
+            "windows": tuple(row.get("windows", ())),
         }
     )
 

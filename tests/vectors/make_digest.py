@@ -60,6 +60,7 @@ VECTORS = [
     ),
     ("many sites, in the order of the row", {}, [{"id": f"s{n}", "port": 22 + n} for n in (3, 1, 2, 10)] + [FULL_SITE]),
     ("options that are left out where they are false", {"expects_disconnect": True, "detached": True}, [{}]),
+    ("named windows, in the order of the row", {"windows": ["nights", "Sonntag früh"]}, [{}]),
     ("netstrings: text that looks like the canonical form", {"script": "6:script,3:abc,"}, [{"id": "2:id,6:site_1,"}]),
 ]
 
@@ -73,7 +74,11 @@ def part(fields: dict[str, object]) -> str:
     for name, value in fields.items():
         if value is not None:
             sha256.update(netstring(name))
-            sha256.update(netstring(str(value).lower() if isinstance(value, bool) else str(value)))
+            if isinstance(value, list):
+                text = b"".join(netstring(each) for each in value).decode()
+            else:
+                text = str(value).lower() if isinstance(value, bool) else str(value)
+            sha256.update(netstring(text))
     return sha256.hexdigest()
 
 

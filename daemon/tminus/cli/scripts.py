@@ -57,6 +57,7 @@ class _Review:
     max_concurrency: int | None
     expects_disconnect: bool
     detached: bool
+    windows: tuple[str, ...]
     created_by: str
     updated_by: str
     summary: str | None
@@ -87,6 +88,9 @@ class _Review:
 @click.option("--max-concurrency", type=WholeNumber(1, 100000), help="On how many sites at once.")
 @click.option("--expects-disconnect", is_flag=True, help="It ends its own session (reboot, upgrade, new address).")
 @click.option("--detached", is_flag=True, help="Run it as a job of the router's, which a lost session does not stop.")
+@click.option(
+    "--window", "windows", multiple=True, metavar="NAME", help="Start only in this window; repeat it for more."
+)
 @click.option("--id", "script_id", type=Uuid(), help="Its id: submitting the same again changes nothing.")
 @as_person
 @as_json_option
@@ -112,6 +116,7 @@ async def submit(
     max_concurrency: int | None,
     expects_disconnect: bool,
     detached: bool,
+    windows: tuple[str, ...],
     script_id: UUID | None,
     person: str | None,
     as_json: bool,
@@ -154,6 +159,7 @@ async def submit(
                 max_concurrency,
                 expects_disconnect,
                 detached,
+                list(windows),
             )
             sent = True
             is_new = await _insert(connection, values)
@@ -227,11 +233,14 @@ async def _review(connection: asyncpg.Connection, script_id: UUID) -> _Review:
     if row is None:
         raise UsageError(f"there is no scheduled script {script_id}")
     return _Review(
-        distinct=row["approval"] == "distinct", **{name: row[name] for name in _REVIEWED}, sites=tuple(row["sites"])
+        distinct=row["approval"] == "distinct",
+        **{name: row[name] for name in _REVIEWED},
+        sites=tuple(row["sites"]),
+        windows=tuple(row["windows"]),
     )
 
 
-_REVIEWED = tuple(name for name in _Review.__dataclass_fields__ if name not in ("distinct", "sites"))
+_REVIEWED = tuple(name for name in _Review.__dataclass_fields__ if name not in ("distinct", "sites", "windows"))
 
 
 async def _api_object(connection: asyncpg.Connection, script_id: UUID) -> dict[str, object]:
@@ -313,6 +322,7 @@ def _show_review(review: _Review) -> None:
         ("submitted by", author),
         ("status", review.status),
         ("launch", _launch_time(review)),
+        ("windows", ", ".join(review.windows) or "none of its own"),
         ("start within", screen.seconds(review.start_within.total_seconds())),
         ("per site", screen.seconds(review.site_timeout.total_seconds())),
         ("at once", str(review.max_concurrency or "as many as the daemons can")),

@@ -8,7 +8,8 @@ Canonical form (any language can compute it)::
     digest        = "tminus1:" hex(sha256(netstring("tminus1") netstring(hex(sha256(row part)))
                     and for each site, in order: netstring(site id) netstring(hex(sha256(site part)))))
 
-Booleans are "true"/"false" (expects_disconnect and detached: nothing where false), durations whole microseconds in decimal, moments
+Booleans are "true"/"false" (expects_disconnect and detached: nothing where false), windows their netstrings one after the other
+(nothing where none is named), durations whole microseconds in decimal, moments
 2025-10-30T10:00:00.000000Z.
 """
 
@@ -35,6 +36,7 @@ class RowPart:
     max_concurrency: int | None
     expects_disconnect: bool = False
     detached: bool = False
+    windows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,7 @@ def row_digest(row: RowPart) -> str:
         _field("max_concurrency", None if row.max_concurrency is None else str(row.max_concurrency)),
         _field("expects_disconnect", _only_true(row.expects_disconnect)),
         _field("detached", _only_true(row.detached)),
+        _field("windows", _names(row.windows)),
     )
 
 
@@ -108,6 +111,10 @@ def _boolean(value: bool) -> str:
 def _only_true(value: bool) -> str | None:
     """For what was added later: rows that do not use it keep the digest that they had."""
     return "true" if value else None
+
+
+def _names(value: tuple[str, ...]) -> str | None:
+    return "".join(_netstring(name).decode() for name in value) or None
 
 
 def _duration(value: timedelta) -> str:

@@ -162,6 +162,7 @@ def _due(row: asyncpg.Record) -> DueScript:
             max_concurrency=row["max_concurrency"],
             expects_disconnect=row["expects_disconnect"],
             detached=row["detached"],
+            windows=tuple(row["windows"]),
         ),
         sites=tuple(row["sites"]),
         launch_at=row["launch_at"],

@@ -27,6 +27,8 @@ create table tminus.scheduled_scripts (
     -- How the script may treat its own session: end it, and be verified by coming back; or not need it at all.
     expects_disconnect boolean not null default false,
     detached boolean not null default false,
+    -- Named windows (0013): one of them has to be open for a site to start.
+    windows text[] not null default '{}',
 
     -- Written by triggers and functions only.
     created_by text not null,
@@ -212,7 +214,7 @@ begin
             new.updated_by := session_user;
         end if;
         select key into column_name
-        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,updated_by}'::text[])
+        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,windows,updated_by}'::text[])
         where value is distinct from to_jsonb(old) -> key
         limit 1;
         if column_name is not null and not own then
@@ -238,10 +240,12 @@ begin
 
     edited := tg_op = 'INSERT'
         or (new.description, new.summary, new.script, new.sites, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
-            new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached)
+            new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached,
+            new.windows)
         is distinct from
            (old.description, old.summary, old.script, old.sites, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
-            old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached)
+            old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached,
+            old.windows)
         or not own and new.launch_at is distinct from old.launch_at;
     if not edited then
         if tg_op = 'UPDATE' and not own then
@@ -309,6 +313,7 @@ begin
         raise exception 'notify is a plain list of at most 1000 user ids of 1 to 200 printable characters' using errcode = 'check_violation';
     end if;
 
+    perform tminus.check_windows(new.windows);
     if tg_op = 'INSERT' and new.cron is not null and new.launch_at is not null then
         raise exception 'give launch_at or cron, not both' using errcode = 'check_violation';
     end if;

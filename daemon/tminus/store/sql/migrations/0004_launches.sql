@@ -118,6 +118,7 @@ create table tminus.launches (
     max_concurrency integer,
     expects_disconnect boolean not null default false,
     detached boolean not null default false,
+    windows text[] not null default '{}',
     digest text,
     authorized_by text,
     created_by text not null
@@ -297,7 +298,7 @@ begin
 end $$;
 -- Not for start_until alone (it is moved on with every claim and every ending), nor for told_at.
 create trigger guard before update of id, script_id, kind, state, reason, finished_at, due_at, started_at, description, script, sites, make_backup,
-    abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, digest, authorized_by, created_by on tminus.launches
+    abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, windows, digest, authorized_by, created_by on tminus.launches
     for each row execute function tminus.guard_launch();
 
 create function tminus.record_ending() returns trigger

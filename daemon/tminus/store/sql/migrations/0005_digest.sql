@@ -6,7 +6,8 @@
 --
 --   row part       = fields, in this order: id, script, make_backup, abort_if_offline, test_site_id, then launch_at or
 --                    cron and timezone, then start_within, site_timeout, max_concurrency, and, only where they are true,
---                    expects_disconnect, detached
+--                    expects_disconnect, detached; and, only where any are named, windows (the names as netstrings, one
+--                    after the other)
 --   site part      = fields: id, jump_host, address, port, username, credential, host_key
 --   digest         = 'tminus1:' hex(sha256(netstring('tminus1') netstring(hex(sha256(row part)))
 --                    and for each site in the order of `sites`: netstring(site id) netstring(hex(sha256(site part)))))
@@ -22,6 +23,11 @@ return octet_length(convert_to(value, 'UTF8')) || ':' || value || ',';
 create function tminus.digest_field(name text, value text) returns text
 language sql immutable parallel safe
 return case when value is null then '' else tminus.netstring(name) || tminus.netstring(value) end;
+
+-- Of a list, in its order; null for an empty one.
+create function tminus.netstrings(list text[]) returns text
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select string_agg(tminus.netstring(u.value), '' order by u.position) from unnest(list) with ordinality as u (value, position) $$;
 
 create function tminus.sha256_hex(value text) returns text
 language sql immutable parallel safe
@@ -43,7 +49,8 @@ as $$
         || tminus.digest_field('site_timeout', tminus.microseconds(s.site_timeout)::text)
         || tminus.digest_field('max_concurrency', s.max_concurrency::text)
         || tminus.digest_field('expects_disconnect', case when s.expects_disconnect then 'true' end)
-        || tminus.digest_field('detached', case when s.detached then 'true' end))
+        || tminus.digest_field('detached', case when s.detached then 'true' end)
+        || tminus.digest_field('windows', tminus.netstrings(s.windows)))
 $$;
 
 create function tminus.site_digest(s tminus.sites) returns text

@@ -374,9 +374,9 @@ begin
         perform tminus.insert_missed_launch(s, 'overlap', 'The previous launch was still running.');
     else
         insert into tminus.launches (script_id, due_at, started_at, start_until, description, script, sites, make_backup,
-            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, digest, authorized_by, created_by)
+            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, windows, digest, authorized_by, created_by)
         values (s.id, s.launch_at, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
-            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, a.digest, s.authorized_by, s.created_by)
+            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.windows, a.digest, s.authorized_by, s.created_by)
         on conflict (script_id, due_at) where kind = 'scheduled' do nothing
         returning id into the_launch;
     end if;
@@ -405,9 +405,9 @@ declare
     the_launch uuid;
 begin
     insert into tminus.launches (script_id, state, reason, due_at, finished_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, authorized_by, created_by)
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, windows, authorized_by, created_by)
     values (s.id, 'missed', p_reason, s.launch_at, tminus.clock(), s.launch_at + s.start_within, s.description, s.script, s.sites, s.make_backup,
-        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.authorized_by, s.created_by)
+        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.windows, s.authorized_by, s.created_by)
     on conflict (script_id, due_at) where kind = 'scheduled' do nothing
     returning id into the_launch;
     if the_launch is null then
@@ -532,9 +532,7 @@ begin
     if alone.barred is null then
         return;
     end if;
-    select bool_or(f.tag is null) as everywhere, coalesce(array_agg(f.tag) filter (where f.tag is not null), '{}') as tags into closed
-    from tminus.freezes f
-    where f.thawed_at is null and f.until > tminus.clock();
+    closed := tminus.closed_now();
     select count(*) into sharers from tminus.instances i where i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock();
     if sharers > 1 then
         select least(p_capacity, greatest(ceil(count(*)::numeric / sharers), 1)) into p_capacity
@@ -564,7 +562,7 @@ begin
                         select count(*) from tminus.site_runs r where r.launch_id = l.id and r.finished_at is null and r.state = 'running')) end as places
                 from tminus.launches l
                 where l.finished_at is null and l.state = 'running' and (l.max_concurrency is null or l.id = any (capped))
-                    and (l.kind = 'rehearsal' or closed.everywhere is not true)
+                    and (l.kind = 'rehearsal' or not closed.everywhere and tminus.is_any_open(l.windows))
                     and case when alone.only_script is null then l.script_id <> all (alone.barred) else l.script_id = alone.only_script end
             ),
             candidates as materialized (
@@ -635,7 +633,7 @@ end $$;
 
 -- End the pending site runs that may no longer start: their launch was cancelled or halted while they were given back,
 -- their own turn is over, or their launch has stood still (no daemon served it, or the router was busy) for start_within.
--- A site that no living daemon can serve, or that is frozen, is missed, whatever was met there before: nobody looks at it any more.
+-- A site that no living daemon can serve, or whose time passed in a freeze or outside of its windows, is missed, whatever was met there before: nobody looks at it any more.
 -- Returns how many.
 create function tminus.settle_pending() returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -664,16 +662,23 @@ begin
         select p.id, l.start_within, exists (select from tminus.lost_starts x where x.launch_id = l.id and x.site_id = p.site_id) as is_lost,
             tminus.is_set_aside(l.script_id) as is_aside,
             (select tminus.why_unserved(s) from tminus.sites s where s.id = p.site_id) as unserved,
-            case when not p.rehearsal then (select tminus.why_frozen(s.tags) from tminus.sites s where s.id = p.site_id) end as closed,
+            w.closed,
             case when l.state in ('cancelled', 'halted') then l.state
-                when (select tminus.why_unserved(s) is not null or not p.rehearsal and tminus.why_frozen(s.tags) is not null
-                    from tminus.sites s where s.id = p.site_id) then 'missed'
+                when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) or w.closed is not null then 'missed'
                 when p.retry_reason is not null then p.retry_reason
                 when exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running')
                     or exists (select from tminus.busy_sites b where b.site_id = p.site_id and b.free_at is null) then 'busy'
                 else 'missed' end as reason
         from tminus.launches l
         join tminus.site_runs p on p.launch_id = l.id and p.state = 'pending'
+        -- As it was at the last moment at which it could have started.
+        cross join lateral (
+            select case when not p.rehearsal then (
+                select tminus.why_closed(s.tags, l.windows,
+                    least(tminus.clock(), coalesce(p.turn_at + l.start_within, l.start_until)) - interval '1 microsecond')
+                from tminus.sites s where s.id = p.site_id) end as closed
+            offset 0
+        ) w
         where l.finished_at is null
             and (l.state in ('cancelled', 'halted')
                 or p.turn_at + l.start_within < tminus.clock()

@@ -18,14 +18,14 @@ create table tminus.freezes (
 create index freezes_open on tminus.freezes (until) where thawed_at is null;
 create trigger keep before delete or truncate on tminus.freezes for each statement execute function tminus.refuse_delete();
 
--- The freeze of a site with these tags that lasts longest, as part of a sentence; null where it is not frozen.
-create function tminus.why_frozen(p_tags text[]) returns text
+-- The freeze of a site with these tags that lasts longest, at a moment, as part of a sentence; null where it was not frozen.
+create function tminus.why_frozen(p_tags text[], p_at timestamptz) returns text
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
     select 'starts ' || coalesce('on sites with the tag ' || quote_literal(f.tag) || ' ', '') || 'are frozen until ' || tminus.api_time(f.until)
         || ' by ' || f.frozen_by || ' (' || f.reason || ')'
     from tminus.freezes f
-    where f.thawed_at is null and f.until > tminus.clock() and (f.tag is null or f.tag = any (p_tags))
+    where f.since <= p_at and f.until > p_at and (f.thawed_at is null or f.thawed_at > p_at) and (f.tag is null or f.tag = any (p_tags))
     order by f.until desc, f.id
     limit 1
 $$;
@@ -103,6 +103,6 @@ begin
 end $$;
 
 grant select on tminus.freezes to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
-grant execute on function tminus.why_frozen(text[]), tminus.is_frozen(text, interval) to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
+grant execute on function tminus.why_frozen(text[], timestamptz), tminus.is_frozen(text, interval) to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 -- An author is refused by a sentence, not by a missing grant.
 grant execute on function tminus.freeze(text, timestamptz, text, text), tminus.thaw(bigint, text, text) to tminus_author, tminus_approver, tminus_gateway;
