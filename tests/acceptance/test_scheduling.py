@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.acceptance.test_cli import Cli, cli
+from tests.acceptance.test_cli import UUID, Cli, cli
 from tests.acceptance.test_readme import run_psql
 from tests.support import Db, run_daemon, until
 from tminus.simulator import FleetSpec, simulate
@@ -26,6 +26,9 @@ async def test_the_examples_of_the_guide_do_what_it_says(database: Db) -> None:
     assert _EXAMPLES
     for who, sql in _EXAMPLES:
         await run_psql(database.dsn_as(who), sql)
+    [local] = await database.fetch("select * from tminus.scheduled_scripts where local_time is not null")
+    assert local["launch_at"] == datetime(2034, 3, 5, 2, tzinfo=UTC)
+    assert (local["stop_starting_at"].hour, local["max_concurrency"]) == (20, 10)
     windows = await database.fetch(
         "select name, scope, tag, cardinality(weekly) as rules from tminus.windows order by 1"
     )
@@ -120,3 +123,24 @@ async def test_a_script_is_submitted_for_a_window_and_its_approver_sees_it(cli: 
     (
         await cli("submit", "-", "--site", "site_a", "--in", "1h", "--id", script, login="alice", stdin=":put hello\n")
     ).refused("another scheduled script")
+
+
+async def test_a_script_is_submitted_for_the_clocks_of_its_sites(cli: Cli) -> None:
+    submit = ("submit", "-", "--site", "site_a")
+    for options, words in {
+        ("--local-time", "2034-03-05T03:00Z"): "without an offset",
+        ("--local-time", "2034-03-05"): "without an offset",
+        ("--local-time", "soon"): "without an offset",
+        ("--local-time", "2034-03-05T03:00", "--timezone", "UTC"): "leave out --timezone",
+        ("--local-time", "2034-03-05T03:00", "--in", "1h"): "say when, in one way",
+        ("--in", "1h", "--stop-starting-at", "x"): "--stop-starting-at 'x'",
+    }.items():
+        (await cli(*submit, *options, login="alice", stdin=":put 1")).refused(words)
+    options = ("--local-time", "2034-03-05T03:00", "--stop-starting-at", "2034-03-06T03:00Z")
+    first = await cli.ok(*submit, *options, login="alice", stdin=":put 1")
+    assert "2034-03-05 03:00:00 on the clock of each site; first 2034-03-05" in first.out
+    script = UUID.findall(first.out)[0]
+    await cli.ok(*submit, *options, "--id", script, login="alice", stdin=":put 1")
+    (await cli(*submit, "--local-time", "2034-03-05T04:00", "--id", script, login="alice", stdin=":put 1")).refused(
+        "another scheduled script"
+    )

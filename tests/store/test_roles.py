@@ -91,6 +91,8 @@ READING = (
     "is_any_open",
     "name_windows",
     "netstrings",
+    "local_instant",
+    "first_local_instant",
     "is_frozen",
     "is_alive",
     "is_served",

@@ -61,6 +61,15 @@ VECTORS = [
     ("many sites, in the order of the row", {}, [{"id": f"s{n}", "port": 22 + n} for n in (3, 1, 2, 10)] + [FULL_SITE]),
     ("options that are left out where they are false", {"expects_disconnect": True, "detached": True}, [{}]),
     ("named windows, in the order of the row", {"windows": ["nights", "Sonntag früh"]}, [{}]),
+    (
+        "local time: launch_at is left out",
+        {
+            "launch_at": None,
+            "local_time": "2031-03-30T02:30:00.000000",
+            "stop_starting_at": "2031-03-31T06:00:00.000000Z",
+        },
+        [{}],
+    ),
     ("netstrings: text that looks like the canonical form", {"script": "6:script,3:abc,"}, [{"id": "2:id,6:site_1,"}]),
 ]
 

@@ -101,6 +101,19 @@ def parse_moment(text: str, timezone: str | None, what: str = "--at") -> datetim
         raise UsageError(f"{what} {text!r} is not a year that a router will see") from None
 
 
+def parse_local(text: str) -> datetime:
+    """Read an ISO 8601 time without an offset, for the clock of each site."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is not None or not re.search(r"\d[Tt ]\d", text):
+        raise UsageError(
+            f"--local-time {text!r} is no date and time without an offset; give one such as 2030-11-25T02:00"
+        )
+    return moment
+
+
 def _local(moment: datetime, text: str, timezone: str, what: str) -> datetime:
     from zoneinfo import ZoneInfo
 

@@ -14,7 +14,16 @@ import click
 from tminus.cli import screen, status, watch
 from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
 from tminus.cli.findings import look_at, refusal, show_seen, show_stored
-from tminus.cli.inputs import Duration, Uuid, WholeNumber, find_script, parse_moment, read_script, read_site_ids
+from tminus.cli.inputs import (
+    Duration,
+    Uuid,
+    WholeNumber,
+    find_script,
+    parse_local,
+    parse_moment,
+    read_script,
+    read_site_ids,
+)
 from tminus.errors import StoreUnavailable, TminusError, UsageError
 
 if TYPE_CHECKING:
@@ -27,12 +36,13 @@ _SITES_SHOWN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _When:
-    """The rule of time: exactly one of `at`, `after` and `cron` is set."""
+    """The rule of time: exactly one of `at`, `after`, `cron` and `local` is set."""
 
     at: datetime | None = None
     after: timedelta | None = None
     cron: str | None = None
     timezone: str | None = None
+    local: datetime | None = None  # without a zone: on the clock of each site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +68,8 @@ class _Review:
     expects_disconnect: bool
     detached: bool
     windows: tuple[str, ...]
+    local_time: datetime | None
+    stop_starting_at: datetime | None
     created_by: str
     updated_by: str
     summary: str | None
@@ -72,6 +84,7 @@ class _Review:
 @click.option("--tag", help="All enabled sites that have this tag now.")
 @click.option("--at", metavar="TIME", help="When, in ISO 8601: 2030-11-25T02:00Z, or local with --timezone.")
 @click.option("--in", "after", type=Duration(), metavar="DURATION", help="How long from now: 90s, 5m, 2h, 1d.")
+@click.option("--local-time", metavar="TIME", help="At this time on the clock of each site: 2030-11-25T02:00.")
 @click.option("--cron", metavar="EXPR", help="Again and again: minute hour day month weekday, or @daily.")
 @click.option("--timezone", metavar="ZONE", help="Of --cron (UTC, unless given) or of a local --at.")
 @click.option("--description", default="", help="What it is for, in a line.")
@@ -91,6 +104,7 @@ class _Review:
 @click.option(
     "--window", "windows", multiple=True, metavar="NAME", help="Start only in this window; repeat it for more."
 )
+@click.option("--stop-starting-at", metavar="TIME", help="No site starts from then on: 2030-11-25T06:00Z.")
 @click.option("--id", "script_id", type=Uuid(), help="Its id: submitting the same again changes nothing.")
 @as_person
 @as_json_option
@@ -104,6 +118,7 @@ async def submit(
     tag: str | None,
     at: str | None,
     after: timedelta | None,
+    local_time: str | None,
     cron: str | None,
     timezone: str | None,
     description: str,
@@ -117,6 +132,7 @@ async def submit(
     expects_disconnect: bool,
     detached: bool,
     windows: tuple[str, ...],
+    stop_starting_at: str | None,
     script_id: UUID | None,
     person: str | None,
     as_json: bool,
@@ -127,7 +143,8 @@ async def submit(
     """
     if sum((bool(sites), sites_file is not None, tag is not None)) != 1:
         raise UsageError("say on which sites, in one way: --site (repeated), --sites-file or --tag")
-    when = _rule_of_time(at, after, cron, timezone)
+    when = _rule_of_time(at, after, cron, local_time, timezone)
+    stop = parse_moment(stop_starting_at, None, "--stop-starting-at") if stop_starting_at is not None else None
     if len(description.encode(errors="surrogateescape")) > _MAX_DESCRIPTION:
         raise UsageError(f"--description is longer than {_MAX_DESCRIPTION} bytes; say it in a line")
     if file == "-" and sites_file == "-":
@@ -160,6 +177,8 @@ async def submit(
                 expects_disconnect,
                 detached,
                 list(windows),
+                when.local,
+                stop,
             )
             sent = True
             is_new = await _insert(connection, values)
@@ -190,18 +209,24 @@ async def submit(
         click.echo(f"Next, {who} runs: tminus authorize {review.id} --digest {review.digest}")
 
 
-def _rule_of_time(at: str | None, after: timedelta | None, cron: str | None, timezone: str | None) -> _When:
-    match at, after, cron:
-        case str(), None, None:
+def _rule_of_time(
+    at: str | None, after: timedelta | None, cron: str | None, local: str | None, timezone: str | None
+) -> _When:
+    match at, after, cron, local:
+        case str(), None, None, None:
             return _When(at=parse_moment(at, timezone))
-        case None, timedelta(), None:
+        case None, timedelta(), None, None:
             if timezone is not None:
                 raise UsageError("--timezone goes with --cron or a local --at; --in needs none")
             return _When(after=after)
-        case None, None, str():
+        case None, None, str(), None:
             return _When(cron=cron, timezone=timezone)
+        case None, None, None, str():
+            if timezone is not None:
+                raise UsageError("--local-time follows the time zone of each site; leave out --timezone")
+            return _When(local=parse_local(local))
         case _:
-            raise UsageError("say when, in one way: --at TIME, --in DURATION or --cron EXPR")
+            raise UsageError("say when, in one way: --at TIME, --in DURATION, --cron EXPR or --local-time TIME")
 
 
 async def _tagged(connection: asyncpg.Connection, tag: str) -> list[str]:
@@ -253,6 +278,9 @@ def _launch_time(review: _Review) -> str:
     if review.cron is not None:
         planned = f"; next {screen.moment(review.launch_at)}" if review.launch_at else ""
         return f"by cron '{review.cron}' in {review.timezone}{planned}"
+    if review.local_time is not None:
+        first = f"{screen.moment(review.launch_at)} ({review.t_minus})"
+        return f"{review.local_time:%Y-%m-%d %H:%M:%S} on the clock of each site; first {first}"
     return f"{screen.moment(review.launch_at)} ({review.t_minus})"
 
 
@@ -323,6 +351,7 @@ def _show_review(review: _Review) -> None:
         ("status", review.status),
         ("launch", _launch_time(review)),
         ("windows", ", ".join(review.windows) or "none of its own"),
+        *((("no start after", screen.moment(review.stop_starting_at)),) if review.stop_starting_at else ()),
         ("start within", screen.seconds(review.start_within.total_seconds())),
         ("per site", screen.seconds(review.site_timeout.total_seconds())),
         ("at once", str(review.max_concurrency or "as many as the daemons can")),

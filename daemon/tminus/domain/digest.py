@@ -10,7 +10,7 @@ Canonical form (any language can compute it)::
 
 Booleans are "true"/"false" (expects_disconnect and detached: nothing where false), windows their netstrings one after the other
 (nothing where none is named), durations whole microseconds in decimal, moments
-2025-10-30T10:00:00.000000Z.
+2025-10-30T10:00:00.000000Z, local_time the same without its Z.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class RowPart:
     make_backup: bool
     abort_if_offline: bool
     test_site_id: str | None
-    launch_at: datetime | None  # None where a cron rule decides
+    launch_at: datetime | None  # of no account where a cron rule or a local time decides
     cron: str | None
     timezone: str | None
     start_within: timedelta
@@ -37,6 +37,8 @@ class RowPart:
     expects_disconnect: bool = False
     detached: bool = False
     windows: tuple[str, ...] = ()
+    local_time: datetime | None = None  # on the clock of each site, so without a zone; launch_at follows from it
+    stop_starting_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ def row_digest(row: RowPart) -> str:
         _field("make_backup", _boolean(row.make_backup)),
         _field("abort_if_offline", _boolean(row.abort_if_offline)),
         _field("test_site_id", row.test_site_id),
-        _field("launch_at", None if row.cron is not None else _moment(row.launch_at)),
+        _field("launch_at", _moment(row.launch_at) if row.cron is None and row.local_time is None else None),
         _field("cron", row.cron),
         _field("timezone", row.timezone),
         _field("start_within", _duration(row.start_within)),
@@ -67,6 +69,8 @@ def row_digest(row: RowPart) -> str:
         _field("expects_disconnect", _only_true(row.expects_disconnect)),
         _field("detached", _only_true(row.detached)),
         _field("windows", _names(row.windows)),
+        _field("local_time", None if row.local_time is None else row.local_time.strftime("%Y-%m-%dT%H:%M:%S.%f")),
+        _field("stop_starting_at", _moment(row.stop_starting_at)),
     )
 
 

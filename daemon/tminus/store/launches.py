@@ -163,6 +163,8 @@ def _due(row: asyncpg.Record) -> DueScript:
             expects_disconnect=row["expects_disconnect"],
             detached=row["detached"],
             windows=tuple(row["windows"]),
+            local_time=row["local_time"],
+            stop_starting_at=row["stop_starting_at"],
         ),
         sites=tuple(row["sites"]),
         launch_at=row["launch_at"],

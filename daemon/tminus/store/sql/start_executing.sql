@@ -1,7 +1,7 @@
 -- THE POINT OF NO RETURN. Returns the ids that may be started, once this is committed.
 -- $1: instance; per run $2: id, $3: nonce, $4: uptime of the router in seconds before it; $5 to $10: the exports that are
 -- stored with it, see tminus.store_backups.
--- An id that is missing: the run is not ours any more, its launch was cancelled, all is held back or its site frozen, it was started
+-- An id that is missing: the run is not ours any more, its launch was cancelled, all is held back, its site frozen or its stop_starting_at over, it was started
 -- before the database was set back, or this instance cannot prove that it lives. Nothing may be sent for it.
 with living as materialized (
     -- Held until the commit: meanwhile nobody can declare this instance dead (tminus.reap takes FOR UPDATE).
@@ -21,7 +21,7 @@ set step = 'executing', executing_at = tminus.clock(), nonce = n.nonce, uptime_b
 from unnest($2::bigint[], $3::text[], $4::double precision[]) as n (id, nonce, uptime)
 where r.id = n.id and r.instance_id is not distinct from $1 and r.state = (select 'running') and r.executing_at is null
     and not r.rehearsal
-    and (select l.state from tminus.launches l where l.id = r.launch_id) = 'running'
+    and (select l.state = 'running' and coalesce(l.stop_starting_at > tminus.clock(), true) from tminus.launches l where l.id = r.launch_id)
     and exists (select from living) and exists (select from stored)
     and not (select tminus.is_held_back()) and not tminus.is_frozen(r.site_id)
     and not exists (select from tminus.lost_starts x where x.launch_id = r.launch_id and x.site_id = r.site_id offset 0)

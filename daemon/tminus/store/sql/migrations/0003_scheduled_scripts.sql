@@ -29,6 +29,10 @@ create table tminus.scheduled_scripts (
     detached boolean not null default false,
     -- Named windows (0013): one of them has to be open for a site to start.
     windows text[] not null default '{}',
+    -- Instead of launch_at and cron: on the clock on the wall of each site (0014).
+    local_time timestamp,
+    -- No site starts from then on.
+    stop_starting_at timestamptz check (isfinite(stop_starting_at)),
 
     -- Written by triggers and functions only.
     created_by text not null,
@@ -214,7 +218,7 @@ begin
             new.updated_by := session_user;
         end if;
         select key into column_name
-        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,windows,updated_by}'::text[])
+        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,windows,local_time,stop_starting_at,updated_by}'::text[])
         where value is distinct from to_jsonb(old) -> key
         limit 1;
         if column_name is not null and not own then
@@ -241,11 +245,11 @@ begin
     edited := tg_op = 'INSERT'
         or (new.description, new.summary, new.script, new.sites, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
             new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached,
-            new.windows)
+            new.windows, new.local_time, new.stop_starting_at)
         is distinct from
            (old.description, old.summary, old.script, old.sites, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
             old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached,
-            old.windows)
+            old.windows, old.local_time, old.stop_starting_at)
         or not own and new.launch_at is distinct from old.launch_at;
     if not edited then
         if tg_op = 'UPDATE' and not own then
@@ -317,8 +321,22 @@ begin
     if tg_op = 'INSERT' and new.cron is not null and new.launch_at is not null then
         raise exception 'give launch_at or cron, not both' using errcode = 'check_violation';
     end if;
+    if new.local_time is not null then
+        if new.cron is not null or new.launch_at is not null and (tg_op = 'INSERT' or new.launch_at is distinct from old.launch_at) then
+            raise exception 'local_time says when by itself; give no launch_at and no cron with it' using errcode = 'check_violation',
+                hint = 'launch_at then shows when it is first that time on one of the sites.';
+        end if;
+        if not isfinite(new.local_time) then
+            raise exception 'local_time must be a time' using errcode = 'check_violation';
+        end if;
+        new.launch_at := tminus.first_local_instant(new.local_time, new.sites);
+    end if;
     if new.cron is null and new.launch_at is null then
-        raise exception 'give launch_at (one launch) or cron (many)' using errcode = 'check_violation';
+        raise exception 'give launch_at (one launch) or cron (many)' using errcode = 'check_violation',
+            hint = 'Or local_time: once, at a time on the clock of each site.';
+    end if;
+    if new.stop_starting_at is not null and (new.cron is not null or new.stop_starting_at <= new.launch_at) then
+        raise exception 'stop_starting_at is a moment after launch_at; a cron rule has start_within for each of its launches' using errcode = 'check_violation';
     end if;
     if new.cron is null and new.timezone is not null then
         raise exception 'timezone goes with cron; launch_at already is an instant' using errcode = 'check_violation';

@@ -5,9 +5,9 @@
 --   booleans are 'true' / 'false', durations whole microseconds in decimal, moments 2025-10-30T10:00:00.000000Z
 --
 --   row part       = fields, in this order: id, script, make_backup, abort_if_offline, test_site_id, then launch_at or
---                    cron and timezone, then start_within, site_timeout, max_concurrency, and, only where they are true,
+--                    cron and timezone (neither with local_time), then start_within, site_timeout, max_concurrency, and, only where they are true,
 --                    expects_disconnect, detached; and, only where any are named, windows (the names as netstrings, one
---                    after the other)
+--                    after the other), local_time (2025-10-30T10:00:00.000000), stop_starting_at
 --   site part      = fields: id, jump_host, address, port, username, credential, host_key
 --   digest         = 'tminus1:' hex(sha256(netstring('tminus1') netstring(hex(sha256(row part)))
 --                    and for each site in the order of `sites`: netstring(site id) netstring(hex(sha256(site part)))))
@@ -42,7 +42,7 @@ as $$
         || tminus.digest_field('make_backup', s.make_backup::text)
         || tminus.digest_field('abort_if_offline', s.abort_if_offline::text)
         || tminus.digest_field('test_site_id', s.test_site_id)
-        || tminus.digest_field('launch_at', case when s.cron is null then tminus.api_time(s.launch_at) end)
+        || tminus.digest_field('launch_at', case when s.cron is null and s.local_time is null then tminus.api_time(s.launch_at) end)
         || tminus.digest_field('cron', s.cron)
         || tminus.digest_field('timezone', s.timezone)
         || tminus.digest_field('start_within', tminus.microseconds(s.start_within)::text)
@@ -50,7 +50,9 @@ as $$
         || tminus.digest_field('max_concurrency', s.max_concurrency::text)
         || tminus.digest_field('expects_disconnect', case when s.expects_disconnect then 'true' end)
         || tminus.digest_field('detached', case when s.detached then 'true' end)
-        || tminus.digest_field('windows', tminus.netstrings(s.windows)))
+        || tminus.digest_field('windows', tminus.netstrings(s.windows))
+        || tminus.digest_field('local_time', to_char(s.local_time, 'YYYY-MM-DD"T"HH24:MI:SS.US'))
+        || tminus.digest_field('stop_starting_at', tminus.api_time(s.stop_starting_at)))
 $$;
 
 create function tminus.site_digest(s tminus.sites) returns text

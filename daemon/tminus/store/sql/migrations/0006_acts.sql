@@ -374,16 +374,29 @@ begin
         perform tminus.insert_missed_launch(s, 'overlap', 'The previous launch was still running.');
     else
         insert into tminus.launches (script_id, due_at, started_at, start_until, description, script, sites, make_backup,
-            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, windows, digest, authorized_by, created_by)
+            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, windows, local_time,
+            stop_starting_at, digest, authorized_by, created_by)
         values (s.id, s.launch_at, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
-            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.windows, a.digest, s.authorized_by, s.created_by)
+            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.windows, s.local_time,
+            s.stop_starting_at, a.digest, s.authorized_by, s.created_by)
         on conflict (script_id, due_at) where kind = 'scheduled' do nothing
         returning id into the_launch;
     end if;
     if the_launch is not null then
-        insert into tminus.site_runs (launch_id, site_id, position, site_digest)
-        select the_launch, site_id, position, site_digest
-        from unnest(s.sites, a.site_digests) with ordinality as u (site_id, site_digest, position);
+        insert into tminus.site_runs (launch_id, site_id, position, site_digest, due_at, not_before)
+        select the_launch, u.site_id, u.position, u.site_digest, local.moment, local.moment
+        from unnest(s.sites, a.site_digests) with ordinality as u (site_id, site_digest, position)
+        left join (
+            -- Each zone once.
+            select t.id, z.moment
+            from (
+                select y.timezone, tminus.local_instant(s.local_time, y.timezone) as moment
+                from (select distinct x.timezone from tminus.sites x where x.id = any (s.sites)) y
+                offset 0
+            ) z
+            join tminus.sites t on t.timezone = z.timezone and t.id = any (s.sites)
+            where s.local_time is not null
+        ) local on local.id = u.site_id;
         perform tminus.record('launched', 'tminus', s.id, the_launch, null,
             jsonb_build_object('instance', p_instance, 'due_at', s.launch_at, 'sites', cardinality(s.sites)));
         perform pg_notify('tminus', 'launch');
@@ -405,9 +418,11 @@ declare
     the_launch uuid;
 begin
     insert into tminus.launches (script_id, state, reason, due_at, finished_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, windows, authorized_by, created_by)
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, windows, local_time,
+        stop_starting_at, authorized_by, created_by)
     values (s.id, 'missed', p_reason, s.launch_at, tminus.clock(), s.launch_at + s.start_within, s.description, s.script, s.sites, s.make_backup,
-        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.windows, s.authorized_by, s.created_by)
+        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.windows, s.local_time,
+        s.stop_starting_at, s.authorized_by, s.created_by)
     on conflict (script_id, due_at) where kind = 'scheduled' do nothing
     returning id into the_launch;
     if the_launch is null then
@@ -563,6 +578,7 @@ begin
                 from tminus.launches l
                 where l.finished_at is null and l.state = 'running' and (l.max_concurrency is null or l.id = any (capped))
                     and (l.kind = 'rehearsal' or not closed.everywhere and tminus.is_any_open(l.windows))
+                    and coalesce(l.stop_starting_at > tminus.clock(), true)
                     and case when alone.only_script is null then l.script_id <> all (alone.barred) else l.script_id = alone.only_script end
             ),
             candidates as materialized (
@@ -570,10 +586,13 @@ begin
                 select c.id, w.due_at, w.rehearsal, w.id as launch_id, row_number() over (partition by w.id order by c.position) as rank,
                     row_number() over (partition by c.site_id order by w.rehearsal, w.due_at, w.id) as site_rank,
                     (select s.jump_host from tminus.sites s where s.id = c.site_id) as jump_host,
-                    case when c.turn_at is null then w.goes_on else c.turn_at + w.start_within >= tminus.clock() end as in_time
+                    case
+                        when c.turn_at is not null then c.turn_at + w.start_within >= tminus.clock()
+                        when c.due_at is not null then not tminus.turn_is_over(w.id, c.due_at, w.start_within)
+                        else w.goes_on end as in_time
                 from waiting w
                 cross join lateral (
-                    select r.id, r.site_id, r.position, r.turn_at
+                    select r.id, r.site_id, r.position, r.turn_at, r.due_at
                     from tminus.site_runs r
                     where r.launch_id = w.id and r.state = 'pending' and (r.not_before is null or r.not_before <= tminus.clock())
                         -- A scalar, and `offset`: looked up for each, not joined with all sites or with all that are running.
@@ -651,6 +670,8 @@ begin
                 when late.is_lost then 'Not started again: it was started here before the database was set back.'
                 when (select tminus.is_paused()) then 'Not started: all was paused, since the database was set back.'
                 when late.is_aside then 'Not started: the script was set aside, since the daemon died three times while it ran it.'
+                when late.is_stopped then 'Not started before ' || tminus.api_time(late.stop_starting_at) || ', where its starts were to end (stop_starting_at).'
+                    || coalesce(' Before that: ' || late.closed || '.', '')
                 when late.closed is not null then
                 'Not started within ' || late.start_within || ': ' || late.closed || '.' || coalesce(' Before that: ' || left(r.message, 900), '')
                 else
@@ -662,9 +683,9 @@ begin
         select p.id, l.start_within, exists (select from tminus.lost_starts x where x.launch_id = l.id and x.site_id = p.site_id) as is_lost,
             tminus.is_set_aside(l.script_id) as is_aside,
             (select tminus.why_unserved(s) from tminus.sites s where s.id = p.site_id) as unserved,
-            w.closed,
+            w.closed, l.stop_starting_at, l.stop_starting_at <= tminus.clock() as is_stopped,
             case when l.state in ('cancelled', 'halted') then l.state
-                when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) or w.closed is not null then 'missed'
+                when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) or w.closed is not null or l.stop_starting_at <= tminus.clock() then 'missed'
                 when p.retry_reason is not null then p.retry_reason
                 when exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running')
                     or exists (select from tminus.busy_sites b where b.site_id = p.site_id and b.free_at is null) then 'busy'
@@ -675,14 +696,16 @@ begin
         cross join lateral (
             select case when not p.rehearsal then (
                 select tminus.why_closed(s.tags, l.windows,
-                    least(tminus.clock(), coalesce(p.turn_at + l.start_within, l.start_until)) - interval '1 microsecond')
+                    least(tminus.clock(), coalesce(p.turn_at + l.start_within, p.due_at + l.start_within, l.start_until)) - interval '1 microsecond')
                 from tminus.sites s where s.id = p.site_id) end as closed
             offset 0
         ) w
         where l.finished_at is null
             and (l.state in ('cancelled', 'halted')
                 or p.turn_at + l.start_within < tminus.clock()
-                or p.turn_at is null and l.start_until < tminus.clock()
+                or l.stop_starting_at <= tminus.clock()
+                or p.turn_at is null and p.due_at is not null and tminus.turn_is_over(l.id, p.due_at, l.start_within)
+                or p.turn_at is null and p.due_at is null and l.start_until < tminus.clock()
                     and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null))
         for update of p skip locked
     ) late
