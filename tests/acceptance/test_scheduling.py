@@ -26,6 +26,8 @@ async def test_the_examples_of_the_guide_do_what_it_says(database: Db) -> None:
     assert _EXAMPLES
     for who, sql in _EXAMPLES:
         await run_psql(database.dsn_as(who), sql)
+    [weekly] = await database.fetch("select * from tminus.scheduled_scripts where cron is not null")
+    assert (weekly["missed_policy"], weekly["max_launches"], weekly["until"] is not None) == ("run_latest", 50, True)
     [local] = await database.fetch("select * from tminus.scheduled_scripts where local_time is not null")
     assert local["launch_at"] == datetime(2034, 3, 5, 2, tzinfo=UTC)
     assert (local["stop_starting_at"].hour, local["max_concurrency"]) == (20, 10)
@@ -143,4 +145,18 @@ async def test_a_script_is_submitted_for_the_clocks_of_its_sites(cli: Cli) -> No
     await cli.ok(*submit, *options, "--id", script, login="alice", stdin=":put 1")
     (await cli(*submit, "--local-time", "2034-03-05T04:00", "--id", script, login="alice", stdin=":put 1")).refused(
         "another scheduled script"
+    )
+
+
+async def test_a_rule_with_an_end_is_submitted(cli: Cli) -> None:
+    rule = ("--cron", "@weekly", "--run-latest", "--max-launches", "3", "--until", "2090-01-01T00:00Z")
+    answer = await cli.ok("submit", "-", "--site", "site_a", *rule, login="alice", stdin=":put 1")
+    script = UUID.findall(answer.out)[0]
+    shown = " ".join(answer.out.split())
+    assert "3 times at most" in shown
+    assert "until 2090-01-01" in shown
+    assert "the latest that was missed is made up for" in shown
+    await cli.ok("submit", "-", "--site", "site_a", *rule, "--id", script, login="alice", stdin=":put 1")
+    (await cli("submit", "-", "--site", "site_a", "--in", "1h", "--run-latest", login="alice", stdin=":put 1")).refused(
+        "go with cron"
     )

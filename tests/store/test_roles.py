@@ -115,6 +115,8 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "settle_late",
             "refuse_launch",
             "plan",
+            "overtake",
+            "is_spent",
             "claim_site_runs",
             "settle_pending",
             "finish_launches",

@@ -29,6 +29,8 @@ ROW = RowPart(
     site_timeout=timedelta(minutes=10),
     max_concurrency=5,
     stop_starting_at=datetime(2030, 10, 30, 12, tzinfo=UTC),
+    until=datetime(2031, 10, 30, tzinfo=UTC),
+    max_launches=9,
 )
 CRON_ROW = replace(ROW, launch_at=None, cron="0 3 * * *")
 LOCAL_ROW = replace(ROW, launch_at=None, local_time=datetime(2030, 10, 30, 3))  # noqa: DTZ001 - of no zone
@@ -71,6 +73,7 @@ def row_of(vector: dict[str, Any]) -> RowPart:
             "windows": tuple(row.get("windows", ())),
             "local_time": _moment(row.get("local_time")),
             "stop_starting_at": _moment(row.get("stop_starting_at")),
+            "until": _moment(row.get("until")),
         }
     )
 
@@ -100,7 +103,9 @@ def test_each_single_field_of_the_row_counts(name: str) -> None:
     assert row_digest(with_field(row, name, changed)) != row_digest(row)
 
 
-@pytest.mark.parametrize("name", ["test_site_id", "timezone", "max_concurrency", "stop_starting_at"])
+@pytest.mark.parametrize(
+    "name", ["test_site_id", "timezone", "max_concurrency", "stop_starting_at", "until", "max_launches"]
+)
 def test_a_field_of_the_row_that_is_left_out_counts(name: str) -> None:
     assert row_digest(with_field(ROW, name, None)) != row_digest(ROW)
 

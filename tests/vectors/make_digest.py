@@ -70,6 +70,11 @@ VECTORS = [
         },
         [{}],
     ),
+    (
+        "cron: with an end",
+        CRON | {"missed_policy": "run_latest", "until": "2032-01-01T00:00:00.000000Z", "max_launches": 12},
+        [{}],
+    ),
     ("netstrings: text that looks like the canonical form", {"script": "6:script,3:abc,"}, [{"id": "2:id,6:site_1,"}]),
 ]
 

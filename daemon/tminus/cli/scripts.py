@@ -70,6 +70,9 @@ class _Review:
     windows: tuple[str, ...]
     local_time: datetime | None
     stop_starting_at: datetime | None
+    missed_policy: str
+    until: datetime | None
+    max_launches: int | None
     created_by: str
     updated_by: str
     summary: str | None
@@ -105,6 +108,9 @@ class _Review:
     "--window", "windows", multiple=True, metavar="NAME", help="Start only in this window; repeat it for more."
 )
 @click.option("--stop-starting-at", metavar="TIME", help="No site starts from then on: 2030-11-25T06:00Z.")
+@click.option("--run-latest", is_flag=True, help="With --cron: make up for the latest occurrence that was missed.")
+@click.option("--until", metavar="TIME", help="With --cron: no launch after it.")
+@click.option("--max-launches", type=WholeNumber(1, 1000000), help="With --cron: no more than so many.")
 @click.option("--id", "script_id", type=Uuid(), help="Its id: submitting the same again changes nothing.")
 @as_person
 @as_json_option
@@ -133,6 +139,9 @@ async def submit(
     detached: bool,
     windows: tuple[str, ...],
     stop_starting_at: str | None,
+    run_latest: bool,
+    until: str | None,
+    max_launches: int | None,
     script_id: UUID | None,
     person: str | None,
     as_json: bool,
@@ -179,6 +188,9 @@ async def submit(
                 list(windows),
                 when.local,
                 stop,
+                "run_latest" if run_latest else "skip",
+                parse_moment(until, None, "--until") if until is not None else None,
+                max_launches,
             )
             sent = True
             is_new = await _insert(connection, values)
@@ -277,7 +289,10 @@ async def _api_object(connection: asyncpg.Connection, script_id: UUID) -> dict[s
 def _launch_time(review: _Review) -> str:
     if review.cron is not None:
         planned = f"; next {screen.moment(review.launch_at)}" if review.launch_at else ""
-        return f"by cron '{review.cron}' in {review.timezone}{planned}"
+        ends = f" until {screen.moment(review.until)}" if review.until else ""
+        ends += f", {screen.plural(review.max_launches, 'time')} at most" if review.max_launches else ""
+        late = "; the latest that was missed is made up for" if review.missed_policy == "run_latest" else ""
+        return f"by cron '{review.cron}' in {review.timezone}{ends}{planned}{late}"
     if review.local_time is not None:
         first = f"{screen.moment(review.launch_at)} ({review.t_minus})"
         return f"{review.local_time:%Y-%m-%d %H:%M:%S} on the clock of each site; first {first}"

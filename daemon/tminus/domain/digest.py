@@ -39,6 +39,9 @@ class RowPart:
     windows: tuple[str, ...] = ()
     local_time: datetime | None = None  # on the clock of each site, so without a zone; launch_at follows from it
     stop_starting_at: datetime | None = None
+    missed_policy: str = "skip"
+    until: datetime | None = None
+    max_launches: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,9 @@ def row_digest(row: RowPart) -> str:
         _field("windows", _names(row.windows)),
         _field("local_time", None if row.local_time is None else row.local_time.strftime("%Y-%m-%dT%H:%M:%S.%f")),
         _field("stop_starting_at", _moment(row.stop_starting_at)),
+        _field("missed_policy", None if row.missed_policy == "skip" else row.missed_policy),
+        _field("until", _moment(row.until)),
+        _field("max_launches", None if row.max_launches is None else str(row.max_launches)),
     )
 
 

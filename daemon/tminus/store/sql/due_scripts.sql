@@ -2,7 +2,8 @@
 -- $1: how many. No row: nothing is due, or another instance has it.
 select
     s.id, s.script, s.sites, s.make_backup, s.abort_if_offline, s.test_site_id, s.launch_at, s.cron, s.timezone, s.start_within,
-    s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.windows, s.local_time, s.stop_starting_at, s.description, s.created_by, s.authorized_by, tminus.clock() as now,
+    s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches,
+    s.description, s.created_by, s.authorized_by, tminus.clock() as now,
     a.digest, a.row_digest, a.site_ids, a.site_digests
 from tminus.due_scripts($1) s
 join tminus.authorizations a on a.id = s.authorization_id

@@ -33,6 +33,11 @@ create table tminus.scheduled_scripts (
     local_time timestamp,
     -- No site starts from then on.
     stop_starting_at timestamptz check (isfinite(stop_starting_at)),
+    -- With cron: whether the latest occurrence that was missed, and no other, is made up for within its start_within; and what
+    -- ends the rule.
+    missed_policy text not null default 'skip',
+    until timestamptz check (isfinite(until)),
+    max_launches integer,
 
     -- Written by triggers and functions only.
     created_by text not null,
@@ -218,7 +223,7 @@ begin
             new.updated_by := session_user;
         end if;
         select key into column_name
-        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,windows,local_time,stop_starting_at,updated_by}'::text[])
+        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,windows,local_time,stop_starting_at,missed_policy,until,max_launches,updated_by}'::text[])
         where value is distinct from to_jsonb(old) -> key
         limit 1;
         if column_name is not null and not own then
@@ -245,11 +250,11 @@ begin
     edited := tg_op = 'INSERT'
         or (new.description, new.summary, new.script, new.sites, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
             new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached,
-            new.windows, new.local_time, new.stop_starting_at)
+            new.windows, new.local_time, new.stop_starting_at, new.missed_policy, new.until, new.max_launches)
         is distinct from
            (old.description, old.summary, old.script, old.sites, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
             old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached,
-            old.windows, old.local_time, old.stop_starting_at)
+            old.windows, old.local_time, old.stop_starting_at, old.missed_policy, old.until, old.max_launches)
         or not own and new.launch_at is distinct from old.launch_at;
     if not edited then
         if tg_op = 'UPDATE' and not own then
@@ -273,7 +278,7 @@ begin
                     using errcode = 'check_violation';
             end if;
             -- A change of the rule of time replaces what the daemon had planned by it.
-            if (new.cron, coalesce(new.timezone, 'UTC')) is distinct from (old.cron, old.timezone) then
+            if (new.cron, coalesce(new.timezone, 'UTC'), new.until, new.max_launches) is distinct from (old.cron, old.timezone, old.until, old.max_launches) then
                 new.launch_at := null;
             end if;
         end if;
@@ -348,6 +353,18 @@ begin
             raise exception 'there is no time zone %', quote_literal(tminus.printable(new.timezone))
                 using errcode = 'check_violation', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
         end if;
+    end if;
+    if (new.missed_policy in ('skip', 'run_latest')) is not true then
+        raise exception 'missed_policy is skip or run_latest' using errcode = 'check_violation';
+    end if;
+    if new.cron is null and (new.missed_policy <> 'skip' or new.until is not null or new.max_launches is not null) then
+        raise exception 'missed_policy, until and max_launches go with cron' using errcode = 'check_violation';
+    end if;
+    if new.max_launches not between 1 and 1000000 then
+        raise exception 'max_launches must lie between 1 and 1000000' using errcode = 'check_violation';
+    end if;
+    if new.until <= tminus.clock() and (tg_op = 'INSERT' or new.until is distinct from old.until) then
+        raise exception 'until % lies in the past (it is %)', tminus.api_time(new.until), tminus.api_time(tminus.clock()) using errcode = 'check_violation';
     end if;
     if new.launch_at < tminus.clock() and (tg_op = 'INSERT' or new.launch_at is distinct from old.launch_at) then
         raise exception 'launch_at % lies in the past (it is %)', tminus.api_time(new.launch_at), tminus.api_time(tminus.clock())

@@ -7,7 +7,8 @@
 --   row part       = fields, in this order: id, script, make_backup, abort_if_offline, test_site_id, then launch_at or
 --                    cron and timezone (neither with local_time), then start_within, site_timeout, max_concurrency, and, only where they are true,
 --                    expects_disconnect, detached; and, only where any are named, windows (the names as netstrings, one
---                    after the other), local_time (2025-10-30T10:00:00.000000), stop_starting_at
+--                    after the other), local_time (2025-10-30T10:00:00.000000), stop_starting_at,
+--                    missed_policy (only where it is not skip), until, max_launches
 --   site part      = fields: id, jump_host, address, port, username, credential, host_key
 --   digest         = 'tminus1:' hex(sha256(netstring('tminus1') netstring(hex(sha256(row part)))
 --                    and for each site in the order of `sites`: netstring(site id) netstring(hex(sha256(site part)))))
@@ -52,7 +53,10 @@ as $$
         || tminus.digest_field('detached', case when s.detached then 'true' end)
         || tminus.digest_field('windows', tminus.netstrings(s.windows))
         || tminus.digest_field('local_time', to_char(s.local_time, 'YYYY-MM-DD"T"HH24:MI:SS.US'))
-        || tminus.digest_field('stop_starting_at', tminus.api_time(s.stop_starting_at)))
+        || tminus.digest_field('stop_starting_at', tminus.api_time(s.stop_starting_at))
+        || tminus.digest_field('missed_policy', nullif(s.missed_policy, 'skip'))
+        || tminus.digest_field('until', tminus.api_time(s.until))
+        || tminus.digest_field('max_launches', s.max_launches::text))
 $$;
 
 create function tminus.site_digest(s tminus.sites) returns text

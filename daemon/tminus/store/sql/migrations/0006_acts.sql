@@ -403,7 +403,8 @@ begin
     end if;
     update tminus.scheduled_scripts u
     set status = case when s.cron is null then 'launched' else 'scheduled' end,
-        launch_at = case when s.cron is null then s.launch_at else p_next end,
+        -- Without a next one the daemon plans it, or ends the rule.
+        launch_at = case when s.cron is null then s.launch_at when not tminus.is_spent(s) then p_next end,
         started_at = case when the_launch is null then s.started_at else tminus.clock() end,
         finished_at = case when the_launch is null then s.finished_at end
     where u.id = s.id;
@@ -486,6 +487,28 @@ begin
         settled := settled + 1;
     end loop;
     return settled;
+end $$;
+
+-- Whether a cron row has made all the launches that it may.
+create function tminus.is_spent(s tminus.scheduled_scripts) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select s.max_launches is not null and s.max_launches <= (
+        select count(*) from tminus.launches l where l.script_id = s.id and l.kind = 'scheduled' and l.state <> 'missed')
+$$;
+
+-- Pass by the occurrence of a cron row that is due, for a later one that is due as well: the caller has locked it.
+create function tminus.overtake(p_script uuid, p_due timestamptz) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s tminus.scheduled_scripts;
+begin
+    s := tminus.lock_script(p_script);
+    if s.status = 'scheduled' and s.cron is not null and s.missed_policy = 'run_latest' and s.launch_at < p_due and p_due <= tminus.clock() then
+        perform tminus.insert_missed_launch(s, 'missed', 'Missed: it was not started in time, and the occurrence at ' || tminus.api_time(p_due) || ' takes its place.');
+        update tminus.scheduled_scripts u set launch_at = p_due where u.id = s.id;
+    end if;
 end $$;
 
 -- Content that is not what was authorized (it can only differ where somebody went round the triggers): nothing is run.
