@@ -160,3 +160,34 @@ async def test_a_rule_with_an_end_is_submitted(cli: Cli) -> None:
     (await cli("submit", "-", "--site", "site_a", "--in", "1h", "--run-latest", login="alice", stdin=":put 1")).refused(
         "go with cron"
     )
+
+
+async def test_what_is_to_come_is_shown_in_order_with_what_holds_it_back(cli: Cli) -> None:
+    assert (await cli.ok("upcoming", login="rita")).err == "nothing is to come\n"
+    await cli.db.run("insert into tminus.windows (name, weekly) values ('nights', '{daily 22:00-04:00}')")
+    daily = await cli.submit(
+        "--cron", "0 3 * * *", "--timezone", "Asia/Tokyo", "--max-launches", "3", "--window", "nights"
+    )
+    once = await cli.submit("--in", "60h", "--tag", "north")
+    assert [row["launch_at"] for row in (await cli("upcoming", "--json", login="rita")).json()][-1] is None
+    first = await cli.db.value("select date_trunc('hour', tminus.clock()) + interval '2 days'")
+    await cli.db.fetch("select tminus.plan($1::uuid, $2)", daily, first, role="tminus_serve")
+    await cli.db.value("select tminus.authorize($1::uuid, tminus.digest($1::uuid))", daily, role="bob")
+    await cli.db.value("select tminus.freeze('north', tminus.clock() + interval '70 hours', 'storm')", role="bob")
+    coming = (await cli("upcoming", "--json", login="rita")).json()
+    assert len(coming) == 4
+    assert [row["script_id"] for row in coming].count(daily) == 3
+    times = [row["launch_at"] for row in coming]
+    assert times == sorted(times)
+    [one] = [row for row in coming if row["script_id"] == once]
+    assert (one["authorized"], one["sites"]) == (False, 2)
+    assert one["frozen"].startswith("starts on sites with the tag 'north' are frozen until 20")
+    # site_a has that tag as well: the first launch of the rule is in the freeze, the last one is not.
+    rule = [row for row in coming if row["script_id"] == daily]
+    assert all(row["authorized"] and row["authorized_by"] == "bob" and row["windows"] == ["nights"] for row in rule)
+    assert rule[0]["frozen"] is not None
+    assert rule[-1]["frozen"] is None
+    assert all(datetime.fromisoformat(row["launch_at"]).hour == 18 for row in rule[1:])
+    shown = (await cli.ok("upcoming", "--limit", "2", login="rita")).out
+    assert "Asia/Tokyo" in shown
+    assert "window nights" in shown

@@ -21,9 +21,9 @@ def cli(context: click.Context, config: str | None) -> None:
 
 
 def _register() -> None:
-    from tminus.cli import backups, check, demo, freezes, lint, process, rehearse, repairs, scripts, sites
+    from tminus.cli import backups, check, demo, freezes, lint, process, rehearse, repairs, scripts, sites, upcoming
 
-    for module in (process, check, demo, sites, lint, scripts, rehearse, backups, repairs, freezes):
+    for module in (process, check, demo, sites, lint, scripts, rehearse, backups, repairs, freezes, upcoming):
         for command in module.COMMANDS:
             cli.add_command(command)
 
