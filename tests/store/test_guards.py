@@ -24,7 +24,7 @@ A_PERSONS = ("id = $1",)  # a person names it, and may
 GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     # The daemon's statements. No row: another has it, or it has ended; what the caller does then, its header says.
     ("start_executing", "update", "site_runs"): [
-        (*OURS, "r.executing_at is null", "not r.rehearsal", ") = 'running'", "exists (select from living)",
+        (*OURS, "r.executing_at is null", "not r.rehearsal", "l.state = 'running' and", "not tminus.is_frozen(r.site_id)", "exists (select from living)",
          "not (select tminus.is_held_back())", "not exists (select from tminus.lost_starts"),
     ],
     ("end_site_runs", "update", "site_runs"): [(*OURS, LIVING)],
@@ -66,6 +66,8 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("finish_launches", "update", "scheduled_scripts"): [("u.finished_at is null",)],
     ("tell_launches", "update", "launches"): [("q.told_at is null", "skip locked")],
     ("plan", "update", "scheduled_scripts"): [("u.launch_at is null", "u.status in ('unauthorized', 'scheduled')")],
+    ("plan_window", "update", "windows"): [("w.updated_at = $2",)],
+    ("follow_timezone", "update", "scheduled_scripts"): [("u.local_time is not null", "u.status in ('unauthorized', 'scheduled')")],
     ("refuse_launch", "update", "scheduled_scripts"): [("u.status = 'scheduled'",)],
     ("resume", "update", "lost_starts"): [("u.accepted_at is null",)],
     ("hasten_cleanup", "update", "cleanup_debts"): [("d.settled_at is null",)],
@@ -81,6 +83,8 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("launch", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("readmit", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("settle_late", "update", "scheduled_scripts"): [("held: for update of q skip locked",), ("held: for update of q skip locked",)],
+    ("overtake", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
+    ("thaw", "update", "freezes"): [("held: for no key update",)],
     ("resolve", "update", "site_runs"): [("held: for no key update",)],
     ("forgive_cleanup", "update", "cleanup_debts"): [("held: for no key update",)],
     ("accept_sites", "update", "sites"): [("held: for no key update of s",)],
@@ -103,6 +107,7 @@ INSERTS = {
     "follow_scheduled_script": {"scheduled_script_sites"},
     "authorize": {"authorizations"},
     "rehearse": {"launches", "site_runs"},
+    "freeze": {"freezes"},
     "launch": {"launches", "site_runs"},
     "insert_missed_launch": {"launches", "site_runs"},
     "abandon": {"cleanup_debts"},
