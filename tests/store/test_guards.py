@@ -24,7 +24,8 @@ A_PERSONS = ("id = $1",)  # a person names it, and may
 GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     # The daemon's statements. No row: another has it, or it has ended; what the caller does then, its header says.
     ("start_executing", "update", "site_runs"): [
-        (*OURS, "r.executing_at is null", "not r.rehearsal", "l.state = 'running' and", "not tminus.is_frozen(r.site_id)", "exists (select from living)",
+        (*OURS, "r.executing_at is null", "not r.rehearsal", "l.state = 'running' and", "not tminus.is_frozen(r.site_id)",
+         "exists (select from living)",
          "not (select tminus.is_held_back())", "not exists (select from tminus.lost_starts"),
     ],
     ("end_site_runs", "update", "site_runs"): [(*OURS, LIVING)],
