@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -200,10 +200,24 @@ class Daemon:
     log_file: Path
     url: str = ""
     extra: dict[str, str] = field(default_factory=dict)
+    begins_at: int = 0  # in the log file, which earlier lives have written to as well
 
     def log(self) -> list[dict[str, Any]]:
         """The events so far; a line that is not an event is a failure of the test."""
         return [json.loads(line) for line in self.log_file.read_text().splitlines() if line.strip()]
+
+    async def ready(self) -> None:
+        """Wait until it says that it is; fail if it ends instead."""
+
+        async def look() -> bool:
+            written = self.log_file.read_bytes()[self.begins_at :]
+            assert self.process.returncode is None, f"the daemon ended: {written.decode(errors='replace')}"
+            for line in written.split(b"\n")[:-1]:
+                if b'"ready"' in line and json.loads(line)["event"] == "ready":
+                    self.url = f"http://{json.loads(line)['listening']}"
+            return bool(self.url)
+
+        await until(look)
 
     async def get(self, path: str) -> tuple[int, str]:
         async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
@@ -243,9 +257,29 @@ async def run_daemon(
     fleet: Fleet | None = None,
     *,
     environment: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
     **settings: object,
 ) -> AsyncIterator[Daemon]:
     """Run a daemon against a database until the block ends; it is killed if it still runs then."""
+    daemon = await start_daemon(db, folder, fleet, environment=environment, arguments=arguments, **settings)
+    try:
+        await daemon.ready()
+        yield daemon
+    finally:
+        await daemon.kill()
+
+
+async def start_daemon(
+    db: Db,
+    folder: Path,
+    fleet: Fleet | None = None,
+    *,
+    program: Sequence[str] = (sys.executable, "-m", "tminus"),
+    environment: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
+    **settings: object,
+) -> Daemon:
+    """Start a daemon process; the caller kills it."""
     folder.mkdir(parents=True, exist_ok=True)
     key_file = None
     if fleet is not None:
@@ -262,24 +296,12 @@ async def run_daemon(
     config = write_config(folder, key_file=key_file, **merged)
     log_file = folder / "serve.log"
     with log_file.open("ab") as log:
+        begins_at = log.tell()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tminus", "--config", str(config), "serve", stderr=log,
+            *program, "--config", str(config), "serve", *arguments, stderr=log,
             env=clean_environment() | dict(environment or {}),
         )  # fmt: skip
-    daemon = Daemon(process, log_file)
-    try:
-
-        async def ready() -> bool:
-            assert process.returncode is None, f"the daemon ended: {log_file.read_text()}"
-            ready = [event for event in daemon.log() if event["event"] == "ready" and event["pid"] == process.pid]
-            if ready:
-                daemon.url = f"http://{ready[-1]['listening']}"
-            return bool(ready)
-
-        await until(ready)
-        yield daemon
-    finally:
-        await daemon.kill()
+    return Daemon(process, log_file, begins_at=begins_at)
 
 
 def clean_environment() -> dict[str, str]:

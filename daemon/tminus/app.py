@@ -8,24 +8,26 @@ import resource
 import signal
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import structlog
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, GCCollector, PlatformCollector, ProcessCollector
 
 from tminus import __version__
 from tminus.device.connection import Connector
 from tminus.device.jump_hosts import Gate
 from tminus.device.target import Limits
 from tminus.errors import ConfigError, EmbeddedError, StoreError, TminusError
+from tminus.kill_points import Point, reach
 from tminus.ops import systemd
 from tminus.ops.health import Health
 from tminus.ops.loop_lag import watch_loop_lag
 from tminus.ops.metrics import Metrics
 from tminus.ops.store_numbers import StoreNumbers
 from tminus.place import Place, database_of
+from tminus.services.authority import Authority
 from tminus.services.contact import Contact
 from tminus.services.dispatcher import Dispatcher
 from tminus.services.heartbeat import DeclaredDead, Heartbeat, Trust
@@ -33,13 +35,17 @@ from tminus.services.holdings import Holdings
 from tminus.services.janitor import Janitor
 from tminus.services.launcher import Launcher
 from tminus.services.linter import Linter
+from tminus.services.notifier import Lane, Notifier
 from tminus.services.pause import PauseWatch
 from tminus.services.reaper import Reaper
 from tminus.services.retention import Keep, Retention
+from tminus.services.rollout import Rollout
 from tminus.services.run_settings import RunSettings
+from tminus.services.sealer import Sealer
 from tminus.services.site_runner import SiteRunner
 from tminus.services.window_planner import WindowPlanner
 from tminus.settings import Settings
+from tminus.signatures import Signers
 from tminus.store import instances, launches
 from tminus.store.history import History
 from tminus.store.instances import Reach
@@ -90,8 +96,10 @@ async def open_contact(settings: Settings, credentials_base: Path) -> AsyncItera
             await gate.close()
 
 
-async def serve(settings: Settings, *, credentials_base: Path) -> int:
+async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = False) -> int:
     """Run the daemon until it is told to stop; return the exit code."""
+    signers = settings.load_signers(credentials_base)
+    lanes = _lanes(settings, credentials_base)
     async with open_contact(settings, credentials_base) as contact:
         _allow_open_files(settings.max_sessions)
         async with database_of(settings, role=EMBEDDED_LOGIN) as place:
@@ -104,10 +112,23 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
             history = History(intents, in_hand=holdings.known)
             async with (
                 # Each connection is asked first whether this database still knows what we started.
-                open_database(place.dsn, size=8, application="tminus", greet=history.compare) as db,
+                open_database(
+                    place.dsn,
+                    size=8,
+                    application="tminus",
+                    greet=history.compare,
+                    idle_within=settings.heartbeat_ttl,  # who is declared dead must not hold its runs for longer
+                ) as db,
                 # The heartbeat waits for nobody; and who lives on a server has told it what it started.
                 open_database(place.dsn, size=1, application="tminus heartbeat", greet=history.compare) as heart,
+                AsyncExitStack() as beside,
             ):
+                if with_api:
+                    from tminus.api import open_api  # noqa: PLC0415 - without it nothing of the web is loaded
+
+                    await beside.enter_async_context(
+                        open_api(settings, place, base=credentials_base, beside_daemon=True)
+                    )
                 return await _Daemon(
                     settings=settings,
                     place=place,
@@ -117,7 +138,17 @@ async def serve(settings: Settings, *, credentials_base: Path) -> int:
                     intents=intents,
                     history=history,
                     holdings=holdings,
+                    signers=signers,
+                    lanes=lanes,
                 ).run()
+
+
+def _lanes(settings: Settings, credentials_base: Path) -> list[Lane]:
+    """Return the ways to people that are configured here. Raises ConfigError."""
+    mail = settings.load_mail(credentials_base)
+    lanes = [] if mail is None else [Lane(kind="mail", address=None, channel=mail)]
+    webhooks = settings.load_webhooks(credentials_base)
+    return [*lanes, *(Lane(kind="webhook", address=hook.name, channel=hook) for hook in webhooks)]
 
 
 def check_open_files(max_sessions: int) -> tuple[int, int]:
@@ -153,6 +184,15 @@ def _connector(settings: Settings) -> Connector:
     return Connector(limits=limits, policy=settings.host_key_policy)
 
 
+def _authority(settings: Settings, db: Database, signers: Signers | None) -> Authority | None:
+    if signers is None:
+        return None
+    spec = settings.authorization
+    return Authority(
+        db, signers, distinct=spec.approval == "distinct", longest_launch=timedelta(seconds=spec.longest_launch)
+    )
+
+
 class _Daemon:
     def __init__(
         self,
@@ -165,6 +205,8 @@ class _Daemon:
         intents: IntentLog,
         history: History,
         holdings: Holdings,
+        signers: Signers | None,
+        lanes: list[Lane],
     ) -> None:
         self._settings = settings
         self._place = place
@@ -176,8 +218,19 @@ class _Daemon:
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
+        loop = asyncio.get_running_loop()
+        tasks = Gauge(
+            "tminus_tasks", "Tasks of the event loop: what grows without work is a leak", registry=self._registry
+        )
+        tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         self._trust = Trust(ttl=settings.heartbeat_ttl, margin=settings.heartbeat_margin)
-        self._health = Health(lives=self._trust.lives, trouble=lambda: intents.trouble)
+        authority = self._authority = _authority(settings, db, signers)
+        if authority is not None:
+            contact.vouches_for = authority.vouches_for
+        self._health = Health(
+            lives=self._trust.lives,
+            trouble=lambda: intents.trouble or (authority.trouble if authority is not None else None),
+        )
         self._metrics = Metrics(
             self._registry,
             max_sessions=settings.max_sessions,
@@ -204,11 +257,13 @@ class _Daemon:
             contact=contact,
             settings=run,
             observer=self._metrics,
+            authority=authority,
         )
         self._holdings = holdings
         self._heartbeat = Heartbeat(
             heart, self._instance, self._trust, interval=settings.heartbeat_interval, observer=self._metrics
         )
+        self._rollout = Rollout(db, self._trust, poll_interval=settings.poll_interval, observer=self._metrics)
         self._dispatcher = Dispatcher(
             db,
             self._instance,
@@ -220,6 +275,8 @@ class _Daemon:
             max_sessions=settings.max_sessions,
             poll_interval=settings.poll_interval,
             observer=self._metrics,
+            ended=self._rollout.hint,
+            authority=authority,
         )
         self._launcher = Launcher(
             db,
@@ -229,6 +286,7 @@ class _Daemon:
             poll_interval=settings.poll_interval,
             observer=self._metrics,
             launched=self._dispatcher.hint,
+            authority=authority,
         )
         self._reaper = Reaper(
             db,
@@ -270,6 +328,18 @@ class _Daemon:
         )
         self._retention = Retention(db, self._trust, keep, observer=self._metrics)
         self._window_planner = WindowPlanner(db, poll_interval=settings.poll_interval, observer=self._metrics)
+        self._sealer = Sealer(
+            db, self._trust, settings.state_dir, interval=settings.poll_interval, observer=self._metrics
+        )
+        self._notifier = Notifier(
+            db,
+            lanes,
+            before=timedelta(seconds=settings.tell_before) if settings.tell_before else None,
+            within=timedelta(seconds=settings.tell_within),
+            review_url=settings.review_url,
+            poll_interval=settings.poll_interval,
+            observer=self._metrics,
+        )
         self._linter = Linter(db, self._instance, poll_interval=settings.poll_interval, observer=self._metrics)
 
     async def run(self) -> int:
@@ -286,6 +356,7 @@ class _Daemon:
             max_sessions=settings.max_sessions,
             ttl=settings.heartbeat_ttl,
             memory=self._intents.identity,
+            requires_signature=self._authority is not None,
         )
         await self._heartbeat.beat()
         await self._pause.look()
@@ -337,10 +408,13 @@ class _Daemon:
                     self._dispatcher.run(),
                     self._reaper.run(),
                     self._janitor.run(),
+                    self._rollout.run(),
                     self._pause.run(),
                     self._retention.run(),
                     self._linter.run(),
                     self._window_planner.run(),
+                    self._sealer.run(),
+                    self._notifier.run(),
                     self._heartbeat.until_dead(),
                     watch_loop_lag(self._metrics.loop_was_late),
                     listen(self._place.dsn, self._heard),
@@ -370,10 +444,12 @@ class _Daemon:
         for service in (
             self._launcher,
             self._dispatcher,
+            self._rollout,
             self._janitor,
             self._pause,
             self._linter,
             self._window_planner,
+            self._notifier,
         ):
             service.hint.give()
 
@@ -402,6 +478,7 @@ class _Daemon:
         await first.wait()
         log.info("draining", seconds=self._settings.drain_timeout)
         self._health.draining = True
+        reach(Point.DRAINING)
         systemd.notify("STOPPING=1", f"STATUS={await self._status()}")
         self._launcher.draining = True
         self._linter.draining = True
@@ -427,6 +504,7 @@ class _Daemon:
 
     async def _say_goodbye(self) -> None:
         """Close our row, so that what was left is taken over at once and not after a heartbeat's ttl."""
+        reach(Point.SAYING_GOODBYE)
         try:
             await instances.stop(self._db, self._instance)
         except StoreError as error:

@@ -8,6 +8,8 @@ TminusError
 │   ├── SchemaMismatch      older or newer than this program                            exit 5
 │   └── Refused             a rule of the database said no; its text is for the person  exit 1
 ├── EmbeddedError           the embedded PostgreSQL did not start                       exit 4
+├── ChannelError            a letter could not be handed over now; it is tried again
+│   └── LetterRefused       it never will be: who should have taken it said no
 └── DeviceError             a router, before or after a script was started
     ├── Offline             no TCP, no SSH banner, or no answer in time
     ├── LoginRefused        it refused our credential; never tried again in one launch
@@ -55,9 +57,23 @@ class Refused(StoreError):
 
     exit_code = 1
 
+    def __init__(self, sentence: str, *, sqlstate: str = "", column: str | None = None) -> None:
+        """`sqlstate` says what kind of rule it was, `column` of what, where the rule is about one."""
+        super().__init__(sentence)
+        self.sqlstate = sqlstate
+        self.column = column
+
 
 class EmbeddedError(TminusError):
     exit_code = 4
+
+
+class ChannelError(TminusError):
+    """A mail server or a webhook's receiver did not take a letter; it is tried again."""
+
+
+class LetterRefused(ChannelError):
+    """It would not take this letter later either."""
 
 
 class DeviceError(TminusError):

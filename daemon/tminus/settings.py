@@ -8,15 +8,18 @@ import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from tminus.device.credentials import Credential, load_credential
+from tminus.channels.mail import Mail, Security
+from tminus.channels.webhook import Webhook, key_of
+from tminus.device.credentials import Credential, load_credential, read_password
 from tminus.device.hostkeys import HostKey, HostKeyPolicy
 from tminus.device.jump_hosts import JumpHost
 from tminus.errors import ConfigError
+from tminus.signatures import CannotVerify, Signers, check_program
 
 
 def _default_state_dir() -> Path:
@@ -62,6 +65,34 @@ class JumpHostSettings(BaseModel):
     idle_timeout: Bounded = 60.0
 
 
+class AuthorizationSettings(BaseModel):
+    """What an authorization has to be for this daemon to act on it, whatever the database says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    require_signature: bool = False
+    allowed_signers: Path | None = None
+    revoked_keys: Path | None = None
+    # As tminus.policy.approval, but of this host.
+    approval: Literal["distinct", "off"] = "distinct"
+    longest_launch: Seconds = 86400.0
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.require_signature and self.allowed_signers is None:
+            raise ValueError("require_signature needs allowed_signers, the file that says whose signatures count")
+        return self
+
+
+class WebhookSettings(BaseModel):
+    """An endpoint that contacts may name. The secret stays in a file of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: SecretStr
+    secret_file: Path
+
+
 class Settings(BaseSettings):
     """All settings; config/tminus.toml explains each to an operator."""
 
@@ -80,6 +111,19 @@ class Settings(BaseSettings):
     log_level: str = "info"
     log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
 
+    # The HTTP API. See web/.
+    api_listen: str = "127.0.0.1:9469"
+    api_database_url: SecretStr | None = None
+    api_public_url: str | None = Field(default=None, pattern=r"^https?://[^\s<>\"]+$")
+    api_issuer: str = Field(default="tminus", min_length=1)
+    api_audience: str = Field(default="tminus", min_length=1)
+    api_secret_file: Path | None = None
+    api_jwks_file: Path | None = None
+    api_jwks_url: str | None = None
+    api_requests_per_minute: int = Field(default=600, ge=1, le=1000000)
+    api_body_limit: int = Field(default=8 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    api_connections: int = Field(default=8, ge=1, le=100)
+
     # How much at once, and how often to look.
     max_sessions: int = Field(default=200, ge=1, le=20000)
     poll_interval: float = Field(default=2.0, ge=0.05, le=10)
@@ -90,6 +134,9 @@ class Settings(BaseSettings):
     heartbeat_ttl: float = Field(default=60.0, ge=1, le=600)
     heartbeat_margin: float = Field(default=10.0, gt=0, le=300)
     reap_interval: float = Field(default=10.0, ge=0.2, le=60)
+
+    # Whether the database is believed.
+    authorization: AuthorizationSettings = Field(default_factory=AuthorizationSettings)
 
     # On the router.
     credentials: dict[str, CredentialSettings] = Field(default_factory=dict)
@@ -111,7 +158,24 @@ class Settings(BaseSettings):
     events_days: int = Field(default=1100, ge=0, le=36500)
     intents_days: int = Field(default=400, ge=0, le=36500)
 
-    @field_validator("http_listen")
+    # Telling people. See services/notifier.py.
+    mail_server: str | None = Field(default=None, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252})$")
+    mail_port: int = Field(default=587, ge=1, le=65535)
+    mail_security: Security = Security.STARTTLS
+    mail_username: str | None = None
+    mail_password_file: Path | None = None
+    mail_sender: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
+    )
+    mail_domains: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")], ...] = ()
+    webhooks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")], WebhookSettings] = Field(
+        default_factory=dict
+    )
+    review_url: str | None = Field(default=None, pattern=r"^https?://[!-~]{1,500}$")
+    tell_before: float = Field(default=900.0, ge=0, le=604800, allow_inf_nan=False)
+    tell_within: Seconds = 86400.0
+
+    @field_validator("http_listen", "api_listen")
     @classmethod
     def _host_and_port(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
@@ -138,6 +202,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "reap_interval must not exceed heartbeat_ttl, or what a dead daemon left waits for the look and not for the proof"
             )
+        if self.mail_server is not None and self.mail_sender is None:
+            raise ValueError("mail_server needs mail_sender, the address that the letters come from")
+        if (self.mail_username is None) != (self.mail_password_file is None):
+            raise ValueError("mail_username and mail_password_file belong together")
+        if self.mail_username is not None and self.mail_security is Security.NONE:
+            raise ValueError("mail_password_file is not sent over a connection without mail_security")
         return self
 
     @property
@@ -147,8 +217,26 @@ class Settings(BaseSettings):
 
     @property
     def listen_address(self) -> tuple[str, int]:
-        host, _, port = self.http_listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _address(self.http_listen)
+
+    @property
+    def api_address(self) -> tuple[str, int]:
+        return _address(self.api_listen)
+
+    def load_signers(self, base: Path) -> Signers | None:
+        """Return whose signatures count, where they are required. Raises ConfigError; relative names are in `base`."""
+        spec = self.authorization
+        if not spec.require_signature or spec.allowed_signers is None:
+            return None
+        check_program()
+        signers = Signers(
+            base / spec.allowed_signers, base / spec.revoked_keys if spec.revoked_keys is not None else None
+        )
+        try:
+            signers.stamp()
+        except CannotVerify as error:
+            raise ConfigError(str(error)) from error
+        return signers
 
     def load_credentials(self, base: Path) -> dict[str, Credential]:
         """Read every secret once. Raises ConfigError, which names credential, file and remedy."""
@@ -163,6 +251,31 @@ class Settings(BaseSettings):
             for name, spec in self.credentials.items()
         }
 
+    def load_mail(self, base: Path) -> Mail | None:
+        """Return the way to the mail server, or None where none is set. Raises ConfigError."""
+        if self.mail_server is None or self.mail_sender is None:
+            return None
+        domains = self.mail_domains or (self.mail_sender.rpartition("@")[2],)
+        return Mail(
+            server=self.mail_server,
+            port=self.mail_port,
+            security=self.mail_security,
+            sender=self.mail_sender,
+            domains=frozenset(domain.lower() for domain in domains),
+            username=self.mail_username,
+            password=read_password("mail_password_file", self.mail_password_file, base)
+            if self.mail_password_file is not None
+            else None,
+        )
+
+    def load_webhooks(self, base: Path) -> list[Webhook]:
+        """Return the endpoints, with their secrets. Raises ConfigError."""
+        return [self.load_webhook(name, base) for name in self.webhooks]
+
+    def load_webhook(self, name: str, base: Path) -> Webhook:
+        """Return the endpoint of that name. Raises ConfigError."""
+        return _webhook(name, self.webhooks[name], base)
+
     def load_jump_hosts(self, base: Path, credentials: Mapping[str, Credential]) -> list[JumpHost]:
         """Make the jump hosts, with keys and secrets. Raises ConfigError, which names jump host and remedy."""
         return [self.load_jump_host(name, base, credentials) for name in self.jump_hosts]
@@ -170,6 +283,11 @@ class Settings(BaseSettings):
     def load_jump_host(self, name: str, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:
         """Make the jump host of that name. Raises ConfigError."""
         return _jump_host(name, self.jump_hosts[name], base, credentials)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _jump_host(name: str, spec: JumpHostSettings, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:
@@ -207,6 +325,22 @@ def _jump_host(name: str, spec: JumpHostSettings, base: Path, credentials: Mappi
         max_sites=spec.max_sites,
         idle_timeout=spec.idle_timeout,
     )
+
+
+def _webhook(name: str, spec: WebhookSettings, base: Path) -> Webhook:
+    owner = f"[webhooks.{name}]"
+    if not spec.url.get_secret_value().startswith(("https://", "http://")):
+        raise ConfigError(f"the url of {owner} is neither https:// nor http://")
+    secret = read_password(f"webhook {name!r}", spec.secret_file, base)
+    try:
+        key = key_of(secret.get_secret_value())
+    except ValueError as error:
+        problem: str | None = str(error)
+    else:
+        problem = "it is shorter than 16 bytes" if len(key) < 16 else None
+    if problem is not None:  # raised from here: the exception above carries the secret
+        raise ConfigError(f"the secret of {owner} cannot be used: {problem}; 'openssl rand -hex 32' makes one")
+    return Webhook(name=name, url=spec.url.get_secret_value(), secret=secret)
 
 
 def config_file(given: Path | None) -> Path | None:
@@ -278,7 +412,13 @@ def _explain(error: ValidationError, file: Path | None) -> str:
 def _did_you_mean(name: str) -> str:
     near = difflib.get_close_matches(
         name.rsplit(".", maxsplit=1)[-1],
-        [*Settings.model_fields, *CredentialSettings.model_fields, *JumpHostSettings.model_fields],
+        [
+            *Settings.model_fields,
+            *AuthorizationSettings.model_fields,
+            *CredentialSettings.model_fields,
+            *JumpHostSettings.model_fields,
+            *WebhookSettings.model_fields,
+        ],
         1,
     )
     return f"; did you mean {near[0]!r}?" if near else ""

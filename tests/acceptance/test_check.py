@@ -204,9 +204,26 @@ def _break_the_key_of_a_jump_host(host: Host) -> None:
     _jump_host()(host)
 
 
+def _webhook(secret: str | None) -> Callable[[Host], None]:
+    def spoil(host: Host) -> None:
+        if secret is not None:
+            (host.folder / "chat.secret").write_text(secret)
+        host.add('[webhooks.chat]\nurl = "https://chat.example.net"\nsecret_file = "chat.secret"\n')
+
+    return spoil
+
+
+def _mail(host: Host) -> None:
+    host.configure(mail_server="mail.example.net", mail_sender="tminus@example.net")
+
+
 @pytest.mark.parametrize(
     ("spoil", "check", "verdict", "said", "code"),
     [
+        (_mail, "mail", "ok", "mail.example.net port 587 (starttls), to example.net", 0),
+        (_webhook("swordfish, swordfish"), "webhook chat", "ok", "its secret can be read", 0),
+        (_webhook("swordfish"), "webhook chat", "failed", "shorter than 16 bytes", 3),
+        (_webhook(None), "webhook chat", "failed", "does not exist", 3),
         # A daemon would refuse such a key, so it is no mere warning.
         (_open_the_key, "credential default", "failed", "is open to other users; run 'chmod 600", 3),
         (_remove_the_key, "credential default", "failed", "does not exist", 3),
@@ -464,3 +481,18 @@ async def test_an_embedded_database_that_does_not_run_is_not_started(host: Host,
     assert (await host.found())["database"][0] == "skipped"
     assert [path.name for path in state.iterdir()] == ["server.lock"]
     assert (state / "server.lock").stat().st_mtime_ns == before.st_mtime_ns
+
+
+async def test_where_signatures_are_required_it_says_whether_they_can_be_verified(host: Host) -> None:
+    allowed = host.folder / "allowed_signers"
+    with (host.folder / "tminus.toml").open("a") as config:
+        config.write('[authorization]\nrequire_signature = true\nallowed_signers = "allowed_signers"\n')
+    verdict, said = (await host.found(code=3))["signatures"]
+    assert (verdict, said) == (
+        "failed",
+        f"{allowed} cannot be read: No such file or directory; signatures cannot be verified",
+    )
+    allowed.write_text("# nobody\n")
+    assert (await host.found())["signatures"][0] == "warning"
+    allowed.write_text("bob ssh-ed25519 AAAA\n")
+    assert (await host.found())["signatures"] == ("ok", f"required; 1 line in {allowed}")

@@ -35,6 +35,10 @@ EXPECTED: dict[Fault | None, set[tuple[str, str, str | None]]] = {
     Fault.FULL_STORAGE: {("failed", "none", "upload_failed")},
     Fault.SILENT_MID_SCRIPT: {("completed", "applied", None)},
     Fault.HOSTILE_OUTPUT: {("completed", "applied", None)},
+    Fault.RUNS_DRY_RUN: {
+        ("completed", "applied", None),
+        ("failed", "applied", "check_failed"),
+    },  # the latter since 7.16
 }
 
 

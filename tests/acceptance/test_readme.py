@@ -31,14 +31,18 @@ async def test_the_examples_of_the_readme_do_what_it_says(database: Db) -> None:
     for who, sql in _EXAMPLES:
         await run_psql(database.dsn if who == "owner" else database.dsn_as(who), sql)
         status.append(await database.value("select status from tminus.scheduled_scripts where id = $1", script))
-    #  site, insert, authorize, findings, edit, read, cancel, cron, policy
+    #  site, contacts, insert, authorize, review, withdraw and authorize, findings, edit, read, cancel, cron, policy twice
     assert status == [
+        None,
         None,
         "unauthorized",
         "scheduled",
         "scheduled",
+        "scheduled",
+        "scheduled",
         "unauthorized",
         "unauthorized",
+        "cancelled",
         "cancelled",
         "cancelled",
         "cancelled",

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.signing import Approver
 from tests.support import FAST, Db, clean_environment, until, write_config
 from tminus.simulator import FleetSpec, simulate
 
@@ -119,12 +120,17 @@ async def test_a_launch_with_an_embedded_database_needs_no_more_than_the_unit_le
         key.write_bytes(fleet.client_key.export_private_key())
         key.chmod(0o600)
         config = write_config(folder, key_file=key, state_dir=str(folder / "state"), http_listen="127.0.0.1:0", **FAST)
+        bob = Approver.make(folder / "approver", "bob")
+        (folder / "allowed_signers").write_text(bob.signs_for())
         log = folder / "log"
         with log.open("wb") as stderr:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-c", _LAUNCHER, json.dumps(sorted(allowed)),
                 sys.executable, "-m", "tminus", "--config", str(config), "serve",
-                stderr=stderr, env=clean_environment(),
+                stderr=stderr, env=clean_environment() | {
+                    "TMINUS_AUTHORIZATION__REQUIRE_SIGNATURE": "true",
+                    "TMINUS_AUTHORIZATION__ALLOWED_SIGNERS": str(folder / "allowed_signers"),
+                },
             )  # fmt: skip
         try:
 
@@ -136,7 +142,13 @@ async def test_a_launch_with_an_embedded_database_needs_no_more_than_the_unit_le
             db = Db(f"postgresql:///tminus?host={folder}/state/run&port=5432&user=tminus")
             await db.run("create role alice login in role tminus_author; create role bob login in role tminus_approver")
             await db.run(fleet.inventory_sql("default"))
-            script = await db.submit(":put 1")
+            # Signed, so that ssh-keygen has to be run, too.
+            script = await db.value(
+                "insert into tminus.scheduled_scripts (script, sites, launch_at)"
+                " values (':put 1', array['sim-0000'], now() + interval '3 seconds') returning id",
+                role="alice",
+            )
+            await bob.authorize(db, script, role="bob")
             runs = await db.finished(script)
             assert runs["sim-0000"]["state"] == "completed", runs["sim-0000"]["message"]
 

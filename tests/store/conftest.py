@@ -16,18 +16,10 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.store.stage import TABLES, Stage, WarmDb, add_sites, open_stage
+from tests.store.stage import EMPTY, Stage, WarmDb, add_sites, open_stage
 from tests.support import Db, fresh_database
 
 _numbers = itertools.count(1)
-_EMPTY = "; ".join(
-    (
-        "set session_replication_role = replica",
-        *(f"delete from tminus.{table}" for table in TABLES),
-        "insert into tminus.policy default values",
-        "update public.moved_clock set by = '0'",
-    )
-)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -50,7 +42,7 @@ async def _emptied(postgres: str) -> AsyncIterator[Db]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def clean(_emptied: Db) -> Db:
-    await _emptied.run(_EMPTY)
+    await _emptied.run(EMPTY)
     return _emptied
 
 

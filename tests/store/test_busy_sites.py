@@ -12,7 +12,7 @@ import pytest
 from tests.store.stage import Stage
 from tminus.domain.endings import Reason, unknown
 from tminus.store import busy_sites, site_runs
-from tminus.store.writer import EndRequest, Writer
+from tminus.store.writer import EndRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -27,7 +27,7 @@ async def a_busy_site(stage: Stage, *, seconds: float = 60.0, **columns: object)
     run = (await stage.claim(instance))["a"].id
     await stage.execute(instance, run)
     request = EndRequest(run=run, ending=unknown(Reason.TIMED_OUT, "Too long."), busy_for=seconds, left_file=FILE)
-    writer = Writer(stage.store, instance)
+    writer = stage.writer(instance)
     writing = asyncio.create_task(writer.run())
     try:
         assert await writer.end(request)

@@ -295,7 +295,7 @@ class TestTheDeadAndTheFrozen:
         await stage.db.run("update tminus.launches set state = 'halted'")
         assert await stage.execute(instance, claims["a"].id) == []
         rows = await stage.store.fetch("why_not_started", instance, [claims["a"].id])
-        assert [tuple(row) for row in rows] == [(claims["a"].id, False, False)]
+        assert [tuple(row) for row in rows] == [(claims["a"].id, "halted", False, False)]
 
     async def test_nobody_is_declared_dead_while_its_start_is_being_committed(self, stage: Stage) -> None:
         """It is either dead before, and starts nothing, or after, and then the started run is to be resolved."""

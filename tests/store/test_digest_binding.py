@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.store.stage import HOST_KEY, Stage, add_sites, authorize, insert
-from tminus.domain.digest import combine, row_digest, site_digest
+from tminus.domain.digest import row_digest, site_digest
 from tminus.store import launches
 from tminus.store.instances import Reach
 from tminus.store.launches import DueScript
@@ -24,9 +24,9 @@ async def due(stage: Stage) -> DueScript:
 def is_as_authorized(script: DueScript) -> bool:
     """The launcher's comparison."""
     return (
-        row_digest(script.row) == script.authorized_row
-        and tuple(site for site, _ in script.authorized_sites) == script.sites
-        and combine(script.authorized_row, script.authorized_sites) == script.digest
+        row_digest(script.row) == script.authorization.row_digest
+        and tuple(site for site, _ in script.authorization.sites) == script.sites
+        and not script.authorization.contradicts_itself()
     )
 
 
@@ -39,11 +39,16 @@ async def test_what_is_due_compares_equal_to_what_was_authorized(stage: Stage) -
         abort_if_offline=True,
         max_concurrency=2,
         start_within=timedelta(minutes=7),
+        wave_sizes=["1", "50%"],
+        wave_order=["edge", "core"],
+        wave_pause=timedelta(minutes=3),
+        max_failures="5%",
+        max_offline="1",
     )
     await stage.db.move_clock(timedelta(seconds=1))
     script = await due(stage)
     assert is_as_authorized(script)
-    assert script.digest == await stage.db.value("select tminus.digest($1)", script.id)
+    assert script.authorization.digest == await stage.db.value("select tminus.digest($1)", script.id)
 
 
 BEHIND = {
@@ -56,6 +61,14 @@ BEHIND = {
     "start_within": "start_within = '2 hours'",
     "site_timeout": "site_timeout = '1 hour'",
     "max_concurrency": "max_concurrency = 7",
+    "wave_sizes": "wave_sizes = '{1,2}'",
+    "wave_order": "wave_order = '{edge}'",
+    "wave_pause": "wave_pause = '1 minute'",
+    "wave_confirm": "wave_confirm = true",
+    "confirm_within": "confirm_within = '1 hour'",
+    "max_failures": "max_failures = '9'",
+    "max_failures_in_wave": "max_failures_in_wave = '9'",
+    "max_offline": "max_offline = '9'",
     "another site": "sites = '{b}'",
     "one site more": "sites = '{a,b}'",
     "no site": "sites = '{}'",

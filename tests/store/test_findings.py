@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 from uuid import uuid4
@@ -306,3 +307,23 @@ async def test_a_process_that_was_ended_by_somebody_is_no_fault_of_the_script() 
     analysis = await analyst.look_at(b"/system reboot", timedelta(minutes=1))
     await analyst.stop()
     assert [each.code for each in analysis.findings] == ["reboot"]
+
+
+@pytest.mark.parametrize("word", [b"a.b.", b"-", b"\xc3\xa9"])
+async def test_a_script_of_one_endless_word_is_told_of_in_few_words(word: bytes) -> None:
+    analyst = Analyst()
+    analysis = await analyst.look_at(word * (800_000 // len(word)), timedelta(minutes=1))
+    await analyst.stop()
+    assert analysis.failed is None
+    assert len(analysis.findings_json()) < 20_000
+
+
+async def test_where_memory_runs_out_it_is_the_process_that_looks_which_is_ended() -> None:
+    analyst = Analyst()
+    await analyst.look_at(b":put x", timedelta(minutes=1))
+    assert analyst._process is not None
+    score = Path(f"/proc/{analyst._process.pid}/oom_score_adj").read_text()
+    await analyst.stop()
+    assert int(score) == 1000
+    unit = Path(__file__).parents[2] / "systemd/tminus.service"
+    assert "\nOOMPolicy=continue\n" in unit.read_text()

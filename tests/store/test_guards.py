@@ -24,7 +24,7 @@ A_PERSONS = ("id = $1",)  # a person names it, and may
 GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     # The daemon's statements. No row: another has it, or it has ended; what the caller does then, its header says.
     ("start_executing", "update", "site_runs"): [
-        (*OURS, "r.executing_at is null", "not r.rehearsal", "l.state = 'running' and", "not tminus.is_frozen(r.site_id)",
+        (*OURS, "r.executing_at is null", "not r.rehearsal", "exists (select from allowed a", "not tminus.is_frozen(r.site_id)",
          "exists (select from living)",
          "not (select tminus.is_held_back())", "not exists (select from tminus.lost_starts"),
     ],
@@ -40,10 +40,18 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("keep_findings", "update", "scheduled_scripts"): [
         ("s.findings is null", "sha256(convert_to(s.script, 'UTF8')) = $2", "s.site_timeout = $3"),
     ],
+    ("settle_debts_of", "update", "cleanup_debts"): [("d.settled_at is null",)],
+    ("take_busy_sites", "update", "busy_sites"): [("held: for update of b skip locked",)],
+    ("note_busy_site", "update", "busy_sites"): [("b.free_at is null",)],
+    ("free_site", "update", "busy_sites"): [("b.free_at is null",)],
     # What a router told of itself is true whoever heard it, and is no state.
     ("learn_sites", "update", "sites"): [("skip locked",)],
     ("serial_owners", "update", "sites"): [("not exists (select from tminus.sites o where o.serial = t.serial)",)],
     ("pin_site", "update", "sites"): [A_PERSONS],
+    # The API's.
+    ("edit_scheduled_script", "update", "scheduled_scripts"): [A_PERSONS],
+    ("keep_answer", "update", "idempotency_keys"): [("k.status is null",)],
+    ("forget_idempotency_keys", "delete", "idempotency_keys"): [("skip locked",)],
     # The functions of the schema.
     ("claim_site_runs", "update", "site_runs"): [("r.state = (select 'pending')",)],
     ("claim_site_runs", "update", "launches"): [("skip locked",)],
@@ -63,6 +71,16 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("settle_instance", "update", "instances"): [("i.state in ('alive', 'draining')",)],
     ("cancel", "update", "site_runs"): [("r.state = 'pending'",)],
     ("cancel", "update", "launches"): [("l.state = 'running'",)],
+    ("open_wave", "update", "launches"): [("u.state = 'running'", "u.paused_at is null", "u.wave = p_wave - 1")],
+    ("ask_wave", "update", "launches"): [("u.state = 'running'", "u.wave = p_wave - 1", "u.asked_wave < p_wave")],
+    ("halt", "update", "launches"): [("held: for update",)],
+    ("halt", "update", "site_runs"): [("r.state = 'pending'",)],
+    ("confirm_wave", "update", "launches"): [("held: tminus.lock_launch_of(",)],
+    ("pause_launch", "update", "launches"): [("held: tminus.lock_launch_of(",)],
+    ("resume_launch", "update", "launches"): [("held: tminus.lock_launch_of(",)],
+    ("cap_tag", "delete", "tag_caps"): [("c.tag = cap_tag.tag",)],
+    ("retry", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
+    ("resume_launch", "update", "site_runs"): [("r.state = 'pending'",)],
     ("finish_launches", "update", "launches"): [("u.finished_at is null",)],
     ("finish_launches", "update", "scheduled_scripts"): [("u.finished_at is null",)],
     ("tell_launches", "update", "launches"): [("q.told_at is null", "skip locked")],
@@ -70,6 +88,8 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("plan_window", "update", "windows"): [("w.updated_at = $2",)],
     ("follow_timezone", "update", "scheduled_scripts"): [("u.local_time is not null", "u.status in ('unauthorized', 'scheduled')")],
     ("refuse_launch", "update", "scheduled_scripts"): [("u.status = 'scheduled'",)],
+    ("undo_authorization", "update", "scheduled_scripts"): [("u.status = 'scheduled'",)],
+    ("seal_events", "delete", "unsealed_events"): [("q.event_id = e.id",)],
     ("resume", "update", "lost_starts"): [("u.accepted_at is null",)],
     ("hasten_cleanup", "update", "cleanup_debts"): [("d.settled_at is null",)],
     ("disclaim_crashes", "update", "crashes"): [("c.instance_id = p_instance", "c.cleared_at is null")],
@@ -87,6 +107,7 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("overtake", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("thaw", "update", "freezes"): [("held: for no key update",)],
     ("resolve", "update", "site_runs"): [("held: for no key update",)],
+    ("resolve", "update", "busy_sites"): [("b.free_at is null",)],
     ("forgive_cleanup", "update", "cleanup_debts"): [("held: for no key update",)],
     ("accept_sites", "update", "sites"): [("held: for no key update of s",)],
     ("note_crashes", "update", "scheduled_scripts"): [("u.id = x.script_id",)],  # a sentence for people, and no state
@@ -96,20 +117,34 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("forget_backups", "delete", "backups"): [("held: skip locked",)],
     ("forget_texts", "delete", "backup_texts"): [("not exists (select from tminus.backups b where b.sha256 = t.sha256)",)],
     ("forget_events", "delete", "events"): [("held: skip locked",)],
+    ("forget_letters", "delete", "outbox"): [("held: skip locked",)],
+    ("forget_letters", "delete", "letters"): [("held: skip locked",)],
+    ("disable_contact", "update", "contacts"): [("c.enabled",)],
+    # Letters to people. Who has one holds it by its number of attempts.
+    ("take_letters", "update", "letters"): [("l.state = 'pending'", "skip locked")],
+    ("note_letter", "update", "letters"): [("l.attempts = $2", "l.state = 'pending'")],
+    ("gather_letters", "update", "outbox"): [("u.letter_id is null",)],
+    ("gather_letters", "update", "letters"): [("l.state = 'pending'",), ("l.state = 'pending'",)],
 }  # fmt: skip
 INSERTS = {
     "register_instance": {"instances"},
     "owe_cleanup": {"cleanup_debts"},
+    "hold_sites": {"busy_sites"},
     "submit": {"scheduled_scripts"},
+    "claim_idempotency_key": {"idempotency_keys"},
     "import_sites": {"sites"},
     "record": {"events"},
     "record_ending": {"events"},
     "accept_sites": {"events"},
     "follow_scheduled_script": {"scheduled_script_sites"},
     "authorize": {"authorizations"},
+    "queue_for_seal": {"unsealed_events"},
+    "seal_events": {"audit_seals"},
     "rehearse": {"launches", "site_runs"},
     "freeze": {"freezes"},
     "launch": {"launches", "site_runs"},
+    "retry": {"launches", "site_runs"},
+    "cap_tag": {"tag_caps"},
     "insert_missed_launch": {"launches", "site_runs"},
     "abandon": {"cleanup_debts"},
     "reap": {"events"},
@@ -120,6 +155,9 @@ INSERTS = {
     "recall_lost_starts": {"events"},
     "refuse_spent": {"events"},
     "note_crashes": {"crashes", "set_aside"},
+    "queue_news": {"outbox"},
+    "set_contact": {"contacts"},
+    "gather_letters": {"letters"},
 }
 
 _WRITE = re.compile(r"\b(update|delete from|insert into)\s+tminus\.(\w+)")

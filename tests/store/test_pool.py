@@ -11,7 +11,7 @@ import pytest
 from tests.store.stage import Stage, WarmDb, add_sites
 from tests.support import Db
 from tminus.errors import Refused, StoreError, StoreUnavailable
-from tminus.store.pool import open_database, store_errors
+from tminus.store.pool import VANISHING, open_database, store_errors
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -53,6 +53,13 @@ async def test_a_session_names_itself_and_gives_up_on_locks_and_idle_transaction
             )
         ]
     assert settings == ["tests", "pg_catalog, pg_temp", "UTC", "10s", "30s"]
+
+
+async def test_the_server_is_asked_to_give_up_a_host_that_vanishes(stage: Stage) -> None:
+    asked = await stage.store.call(
+        "select name, source from pg_settings where name = any ($1) order by name", list(VANISHING)
+    )
+    assert {row["name"]: row["source"] for row in asked} == dict.fromkeys(VANISHING, "client")
 
 
 class TestErrors:

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 FILL = """
 set session_replication_role = replica;
 insert into tminus.sites (id, name, address) select 'site_' || n, 'n', 'host-' || n from generate_series(1, 2000) n;
-insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, approver)
-select gen_random_uuid(), 'd', 'd', '{}', '{}', 'bob';
+insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, author, editor, approver)
+select gen_random_uuid(), 'd', 'd', '{}', '{}', 'alice', 'alice', 'bob';
 insert into tminus.scheduled_scripts (script, sites, status, launch_at, cron, timezone, authorization_id, created_by, updated_by,
     created_at, updated_at)
 select ':put ' || n, '{site_1}',
@@ -52,10 +52,17 @@ from tminus.site_runs r where r.state = 'completed';
 insert into tminus.events (at, kind, principal, launch_id, script_id, site_id)
 select r.finished_at, 'site_completed', 'tminus', r.launch_id, l.script_id, r.site_id
 from tminus.site_runs r join tminus.launches l on l.id = r.launch_id where r.state = 'completed';
+insert into tminus.contacts (person, channel, address) select 'person ' || n, 'mail', n || '@example.net' from generate_series(1, 100) n;
+insert into tminus.letters (contact_id, state, ended_at) select 1 + n % 100, 'sent', now() from generate_series(1, 50000) n;
+insert into tminus.letters (contact_id) select n from generate_series(1, 20) n;
+insert into tminus.outbox (contact_id, source, news, script_id, principal, letter_id)
+select l.contact_id, 'event ' || l.id, 'authorized', (select id from tminus.scheduled_scripts limit 1), 'bob', l.id from tminus.letters l;
+insert into tminus.outbox (contact_id, source, news, script_id, principal)
+select n, 'event new', 'authorized', (select id from tminus.scheduled_scripts limit 1), 'bob' from generate_series(1, 20) n;
 reset session_replication_role;
 analyze;
 """
-BIG = {"scheduled_scripts", "site_runs", "sites", "backups", "backup_texts", "events"}
+BIG = {"scheduled_scripts", "site_runs", "sites", "backups", "backup_texts", "events", "outbox", "letters"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -248,3 +255,39 @@ async def test_the_next_backups_to_export(big: WarmDb) -> None:
     await check(
         big, statement("export_page"), 50000, 100, 100000, at_most=400, uses={"backups_pkey", "backups_by_site"}
     )
+
+
+async def test_pages_of_the_api(big: WarmDb) -> None:
+    script = await big.fetch(
+        "select id, created_at from tminus.scheduled_scripts order by created_at, id offset 500 limit 1"
+    )
+    at, last = script[0]["created_at"], script[0]["id"]
+    for cursor in ((None, None), (at, last)):
+        await check(
+            big, statement("list_scheduled_scripts"), None, *cursor, 51, at_most=1500, uses={"scheduled_scripts_by_age"}
+        )
+    event = await big.fetch("select id, launch_id, script_id from tminus.events order by id desc offset 50000 limit 1")
+    await check(big, statement("list_events"), event[0]["id"], 101, at_most=200)
+    await check(big, statement("list_events_of_script"), None, 101, uuid.uuid4(), at_most=10, uses={"events_by_script"})
+    await check(big, statement("list_events_of_launch"), None, 101, uuid.uuid4(), at_most=10, uses={"events_by_launch"})
+    launch = event[0]["launch_id"]
+    await check(big, statement("list_site_runs"), launch, "failed", None, 101, at_most=2500)
+    await check(big, statement("list_launches"), event[0]["script_id"], None, None, 101, at_most=2500 * 51)
+    await check(big, statement("list_sites_for_api"), None, "site_5", 101, at_most=200)
+    await check(big, statement("claim_idempotency_key"), "alice", "k", bytes(32), at_most=10)
+
+
+async def test_what_there_is_to_tell(big: WarmDb) -> None:
+    # A few launches come within a quarter of an hour; nothing went wrong in the one that runs.
+    await check(
+        big,
+        "select tminus.raise_news('15 minutes')",
+        at_most=20,
+        uses={"scheduled_scripts_due", "site_runs_gone_wrong"},
+    )
+    await check(
+        big, "select * from tminus.gather_letters('1 day')", at_most=200, uses={"outbox_waiting", "letters_pending"}
+    )
+    await check(big, statement("take_letters"), "mail", None, 10, 60, at_most=60, uses={"letters_pending"})
+    letters = [row["id"] for row in await big.fetch("select id from tminus.letters where state = 'pending' limit 10")]
+    await check(big, statement("news_of_letters"), letters, at_most=60, uses={"outbox_by_letter"})

@@ -205,6 +205,8 @@ EDITS: dict[str, object] = {
     "description": "another", "summary": "another", "script": ":put another", "sites": ["b", "a"], "test_site_id": "b",
     "make_backup": False, "abort_if_offline": True, "notify": ["somebody"], "launch_at": FUTURE,
     "start_within": timedelta(minutes=5), "site_timeout": timedelta(minutes=5), "max_concurrency": 3,
+    "wave_sizes": ["1", "50%"], "confirm_within": timedelta(hours=2),
+    "max_failures": "0", "max_failures_in_wave": "10%", "max_offline": "3",
 }  # fmt: skip
 
 
@@ -411,5 +413,6 @@ async def test_the_cases_cover_every_column_of_the_client() -> None:
     assert SCRIPT
     assert set(EDITS) | {"cron", "timezone"} == {
         "description", "summary", "script", "sites", "test_site_id", "make_backup", "abort_if_offline", "notify", "launch_at",
-        "cron", "timezone", "start_within", "site_timeout", "max_concurrency",
+        "cron", "timezone", "start_within", "site_timeout", "max_concurrency", "wave_sizes", "confirm_within", "max_failures",
+        "max_failures_in_wave", "max_offline",
     }  # fmt: skip

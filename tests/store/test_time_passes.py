@@ -140,7 +140,9 @@ class TestOneShots:
             await person.execute(f"select 1 from tminus.scheduled_scripts where id = '{script}' for update")
             assert await asyncio.wait_for(stage.launch_due(instance), 5) == []
             assert await launches.seconds_to_next_due(stage.store) is None
-            assert await asyncio.wait_for(clean(stage), 5) == launches.Housekeeping(late=0, given_up=0, finished=0)
+            assert await asyncio.wait_for(clean(stage), 5) == launches.Housekeeping(
+                expired=0, late=0, given_up=0, finished=0
+            )
         assert len(await stage.launch_due(instance)) == 1
 
     async def test_the_time_to_the_next_launch(self, stage: Stage) -> None:
@@ -293,7 +295,7 @@ class TestSitesThatWait:
         instance = await stage.instance(ttl=LONG)
         script = await stage.launch(instance, "a", "b", start_within=timedelta(minutes=10))
         await stage.db.move_clock(timedelta(minutes=11))
-        assert await clean(stage) == launches.Housekeeping(late=0, given_up=2, finished=1)
+        assert await clean(stage) == launches.Housekeeping(expired=0, late=0, given_up=2, finished=1)
         assert await self.seen(stage, script) == {"a": ("skipped", "missed"), "b": ("skipped", "missed")}
 
     async def test_the_router_was_busy(self, stage: Stage) -> None:
@@ -326,7 +328,7 @@ class TestSitesThatWait:
         await stage.claim(instance)
         await stage.db.move_clock(timedelta(minutes=11))
         assert (await instances.reap(stage.store)).released == 1
-        assert await clean(stage) == launches.Housekeeping(late=0, given_up=1, finished=1)
+        assert await clean(stage) == launches.Housekeeping(expired=0, late=0, given_up=1, finished=1)
         assert await self.seen(stage, script) == {"a": ("skipped", "missed")}
 
     async def test_what_runs_is_never_settled_by_time(self, stage: Stage) -> None:
@@ -335,7 +337,7 @@ class TestSitesThatWait:
         run = (await stage.claim(instance))["a"].id
         await stage.execute(instance, run)
         await stage.db.move_clock(timedelta(days=30))
-        assert await clean(stage) == launches.Housekeeping(late=0, given_up=0, finished=0)
+        assert await clean(stage) == launches.Housekeeping(expired=0, late=0, given_up=0, finished=0)
         assert await self.seen(stage, script) == {"a": ("running", None)}
 
 

@@ -15,16 +15,18 @@ from tminus.routeros.text import lines
 
 NONCE = Nonce("0123456789abcdef")
 VERSIONS = [Version(6, 49), Version(7, 9), Version(7, 13), Version(7, 20)]
-KINDS = ["ID", "BUSY", "END", "FILED", "OK", "ERR", "JOB", "LEFT", "LOG", "JOBS"]
+KINDS = ["ID", "BUSY", "END", "FILED", "OK", "ERR", "JOB", "LEFT", "SIZE", "LOG", "JOBS"]
 
 
 def everything() -> Iterator[tuple[str, str]]:
     yield "identify", commands.identify(NONCE, stamp=False)
     yield "identify, stamped", commands.identify(NONCE, stamp=True)
+    yield "identify, without a look", commands.identify(NONCE, stamp=False, look=False)
+    yield "evidence, without a look", commands.evidence(NONCE, look=False)
     yield "serial_number", commands.serial_number()
     yield "remove", commands.remove(NONCE)
     yield "fence", commands.fence(NONCE)
-    yield "size_of", commands.size_of(NONCE.output_file)
+    yield "size_of", commands.size_of(NONCE, NONCE.output_file)
     yield "file_size", commands.file_size(NONCE)
     yield "dry_run", commands.dry_run(NONCE)
     yield "file_size_and_dry_run", commands.file_size_and_dry_run(NONCE)
@@ -67,6 +69,7 @@ def test_the_console_can_read_it(name: str) -> None:
 
 def test_every_public_command_is_tested_here() -> None:
     readers = {"says_gone", "after_removal", "without_markers", "jobs_seen", "leftovers", "jobs_running", "job_started"}
+    readers |= {"listed_size", "after_size"}
     others = {"Nonce", "Version", "dataclass", *readers}
     public = {name for name in vars(commands) if name[0] != "_" and callable(getattr(commands, name))}
     assert public - others == {name.split()[0].rstrip(",") for name in COMMANDS}
@@ -117,6 +120,27 @@ def test_the_file_is_looked_for_again_after_it_was_removed() -> None:
 )
 def test_only_the_routers_own_count_of_nothing_proves_the_file_gone(said: list[str], gone: bool) -> None:
     assert commands.says_gone(NONCE, said) is gone
+
+
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [
+        (["Welcome!", "TMINUS-SIZE-0123456789abcdef-1234", "#line 1", "99"], 1234),
+        (["TMINUS-SIZE-0123456789abcdef-0"], 0),
+        (["TMINUS-SIZE-0123456789abcdef-1.2KiB"], None),
+        (["TMINUS-SIZE-fedcba9876543210-1234"], None),
+        (["1234"], None),  # a dry run shows the lines of the script
+        (["no such item"], None),
+        ([commands.size_of(NONCE, NONCE.file)], None),
+    ],
+)
+def test_a_size_is_read_behind_its_own_marker_only(said: list[str], size: int | None) -> None:
+    assert commands.listed_size(NONCE, said) == size
+
+
+def test_the_dry_run_behind_a_size_is_told_apart() -> None:
+    output = b"Welcome!\r\nTMINUS-SIZE-0123456789abcdef-12\r\n#line 1\r\n"
+    assert commands.after_size(NONCE, output) == b"#line 1\r\n"
 
 
 def test_the_export_behind_a_removal_is_told_apart() -> None:

@@ -28,6 +28,13 @@ ROW = RowPart(
     start_within=timedelta(hours=1),
     site_timeout=timedelta(minutes=10),
     max_concurrency=5,
+    wave_sizes=("1", "10%"),
+    wave_order=("edge",),
+    wave_pause=timedelta(minutes=1),
+    confirm_within=timedelta(hours=1),
+    max_failures="1",
+    max_failures_in_wave="2",
+    max_offline="3",
     stop_starting_at=datetime(2030, 10, 30, 12, tzinfo=UTC),
     until=datetime(2031, 10, 30, tzinfo=UTC),
     max_launches=9,
@@ -48,8 +55,8 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "int": lambda value: value + 1,
     "str": lambda value: value + "x",
     "datetime": lambda value: value + timedelta(microseconds=1),
-    "tuple": lambda value: (*value, "x"),
     "timedelta": lambda value: value + timedelta(microseconds=1),
+    "tuple": lambda value: (*value, "x"),
 }
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
@@ -75,6 +82,8 @@ def row_of(vector: dict[str, Any]) -> RowPart:
             "stop_starting_at": _moment(row.get("stop_starting_at")),
             "until": _moment(row.get("until")),
         }
+        | {name: tuple(row[name]) for name in ("wave_sizes", "wave_order") if name in row}
+        | {name: timedelta(microseconds=row[name]) for name in ("wave_pause", "confirm_within") if name in row}
     )
 
 
@@ -104,7 +113,22 @@ def test_each_single_field_of_the_row_counts(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["test_site_id", "timezone", "max_concurrency", "stop_starting_at", "until", "max_launches"]
+    "name",
+    [
+        "test_site_id",
+        "timezone",
+        "max_concurrency",
+        "wave_sizes",
+        "wave_order",
+        "wave_pause",
+        "confirm_within",
+        "max_failures",
+        "max_failures_in_wave",
+        "max_offline",
+        "stop_starting_at",
+        "until",
+        "max_launches",
+    ],
 )
 def test_a_field_of_the_row_that_is_left_out_counts(name: str) -> None:
     assert row_digest(with_field(ROW, name, None)) != row_digest(ROW)

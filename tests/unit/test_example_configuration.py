@@ -11,14 +11,25 @@ import pytest
 from pydantic import BaseModel
 
 from tests.support import clean_environment
-from tminus.settings import CredentialSettings, JumpHostSettings, Settings, load_settings
+from tminus.settings import (
+    AuthorizationSettings,
+    CredentialSettings,
+    JumpHostSettings,
+    Settings,
+    WebhookSettings,
+    load_settings,
+)
 
 _FILE = Path(__file__).parents[2] / "config/tminus.toml"
 _TEXT = _FILE.read_text(encoding="utf-8")
 _TOP = _TEXT.split("\n[", maxsplit=1)[0]
-_TABLES: dict[str, type[BaseModel]] = {"credentials": CredentialSettings, "jump_hosts": JumpHostSettings}
+_TABLES: dict[str, type[BaseModel]] = {
+    "credentials": CredentialSettings,
+    "jump_hosts": JumpHostSettings,
+    "webhooks": WebhookSettings,
+}
 """The settings that are tables of things with names; what one such thing has."""
-_SCALARS = Settings.model_fields.keys() - _TABLES.keys()
+_SCALARS = Settings.model_fields.keys() - _TABLES.keys() - {"authorization"}
 
 
 def _example(table: str) -> str:
@@ -53,6 +64,15 @@ def test_every_setting_is_explained() -> None:
         while re.match(r"(# )?[a-z_]+ = [^#]*$", lines[number]):  # told by the sentence above the group
             number -= 1
         assert re.match(r"# \w|.*\S +# \S", lines[number]), f"{name} is not explained"
+
+
+def test_every_setting_of_authorization_is_there_with_its_default_and_explained() -> None:
+    section = re.findall(r"^\[authorization\]\n((?:.+\n)+)", _TEXT, re.MULTILINE)[0]
+    assert re.findall(r"^(?:# )?([a-z_]+) = \S+ +# \S", section, re.MULTILINE) == list(
+        AuthorizationSettings.model_fields
+    )
+    for name, value in tomllib.loads(section).items():
+        assert value == AuthorizationSettings.model_fields[name].default
 
 
 @pytest.mark.parametrize("table", _TABLES)

@@ -79,6 +79,14 @@ def test_a_whole_export_is_read() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "greeting", ["Authorized access only!\n\n", "#\n", "10:11:12 echo: system,error,critical login failure\n"]
+)
+def test_what_a_router_shows_to_everybody_is_no_part_of_its_export(greeting: str) -> None:
+    assert read(greeting + V7).text == read(V7).text
+    assert read(greeting + V7).header == read(V7).header
+
+
 def test_a_virtual_router_has_no_serial_number_and_no_model() -> None:
     found = read("# 2026-11-05 12:16:16 by RouterOS 7.20.8\n# software id = \n#\n/system identity\nset name=chr\n")
     assert (found.serial, found.model) == (None, None)
@@ -106,8 +114,8 @@ def test_without_its_beginning_it_is_not_whole(cut: int, more: int) -> None:
         (answer(V7.rstrip("\n")), "before its end marker"),  # the marker does not stand on a line of its own
         (answer(V7, f"x {MARKER}"), "before its end marker"),
         (answer(V7, f':put ("TMINUS-END-" . "{MARKER[-16:]}")'), "before its end marker"),
-        (answer("[admin@edge] > /export\n" + V7), "header"),
-        (answer("#\n" + V7), "header"),
+        (answer("a line\n" * 100 + V7), "header"),
+        (answer(V7 + "add comment=more \\\n"), "within a line that goes on"),
         (answer(""), "header"),
         (answer("\n\n"), "header"),
         (answer("bad command name export (line 1 column 2)\n"), "header"),

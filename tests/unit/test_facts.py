@@ -128,6 +128,22 @@ def test_a_hostile_identity_changes_nothing_else(identity: bytes, read: str) -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("shown", "place"),
+    [
+        ("Authorized access only!", 0),
+        ("# 7.20", 0),
+        *(("10:11:12 echo: system,error,critical login failure", place) for place in range(4)),
+    ],
+)
+def test_a_greeting_before_the_answers_and_an_alarm_among_them_are_no_matter(shown: str, place: int) -> None:
+    answers = ["7.20.8 (stable)", "edge", "5d", MARKER]
+    answers.insert(place, shown)
+    facts = parse_facts("\r\n".join(answers).encode(), MARKER)
+    assert facts is not None
+    assert (facts.version.minor, facts.identity, facts.uptime) == (20, "edge", timedelta(days=5))
+
+
 @pytest.mark.parametrize("end", ["\r\n", "\n", "   \r\n", "\r\r\n"])
 def test_line_ends_and_padding_are_no_matter(end: str) -> None:
     output = end.join(["", "7.20.8 (stable)", "edge", "5d", MARKER, ""]).encode()

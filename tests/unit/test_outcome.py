@@ -70,6 +70,15 @@ def short(verdict: Ending | Unresolved) -> str:
         (judge(f"{ERR}", "failure: on the next line"), PARTIAL),
         (judge(f"{ERR}"), PARTIAL),
         (judge("output before", f"{ERR} no WAN"), PARTIAL),
+        # what was printed was run before it
+        (judge("output before", f"{ERR} Script Error: syntax error (line 2 column 15)"), PARTIAL),
+        (judge("output before", f"{ERR} Cannot open import file, file does not exist"), PARTIAL),
+        (judge("Opening script file x.rsc", f"{ERR} Script Error: syntax error (line 2 column 15)"), REJECTED),
+        (judge("output before", "syntax error (line 2 column 15)"), PARTIAL),
+        (judge("", "Opening script file x.rsc", "", "syntax error (line 2 column 15)"), REJECTED),
+        # alarms come at any time
+        (judge(DONE, "10:11:12 echo: system,error,critical login failure for user x", OK), COMPLETED),
+        (judge(DONE, "10:11:12 said", OK), UNKNOWN),
         # no marker: how versions without :onerror report a failing import
         (judge("failure: already have interface with name bridge"), PARTIAL),
         (judge("no such item", ""), PARTIAL),
@@ -99,6 +108,24 @@ def short(verdict: Ending | Unresolved) -> str:
 )  # fmt: skip
 def test_the_evidence_decides(verdict: Ending | Unresolved, expected: str) -> None:
     assert short(verdict) == expected
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "syntax error (line 1 column 5)",
+        "Cannot open import file, file does not exist",
+        "failure: printed by the script",
+    ],
+)
+def test_where_errors_are_marked_one_without_a_marker_decides_nothing(last: str) -> None:
+    # A script that prints what another device answered, and then leaves or reboots.
+    for before in ([], ["what the script prints"]):
+        output = "".join(f"{line}\r\n" for line in [*before, last]).encode()
+        answer = ImportAnswer(output=output, exit_status=0, close=Close.CLOSED)
+        verdict = judge_import(answer, NONCE, PLAIN, catches=True)
+        assert short(verdict) == LOOK
+        assert f"'{last}'" in verdict.message
 
 
 @pytest.mark.parametrize(
@@ -167,6 +194,7 @@ FOUND = "Script Error: found 1 error(s) in import file"
         (["#line 1", "/ip/dns/static add", "", "No syntax errors found in the import file", ""], ()),
         (["#line 1", "/ip/dns/static add ...", "#line 2", "...", "expected name value (line 7 column 1)", FOUND], REJECTED),
         ([FOUND], REJECTED),
+        (["#line 1", DONE], "failed/applied/check_failed"),  # it was run
         (["bad parameter no-such-property (line 2 column 23)"], REJECTED),
         (["not enough permissions (9)"], REJECTED),
         (["Cannot open import file, file does not exist (:import; line 1)"], NO_FILE),

@@ -9,7 +9,7 @@ import pytest
 
 from tminus.domain.endings import Effect, Reason, State
 from tminus.routeros.commands import Nonce
-from tminus.routeros.remains import Remains, describe_remains, judge_remains, read_remains
+from tminus.routeros.remains import Expected, Remains, describe_remains, has_rebooted, judge_remains, read_remains
 
 NONCE = Nonce("0123456789abcdef")
 BEFORE = timedelta(days=3)
@@ -86,6 +86,22 @@ def test_no_combination_is_completed_without_done_or_unapplied_with_a_start() ->
 )
 def test_a_reboot_is_told_by_the_uptime(uptime: timedelta, rebooted: bool) -> None:
     assert judge("connected", uptime=uptime) == (UNKNOWN if rebooted else NOT_STARTED)
+
+
+@pytest.mark.parametrize("uptime", [BEFORE, BEFORE - timedelta(hours=1)])
+def test_an_uptime_that_stands_still_proves_neither_a_reboot_nor_that_there_was_none(uptime: timedelta) -> None:
+    remains = Remains(log=frozenset({"connected"}), uptime=uptime, jobs=0)
+    since = timedelta(minutes=2)
+    assert not has_rebooted(remains, uptime_before=BEFORE, since=since)
+    ending = judge_remains(
+        remains,
+        uptime_before=BEFORE,
+        since=since,
+        reason=Reason.CONNECTION_LOST,
+        stamped=True,
+        expected=Expected(script=b"/system reboot\n", username="tminus", version=None),
+    )
+    assert (ending.state, ending.effect) == ("unknown", "unknown")
 
 
 def test_a_router_that_had_just_booted_and_booted_again_is_told_too() -> None:

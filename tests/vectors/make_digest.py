@@ -60,6 +60,20 @@ VECTORS = [
     ),
     ("many sites, in the order of the row", {}, [{"id": f"s{n}", "port": 22 + n} for n in (3, 1, 2, 10)] + [FULL_SITE]),
     ("options that are left out where they are false", {"expects_disconnect": True, "detached": True}, [{}]),
+    (
+        "a rollout: waves and limits, lists joined by commas",
+        {
+            "wave_sizes": ["1", "10", "25%"],
+            "wave_order": ["edge", "core"],
+            "wave_pause": 600_000_000,
+            "wave_confirm": True,
+            "confirm_within": 7_200_000_000,
+            "max_failures": "3",
+            "max_failures_in_wave": "10%",
+            "max_offline": "0",
+        },
+        [{}],
+    ),
     ("named windows, in the order of the row", {"windows": ["nights", "Sonntag früh"]}, [{}]),
     (
         "local time: launch_at is left out",
@@ -75,6 +89,16 @@ VECTORS = [
         CRON | {"missed_policy": "run_latest", "until": "2032-01-01T00:00:00.000000Z", "max_launches": 12},
         [{}],
     ),
+    (
+        "a rollout with windows and an end: the waves come first",
+        {
+            "wave_sizes": ["1"],
+            "max_failures": "0",
+            "windows": ["nights"],
+            "stop_starting_at": "2030-10-31T06:00:00.000000Z",
+        },
+        [{}],
+    ),
     ("netstrings: text that looks like the canonical form", {"script": "6:script,3:abc,"}, [{"id": "2:id,6:site_1,"}]),
 ]
 
@@ -88,8 +112,10 @@ def part(fields: dict[str, object]) -> str:
     for name, value in fields.items():
         if value is not None:
             sha256.update(netstring(name))
-            if isinstance(value, list):
+            if isinstance(value, list) and name == "windows":
                 text = b"".join(netstring(each) for each in value).decode()
+            elif isinstance(value, list):
+                text = ",".join(value)
             else:
                 text = str(value).lower() if isinstance(value, bool) else str(value)
             sha256.update(netstring(text))

@@ -21,9 +21,45 @@ def cli(context: click.Context, config: str | None) -> None:
 
 
 def _register() -> None:
-    from tminus.cli import backups, check, demo, freezes, lint, process, rehearse, repairs, scripts, sites, upcoming
+    from tminus.cli import (
+        api,
+        audit,
+        backups,
+        check,
+        completion,
+        contacts,
+        demo,
+        freezes,
+        launches,
+        lint,
+        process,
+        rehearse,
+        repairs,
+        rollout,
+        scripts,
+        sites,
+        upcoming,
+    )
 
-    for module in (process, check, demo, sites, lint, scripts, rehearse, backups, repairs, freezes, upcoming):
+    for module in (
+        process,
+        api,
+        check,
+        demo,
+        sites,
+        contacts,
+        lint,
+        scripts,
+        launches,
+        rollout,
+        rehearse,
+        backups,
+        repairs,
+        freezes,
+        upcoming,
+        audit,
+        completion,
+    ):
         for command in module.COMMANDS:
             cli.add_command(command)
 

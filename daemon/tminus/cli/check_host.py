@@ -73,6 +73,45 @@ def credentials(settings: Settings, base: Path) -> Iterator[Finding]:
         yield _jump_host(settings, name, base, loaded)
 
 
+def signatures(settings: Settings, base: Path) -> Iterator[Finding]:
+    """Where signatures are required, whether they could be verified here."""
+    if not settings.authorization.require_signature:
+        return
+    try:
+        settings.load_signers(base)
+    except ConfigError as error:
+        yield refused("signatures", error)
+        return
+    spec = settings.authorization
+    assert spec.allowed_signers is not None  # noqa: S101 - checked with the settings
+    lines = (base / spec.allowed_signers).read_text(errors="replace").splitlines()
+    signers = sum(bool(line.strip()) and not line.startswith("#") for line in lines)
+    if not signers:
+        yield warning("signatures", f"{base / spec.allowed_signers} allows nobody, so nothing is ever launched")
+    else:
+        yield ok(
+            "signatures", f"required; {signers} {'line' if signers == 1 else 'lines'} in {base / spec.allowed_signers}"
+        )
+
+
+def channels(settings: Settings, base: Path) -> Iterator[Finding]:
+    """The ways to people that are configured here; none is no fault. Nothing is sent."""
+    try:
+        mail = settings.load_mail(base)
+    except ConfigError as error:
+        yield refused("mail", error)
+    else:
+        if mail is not None:
+            yield ok("mail", f"{mail.server} port {mail.port} ({mail.security}), to {', '.join(sorted(mail.domains))}")
+    for name in sorted(settings.webhooks):
+        try:
+            settings.load_webhook(name, base)
+        except ConfigError as error:
+            yield refused(f"webhook {name}", error)
+        else:
+            yield ok(f"webhook {name}", "its secret can be read")
+
+
 def _jump_host(settings: Settings, name: str, base: Path, credentials: Mapping[str, Credential]) -> Finding:
     check, spec = f"jump host {name}", settings.jump_hosts[name]
     if spec.credential in settings.credentials and spec.credential not in credentials:

@@ -26,6 +26,8 @@ async def examine(config_file: Path | None) -> list[Finding]:
     return [
         check_host.configuration(settings, config_file),
         *check_host.credentials(settings, credentials_base(config_file)),
+        *check_host.signatures(settings, credentials_base(config_file)),
+        *check_host.channels(settings, credentials_base(config_file)),
         memory,
         check_host.open_files(settings),
         await check_host.listener(settings),

@@ -11,20 +11,36 @@ from pathlib import Path
 import click
 
 from tminus.cli.common import Context, asynchronous
-from tminus.errors import UsageError
+from tminus.errors import TminusError, UsageError
 
 
 @click.command()
+@click.option("--api", "with_api", is_flag=True, help="Serve the HTTP API, too.")
 @click.pass_obj
-def serve(context: Context) -> None:
+def serve(context: Context, *, with_api: bool) -> None:
     """Run the daemon until SIGTERM, which drains it."""
+    import structlog
+
     from tminus.app import serve as run
     from tminus.ops.logging import configure_logging
     from tminus.settings import credentials_base
 
     settings = context.settings
     configure_logging(level=settings.log_level, form=settings.log_format)
-    sys.exit(asyncio.run(run(settings, credentials_base=credentials_base(context.config_file))))
+    try:
+        base = credentials_base(context.config_file)
+        code = asyncio.run(run(settings, credentials_base=base, with_api=with_api))
+    except TminusError:
+        raise
+    except Exception:  # noqa: BLE001 - told in full, and the process ends
+        # An event like all others: a bare traceback is lost on who reads the log as JSON.
+        structlog.get_logger().critical(
+            "daemon_broke",
+            exc_info=True,
+            todo="a bug of the daemon; systemd starts it again, and what it ran is resolved; report it with this traceback",
+        )
+        code = TminusError.exit_code
+    sys.exit(code)
 
 
 @click.command()

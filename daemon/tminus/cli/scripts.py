@@ -1,4 +1,4 @@
-"""The acts of people on scheduled scripts: submit, authorize, cancel."""
+"""The acts of people on scheduled scripts: submit and cancel; those of approvers are in authorizations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 
 import click
 
-from tminus.cli import screen, status, watch
+from tminus.cli import authorizations, screen, status, watch
 from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
-from tminus.cli.findings import look_at, refusal, show_seen, show_stored
+from tminus.cli.findings import look_at, refusal, show_seen
 from tminus.cli.inputs import (
     Duration,
     Uuid,
@@ -24,14 +24,13 @@ from tminus.cli.inputs import (
     read_script,
     read_site_ids,
 )
+from tminus.cli.review import launch_time, print_facts, read_review
 from tminus.errors import StoreUnavailable, TminusError, UsageError
 
 if TYPE_CHECKING:
     import asyncpg
-    from rich.console import RenderableType
 
 _MAX_DESCRIPTION = 2000  # bytes
-_SITES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,41 +42,6 @@ class _When:
     cron: str | None = None
     timezone: str | None = None
     local: datetime | None = None  # without a zone: on the clock of each site
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Review:
-    """What an approver is shown, and the digest of exactly that."""
-
-    id: UUID
-    digest: str
-    description: str
-    script: str
-    status: str
-    launch_at: datetime | None
-    t_minus: str | None
-    cron: str | None
-    timezone: str | None
-    sites: tuple[str, ...]  # each with its address
-    test_site_id: str | None
-    make_backup: bool
-    abort_if_offline: bool
-    start_within: timedelta
-    site_timeout: timedelta
-    max_concurrency: int | None
-    expects_disconnect: bool
-    detached: bool
-    windows: tuple[str, ...]
-    local_time: datetime | None
-    stop_starting_at: datetime | None
-    missed_policy: str
-    until: datetime | None
-    max_launches: int | None
-    created_by: str
-    updated_by: str
-    summary: str | None
-    findings: str | None  # in JSON; None until a daemon has looked
-    distinct: bool  # the approver must be somebody else
 
 
 @click.command()
@@ -194,7 +158,7 @@ async def submit(
             )
             sent = True
             is_new = await _insert(connection, values)
-            review = await _review(connection, new_id)
+            review = await read_review(connection, new_id)
             shown = await _api_object(connection, new_id) if as_json else None
     except StoreUnavailable as error:
         if not sent:
@@ -209,8 +173,8 @@ async def submit(
         print_json(shown)
         return
     click.echo(f"{'submitted' if is_new else 'was submitted already:'} {review.id}")
-    _print_facts(
-        ("launch", _launch_time(review)),
+    print_facts(
+        ("launch", launch_time(review)),
         ("sites", str(len(review.sites))),
         ("summary", review.summary or seen.summary),
         ("digest", review.digest),
@@ -263,136 +227,10 @@ async def _insert(connection: asyncpg.Connection, values: tuple[object, ...]) ->
     )
 
 
-async def _review(connection: asyncpg.Connection, script_id: UUID) -> _Review:
-    from tminus.store.pool import statement
-
-    row = await connection.fetchrow(statement("review_script"), script_id)
-    if row is None:
-        raise UsageError(f"there is no scheduled script {script_id}")
-    return _Review(
-        distinct=row["approval"] == "distinct",
-        **{name: row[name] for name in _REVIEWED},
-        sites=tuple(row["sites"]),
-        windows=tuple(row["windows"]),
-    )
-
-
-_REVIEWED = tuple(name for name in _Review.__dataclass_fields__ if name not in ("distinct", "sites", "windows"))
-
-
 async def _api_object(connection: asyncpg.Connection, script_id: UUID) -> dict[str, object]:
     from tminus.store.pool import statement
 
     return cast("dict[str, object]", json.loads(await connection.fetchval(statement("api_object"), script_id)))
-
-
-def _launch_time(review: _Review) -> str:
-    if review.cron is not None:
-        planned = f"; next {screen.moment(review.launch_at)}" if review.launch_at else ""
-        ends = f" until {screen.moment(review.until)}" if review.until else ""
-        ends += f", {screen.plural(review.max_launches, 'time')} at most" if review.max_launches else ""
-        late = "; the latest that was missed is made up for" if review.missed_policy == "run_latest" else ""
-        return f"by cron '{review.cron}' in {review.timezone}{ends}{planned}{late}"
-    if review.local_time is not None:
-        first = f"{screen.moment(review.launch_at)} ({review.t_minus})"
-        return f"{review.local_time:%Y-%m-%d %H:%M:%S} on the clock of each site; first {first}"
-    return f"{screen.moment(review.launch_at)} ({review.t_minus})"
-
-
-def _print_facts(*pairs: tuple[str, RenderableType]) -> None:
-    shown = screen.facts()
-    for name, value in pairs:
-        shown.add_row(name, screen.text(value) if isinstance(value, str) else value)
-    screen.console().print(shown)
-
-
-@click.command()
-@click.argument("script", metavar="ID")
-@click.option(
-    "--digest", metavar="DIGEST", help="Of what you have reviewed. Without it, it is shown and you are asked."
-)
-@click.option("--yes", is_flag=True, help="Show it, but do not ask.")
-@as_person
-@as_json_option
-@asynchronous
-async def authorize(
-    context: Context, script: str, *, digest: str | None, yes: bool, person: str | None, as_json: bool
-) -> None:
-    """Authorize a scheduled script.
-
-    The authorization covers exactly this content on exactly these sites; an edit undoes it.
-    """
-    from tminus.store.pool import statement
-
-    if digest is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(
-            "there is no terminal to show what would be authorized; give the --digest of what you have reviewed,"
-            f" or run 'tminus authorize {script}' on a terminal"
-        )
-    async with context.connect() as connection:
-        review = await _review(connection, await find_script(connection, script))
-    if digest is None:
-        _show_review(review)
-        if not yes and not click.confirm("Authorize exactly this?", err=as_json):
-            raise TminusError(f"scheduled script {review.id} was not authorized; nothing was changed")
-    async with context.connect() as connection:
-        answer = json.loads(
-            await connection.fetchval(statement("authorize"), review.id, digest or review.digest, person)
-        )
-    if as_json:
-        print_json(answer)
-    else:
-        click.echo(
-            f"authorized {answer['id']} as {screen.visible(answer['authorized_by'])}; launch: {_launch_time(review)}"
-        )
-
-
-def _show_review(review: _Review) -> None:
-    """Print all that the digest covers."""
-    console = screen.console()
-    author = (
-        review.created_by
-        if review.updated_by == review.created_by
-        else f"{review.created_by}, edited by {review.updated_by}"
-    )
-    more = len(review.sites) - _SITES_SHOWN
-    sites = "\n".join(review.sites[:_SITES_SHOWN]) + (
-        f"\n… and {more} more: 'tminus status {review.id}' lists them" if more > 0 else ""
-    )
-    _print_facts(
-        ("scheduled script", str(review.id)),
-        ("description", review.description),
-        ("submitted by", author),
-        ("status", review.status),
-        ("launch", _launch_time(review)),
-        ("windows", ", ".join(review.windows) or "none of its own"),
-        *((("no start after", screen.moment(review.stop_starting_at)),) if review.stop_starting_at else ()),
-        ("start within", screen.seconds(review.start_within.total_seconds())),
-        ("per site", screen.seconds(review.site_timeout.total_seconds())),
-        ("at once", str(review.max_concurrency or "as many as the daemons can")),
-        ("backup before", "yes" if review.make_backup else screen.text("no", "bold red")),
-        ("offline sites", "fail at launch" if review.abort_if_offline else "are tried again"),
-        ("session", _session(review)),
-        ("test site", review.test_site_id or "none"),
-        (screen.plural(len(review.sites), "site"), sites),
-        ("summary", review.summary or "none yet"),
-        ("digest", review.digest),
-    )
-    show_stored(review.findings, review.script, review.site_timeout, summary=review.summary)
-    console.rule("script")
-    console.print(screen.text(review.script.rstrip("\n")), soft_wrap=True)
-    console.rule()
-    if screen.hides_something(review.script):
-        console.print(
-            screen.text(
-                "The script has characters that are not seen: they are written as \\x1b or \\u202e above.", "bold red"
-            )
-        )
-
-
-def _session(review: _Review) -> str:
-    kept = "a job of the router's" if review.detached else "stays open while it runs"
-    return f"{kept}; the script is expected to end it, and to come back" if review.expects_disconnect else kept
 
 
 @click.command()
@@ -406,7 +244,7 @@ async def cancel(context: Context, script: str, *, yes: bool, person: str | None
     from tminus.store.pool import statement
 
     async with context.connect() as connection:
-        review = await _review(connection, await find_script(connection, script))
+        review = await read_review(connection, await find_script(connection, script))
     if not yes and sys.stdin.isatty():
         called = screen.one_line(review.description, 60) or "without a description"
         question = f"Cancel {review.id} ({called}; {review.status}; {screen.plural(len(review.sites), 'site')})?"
@@ -425,4 +263,4 @@ async def cancel(context: Context, script: str, *, yes: bool, person: str | None
         )
 
 
-COMMANDS = (submit, authorize, cancel, *status.COMMANDS, *watch.COMMANDS)
+COMMANDS = (submit, cancel, *authorizations.COMMANDS, *status.COMMANDS, *watch.COMMANDS)

@@ -113,6 +113,7 @@ def _print_launches(console: Console, heading: str, rows: list[asyncpg.Record], 
     for row in rows:
         launch = screen.state(row["state"])
         launch.append(f" ({screen.visible(row['reason'])})" if row["reason"] else "", "")
+        launch.append(f" {screen.visible(words)}" if (words := rollout(row)) else "", "")
         shown.add_row(
             str(row["script_id"]),
             launch,
@@ -149,6 +150,18 @@ def _print_upcoming(console: Console, rows: list[asyncpg.Record]) -> None:
             screen.one_line(row["description"], 60),
         )
     console.print(shown)
+
+
+def rollout(row: asyncpg.Record) -> str:
+    """Return which wave a launch is in and what it waits for, as words; nothing where it has one wave and is not paused."""
+    parts = []
+    if (row.get("waves") or 1) > 1:
+        parts.append(f"wave {row['wave']} of {row['waves']}")
+    if row.get("waits_for_person"):
+        parts.append(f"wave {row['wave'] + 1} waits for 'tminus confirm-wave'")
+    if row.get("paused_by"):
+        parts.append(f"paused by {row['paused_by']}: {row['pause_note']}")
+    return "; ".join(parts)
 
 
 def counts(row: asyncpg.Record, *states: str) -> str:
@@ -204,6 +217,7 @@ def _facts_of(shown: dict[str, str | None], frame: asyncpg.Record) -> list[tuple
         reason = f" ({frame['launch_reason']})" if frame["launch_reason"] else ""
         facts += [
             ("latest launch", screen.text(f"{frame['launch_state']}{reason}, due {screen.moment(frame['due_at'])}")),
+            *([("rollout", screen.text(words))] if (words := rollout(frame)) else []),
             ("started", screen.moment(frame["started_at"]) or "never"),
             ("finished", screen.moment(frame["finished_at"]) or "not yet"),
             ("progress", screen.text(f"{frame['total']} sites: {counts(frame)}")),

@@ -16,7 +16,7 @@ import click
 from tminus.cli import screen
 from tminus.cli.common import Context, asynchronous
 from tminus.cli.inputs import Duration, find_script
-from tminus.cli.status import counts, site_runs_table
+from tminus.cli.status import counts, rollout, site_runs_table
 from tminus.errors import StoreUnavailable, TminusError
 
 if TYPE_CHECKING:
@@ -76,7 +76,10 @@ class Frame:
         if self.ended:
             return f"{state}{f' ({reason})' if reason else ''}: {counts(self.script)}"
         sites = screen.plural(self.script["total"], "site")
-        return f"{reason}; what was started goes on" if state == "cancelled" else f"launched on {sites}"
+        if state in ("cancelled", "halted"):
+            return f"{'halted: ' if state == 'halted' else ''}{reason}; what was started goes on"
+        words = rollout(self.script)
+        return f"launched on {sites}{f'; {words}' if words else ''}"
 
     def _waiting(self) -> str:
         at = screen.moment(self.script["launch_at"]) or "not planned yet"

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from tminus.errors import ConfigError
 
-__all__ = ["Credential", "check_username", "load_credential", "locate"]
+__all__ = ["Credential", "check_username", "load_credential", "locate", "read_password"]
 
 _LONGEST_FILE = 64 * 1024
 """Bytes. A key or password file that is larger is something else."""
@@ -75,7 +75,7 @@ def load_credential(
         case Path() as file, None:
             return Credential(name=name, username=username, key=_read_key(owner, file, base))
         case None, Path() as file:
-            return Credential(name=name, username=username, password=_read_password(owner, file, base))
+            return Credential(name=name, username=username, password=read_password(owner, file, base))
         case None, None:
             raise ConfigError(f"{owner} has no secret: give it a private_key_file or a password_file")
         case _:
@@ -99,7 +99,8 @@ def _read_key(owner: str, file: Path, base: Path) -> asyncssh.SSHKey:
         ) from error
 
 
-def _read_password(owner: str, file: Path, base: Path) -> SecretStr:
+def read_password(owner: str, file: Path, base: Path) -> SecretStr:
+    """Return the one line of a file that holds a secret. `owner` is for the ConfigError, which names the remedy."""
     path, _ = locate(file, base)
     data = _read(owner, "password file", path, others_may_read=True)
     try:

@@ -8,9 +8,9 @@ Canonical form (any language can compute it)::
     digest        = "tminus1:" hex(sha256(netstring("tminus1") netstring(hex(sha256(row part)))
                     and for each site, in order: netstring(site id) netstring(hex(sha256(site part)))))
 
-Booleans are "true"/"false" (expects_disconnect and detached: nothing where false), windows their netstrings one after the other
-(nothing where none is named), durations whole microseconds in decimal, moments
-2025-10-30T10:00:00.000000Z, local_time the same without its Z.
+Booleans are "true"/"false" (expects_disconnect, detached, wave_confirm: nothing where false), lists are joined by commas
+(windows: their netstrings one after the other, nothing where none is named), durations whole microseconds in decimal,
+moments 2025-10-30T10:00:00.000000Z, local_time the same without its Z.
 """
 
 from __future__ import annotations
@@ -36,6 +36,14 @@ class RowPart:
     max_concurrency: int | None
     expects_disconnect: bool = False
     detached: bool = False
+    wave_sizes: tuple[str, ...] | None = None
+    wave_order: tuple[str, ...] | None = None
+    wave_pause: timedelta | None = None
+    wave_confirm: bool = False
+    confirm_within: timedelta | None = None
+    max_failures: str | None = None
+    max_failures_in_wave: str | None = None
+    max_offline: str | None = None
     windows: tuple[str, ...] = ()
     local_time: datetime | None = None  # on the clock of each site, so without a zone; launch_at follows from it
     stop_starting_at: datetime | None = None
@@ -71,6 +79,14 @@ def row_digest(row: RowPart) -> str:
         _field("max_concurrency", None if row.max_concurrency is None else str(row.max_concurrency)),
         _field("expects_disconnect", _only_true(row.expects_disconnect)),
         _field("detached", _only_true(row.detached)),
+        _field("wave_sizes", _list(row.wave_sizes)),
+        _field("wave_order", _list(row.wave_order)),
+        _field("wave_pause", None if row.wave_pause is None else _duration(row.wave_pause)),
+        _field("wave_confirm", _only_true(row.wave_confirm)),
+        _field("confirm_within", None if row.confirm_within is None else _duration(row.confirm_within)),
+        _field("max_failures", row.max_failures),
+        _field("max_failures_in_wave", row.max_failures_in_wave),
+        _field("max_offline", row.max_offline),
         _field("windows", _names(row.windows)),
         _field("local_time", None if row.local_time is None else row.local_time.strftime("%Y-%m-%dT%H:%M:%S.%f")),
         _field("stop_starting_at", _moment(row.stop_starting_at)),
@@ -123,6 +139,8 @@ def _only_true(value: bool) -> str | None:
     return "true" if value else None
 
 
+def _list(value: tuple[str, ...] | None) -> str | None:
+    return None if value is None else ",".join(value)
 def _names(value: tuple[str, ...]) -> str | None:
     return "".join(_netstring(name).decode() for name in value) or None
 

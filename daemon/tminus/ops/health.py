@@ -23,7 +23,7 @@ class Health:
         trouble: Callable[[], str | None] = lambda: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`trouble`: why this host cannot remember what it starts; None where it can."""
+        """`trouble`: why this host cannot remember what it starts, or not verify signatures; None where it can."""
         self._lives = lives
         self._trouble = trouble
         self._now = now

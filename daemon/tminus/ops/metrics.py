@@ -12,7 +12,18 @@ from tminus.ops.health import Health
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _LAGS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-_SERVICES = ("launcher", "dispatcher", "heartbeat", "reaper", "janitor", "pause", "retention", "linter")
+_SERVICES = (
+    "launcher",
+    "dispatcher",
+    "heartbeat",
+    "reaper",
+    "janitor",
+    "pause",
+    "retention",
+    "linter",
+    "sealer",
+    "notifier",
+)
 _PUT_OFF = (Reason.OFFLINE, Reason.CONNECTION_LOST, Reason.TIMED_OUT)
 
 # A series with the time at which each counter was made would double the scrape, and nothing here reads it.
@@ -63,6 +74,12 @@ class Metrics:
         self._backup_bytes = Counter(
             "tminus_backup_bytes", "Bytes of complete exports taken before a run", registry=registry
         )
+        self._letters = Counter(
+            "tminus_letters",
+            "Letters to people: sent, put off to be tried again, or failed for good",
+            ["result"],
+            registry=registry,
+        )
         self._store_errors = Counter(
             "tminus_store_errors",
             "Questions that the database did not answer, or refused",
@@ -104,6 +121,8 @@ class Metrics:
             self._steps.labels(str(step))
         for why in _PUT_OFF:
             self._put_off.labels(str(why))
+        for result in ("sent", "put_off", "failed"):
+            self._letters.labels(result)
         for service in _SERVICES:
             self._ticks.labels(service)
         for service in (*_SERVICES, "writer", "metrics"):
@@ -136,6 +155,9 @@ class Metrics:
 
     def backup_stored(self, size: int) -> None:
         self._backup_bytes.inc(size)
+
+    def letters(self, result: str, count: int) -> None:
+        self._letters.labels(result).inc(count)
 
     def store_failed(self, service: str) -> None:
         self._health.went_round(service, answered=False)

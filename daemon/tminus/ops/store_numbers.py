@@ -140,6 +140,12 @@ def _gauges(gauges: StoreGauges) -> Iterator[Metric]:
     yield _gauge(
         "tminus_cleanup_debt_age_seconds", "Age of the oldest file of ours on a router", gauges.oldest_debt_seconds
     )
+    yield _gauge("tminus_letters_waiting", "Letters to people that are not delivered yet", gauges.letters_waiting)
+    yield _gauge(
+        "tminus_letters_failed_recently",
+        "Letters of the last 24 hours that could not be delivered",
+        gauges.letters_failed,
+    )
 
 
 def _sizes(sizes: StoreSizes) -> Iterator[Metric]:

@@ -48,6 +48,11 @@ class Nonce:
         """What a detached script printed, our markers included. RouterOS adds the `.txt` to the name that it is given."""
         return f"tminus-{self.value}.txt"
 
+    @property
+    def of_rehearsal(self) -> bool:
+        """Whether its file is never started. tminus.claim_site_runs draws it so."""
+        return self.value[0] == "0"
+
     def marker(self, kind: str) -> str:
         """Return the line that the device prints, for example TMINUS-OK-0123456789abcdef."""
         return f"TMINUS-{kind}-{self.value}"
@@ -59,10 +64,11 @@ class Nonce:
         return f"tminus {self.value} {what}"
 
 
-def identify(nonce: Nonce, *, stamp: bool) -> str:
+def identify(nonce: Nonce, *, stamp: bool, look: bool = True) -> str:
     """Ask for version, identity and uptime, and prove that commands run. `stamp` leaves a line in the router's log.
 
-    What is behind the marker may fail: how many scripts of ours still run as jobs, and which files of ours lie there.
+    `look`: for what may fail behind the marker: how many scripts of ours still run as jobs, and which files of ours lie
+    there. A line is parsed whole, so on a router that has no such menu, or hides it from us, nothing of it runs.
     """
     asked = (
         ":put [/system resource get version]; :put [/system identity get name]; :put [/system resource get uptime]; "
@@ -70,7 +76,8 @@ def identify(nonce: Nonce, *, stamp: bool) -> str:
     stamped = f':log info "{nonce.log_line("connected")}"; ' if stamp else ""
     jobs = nonce._put("BUSY", f' . "-" . [:len [/system script job find where script~"{_ANY_SCRIPT}"]]')
     files = ':foreach i in=[/file find where name~"tminus-"] do={ :put [/file get $i name] }'
-    return f"{asked}{stamped}{nonce._put('ID')}; {jobs}; {files}"
+    looked = f"; {jobs}; {files}" if look else ""
+    return f"{asked}{stamped}{nonce._put('ID')}{looked}"
 
 
 def jobs_seen(nonce: Nonce, said: list[str]) -> int | None:
@@ -104,8 +111,14 @@ def export_to_file(nonce: Nonce, version: Version) -> str:
     return f'/export{_hide(version)} file="{nonce.export_file.removesuffix(".rsc")}"; {nonce._put("FILED")}'
 
 
-def size_of(name: str) -> str:
-    return f':put [/file get [/file find name="{name}"] size]'
+def size_of(nonce: Nonce, name: str) -> str:
+    """Ask for the size of a file; the answer is read by `listed_size`."""
+    return nonce._put("SIZE", f' . "-" . [/file get [/file find name="{name}"] size]')
+
+
+def listed_size(nonce: Nonce, said: list[str]) -> int | None:
+    """Read the answer to `size_of`, in bytes; None if the router lists no such file."""
+    return _number_after(f"{nonce.marker('SIZE')}-", said)
 
 
 def fence(nonce: Nonce) -> str:
@@ -132,7 +145,16 @@ def says_gone(nonce: Nonce, said: list[str]) -> bool:
 
 def after_removal(nonce: Nonce, output: bytes) -> bytes:
     """Return what of the answer to `remove_and_export` is the export."""
-    head, found, rest = output.partition(f"{nonce.marker('LEFT')}-".encode())
+    return _behind(f"{nonce.marker('LEFT')}-", output)
+
+
+def after_size(nonce: Nonce, output: bytes) -> bytes:
+    """Return what of the answer to `file_size_and_dry_run` is that of the dry run."""
+    return _behind(f"{nonce.marker('SIZE')}-", output)
+
+
+def _behind(mark: str, output: bytes) -> bytes:
+    head, found, rest = output.partition(mark.encode())
     return rest.partition(b"\n")[2] if found else head
 
 
@@ -143,7 +165,7 @@ def without_markers(nonce: Nonce, text: str) -> str:
 
 
 def file_size(nonce: Nonce) -> str:
-    return size_of(nonce.file)
+    return size_of(nonce, nonce.file)
 
 
 def dry_run(nonce: Nonce) -> str:
@@ -188,8 +210,10 @@ def job_started(nonce: Nonce, said: list[str]) -> str | None:
     return next((line.removeprefix(mark) for line in said if line.startswith(mark)), None)
 
 
-def evidence(nonce: Nonce) -> str:
+def evidence(nonce: Nonce, *, look: bool = True) -> str:
     """What is to be known of this attempt: the log, our jobs, version, uptime. After a lost connection, and of a job.
+
+    Without `look` version and uptime alone, for a router that does not show us its log or its jobs.
 
     With the lines of the log that tell of a reboot, in their order. A job that runs our script is known by the name of the
     file; the pattern is written so that it does not find this very line.
@@ -197,11 +221,9 @@ def evidence(nonce: Nonce) -> str:
     log = f'[/log find where message~"tminus {nonce.value}|^router .*rebooted"]'
     ours = f'[/system script job find where script~"tminus-{nonce.value}[.]rsc"]'
     count = nonce._put("JOBS", f' . "-" . [:len {ours}]')
-    return (
-        f":foreach i in={log} do={{ :put [/log get $i message] }}; "
-        f':do {{ {count} }} on-error={{ :put "" }}; '
-        f":put [/system resource get version]; :put [/system resource get uptime]; {nonce._put('LOG')}"
-    )
+    looked = f':foreach i in={log} do={{ :put [/log get $i message] }}; :do {{ {count} }} on-error={{ :put "" }}; '
+    asked = f":put [/system resource get version]; :put [/system resource get uptime]; {nonce._put('LOG')}"
+    return f"{looked}{asked}" if look else asked
 
 
 def jobs_running(nonce: Nonce, said: list[str]) -> int | None:
@@ -221,7 +243,7 @@ def history() -> str:
 
 def _number_after(mark: str, said: list[str]) -> int | None:
     digits = next((line.removeprefix(mark) for line in said if line.startswith(mark)), "")
-    return int(digits) if digits.isdecimal() and digits.isascii() and len(digits) <= 6 else None
+    return int(digits) if digits.isdecimal() and digits.isascii() and len(digits) <= 11 else None
 
 
 def _hide(version: Version) -> str:

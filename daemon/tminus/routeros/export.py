@@ -15,6 +15,7 @@ _DATED = re.compile(
 )
 _SERIAL = re.compile(r"^# serial number = (\S+)$")
 _MODEL = re.compile(r"^# model = (.+)$")
+_GREETING = 100  # lines before it, at most
 _BROKEN = re.compile(r"^#\s*(?:error exporting|interrupted)\b", re.IGNORECASE)
 # Comments about the moment, not the configuration (what oxidized leaves out, too).
 _TRANSIENT = re.compile(
@@ -69,10 +70,11 @@ def read_export_file(content: bytes, size: int) -> Export | Incomplete:
 
 
 def _read(said: list[str], raw_bytes: int) -> Export | Incomplete:
-    while said and not said[0]:
-        said.pop(0)
-    if not said or not _DATED.match(said[0]):
+    # What a router may show to everybody who logs in comes before its header.
+    begin = next((index for index, line in enumerate(said[:_GREETING]) if _DATED.match(line)), None)
+    if begin is None:
         return Incomplete("its first line is not RouterOS's export header")
+    said = said[begin:]
     comments = [line for line in said if line[:1] == "#"]
     for line in comments:
         if _BROKEN.match(line):
@@ -80,6 +82,8 @@ def _read(said: list[str], raw_bytes: int) -> Export | Incomplete:
     last = next((line for line in reversed(said) if line), "")
     if is_error_line(last):
         return Incomplete(f"it ended with '{clean_line(last, cap=120)}'")
+    if (len(last) - len(last.rstrip("\\"))) % 2 == 1:
+        return Incomplete("it ended within a line that goes on", cut=True)
     header, body = said[0], _normalise(said[1:])
     text = clean("\n".join(body) + "\n", cap=1 << 30)
     return Export(

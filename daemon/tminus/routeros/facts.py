@@ -81,7 +81,8 @@ def parse_facts(output: bytes, marker: str) -> Facts | None:
     if marker not in said:
         return None
     answers = said[: said.index(marker)]
-    while answers and not answers[0]:
+    # What a router may show to everybody who logs in comes first.
+    while answers and Version.parse(answers[0]) is None:
         answers.pop(0)
     if len(answers) < 3:
         return None

@@ -52,8 +52,18 @@ _OTHER_CODE = re.compile(
 )
 
 
+def is_import_notice(line: str) -> bool:
+    """Is it what /import says before it runs anything ("Opening script file x.rsc", documented for terminals)?"""
+    return line.startswith("Opening script file ")
+
+
 def is_error_line(line: str) -> bool:
     return line.startswith(_PREFIXES) or _PLACE.search(line) is not None
+
+
+def is_refused_line(line: str) -> bool:
+    """Does it say that the console did not take our own line? Such a line is parsed whole, so nothing of it was run."""
+    return _PARSE_ERROR.match(line) is not None and "(line 1 column " in line
 
 
 def import_error(text: str) -> str:

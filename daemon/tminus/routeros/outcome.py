@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from tminus.domain.endings import Ending, Reason, completed, not_started, partly_applied, unknown
+from tminus.domain.endings import Ending, Reason, check_failed, completed, not_started, partly_applied, unknown
 from tminus.routeros import messages
 from tminus.routeros.commands import Nonce
 from tminus.routeros.text import clean_line, lines
@@ -41,8 +41,8 @@ class Unresolved:
     message: str
 
 
-def judge_import(answer: ImportAnswer, nonce: Nonce, script: bytes) -> Ending | Unresolved:
-    """Decide from the answer to commands.start."""
+def judge_import(answer: ImportAnswer, nonce: Nonce, script: bytes, *, catches: bool = False) -> Ending | Unresolved:
+    """Decide from the answer to commands.start. `catches`: the version has :onerror, so an error comes with a marker."""
     said = lines(answer.output)
     ok, failed = nonce.marker("OK"), nonce.marker("ERR")
     for index, line in enumerate(said):
@@ -50,7 +50,7 @@ def judge_import(answer: ImportAnswer, nonce: Nonce, script: bytes) -> Ending | 
             return _judge_proof(answer, said[:index])
         if line == failed or line.startswith(failed + " "):
             text = line.removeprefix(failed) or next((more for more in said[index + 1 :] if more), "")
-            return _judge_error(messages.import_error(text), script)
+            return _judge_error(messages.import_error(text), script, said[:index])
     if answer.close is Close.TIMED_OUT:
         return Unresolved(reason=Reason.TIMED_OUT, message="The script did not end within its time.")
     if answer.close is Close.LOST:
@@ -67,7 +67,13 @@ def judge_import(answer: ImportAnswer, nonce: Nonce, script: bytes) -> Ending | 
     # other output tells nothing: where the import stops at an error, nothing is printed after it.
     last = next((line for line in reversed(said) if line), "")
     if messages.is_error_line(last):
-        return _judge_error(messages.import_error(last), script)
+        if catches:
+            # Ours is marked; so the script printed it and then left, or the line that starts the script was not taken.
+            return Unresolved(
+                reason=Reason.CONNECTION_LOST,
+                message=f"The session ended without the end marker; the last that it said was '{clean_line(last, cap=200)}'.",
+            )
+        return _judge_error(messages.import_error(last), script, said[: len(said) - 1 - said[::-1].index(last)])
     if answer.exit_status != 0:
         return partly_applied(
             f"The import ended with exit status {answer.exit_status} and without its end marker{_quoted(last)}."
@@ -107,8 +113,10 @@ def _judge_proof(answer: ImportAnswer, before: list[str]) -> Ending:
     return completed("The script ran to its end.", warnings=warnings)
 
 
-def _judge_error(error: str, script: bytes) -> Ending:
-    if messages.is_missing_file(error, script) or messages.is_parse_error(error, script):
+def _judge_error(error: str, script: bytes, before: list[str]) -> Ending:
+    # Where the script printed something, some of it was run, whatever the error says.
+    nothing_printed = not any(line for line in before if not messages.is_import_notice(line))
+    if nothing_printed and (messages.is_missing_file(error, script) or messages.is_parse_error(error, script)):
         return _judge_unstarted(error)
     return partly_applied(f"The script failed; what it did before stays applied: {_shown(error)}.")
 
@@ -133,6 +141,11 @@ def judge_dry_run(output: bytes) -> Ending | tuple[str, ...]:
     said = [line for line in lines(output) if line]
     if said and said[-1] == messages.DRY_RUN_CLEAN:
         return ()
+    if said and said[-1] == messages.SUCCESS:
+        # What an import says that was run. Started once more, it would be the second time.
+        return check_failed(
+            "The router was asked for a dry run and answered that it ran the script, which was not started again."
+        )
     found = messages.dry_run_errors(said)
     if found is None and said and messages.is_error_line(said[-1]):
         found = said[-1]

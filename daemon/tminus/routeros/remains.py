@@ -75,8 +75,18 @@ def read_remains(output: bytes, nonce: Nonce) -> Remains | None:
 
 def has_rebooted(remains: Remains, *, uptime_before: timedelta | None, since: timedelta) -> bool:
     """Tell whether the router certainly rebooted `since` its uptime was `uptime_before`."""
-    # Minus a little: both times are read a moment apart, and RouterOS rounds down to seconds.
-    return uptime_before is not None and remains.uptime < uptime_before + since - _TOLERANCE
+    # Minus a little: both times are read a moment apart, and RouterOS rounds down to seconds. And a router that booted since
+    # cannot be up for longer: one whose uptime stands still, or is wrong, proves nothing.
+    return (
+        uptime_before is not None
+        and remains.uptime < uptime_before + since - _TOLERANCE
+        and remains.uptime <= since + _TOLERANCE
+    )
+
+
+def _is_up_since(remains: Remains, uptime_before: timedelta | None, since: timedelta) -> bool:
+    """Tell whether the router certainly did not reboot `since`: an uptime that stands still, or is wrong, says neither."""
+    return uptime_before is not None and remains.uptime >= uptime_before + since - _TOLERANCE
 
 
 def may_be_running(remains: Remains, *, uptime_before: timedelta | None, since: timedelta) -> bool:
@@ -162,7 +172,12 @@ def judge_remains(
         return unknown(
             reason, "The router rebooted during the run and nothing that survived tells what the script did."
         )
-    if stamped and uptime_before is not None and "connected" in remains.log and "start" not in remains.log:
+    if (
+        stamped
+        and _is_up_since(remains, uptime_before, since)
+        and "connected" in remains.log
+        and "start" not in remains.log
+    ):
         return not_started(
             Reason.CONNECTION_LOST,
             "The session was lost before the script was started: the file is gone from the router and its log has no start.",

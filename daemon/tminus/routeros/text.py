@@ -16,6 +16,8 @@ _UNSAFE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
+# What the console shows of critical lines of the log, in between anything: "10:11:12 echo: system,error,critical login failure".
+_ALARM = re.compile(r"\d\d:\d\d:\d\d echo: [a-z0-9-]+(?:,[a-z0-9!-]+)* ", re.ASCII)
 _PLAIN = b"\t\n" + bytes(range(0x20, 0x7F))
 
 
@@ -47,5 +49,11 @@ def clean_line(data: bytes | str, *, cap: int = 200) -> str:
 
 
 def lines(data: bytes) -> list[str]:
-    """Split raw output into lines without line ends or the blanks that RouterOS pads with. Nothing else is changed."""
-    return [line.rstrip(" \t\r") for line in data.decode("utf-8", "replace").split("\n")]
+    """Split raw output into lines without line ends or the blanks that RouterOS pads with, and without alarms.
+
+    An alarm is a line of the log that the console shows while it does something else. Nothing else is changed.
+    """
+    found = [line.rstrip(" \t\r") for line in data.decode("utf-8", "replace").split("\n")]
+    if b" echo: " in data:
+        found = [line for line in found if not _ALARM.match(line)]
+    return found

@@ -29,10 +29,10 @@ from tminus.routeros import commands
 from tminus.routeros.differ import diff_exports
 from tminus.routeros.export import Export
 from tminus.routeros.outcome import judge_import
-from tminus.routeros.remains import has_rebooted, read_remains
+from tminus.routeros.remains import has_rebooted
 from tminus.routeros.text import lines
-from tminus.services.contact import SMALL, Contact
-from tminus.services.exports import complete_export
+from tminus.services.contact import SMALL, Contact, find_remains
+from tminus.services.exports import complete_export, take_export
 from tminus.services.run import Run, answer_of, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.store import busy_sites
@@ -64,11 +64,18 @@ async def tidy_up(run: Run, connection: Connection, settings: RunSettings) -> Ti
             deadline=settings.export_timeout,
             cap=settings.export_cap,
         )
-        left = not commands.says_gone(run.nonce, lines(answer.output[:SMALL]))
+        said = lines(answer.output[:SMALL])
+        left = not commands.says_gone(run.nonce, said)
         if left:
             warnings.append(f"The file {run.nonce.file} could not be removed; it is tried again.")
-        output = commands.after_removal(run.nonce, answer.output)
-        taken = await complete_export(connection, run.nonce, run.facts.version, settings, result=answer, output=output)
+        if left and not any(line.startswith(run.nonce.marker("LEFT")) for line in said):
+            # What fails keeps the rest of its line from running.
+            taken = await take_export(connection, run.nonce, run.facts.version, settings)
+        else:
+            output = commands.after_removal(run.nonce, answer.output)
+            taken = await complete_export(
+                connection, run.nonce, run.facts.version, settings, result=answer, output=output
+            )
     except (ConnectionLost, DeviceTimeout) as error:
         return Tidied(left=left, warnings=(*warnings, f"Cleanup and the export afterwards failed: {sentence(error)}"))
     if taken.export is None:
@@ -136,8 +143,7 @@ async def _goes_away(run: Run, connection: Connection, settings: RunSettings) ->
 async def _rebooted(run: Run, connection: Connection, settings: RunSettings) -> bool:
     """The first command that is answered again; whether the router has rebooted since it was identified."""
     assert run.facts is not None  # noqa: S101
-    said = await connection.run(commands.evidence(run.nonce), deadline=settings.command_timeout, cap=SMALL)
-    remains = read_remains(said.output, run.nonce)
+    remains = await find_remains(connection, run.nonce, deadline=settings.command_timeout)
     if remains is None:
         connection.abort()
         raise ConnectionLost("what answered is not a RouterOS console")
@@ -164,7 +170,8 @@ async def listen_on(
         except StoreError as error:  # then the janitor looks; it stops nothing
             log.info("busy_site_not_noted", message=str(error))
         await asyncio.sleep(max(began + _RENEW - loop.time(), 0))  # a silent connection does not wait
-    verdict = judge_import(answer_of(result), run.nonce, run.content.script)
+    catches = run.facts is not None and run.facts.version.has_onerror
+    verdict = judge_import(answer_of(result), run.nonce, run.content.script, catches=catches)
     if not isinstance(verdict, Ending):
         return
     await keep_late(run, verdict)

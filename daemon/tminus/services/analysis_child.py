@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 from tminus.routeros.lint import inspect
 
@@ -24,6 +25,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     with contextlib.suppress(OSError):  # politeness only; a hardened unit forbids it
         os.nice(_NICER)
+    with contextlib.suppress(OSError):  # where memory runs out, the kernel is to end this process, not the daemon
+        Path("/proc/self/oom_score_adj").write_text("1000")
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     while header := requests.readline():
         length, microseconds = map(int, header.split())

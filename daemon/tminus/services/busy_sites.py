@@ -19,10 +19,9 @@ from tminus.device.connection import Connection
 from tminus.domain.digest import site_digest
 from tminus.domain.endings import Reason, State
 from tminus.errors import ConfigError, DeviceError, StoreError
-from tminus.routeros import commands
-from tminus.routeros.remains import judge_remains, read_remains, why_over
+from tminus.routeros.remains import judge_remains, why_over
 from tminus.routeros.text import clean_line
-from tminus.services.contact import SMALL, Contact
+from tminus.services.contact import Contact, find_remains
 from tminus.services.resolver import Question, question_about
 from tminus.store import busy_sites, site_runs
 from tminus.store.busy_sites import BusySite
@@ -92,8 +91,7 @@ async def _look(visit: _Visit) -> str | None:
 
 
 async def _ask(visit: _Visit, question: Question, connection: Connection) -> str | None:
-    said = await connection.run(commands.evidence(question.nonce), deadline=visit.command_timeout, cap=SMALL)
-    remains = read_remains(said.output, question.nonce)
+    remains = await find_remains(connection, question.nonce, deadline=visit.command_timeout)
     if remains is None:
         return "The router's log could not be read."
     loop = asyncio.get_running_loop()

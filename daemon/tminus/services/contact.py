@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from tminus.device.connection import Connection, Connector
 from tminus.device.credentials import Credential
 from tminus.device.jump_hosts import Gate
 from tminus.device.profiles import SshProfile
 from tminus.device.target import Target
+from tminus.domain.digest import SitePart
 from tminus.errors import ConfigError, ConnectionLost, DeviceTimeout
 from tminus.routeros import commands
+from tminus.routeros.facts import Facts, parse_facts
+from tminus.routeros.remains import Remains, read_remains
 from tminus.routeros.text import lines
 from tminus.store.site_runs import Site
 
@@ -29,6 +33,8 @@ class Contact:
         gates: Mapping[str, Gate] | None = None,
         runners: Collection[str] = (),
     ) -> None:
+        self.vouches_for: Callable[[SitePart], Awaitable[bool]] | None = None
+        """Where signatures are required: whether an approver signed for such a site. Only to one is a password sent."""
         self._connector = connector
         self._credentials = credentials
         self._gates = gates or {}
@@ -61,6 +67,12 @@ class Contact:
     async def connect(self, site: Site, *, host_key: str | None = None) -> Connection:
         """Log in once. `host_key` stands in for a site that has none yet. Raises DeviceError or ConfigError."""
         target, credential = self._target(site, host_key), self.credential(site)
+        if credential.password is not None and self.vouches_for is not None and not await self.vouches_for(site.part):
+            # Whoever owns the database could name a machine of their own. A key gives nothing away to one.
+            raise ConfigError(
+                f"nobody has signed for {site.id} as it is now, so it is not sent the password of credential '{credential.name}';"
+                " use a private key, or have an approver sign a script for it"
+            )
         return await self._connector.connect(target, credential, through=self._gate(site))
 
     async def fetch_host_key(self, site: Site) -> str:
@@ -92,6 +104,41 @@ class Contact:
             ssh_profile=SshProfile(site.ssh_profile),
             jump_host=part.jump_host,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Introduction:
+    """What a router said of itself. `stamped`: our line is in its log; `looked`: it was asked for jobs and files, too."""
+
+    facts: Facts | None  # None: what answered is not a RouterOS console
+    output: bytes
+    stamped: bool
+    looked: bool
+
+
+async def introduce(connection: Connection, nonce: commands.Nonce, *, stamp: bool, deadline: float) -> Introduction:
+    """Ask a router who it is, with all that is wanted; where it does not take that, with less. Raises as `run` does.
+
+    What a script needs for the proof of its end is no log, no list of jobs and no list of files.
+    """
+    ways = [(True, True), (False, True), (False, False)] if stamp else [(False, True), (False, False)]
+    for stamped, looked in ways:
+        command = commands.identify(nonce, stamp=stamped, look=looked)
+        result = await connection.run(command, deadline=deadline, cap=SMALL)
+        facts = parse_facts(result.output, nonce.marker("ID"))
+        if facts is not None or nonce.marker("ID") in lines(result.output) or connection.closed:
+            break
+    return Introduction(facts=facts, output=result.output, stamped=stamped, looked=looked)
+
+
+async def find_remains(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> Remains | None:
+    """Ask what is left of an attempt; where log or jobs are not to be had, for version and uptime alone. Raises as `run` does."""
+    for look in (True, False):
+        said = await connection.run(commands.evidence(nonce, look=look), deadline=deadline, cap=SMALL)
+        remains = read_remains(said.output, nonce)
+        if remains is not None or connection.closed:
+            break
+    return remains
 
 
 async def remove_files(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> bool:

@@ -4,7 +4,8 @@ A site behind a jump host is claimed only when that has a place for it: it waits
 begins, and takes no session from a site that needs no jump host.
 
 It must never claim while this instance cannot prove that it lives or cannot remember what it starts, nor while it
-drains. When trust is lost it aborts what is before the point of no return; what is past it goes on. It fails by ending
+drains. When trust is lost it aborts what is before the point of no return, and so it does with that of a launch that was
+cancelled, halted or paused; what is past it goes on. It fails by ending
 the process; a bug in the run on one site ends that run alone.
 """
 
@@ -16,7 +17,10 @@ from uuid import UUID
 
 import structlog
 
+from tminus.domain.endings import LaunchKind
 from tminus.errors import StoreError
+from tminus.kill_points import Point, reach
+from tminus.services.authority import Authority, Mandate, Refusal
 from tminus.services.contact import Contact
 from tminus.services.heartbeat import Trust
 from tminus.services.holdings import Holdings
@@ -24,7 +28,7 @@ from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
 from tminus.services.run import Run
 from tminus.services.site_runner import SiteRunner
-from tminus.store import launches, site_runs
+from tminus.store import launches, rollout, site_runs
 from tminus.store.launches import LaunchContent
 from tminus.store.pool import Database
 from tminus.store.site_runs import Claim
@@ -52,8 +56,11 @@ class Dispatcher:
         max_sessions: int,
         poll_interval: float,
         observer: Observer,
+        ended: Hint,
+        authority: Authority | None = None,
     ) -> None:
         self._db = db
+        self._site_ended = ended
         self._instance = instance
         self._trust = trust
         self._may_start = may_start
@@ -65,6 +72,7 @@ class Dispatcher:
         self._max_sessions = max_sessions
         self._poll_interval = poll_interval
         self._observer = observer
+        self._authority = authority
         self._contents: dict[UUID, LaunchContent] = {}
         self._running: dict[asyncio.Task[None], Run] = {}
         self._open: set[int] = set()  # those of them whose ending is not written yet: they take a place
@@ -103,16 +111,23 @@ class Dispatcher:
         return not self._open
 
     async def _work(self) -> float:
+        await self._abort_stopped()
         free = self._max_sessions - len(self._open)
         if self.draining or not self._trust.lives() or not self._may_start():
+            return self._poll_interval
+        if self._authority is not None and not self._authority.look_for_trouble():
             return self._poll_interval
         async with self._holdings.lock:
             await self._sweep()
             places = self._contact.places()
             claims = await self._claim(min(free, _BATCH), places) if free > 0 else []
+            if claims:
+                reach(Point.CLAIMED)
             claimed_at = asyncio.get_running_loop().time()
+            mandates = await self._mandates({claim.launch_id for claim in claims})
             for claim in claims:
-                self._begin(Run(claim=claim, content=self._contents[claim.launch_id], claimed_at=claimed_at))
+                content, mandate = self._contents[claim.launch_id], mandates.get(claim.launch_id)
+                self._begin(Run(claim=claim, content=content, claimed_at=claimed_at, mandate=mandate))
         # A full batch says that more may be waiting; sessions that were freed meanwhile are claimed together. A jump host
         # that has just become full may have hidden sites that need none.
         now = self._contact.places()
@@ -120,6 +135,15 @@ class Dispatcher:
         if filled or (len(claims) == min(free, _BATCH) and free > _BATCH):
             return 0.0
         return min(_LEFT, self._poll_interval) if claims and len(claims) < free else self._poll_interval
+
+    async def _abort_stopped(self) -> None:
+        """Give back what has not started of launches that were cancelled, halted or paused."""
+        unstarted = {run.claim.launch_id for run in self._running.values() if run.abortable}
+        if not unstarted:
+            return
+        stopped = await rollout.stopped_launches(self._db, unstarted)
+        if stopped:
+            self._cancel(lambda run: run.abortable and run.claim.launch_id in stopped)
 
     async def _sweep(self) -> None:
         """Settle, every few seconds, what is ours by the database and known to nobody here."""
@@ -158,6 +182,7 @@ class Dispatcher:
         """A run ended, or its ending was written while its script is still listened to: its place is free."""
         self._open.discard(run.claim.id)
         self._observer.sessions(len(self._open))
+        self._site_ended.give()
         if not self._open:
             self._idle.set()
         if not self.draining:
@@ -195,10 +220,19 @@ class Dispatcher:
             content = self._contents[launch] = await launches.launch_content(self._db, launch)
             if content.rehearsal:
                 log.info("rehearsal_started", launch_id=str(launch), script_id=str(content.script_id))
+            elif content.kind is LaunchKind.RETRY:
+                log.info("retry_started", launch_id=str(launch), script_id=str(content.script_id))
         for launch in list(self._contents)[: max(len(self._contents) - _CONTENTS, 0)]:
             if all(launch != claim.launch_id for claim in claims):
                 del self._contents[launch]
         return claims
+
+    async def _mandates(self, claimed: set[UUID]) -> dict[UUID, Mandate | Refusal | None]:
+        """Where signatures are required, have those of the launches verified over the very content that will be sent."""
+        if self._authority is None:
+            return {}
+        contents = [self._contents[launch] for launch in claimed if not self._contents[launch].rehearsal]
+        return {content.id: await self._authority.mandate(content) for content in contents}
 
     async def _watch_trust(self) -> None:
         """The moment trust is lost, abort what has not started."""

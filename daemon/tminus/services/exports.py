@@ -6,7 +6,9 @@ It must never take for complete what is not. What it leaves on the router it rem
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tminus.device.connection import Connection
 from tminus.device.output import Ended, ExecResult
@@ -17,6 +19,10 @@ from tminus.routeros.facts import Version
 from tminus.routeros.text import clean_line, lines
 from tminus.services.contact import SMALL, remove_files
 from tminus.services.run_settings import RunSettings
+
+T = TypeVar("T")
+
+_LONG = 500_000  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +54,7 @@ async def complete_export(
     """Make an export of what arrived, `output`; where it was cut, have it again as a file. Raises as `take_export`."""
     if result.ended is Ended.OVERFLOW:
         return Taken(why=f"it is larger than {settings.export_cap} bytes (export_cap)")
-    read = read_export(output, nonce.marker("END"))
+    read = await _unhurried(read_export, output, nonce.marker("END"))
     if isinstance(read, Export):
         return Taken(export=read)
     if not read.cut:
@@ -83,7 +89,7 @@ async def _fetch(connection: Connection, nonce: commands.Nonce, settings: RunSet
     until = loop.time() + settings.upload_visible_within
     size: int | None = None
     while True:
-        before, size = size, await file_size(connection, nonce.export_file, settings)
+        before, size = size, await file_size(connection, nonce, nonce.export_file, settings)
         if size is not None and size > settings.export_cap:
             return Incomplete(f"it is larger than {settings.export_cap} bytes (export_cap)")
         if size and size == before:
@@ -92,11 +98,20 @@ async def _fetch(connection: Connection, nonce: commands.Nonce, settings: RunSet
             return Incomplete("its size does not stand still" if size else "the router does not list it")
         await asyncio.sleep(0.3)
     content = await connection.download(nonce.export_file, deadline=settings.export_timeout, cap=settings.export_cap)
-    return read_export_file(content, size)
+    return await _unhurried(read_export_file, content, size)
 
 
-async def file_size(connection: Connection, name: str, settings: RunSettings) -> int | None:
+async def _unhurried(read: Callable[[bytes, T], Export | Incomplete], content: bytes, more: T) -> Export | Incomplete:
+    """Read what arrived: a few milliseconds mostly, but many seconds of what a hostile router can think of.
+
+    Those are spent beside the event loop: the heartbeat, and the scripts on other routers, do not wait for it.
+    """
+    if len(content) <= _LONG:
+        return read(content, more)
+    return await asyncio.to_thread(read, content, more)
+
+
+async def file_size(connection: Connection, nonce: commands.Nonce, name: str, settings: RunSettings) -> int | None:
     """Return what size the router lists for a file; None while it lists none. Raises ConnectionLost or DeviceTimeout."""
-    said = await connection.run(commands.size_of(name), deadline=settings.command_timeout, cap=SMALL)
-    listed = said.output.strip()
-    return int(listed) if listed.isdigit() and len(listed) < 12 else None
+    said = await connection.run(commands.size_of(nonce, name), deadline=settings.command_timeout, cap=SMALL)
+    return commands.listed_size(nonce, lines(said.output))

@@ -49,6 +49,7 @@ from uuid import UUID
 
 import structlog
 
+from tminus.kill_points import Point, reach
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
 from tminus.store import instances
@@ -106,6 +107,7 @@ class Heartbeat:
         if self._died.is_set():
             return self._interval
         asked_at = self._trust.now()
+        reach(Point.BEATING)
         if await instances.beat(self._db, self._instance, draining=self.draining):
             self._trust.extend(asked_at)
         else:

@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 
 from tminus.errors import ConfigError, DeviceError, StoreError
+from tminus.kill_points import Point, reach
 from tminus.routeros.commands import Nonce
 from tminus.routeros.text import clean_line
 from tminus.services.busy_sites import look_at_busy_sites
@@ -64,6 +65,11 @@ class Janitor:
         if not self._trust.lives():
             return self._poll_interval
         done = await launches.housekeeping(self._db)
+        if done.expired:
+            log.warning(
+                "authorizations_expired", count=done.expired, todo="they have to be authorized again to be launched"
+            )
+        reach(Point.HOUSEKEPT)
         if done.late:
             # Those of a cron row that was not authorized leave no launch that could be told of.
             log.info("late_scripts_settled", count=done.late)
@@ -95,6 +101,7 @@ class Janitor:
             log.exception("cleanup_broke", site_id=debt.site.id, file=debt.file_name)
             why = f"the daemon met an error of its own: {error!r}"
         if gone:
+            reach(Point.DEBT_PAID)
             with contextlib.suppress(StoreError):  # it is looked for again, and found to be gone
                 await site_runs.settle_debt(self._db, debt.id)
             log.info("cleanup_done", site_id=debt.site.id, file=debt.file_name)

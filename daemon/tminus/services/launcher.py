@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 import structlog
 
-from tminus.domain.digest import combine, row_digest
+from tminus.domain.digest import row_digest
 from tminus.domain.timing import latest_occurrence, next_occurrence
+from tminus.kill_points import Point, reach
+from tminus.services.authority import Authority, Refusal
 from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
@@ -40,6 +43,7 @@ class Launcher:
         poll_interval: float,
         observer: Observer,
         launched: Hint,
+        authority: Authority | None = None,
     ) -> None:
         self._db = db
         self._instance = instance
@@ -48,6 +52,9 @@ class Launcher:
         self._poll_interval = poll_interval
         self._observer = observer
         self._launched = launched
+        self._authority = authority
+        self._looked_at: int | None = None  # the latest authorization whose signature was looked at
+        self._waiting = False  # something that is due may not be launched yet
         self.draining = False
         self.hint = Hint()
 
@@ -57,17 +64,27 @@ class Launcher:
     async def _work(self) -> float:
         if self.draining or not self._trust.lives() or not self._may_start():
             return self._poll_interval
+        if self._authority is not None and not self._authority.look_for_trouble():
+            return self._poll_interval
+        self._waiting = False
+        await self._look_at_signatures()
         await self._plan()
         async with launches.due_scripts(self._db, limit=_BATCH) as transaction:
             for script_id, problem in transaction.unreadable:
                 await self._refuse(transaction, script_id, f"what was authorized cannot be read: {problem}")
-            made = [(script, await self._launch(transaction, script)) for script in transaction.due]
+            made = [(due, await self._launch(transaction, due)) for due in map(_newest, transaction.due)]
+            if made:
+                reach(Point.LAUNCHING)
         # Committed: only now it is true.
+        if made:
+            reach(Point.LAUNCHED)
         for script, launch in made:
             if launch is not None:
                 tell_launched(script, launch, self._observer)
         if transaction.due:
             self._launched.give()
+        if self._waiting:
+            return self._poll_interval
         if len(transaction.due) + len(transaction.unreadable) == _BATCH:
             return 0.0
         wait = await launches.seconds_to_next_due(self._db)
@@ -76,6 +93,13 @@ class Launcher:
     async def _launch(self, transaction: DueTransaction, script: DueScript) -> UUID | None:
         try:
             refusal = _differs(script)
+            if refusal is None and self._authority is not None:
+                match await self._authority.may_launch(script):
+                    case None:
+                        self._waiting = True  # it is looked at again
+                        return None
+                    case Refusal() as refused:
+                        refusal = refused.why
         except Exception:
             # A bug of ours must not end the process, and with it all other launches, at every look.
             log.exception(
@@ -100,11 +124,8 @@ class Launcher:
                     next_occurrence(script.row.cron, script.row.timezone, max(script.launch_at, script.now)),
                     script.row.until,
                 )
-                if script.row.missed_policy == "run_latest":
-                    newest = min(script.now, script.row.until or script.now)
-                    latest = latest_occurrence(script.row.cron, script.row.timezone, script.launch_at, newest)
-                    if latest is not None:
-                        await transaction.overtake(script, latest)
+            if script.row.missed_policy == "run_latest":
+                await transaction.overtake(script, script.launch_at)
         launch = await transaction.launch(script, self._instance, next_at=next_at)
         if launch is None:
             log.warning(
@@ -114,6 +135,29 @@ class Launcher:
                 message="the previous launch still runs, or this occurrence was launched already, or this instance is not heard of",
             )
         return launch
+
+    async def _look_at_signatures(self) -> None:
+        """Tell at once, and not at its time, of a new authorization whose signature does not count here.
+
+        Those from before this process are left to their time: a file that was spoilt meanwhile must not undo them all.
+        """
+        if self._authority is None:
+            return
+        if self._looked_at is None:
+            self._looked_at = await launches.latest_authorization(self._db)
+        found = await launches.new_authorizations(self._db, after=self._looked_at, limit=_BATCH)
+        for authorization, script, script_id in found:
+            why = script if isinstance(script, str) else await self._authority.why_unsigned(script)
+            if why is not None:
+                await launches.refuse_authorization(self._db, script_id, authorization, why)
+                self._observer.launch_refused()
+                log.error(
+                    "authorization_refused",
+                    script_id=str(script_id),
+                    reason=why,
+                    todo="have it signed by an approver whom allowed_signers names, with a key that counts",
+                )
+            self._looked_at = authorization
 
     async def _refuse(self, transaction: DueTransaction, script: UUID, reason: str, **people: str) -> None:
         await transaction.refuse(script, reason)
@@ -156,12 +200,25 @@ def _not_after(moment: datetime | None, until: datetime | None) -> datetime | No
     return None if moment is not None and until is not None and moment > until else moment
 
 
+def _newest(script: DueScript) -> DueScript:
+    """Return it with the occurrence that is launched: the latest that is due, where that makes up for those before it."""
+    row = script.row
+    if row.missed_policy == "run_latest" and row.cron is not None and row.timezone is not None:
+        # A rule that cannot be read any more: see _launch.
+        with contextlib.suppress(ValueError):
+            newest = min(script.now, row.until or script.now)
+            latest = latest_occurrence(row.cron, row.timezone, script.launch_at, newest)
+            return script if latest is None else replace(script, launch_at=latest)
+    return script
+
+
 def _differs(script: DueScript) -> str | None:
     """Say how the content differs from what was authorized. (Each site's part is compared when the site is run.)"""
-    if row_digest(script.row) != script.authorized_row:
+    authorized = script.authorization
+    if row_digest(script.row) != authorized.row_digest:
         return "the content is not what was authorized"
-    if tuple(site for site, _ in script.authorized_sites) != script.sites:
+    if tuple(site for site, _ in authorized.sites) != script.sites:
         return "the sites are not those that were authorized"
-    if combine(script.authorized_row, script.authorized_sites) != script.digest:
+    if authorized.contradicts_itself():
         return "the authorization does not agree with itself"
     return None

@@ -29,6 +29,9 @@ class Observer(Protocol):
 
     def backup_stored(self, size: int) -> None: ...
 
+    def letters(self, result: str, count: int) -> None:
+        """Letters to people were `sent`, `put_off` to be tried again, or `failed` for good."""
+
     def store_failed(self, service: str) -> None: ...
 
     def ticked(self, service: str) -> None:

@@ -17,7 +17,7 @@ import structlog
 
 from tminus.device.connection import Connection
 from tminus.domain.digest import site_digest
-from tminus.domain.endings import Ending, Reason, Step, not_started, skipped
+from tminus.domain.endings import Effect, Ending, Reason, Step, not_started, skipped
 from tminus.errors import (
     ConfigError,
     ConnectionLost,
@@ -30,13 +30,15 @@ from tminus.errors import (
     StoreUnavailable,
     UploadFailed,
 )
-from tminus.routeros import commands
-from tminus.routeros.facts import parse_facts, parse_serial
+from tminus.kill_points import Point, reach
+from tminus.routeros import commands, messages
+from tminus.routeros.facts import parse_serial
 from tminus.routeros.outcome import judge_dry_run
 from tminus.routeros.text import clean_line, lines
-from tminus.services.contact import SMALL, Contact, remove_files
+from tminus.services.authority import NOT_AS_SIGNED, Authority, Mandate, Refusal
+from tminus.services.contact import SMALL, Contact, introduce, remove_files
 from tminus.services.exports import take_export
-from tminus.services.run import Ended, Run, TryLater, sentence
+from tminus.services.run import Ended, Run, StartedItself, TryLater, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.store import site_runs
 from tminus.store.pool import Database
@@ -58,6 +60,7 @@ class Preparation:
         writer: Writer,
         instance: UUID,
         contact: Contact,
+        authority: Authority | None,
         settings: RunSettings,
         step: Callable[[Run, Step], None],
     ) -> None:
@@ -65,6 +68,7 @@ class Preparation:
         self._writer = writer
         self._instance = instance
         self._contact = contact
+        self._authority = authority
         self._settings = settings
         self._step = step
         self._loop = asyncio.get_running_loop()
@@ -72,6 +76,7 @@ class Preparation:
     async def prepare(self, run: Run) -> None:
         """Everything that starts nothing. Returns only with a router that is ready, its export in hand, the file on it."""
         site = run.claim.site
+        self.check_mandate(run)
         if not site.enabled:
             raise Ended(skipped(Reason.SITE_DISABLED, "The site is disabled."))
         if run.claim.authorized_site != site_digest(site.part):
@@ -81,6 +86,7 @@ class Preparation:
             raise Ended(not_started(Reason.SITE_CHANGED, message))
         try:
             connection = run.connection = await self._connect(run)
+            reach(Point.CONNECTED)
             await self._identify(run, connection)
             if run.content.make_backup:
                 await self._back_up(run, connection)
@@ -88,6 +94,7 @@ class Preparation:
             await self._clean_up(run, connection)
             self._step(run, Step.CHECKING)
             await self._upload(run, connection)
+            reach(Point.UPLOADED)
             await self._check_upload(run, connection)
             self._check_readiness(run, connection)
             if run.content.rehearsal:
@@ -96,6 +103,29 @@ class Preparation:
             raise self._lost(run, Reason.CONNECTION_LOST, error) from error
         except DeviceTimeout as error:
             raise self._lost(run, Reason.TIMED_OUT, error) from error
+
+    def check_mandate(self, run: Run) -> None:
+        """Where signatures are required, compare what is used with what was signed, by this host's clock."""
+        authority = self._authority
+        if authority is None:
+            return
+        if run.nonce.of_rehearsal != run.content.rehearsal:
+            raise Ended(
+                not_started(
+                    Reason.GUARD_FAILED,
+                    "Not started: its file could be taken for another's, of a rehearsal or of a launch.",
+                )
+            )
+        if run.content.rehearsal:
+            return
+        why: str | None = run.mandate.why if isinstance(run.mandate, Refusal) else "its signature was not verified"
+        if isinstance(run.mandate, Mandate):
+            site = run.claim.site.part
+            if run.mandate.names_another(site):
+                raise Ended(not_started(Reason.SITE_CHANGED, f"Not started: {NOT_AS_SIGNED}."))
+            why = authority.why_not(run.mandate, site)
+        if why is not None:
+            raise Ended(not_started(Reason.GUARD_FAILED, f"Not started: {why}."))
 
     async def _connect(self, run: Run) -> Connection:
         """Log in. One lost SYN is not a verdict: two tries. A refused login is final for this launch."""
@@ -135,18 +165,28 @@ class Preparation:
                 host_key=connection.host_key,
                 todo=f"compare it with the router's, and pin it: tminus site pin {site.id}",
             )
-        command = commands.identify(run.nonce, stamp=self._settings.stamp_log)
-        result = await connection.run(command, deadline=self._settings.command_timeout, cap=SMALL)
-        facts = parse_facts(result.output, run.nonce.marker("ID"))
+        said = await introduce(
+            connection, run.nonce, stamp=self._settings.stamp_log, deadline=self._settings.command_timeout
+        )
+        facts = said.facts
         if facts is None:
-            shown = clean_line(result.output, cap=160)
+            shown = clean_line(said.output, cap=160)
             message = f"Logged in, but what answered is not a RouterOS console{': ' + shown if shown else ''}."
             raise Ended(not_started(Reason.GUARD_FAILED, message))
         run.facts = facts
         run.identified_at = self._loop.time()
-        said = lines(result.output)
-        run.leftovers = commands.leftovers(run.nonce, said)
-        if commands.jobs_seen(run.nonce, said):
+        run.stamped = said.stamped
+        if self._settings.stamp_log and not said.stamped:
+            run.warnings.append(
+                "Nothing could be written to the router's log, so a lost session could not be resolved by it."
+            )
+        if not said.looked:
+            run.warnings.append(
+                "The router did not tell its jobs and files, so none was looked for that was left behind."
+            )
+        answers = lines(said.output)
+        run.leftovers = commands.leftovers(run.nonce, answers)
+        if commands.jobs_seen(run.nonce, answers):
             raise TryLater(Reason.BUSY, "Another script of tminus still runs on this router.")
         if run.content.detached and not facts.version.has_detached:
             message = (
@@ -159,12 +199,14 @@ class Preparation:
         """No backup, no run."""
         assert run.facts is not None  # noqa: S101 - _identify came first
         self._step(run, Step.BACKING_UP)
+        reach(Point.EXPORTING)
         taken = await take_export(connection, run.nonce, run.facts.version, self._settings)
         run.uploaded = taken.left
         if taken.export is None:
             message = f"The export is incomplete: {taken.why.rstrip('.')}; the script was not started."
             raise Ended(not_started(Reason.BACKUP_INCOMPLETE, message))
         run.before = taken.export
+        reach(Point.BACKED_UP)
 
     async def _check_identity(self, run: Run, connection: Connection) -> None:
         """Another device on this address stops the run."""
@@ -245,24 +287,30 @@ class Preparation:
         size = len(run.content.script)
         can_dry_run = run.facts.version.has_dry_run
         command = commands.file_size_and_dry_run(run.nonce) if can_dry_run else commands.file_size(run.nonce)
-        cap = min(self._settings.export_cap, SMALL + 4 * size)  # a dry run repeats the script
+        # A dry run repeats the script, and numbers its lines.
+        cap = min(self._settings.export_cap, SMALL + 4 * size + 20 * run.content.script.count(b"\n"))
         until = self._loop.time() + self._settings.upload_visible_within
         pause = 0.1
         while True:
             result = await connection.run(command, deadline=self._settings.command_timeout, cap=cap)
-            listed, _, rest = result.output.lstrip().partition(b"\n")
-            if listed.strip() == str(size).encode():
+            said = lines(result.output)
+            listed = commands.listed_size(run.nonce, said)
+            if listed == size:
                 break
+            if can_dry_run and listed is None and any(messages.is_refused_line(line) for line in said):
+                # Beta versions of 7.16, and what only says that it is a later one. The import itself parses it whole, too.
+                can_dry_run, command = False, commands.file_size(run.nonce)
+                run.warnings.append("The router does not know a dry run, so the script was not checked before it.")
             if self._loop.time() >= until:
-                shown = clean_line(listed, cap=160) or "nothing"
+                shown = clean_line(result.output, cap=160).removeprefix(run.nonce.marker("SIZE") + "-") or "nothing"
                 message = f"The uploaded file did not arrive whole: the router lists {shown} instead of {size} bytes."
                 raise Ended(not_started(Reason.UPLOAD_FAILED, message))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
         if can_dry_run:
-            verdict = judge_dry_run(rest)
+            verdict = judge_dry_run(commands.after_size(run.nonce, result.output))
             if isinstance(verdict, Ending):
-                raise Ended(verdict)
+                raise Ended(verdict) if verdict.effect is Effect.NONE else StartedItself(verdict)
             run.warnings += verdict
 
     def _check_readiness(self, run: Run, connection: Connection) -> None:

@@ -13,6 +13,7 @@ import structlog
 
 from tminus.domain.digest import site_digest
 from tminus.domain.endings import Reason, unknown
+from tminus.kill_points import Point, reach
 from tminus.services.contact import Contact
 from tminus.services.endings import write_ending
 from tminus.services.heartbeat import Trust
@@ -27,7 +28,9 @@ from tminus.store.pool import Database
 from tminus.store.site_runs import Orphan
 from tminus.store.writer import EndRequest, Writer
 
-_AT_ONCE = 50  # a detached script is waited for as long as its time lasts
+_AT_ONCE = 100
+"""Runs that are resolved side by side. Each may take a contact's time, nearly all of it waiting (and a detached script is waited
+for as long as its time lasts), and whoever waits for its turn ends late by as much. Together they fit into app._OTHER_FILES."""
 _BUSY_FOR = 15.0  # seconds until a daemon looks whether a script that may be running is over
 
 log = structlog.get_logger()
@@ -70,6 +73,7 @@ class Reaper:
             return self._interval
         found = await instances.reap(self._db)
         if found.dead or found.released or found.orphaned:
+            reach(Point.REAPED)
             log.warning(
                 "instances_reaped",
                 dead=found.dead,
@@ -98,10 +102,12 @@ class Reaper:
                     executing_seconds=round(orphan.executing_for.total_seconds(), 1),
                     message="The daemon that ran this died after the start; the router is asked what became of it.",
                 )
+                reach(Point.ORPHAN_TAKEN)
                 question = question_about(orphan, Reason.DAEMON_LOST, "The daemon died while the script was running.")
                 found = await self._find_out(orphan, question)
                 left = None if found.file_gone else question.nonce.file
                 busy_for = _BUSY_FOR if found.may_be_running else None
+                reach(Point.ORPHAN_RESOLVED)
                 request = EndRequest(run=orphan.id, ending=found.ending, left_file=left, busy_for=busy_for)
                 ours = await write_ending(self._writer, self._trust, request)
                 if ours:

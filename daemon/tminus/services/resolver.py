@@ -38,10 +38,9 @@ from tminus.routeros.remains import (
     describe_remains,
     judge_remains,
     may_be_running,
-    read_remains,
 )
 from tminus.routeros.text import clean
-from tminus.services.contact import SMALL, Contact, fence, remove_files
+from tminus.services.contact import SMALL, Contact, fence, find_remains, remove_files
 from tminus.services.exports import file_size, take_export
 from tminus.services.run_settings import RunSettings
 from tminus.store.site_runs import Orphan, Site
@@ -72,6 +71,8 @@ class Question:
     deadline: float
     # Its session is open, silently or beyond its time: the script is not stopped by a close.
     session_open: bool = False
+    # Before its start a line was left in the log, and it begins by leaving another one.
+    stamped: bool = True
     detached: bool = False
     job_started: bool = False  # the router said so
     expects_disconnect: bool = False
@@ -202,8 +203,7 @@ async def _watch(question: Question, connection: Connection, settings: RunSettin
     settled_at = loop.time() + settings.settle_for
     ended_at: float | None = None
     while True:
-        said = await connection.run(commands.evidence(question.nonce), deadline=settings.command_timeout, cap=SMALL)
-        remains = read_remains(said.output, question.nonce)
+        remains = await find_remains(connection, question.nonce, deadline=settings.command_timeout)
         if remains is None:
             return None
         if question.job_started:
@@ -245,7 +245,7 @@ def _judge(
         uptime_before=question.uptime_before,
         since=question.since(),
         reason=question.reason,
-        stamped=settings.stamp_log,
+        stamped=settings.stamp_log and question.stamped,
         expected=expected if question.expects_disconnect else None,
     )
     return replace(found, message=_after(question.message, found.message))
@@ -256,14 +256,14 @@ def _after(before: str, message: str) -> str:
 
 
 async def _has_output(question: Question, connection: Connection, settings: RunSettings) -> bool:
-    return bool(await file_size(connection, question.nonce.output_file, settings))
+    return bool(await file_size(connection, question.nonce, question.nonce.output_file, settings))
 
 
 async def _output(question: Question, connection: Connection, settings: RunSettings) -> bytes:
     """Return what a detached script printed: all of it, or its end; nothing where it is not to be had."""
     if not question.detached:
         return b""
-    size = await file_size(connection, question.nonce.output_file, settings)
+    size = await file_size(connection, question.nonce, question.nonce.output_file, settings)
     if not size:
         return b""
     cap = max(settings.output_cap * 4, SMALL)

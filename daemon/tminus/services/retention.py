@@ -18,10 +18,12 @@ from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
 from tminus.store import retention
+from tminus.store.news import forget_letters
 from tminus.store.pool import Database
 from tminus.store.retention import Forgotten, K
 
 _WINDOW = 500  # rows looked at by one statement
+_LETTERS = 2000  # a round
 _BETWEEN_WINDOWS = 0.2  # seconds
 _BETWEEN_ROUNDS = 3600.0
 
@@ -83,6 +85,8 @@ class Retention:
             events = await self._go_through(
                 0, lambda after: retention.forget_events(db, after, keep=keep.events, window=window)
             )
+            # Few: a launch has some, where a site has many of the others.
+            await forget_letters(db, keep=keep.events, window=_LETTERS)
         if outputs or backups or texts or events:
             log.info("forgotten", outputs=outputs, backups=backups, backup_texts=texts, events=events)
         return _BETWEEN_ROUNDS

@@ -13,6 +13,7 @@ from tminus.routeros.export import Export
 from tminus.routeros.facts import Facts
 from tminus.routeros.outcome import Close, ImportAnswer
 from tminus.routeros.text import clean_line
+from tminus.services.authority import Mandate, Refusal
 from tminus.store.launches import LaunchContent
 from tminus.store.site_runs import Claim
 from tminus.store.writer import Backup
@@ -20,6 +21,13 @@ from tminus.store.writer import Backup
 
 class Ended(Exception):
     """The run ends here, without a start."""
+
+    def __init__(self, ending: Ending) -> None:
+        self.ending = ending
+
+
+class StartedItself(Exception):
+    """The router ran the script where it was asked to look at it only. It must not be started once more."""
 
     def __init__(self, ending: Ending) -> None:
         self.ending = ending
@@ -48,9 +56,11 @@ class Run:
     claim: Claim
     content: LaunchContent
     claimed_at: float  # loop time
+    mandate: Mandate | Refusal | None = None  # where signatures are required: what was signed of it
     connection: Connection | None = None
     facts: Facts | None = None
     identified_at: float = 0.0
+    stamped: bool = False  # our line is in the router's log
     leftovers: tuple[Nonce, ...] = ()  # whose files lie on the router
     before: Export | None = None
     uploaded: bool = False  # there may be something of ours on the router

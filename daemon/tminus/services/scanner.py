@@ -18,10 +18,10 @@ from tminus.device.connection import Connection
 from tminus.device.hostkeys import HostKey
 from tminus.errors import ConfigError, DeviceError, HostKeyChanged, UploadFailed
 from tminus.routeros import commands, survey
-from tminus.routeros.facts import parse_facts, parse_serial
+from tminus.routeros.facts import parse_serial
 from tminus.routeros.survey import Readiness, Survey, judge
 from tminus.routeros.text import clean_line
-from tminus.services.contact import SMALL, Contact
+from tminus.services.contact import SMALL, Contact, introduce
 from tminus.store.site_runs import Site
 
 
@@ -111,7 +111,7 @@ async def _survey(connection: Connection, timeout: float) -> Survey | None:
         return (await connection.run(command, deadline=timeout, cap=SMALL)).output
 
     nonce = commands.Nonce(secrets.token_hex(8))
-    facts = parse_facts(await ask(commands.identify(nonce, stamp=False)), nonce.marker("ID"))
+    facts = (await introduce(connection, nonce, stamp=False, deadline=timeout)).facts
     if facts is None:
         return None
     refusal = ""

@@ -22,19 +22,21 @@ from tminus.device.output import ExecResult
 from tminus.domain.endings import Ending, Reason, State, Step, not_started, skipped, unknown
 from tminus.domain.timing import retry_at
 from tminus.errors import ConnectionLost, DeviceTimeout, StoreError, StoreUnavailable
+from tminus.kill_points import Point, reach
 from tminus.routeros import commands
 from tminus.routeros.export import Export
 from tminus.routeros.facts import Facts
 from tminus.routeros.outcome import Unresolved, judge_import
-from tminus.routeros.text import clean, lines
+from tminus.routeros.text import clean, clean_line, lines
 from tminus.services import aftermath
+from tminus.services.authority import Authority
 from tminus.services.contact import SMALL, Contact, remove_files
 from tminus.services.endings import write_ending
 from tminus.services.heartbeat import Trust
 from tminus.services.observer import Observer
 from tminus.services.preparation import Preparation, check_time
 from tminus.services.resolver import Answer, Question, resolve
-from tminus.services.run import Ended, Paused, Run, Spent, TryLater, answer_of, backup_of, sentence
+from tminus.services.run import Ended, Paused, Run, Spent, StartedItself, TryLater, answer_of, backup_of, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.services.story import tell_site_ended
 from tminus.store import site_runs
@@ -70,6 +72,7 @@ class SiteRunner:
         contact: Contact,
         settings: RunSettings,
         observer: Observer,
+        authority: Authority | None = None,
     ) -> None:
         self._db = db
         self._writer = writer
@@ -80,21 +83,46 @@ class SiteRunner:
         self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._preparation = Preparation(
-            db=db, writer=writer, instance=instance, contact=contact, settings=settings, step=self._step
+            db=db,
+            writer=writer,
+            instance=instance,
+            contact=contact,
+            authority=authority,
+            settings=settings,
+            step=self._step,
         )
+        self._authority = authority
+        self._nonces: set[str] = set()  # of the attempts that are under way: no two may share a file
 
     async def run(self, run: Run) -> None:
         """Take one claimed site run to its ending, or give it back. Cancel it only before its point of no return."""
+        if run.nonce.value in self._nonces:
+            ending = not_started(Reason.GUARD_FAILED, "Not started: another attempt has the same nonce.")
+            await self._end_unstarted(run, ending)
+            return
+        self._nonces.add(run.nonce.value)
+        try:
+            await self._run(run)
+        finally:
+            self._nonces.discard(run.nonce.value)
+
+    async def _run(self, run: Run) -> None:
         with structlog.contextvars.bound_contextvars(
             launch_id=str(run.content.id), site_id=run.claim.site.id, site_run=run.claim.id
         ):
             run.step_since = self._loop.time()
             log.info("site_started", attempt=run.claim.attempts)
+            if self._authority is not None and run.mandate is None and not run.content.rehearsal:
+                await self._give_back(run, wait=_PAUSED_FOR)  # signatures cannot be verified now
+                return
             try:
                 async with asyncio.timeout_at(run.deadline):
                     await self._preparation.prepare(run)
             except Ended as stop:
                 await self._end_unstarted(run, stop.ending)
+                return
+            except StartedItself as started:
+                await self._end_started_itself(run, started.ending)
                 return
             except TryLater as later:
                 await self._put_off(run, later)
@@ -107,13 +135,14 @@ class SiteRunner:
                 await self._end_unstarted(run, ending)
                 return
             except asyncio.CancelledError:
-                # The daemon drains or lost its trust. Nothing was started.
+                # The daemon drains or lost its trust, or the launch was stopped. Nothing was started.
                 if run.connection is not None:
                     run.connection.abort()
                 log.info("site_given_back", message="Nothing was started; it is pending again.")
                 if self._trust.lives():
                     await self._give_back(run)
                 raise
+            reach(Point.READY)
             await self._execute(run)
 
     async def give_up(self, run: Run) -> None:
@@ -178,6 +207,24 @@ class SiteRunner:
         backups = (backup_of("before", run.before),) if run.before is not None else ()
         await self._end(run, ending, EndRequest(run=run.claim.id, ending=ending, backups=backups, left_file=left))
 
+    async def _end_started_itself(self, run: Run, ending: Ending) -> None:
+        """Write what the router did before it was asked to: as a start, or as a failure if that is not to be had."""
+        assert run.facts is not None  # noqa: S101 - it was identified long before
+        log.warning("script_ran_at_dry_run", message=ending.message, todo="report the version of this router's system")
+        run.past_no_return = True
+        try:
+            refusal = await self._commit_start(run, run.facts)
+        except Paused:
+            refusal = ending
+        except Spent:
+            if run.connection is not None:
+                run.connection.abort()
+            return
+        if refusal is not None and not run.committed:
+            # Never given back: whatever else keeps it from being written as a start, it must not be tried again.
+            ending = not_started(Reason.GUARD_FAILED, ending.message)
+        await self._end_unstarted(run, ending)
+
     # -- the point of no return, and after it --------------------------------------------------------------------------
 
     async def _execute(self, run: Run) -> None:
@@ -201,12 +248,14 @@ class SiteRunner:
         if refusal is not None:
             await self._end_unstarted(run, refusal)
             return
+        reach(Point.SENDING)
         try:
             execution = await self._start(run, connection, facts)
         except (ConnectionLost, DeviceTimeout) as error:
             # Proved not sent. The row says executing all the same, so it is never started again.
             await self._end_unstarted(run, not_started(Reason.CONNECTION_LOST, sentence(error)))
             return
+        reach(Point.SENT)
         if run.content.detached:
             outcome = await self._follow_job(run, connection, execution)
         else:
@@ -223,6 +272,7 @@ class SiteRunner:
             return not_started(
                 Reason.STORE_LOST, "Not started: this daemon could not prove to the database that it lives."
             )
+        self._preparation.check_mandate(run)
         uptime = facts.uptime.total_seconds()
         backup = backup_of("before", run.before) if run.before is not None else None
         run.past_no_return = True
@@ -246,6 +296,8 @@ class SiteRunner:
             raise Spent
         if start is Start.CANCELLED:
             return skipped(Reason.CANCELLED, "Cancelled before it was started.")
+        if start is Start.HALTED:
+            return skipped(Reason.HALTED, "Not started: the launch was halted.")
         if start is Start.NOT_OURS or not self._trust.lives():
             return not_started(
                 Reason.STORE_LOST, "Not started: this daemon could not prove to the database that it lives."
@@ -258,7 +310,7 @@ class SiteRunner:
         """Send the start command, once. An exception proves that it was not sent."""
         line = commands.start_detached if run.content.detached else commands.start
         execution = await connection.start(
-            line(run.nonce, facts.version, stamp=self._settings.stamp_log),
+            line(run.nonce, facts.version, stamp=run.stamped),
             deadline=self._settings.command_timeout,
             cap=max(self._settings.output_cap * 4, SMALL),
         )
@@ -270,7 +322,10 @@ class SiteRunner:
     async def _follow_session(self, run: Run, connection: Connection, execution: Execution) -> _Outcome:
         """Listen to the script until it ends, and judge what its session proves; else look on the router."""
         result = await execution.wait(max(run.deadline - self._loop.time(), 1.0))
-        verdict = judge_import(answer_of(result), run.nonce, run.content.script)
+        reach(Point.ANSWERED)
+        assert run.facts is not None  # noqa: S101
+        catches = run.facts.version.has_onerror
+        verdict = judge_import(answer_of(result), run.nonce, run.content.script, catches=catches)
         self._step(run, Step.VERIFYING)
         if isinstance(verdict, Ending):
             run.verdict = verdict
@@ -289,7 +344,7 @@ class SiteRunner:
                 reason=Reason.CONNECTION_LOST, message="The router did not say that it started the script."
             )
         else:
-            log.info("job_started", job=job)
+            log.info("job_started", job=clean_line(job, cap=40))
             reason = Unresolved(reason=Reason.TIMED_OUT, message="")
         found = await self._resolve(run, reason, connection, job_started=job is not None)
         return self._found(found, found.output or (b"" if job else result.output), listening=False)
@@ -333,6 +388,7 @@ class SiteRunner:
             message=message,
             uptime_before=run.facts.uptime,
             identified_at=run.identified_at,
+            stamped=run.stamped,
             version=run.facts.version,
             take_export=True,
             deadline=run.deadline,
@@ -360,6 +416,7 @@ class SiteRunner:
             left_file=run.nonce.file if outcome.left else None,
             busy_for=outcome.busy_for,
         )
+        reach(Point.ENDING)
         await self._end(run, ending, request)
 
     async def _end(self, run: Run, ending: Ending, request: EndRequest) -> None:

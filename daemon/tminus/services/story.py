@@ -135,6 +135,8 @@ def _todo(launch: EndedLaunch) -> str | None:
         if launch.reason == "overlap":
             return "nothing was run: the previous launch was still running; see why it takes so long"
         return "nothing was run; insert it again with a new launch_at, and have it authorized in time"
+    if launch.state is LaunchState.HALTED:
+        return f"it was halted; see what went wrong: 'tminus status {launch.script_id}', then 'tminus retry', or submit something better"
     if _count(launch, State.UNKNOWN):
         return (
             f"find out what the unknown ones did: 'tminus resolve {launch.script_id} SITE'; 'tminus resolve' names them"

@@ -135,6 +135,15 @@ class Behaviour(Terminal):
     window_overflow_drops: bool = True
     """Output beyond the client's receive window is dropped, then exit status and close follow (seen on 6 and 7)."""
 
+    shows_jobs: bool = True
+    """Whether ``/system script job`` is there for the user; what rights it takes is not recorded."""
+
+    shows_log: bool = True
+    """Whether ``:log`` and ``/log`` are there for the user; what rights they take is not recorded."""
+
+    knows_dry_run: bool = True
+    """Whether ``/import`` has ``dry-run`` where the version says so; in which beta of 7.16 it came is not recorded."""
+
     note_on_exec: bool = False
     """Whether ``/system note`` is shown on an exec channel, too, as it is on a terminal."""
 

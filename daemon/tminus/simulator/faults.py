@@ -26,6 +26,7 @@ class Fault(StrEnum):
     FULL_STORAGE = "full-storage"  # there is no room for a file
     SILENT_MID_SCRIPT = "silent-mid-script"  # in the middle of an import TCP goes silent; the import goes on
     HOSTILE_OUTPUT = "hostile-output"  # control bytes, invalid UTF-8 and forged marker lines around each output
+    RUNS_DRY_RUN = "runs-dry-run"  # an import with dry-run is run as if it said nothing of it
 
 
 SLOW_S = 1.0

@@ -183,6 +183,17 @@ class Session(SSHServerStreamSession[bytes]):
                     source = source[: source.index(b"\n")]
         if behaviour.note_on_exec and (note := self._router.config.value(("system", "note"), "note")):
             self._output.append(f"{note}\n")
+        if Fault.RUNS_DRY_RUN in self._router.faults:
+            source = source.replace(b" verbose=yes dry-run", b"")
+        for word, known in (
+            (b"/system script job", behaviour.shows_jobs),
+            (b":log ", behaviour.shows_log),
+            (b"/log ", behaviour.shows_log),
+            (b" dry-run", behaviour.knows_dry_run),
+        ):
+            if not known and word in source:
+                self._output.append(f"syntax error (line 1 column {source.index(word) + 1})\n")
+                return self._router.parse_error_status
         with router_job(self._router, self._user, command, self._task):
             return await self._console(source)
 

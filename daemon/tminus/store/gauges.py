@@ -23,6 +23,8 @@ class StoreGauges:
     missed_launches: int
     cleanup_debts: int
     oldest_debt_seconds: float
+    letters_waiting: int
+    letters_failed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,15 @@ class Reach:
 
 
 async def register(
-    db: Database, *, instance: UUID, name: str, reach: Reach, max_sessions: int, ttl: float, memory: UUID | None = None
+    db: Database,
+    *,
+    instance: UUID,
+    name: str,
+    reach: Reach,
+    max_sessions: int,
+    ttl: float,
+    memory: UUID | None = None,
+    requires_signature: bool = False,
 ) -> None:
     """Begin the row. `ttl` in seconds; `memory`: which intent log it writes (IntentLog.identity), None: one of its own."""
     await db.fetch(
@@ -46,6 +54,7 @@ async def register(
         list(reach.credentials),
         list(reach.jump_hosts),
         memory or instance,
+        requires_signature,
     )
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from tminus.domain.authorization import Authorization, Occasion
 from tminus.domain.digest import RowPart
 from tminus.domain.endings import Effect, LaunchKind, LaunchState, Reason, State
 from tminus.domain.occurrence import Occurrence
@@ -30,39 +31,91 @@ class DueScript:
     description: str
     created_by: str
     authorized_by: str
-    digest: str
-    authorized_row: str
-    authorized_sites: tuple[tuple[str, str], ...]  # site id, digest
+    authorization: Authorization
+
+    @property
+    def occasion(self) -> Occasion:
+        """The launch that is to be made of it."""
+        return Occasion(
+            row=self.row,
+            sites=self.sites,
+            kind=LaunchKind.SCHEDULED,
+            launch=None,
+            due_at=self.launch_at,
+            authorization=self.authorization,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchContent:
-    """What all site runs of a launch share."""
+    """What all site runs of a launch share. `script` is that of `row`, as it is sent."""
 
     id: UUID
     script_id: UUID
+    row: RowPart
     script: bytes
-    make_backup: bool
-    abort_if_offline: bool
-    start_within: timedelta
-    site_timeout: timedelta
-    expects_disconnect: bool  # it ends its own session; verified by coming back
-    detached: bool  # it runs as a job of the router's, without a session
     due_at: datetime
-    rehearsal: bool  # stop before the point of no return
     kind: LaunchKind
     digest: str | None
-    recurring: bool  # it has a cron rule
+    authorization: Authorization | None
+
+    @property
+    def rehearsal(self) -> bool:
+        """Stop before the point of no return."""
+        return self.kind is LaunchKind.REHEARSAL
+
+    @property
+    def make_backup(self) -> bool:
+        return self.row.make_backup
+
+    @property
+    def abort_if_offline(self) -> bool:
+        return self.row.abort_if_offline
+
+    @property
+    def start_within(self) -> timedelta:
+        return self.row.start_within
+
+    @property
+    def site_timeout(self) -> timedelta:
+        return self.row.site_timeout
+
+    @property
+    def expects_disconnect(self) -> bool:
+        """It ends its own session; verified by coming back."""
+        return self.row.expects_disconnect
+
+    @property
+    def detached(self) -> bool:
+        """It runs as a job of the router's, without a session."""
+        return self.row.detached
 
     @property
     def occurrence(self) -> Occurrence:
+        # By what was authorized, where it was: `digest` alone could be written to name another occurrence.
         return Occurrence.of(
-            digest=self.digest, kind=self.kind, launch=self.id, due_at=self.due_at, recurring=self.recurring
+            digest=self.authorization.digest if self.authorization is not None else self.digest,
+            kind=self.kind,
+            launch=self.id,
+            due_at=self.due_at,
+            recurring=self.row.cron is not None,
+        )
+
+    @property
+    def occasion(self) -> Occasion:
+        return Occasion(
+            row=self.row,
+            sites=None,
+            kind=self.kind,
+            launch=self.id,
+            due_at=self.due_at,
+            authorization=self.authorization,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Housekeeping:
+    expired: int  # authorizations
     late: int
     given_up: int
     finished: int
@@ -152,36 +205,37 @@ async def due_scripts(db: Database, *, limit: int) -> AsyncIterator[DueTransacti
 def _due(row: asyncpg.Record) -> DueScript:
     return DueScript(
         id=row["id"],
-        row=RowPart(
-            id=str(row["id"]),
-            script=row["script"],
-            make_backup=row["make_backup"],
-            abort_if_offline=row["abort_if_offline"],
-            test_site_id=row["test_site_id"],
-            launch_at=row["launch_at"],
-            cron=row["cron"],
-            timezone=row["timezone"],
-            start_within=row["start_within"],
-            site_timeout=row["site_timeout"],
-            max_concurrency=row["max_concurrency"],
-            expects_disconnect=row["expects_disconnect"],
-            detached=row["detached"],
-            windows=tuple(row["windows"]),
-            local_time=row["local_time"],
-            stop_starting_at=row["stop_starting_at"],
-            missed_policy=row["missed_policy"],
-            until=row["until"],
-            max_launches=row["max_launches"],
-        ),
+        row=row_part(row, row["id"]),
         sites=tuple(row["sites"]),
         launch_at=row["launch_at"],
         now=row["now"],
         description=row["description"],
         created_by=row["created_by"],
         authorized_by=row["authorized_by"],
+        authorization=read_authorization(row),
+    )
+
+
+def row_part(row: asyncpg.Record, script: UUID) -> RowPart:
+    """Make that of scheduled script `script` from a row with columns of the same names."""
+    values: dict[str, Any] = {}
+    for name in RowPart.__dataclass_fields__.keys() - {"id"}:
+        value = row[name]
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return RowPart(id=str(script), **values)
+
+
+def read_authorization(row: asyncpg.Record) -> Authorization:
+    """Make one of a row that holds its columns. Raises ValueError or TypeError if they make no sense."""
+    return Authorization(
         digest=row["digest"],
-        authorized_row=row["row_digest"],
-        authorized_sites=tuple(zip(row["site_ids"], row["site_digests"], strict=True)),
+        row_digest=row["row_digest"],
+        sites=tuple(zip(row["site_ids"], row["site_digests"], strict=True)),
+        author=row["author"],
+        editor=row["editor"],
+        approver=row["approver"],
+        expires=row["expires_at"],
+        signature=row["signature"],
     )
 
 
@@ -222,14 +276,55 @@ async def launch_content(db: Database, launch: UUID) -> LaunchContent:
     row = await db.fetchrow("launch_content", launch)
     if row is None:
         raise LookupError(f"launch {launch} vanished")
-    return LaunchContent(**{**dict(row), "script": row["script"].encode(), "kind": LaunchKind(row["kind"])})
+    return LaunchContent(
+        id=row["id"],
+        script_id=row["script_id"],
+        row=row_part(row, row["script_id"]),
+        script=row["script"].encode(),
+        due_at=row["due_at"],
+        kind=LaunchKind(row["kind"]),
+        digest=row["digest"],
+        authorization=None if row["row_digest"] is None else read_authorization(row),
+    )
+
+
+async def latest_authorization(db: Database) -> int:
+    row = await db.fetchrow("latest_authorization")
+    assert row is not None  # noqa: S101 - an aggregate has one row
+    return int(row["id"])
+
+
+async def new_authorizations(db: Database, *, after: int, limit: int) -> list[tuple[int, DueScript | str, UUID]]:
+    """Return what was authorized after the authorization `after`: its id, the script as it is now, and the script's id.
+
+    Instead of a script that makes no sense stands what is wrong with it.
+    """
+    found: list[tuple[int, DueScript | str, UUID]] = []
+    for row in await db.fetch("new_authorizations", after, limit):
+        script: DueScript | str
+        try:
+            script = _due(row)
+        except (ValueError, TypeError) as error:
+            script = f"what was authorized cannot be read: {error}"
+        found.append((row["authorization_id"], script, row["id"]))
+    return found
+
+
+async def refuse_authorization(db: Database, script: UUID, authorization: int, reason: str) -> None:
+    await db.fetch("refuse_authorization", script, authorization, reason)
+
+
+async def signed_for_site(db: Database, site_digest: str) -> list[tuple[str, Authorization]]:
+    """Return signed authorizations (with the ids of their scripts) that say of a site what `site_digest` says of it."""
+    rows = await db.fetch("vouchers_of_site", site_digest)
+    return [(str(row["script_id"]), read_authorization(row)) for row in rows]
 
 
 async def housekeeping(db: Database) -> Housekeeping:
-    """End what is late, what waited too long, and the launches whose sites have all ended."""
+    """End what has expired, what is late, what waited too long, and the launches whose sites have all ended."""
     row = await db.fetchrow("housekeeping")
     assert row is not None  # noqa: S101 - a select without FROM has one row
-    return Housekeeping(late=row["late"], given_up=row["given_up"], finished=row["finished"])
+    return Housekeeping(expired=row["expired"], late=row["late"], given_up=row["given_up"], finished=row["finished"])
 
 
 async def take_ended(db: Database, *, limit: int) -> list[EndedLaunch]:

@@ -15,6 +15,7 @@ from importlib.resources.abc import Traversable
 import asyncpg
 
 from tminus.errors import SchemaMismatch, StoreError
+from tminus.kill_points import Point, reach
 from tminus.store.pool import store_errors
 
 _LOCK = 0x746D696E7573  # "tminus"; per database, held by the session
@@ -79,6 +80,7 @@ async def migrate(dsn: str, folder: Traversable | None = None) -> list[str]:
                         migration.name,
                         migration.sha256,
                     )
+                    reach(Point.MIGRATING)
                 applied.append(migration.name)
         finally:
             await connection.close(timeout=5)  # also frees the lock

@@ -27,6 +27,7 @@ _REFUSALS = (
 )
 # 08 connection, 25006 read-only after a failover, 53 resources, 57 shutdown, 40 serialization and deadlock, 55P03 lock wait.
 _DEADLINE = 30.0  # seconds, for one statement or one transaction, waiting for a connection included
+_IDLE_WITHIN = 30.0  # seconds
 _PASSING = ("08", "25006", "53", "57", "40", "55P03", "58")
 
 
@@ -38,6 +39,16 @@ PLANNING = {
     "plan_cache_mode": "force_generic_plan",
     # What the planner thinks of tables that were empty a minute ago would stick.
     "enable_seqscan": "off",
+}
+
+
+# When the server gives up a client that does not answer, idle, at work or unheard of: half a minute at most.
+VANISHING = {
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25s",
+    "client_connection_check_interval": "5s",
 }
 
 
@@ -57,7 +68,8 @@ async def store_errors(doing: str) -> AsyncIterator[None]:
         if (error.sqlstate or "").startswith(_PASSING):
             raise StoreUnavailable(f"could not {doing}: {error}") from error
         if isinstance(error, _REFUSALS):
-            raise Refused(_sentence(error)) from error
+            column = getattr(error, "column_name", None)
+            raise Refused(_sentence(error), sqlstate=error.sqlstate or "", column=column) from error
         raise StoreError(f"could not {doing}: {_sentence(error)}") from error
     except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         if isinstance(error, asyncpg.ClientConfigurationError):
@@ -112,11 +124,18 @@ async def _keep_settings(connection: asyncpg.Connection) -> None:
 
 @asynccontextmanager
 async def open_database(
-    dsn: str, *, size: int, application: str, greet: Callable[[asyncpg.Connection], Awaitable[None]] | None = None
+    dsn: str,
+    *,
+    size: int,
+    application: str,
+    greet: Callable[[asyncpg.Connection], Awaitable[None]] | None = None,
+    idle_within: float = _IDLE_WITHIN,
 ) -> AsyncIterator[Database]:
     """Open a pool whose every statement has a deadline and whose closing is bounded.
 
     `greet` meets each connection before any statement runs on it, also the one to a server that took over meanwhile.
+    `idle_within`: for how many seconds the server lets us say nothing within a transaction. A process that is frozen there
+    holds its rows for as long, and nobody can take over what it had.
     """
 
     async def init(connection: asyncpg.Connection) -> None:
@@ -140,7 +159,9 @@ async def open_database(
                 "timezone": "UTC",
                 **PLANNING,
                 "lock_timeout": "10s",
-                "idle_in_transaction_session_timeout": "30s",
+                # A host that vanishes says no goodbye: without these its last statement could hold its rows for hours.
+                **VANISHING,
+                "idle_in_transaction_session_timeout": f"{min(idle_within, _IDLE_WITHIN) * 1000:.0f}ms",
             },
         )
     try:

@@ -21,6 +21,7 @@ import structlog
 from tminus.domain.endings import Ending, Step
 from tminus.domain.occurrence import Occurrence
 from tminus.errors import Refused, StoreError, StoreUnavailable
+from tminus.kill_points import Point, reach
 from tminus.store.intent_files import Intent
 from tminus.store.intent_log import IntentLog
 from tminus.store.lane import Lane, Questions
@@ -37,7 +38,8 @@ class Start(Enum):
 
     GO = "go"
     CANCELLED = "cancelled"
-    PAUSED = "paused"  # or this host could not remember the start: nothing was committed
+    HALTED = "halted"
+    PAUSED = "paused"  # all, or this launch; or this host could not remember the start: nothing was committed
     SPENT = "spent"  # started from here before; the run is not ours any more, it is resolved by what that start left
     NOT_OURS = "not_ours"
 
@@ -227,7 +229,7 @@ class _Starts(Lane[_StartBatch]):
             left_out = [run for run in fresh if run not in answers]
             why = await self._db.fetch("why_not_started", self._instance, left_out) if left_out else []
             if not any(row["is_unsettled"] for row in why) or asyncio.get_running_loop().time() > until:
-                answers |= {row["id"]: Start.PAUSED if row["is_held"] else Start.CANCELLED for row in why}
+                answers |= {row["id"]: _why(row) for row in why}
                 break
             # The server is another one since a moment, and an instance has yet to look at it.
             fresh = {run: fresh[run] for run in left_out}
@@ -237,6 +239,7 @@ class _Starts(Lane[_StartBatch]):
 
     async def _commit(self, requests: list[StartRequest]) -> list[asyncpg.Record]:
         """Commit, and remember on this host what was committed. Returns a row for each that may be started."""
+        reach(Point.START_WRITING)
         # One statement, and so one transaction: no start without its backup.
         rows = await self._db.fetch(
             "start_executing",
@@ -246,6 +249,8 @@ class _Starts(Lane[_StartBatch]):
             [r.uptime for r in requests],
             *_columns([(r.run, r.backup) for r in requests if r.backup]),
         )
+        if rows:
+            reach(Point.START_WRITTEN)
         asked = {r.run: r for r in requests}
         try:
             if rows:
@@ -271,6 +276,12 @@ class _Starts(Lane[_StartBatch]):
             todo="find out who set the database back or deleted that launch; the router is asked what became of the start",
         )
         return Start.SPENT if row is not None and row[0] else Start.NOT_OURS
+
+
+def _why(row: asyncpg.Record) -> Start:
+    if row["is_held"]:
+        return Start.PAUSED
+    return Start.HALTED if row["launch_state"] == "halted" else Start.CANCELLED
 
 
 def _intent(row: asyncpg.Record, request: StartRequest) -> Intent:
@@ -328,6 +339,10 @@ class _Progress(Lane[_ProgressBatch]):
             if batch.learned:
                 written = await self._learn(connection, list(batch.learned.values()))
                 held = {site: learned for site, learned in batch.learned.items() if site not in written}
+            if ended:
+                reach(Point.ENDING_WRITING)
+        if ended:
+            reach(Point.ENDING_WRITTEN)
         batch.ends.answer(lambda r: r.run in ended)
         batch.releases.answer(lambda r: r.run in released)
         batch.serials.answer(lambda r: owners.get(r.site))

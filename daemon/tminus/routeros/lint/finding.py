@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
+from tminus.routeros.text import clean_line
+
 
 class Severity(StrEnum):
     ERROR = "error"
@@ -23,6 +25,7 @@ class Severity(StrEnum):
 _ORDER = {severity: rank for rank, severity in enumerate(Severity)}
 _SAYINGS_OF_A_CODE = 5
 _SHOWN = 60
+_LONGEST_MESSAGE = 600  # characters
 
 
 class Place(NamedTuple):
@@ -48,6 +51,8 @@ class Finding:
 
 
 def finding(code: str, severity: Severity, at: Place, message: str) -> Finding:
+    # A message quotes the script, in which a single word may have a mebibyte.
+    message = clean_line(message, cap=_LONGEST_MESSAGE)
     return Finding(code=code, severity=severity, line=at.line, column=at.column, message=message)
 
 

@@ -23,4 +23,6 @@ select
     (select count(*) from tminus.launches where state = 'missed' and finished_at > tminus.clock() - interval '1 day') as missed_launches,
     (select count(*) from tminus.cleanup_debts where settled_at is null) as cleanup_debts,
     (select coalesce(extract(epoch from max(tminus.clock() - d.since)), 0)::double precision
-        from tminus.cleanup_debts d where d.settled_at is null) as oldest_debt_seconds
+        from tminus.cleanup_debts d where d.settled_at is null) as oldest_debt_seconds,
+    (select count(*) from tminus.letters where state = 'pending') as letters_waiting,
+    (select count(*) from tminus.letters where state = 'failed' and ended_at > tminus.clock() - interval '1 day') as letters_failed

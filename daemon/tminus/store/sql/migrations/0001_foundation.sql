@@ -38,7 +38,9 @@ as $$ select current_user = 'tminus_owner' $$;
 create table tminus.policy (
     one boolean primary key default true check (one),
     -- distinct: the approver is neither the author nor the last editor. off: one person may do both.
-    approval text not null default 'distinct' check (approval in ('distinct', 'off'))
+    approval text not null default 'distinct' check (approval in ('distinct', 'off')),
+    -- How long an authorization lasts; null: until an edit. What has not begun by then has to be authorized again.
+    authorization_ttl interval check (authorization_ttl between interval '1 minute' and interval '87600 hours')
 );
 insert into tminus.policy default values;
 
@@ -52,6 +54,8 @@ create table tminus.events (
     site_id text,
     principal text not null,
     session text not null default session_user,
+    -- From where: the client's address; null over a socket of the server's own host.
+    source text default host(inet_client_addr()),
     detail jsonb not null default '{}'
 );
 create index events_by_script on tminus.events (script_id, id) where script_id is not null;
@@ -81,8 +85,10 @@ end $$;
 create function tminus.record(kind text, who text, script uuid, launch uuid default null, site text default null, detail jsonb default '{}') returns void
 language sql set search_path = pg_catalog, pg_temp
 as $$
+    -- A superuser is a member of every role, without having been made one: that it was one stays seen.
     insert into tminus.events (kind, principal, script_id, launch_id, site_id, detail)
-    values (kind, who, script, launch, site, coalesce(detail, '{}'))
+    values (kind, who, script, launch, site, coalesce(detail, '{}')
+        || case when (select r.rolsuper from pg_roles r where r.rolname = session_user) then '{"superuser": true}' else '{}' end::jsonb)
 $$;
 
 -- What a client sent, fit to stand in a sentence.

@@ -27,9 +27,18 @@ create table tminus.scheduled_scripts (
     -- How the script may treat its own session: end it, and be verified by coming back; or not need it at all.
     expects_disconnect boolean not null default false,
     detached boolean not null default false,
-    -- Named windows (0013): one of them has to be open for a site to start.
+    -- Where it goes first, and when it stops: see 0014_rollout.sql. All null, or false: everywhere at once, to the end.
+    wave_sizes text[],
+    wave_order text[],
+    wave_pause interval,
+    wave_confirm boolean not null default false,
+    confirm_within interval,
+    max_failures text,
+    max_failures_in_wave text,
+    max_offline text,
+    -- Named windows (0019): one of them has to be open for a site to start.
     windows text[] not null default '{}',
-    -- Instead of launch_at and cron: on the clock on the wall of each site (0014).
+    -- Instead of launch_at and cron: on the clock on the wall of each site (0020).
     local_time timestamp,
     -- No site starts from then on.
     stop_starting_at timestamptz check (isfinite(stop_starting_at)),
@@ -49,6 +58,7 @@ create table tminus.scheduled_scripts (
     authorization_id bigint,
     authorized_at timestamptz,
     authorized_by text,
+    authorization_expires_at timestamptz,
     cancelled_at timestamptz,
     cancelled_by text,
     created_at timestamptz not null,
@@ -64,6 +74,7 @@ create table tminus.scheduled_scripts (
 -- The due query, and the queries for what was missed and for the next occurrence of a cron row, each by its own index.
 create index scheduled_scripts_due on tminus.scheduled_scripts (launch_at) where status = 'scheduled';
 create index scheduled_scripts_waiting on tminus.scheduled_scripts (launch_at) where status = 'unauthorized';
+create index scheduled_scripts_expiring on tminus.scheduled_scripts (authorization_expires_at) where status = 'scheduled';
 create index scheduled_scripts_unplanned on tminus.scheduled_scripts (id)
     where cron is not null and launch_at is null and status in ('unauthorized', 'scheduled');
 create index scheduled_scripts_unlinted on tminus.scheduled_scripts (created_at) where findings is null and status <> 'cancelled';
@@ -85,11 +96,21 @@ create table tminus.authorizations (
     row_digest text not null,
     site_ids text[] not null,
     site_digests text[] not null,
+    -- The script and its options as they were, for the next approver to see what changed. (jsonb keeps no order, and needs none.)
+    content jsonb not null default '{}',
+    -- As the approver saw them.
+    author text not null,
+    editor text not null,
     approver text not null,
+    reason text check (octet_length(reason) <= 4000),
+    -- Nothing is started after it; null: no such moment.
+    expires_at timestamptz,
+    -- The approver's, over tminus.statement: an SSH signature (armoured SSHSIG). The daemon verifies it, not the database.
+    signature text check (octet_length(signature) <= 16384),
     session text not null default session_user,
     at timestamptz not null default tminus.clock()
 );
-create index authorizations_by_script on tminus.authorizations (script_id);
+create index authorizations_by_script on tminus.authorizations (script_id, id);
 create trigger append_only before update or delete or truncate on tminus.authorizations
     for each statement execute function tminus.refuse_change_of_history();
 alter table tminus.scheduled_scripts
@@ -154,12 +175,12 @@ declare
 begin
     if cardinality(fields) <> 5 then
         raise exception 'cron % has % fields; it takes exactly five (minute hour day-of-month month day-of-week) or an @-name such as @daily',
-            quote_literal(tminus.printable(expression)), cardinality(fields) using errcode = 'check_violation';
+            quote_literal(tminus.printable(expression)), cardinality(fields) using errcode = 'check_violation', column = 'cron';
     end if;
     for i in 1..5 loop
         if not tminus.is_cron_field(fields[i], bounds[i][1], bounds[i][2], case i when 4 then months when 5 then days else '{}' end) then
             raise exception 'cron %: the % field % is not understood', quote_literal(tminus.printable(expression)), words[i], quote_literal(tminus.printable(fields[i]))
-                using errcode = 'check_violation',
+                using errcode = 'check_violation', column = 'cron',
                     hint = 'A field is *, a number or a name; ranges rise (1-5), steps follow a range or * (*/15), lists have commas.';
         end if;
     end loop;
@@ -190,7 +211,7 @@ begin
     if tg_op = 'INSERT' then
         new.created_by := tminus.principal(new.created_by);
         if new.status <> 'unauthorized' or new.status_reason is not null or new.started_at is not null or new.finished_at is not null
-            or new.authorization_id is not null or new.authorized_at is not null or new.authorized_by is not null
+            or new.authorization_id is not null or new.authorized_at is not null or new.authorized_by is not null or new.authorization_expires_at is not null
             or new.cancelled_at is not null or new.cancelled_by is not null or new.created_at is not null or new.updated_at is not null
             or new.findings is not null or new.summary_generated
             or new.updated_by is distinct from new.created_by and new.updated_by is not null then
@@ -223,7 +244,7 @@ begin
             new.updated_by := session_user;
         end if;
         select key into column_name
-        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,windows,local_time,stop_starting_at,missed_policy,until,max_launches,updated_by}'::text[])
+        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,wave_sizes,wave_order,wave_pause,wave_confirm,confirm_within,max_failures,max_failures_in_wave,max_offline,windows,local_time,stop_starting_at,missed_policy,until,max_launches,updated_by}'::text[])
         where value is distinct from to_jsonb(old) -> key
         limit 1;
         if column_name is not null and not own then
@@ -243,6 +264,10 @@ begin
         new.cron := tminus.plain_cron(new.cron);
         new.start_within := tminus.plain_duration(new.start_within);
         new.site_timeout := tminus.plain_duration(new.site_timeout);
+        new.wave_pause := tminus.plain_duration(new.wave_pause);
+        new.confirm_within := tminus.plain_duration(new.confirm_within);
+        new.wave_sizes := nullif(new.wave_sizes, '{}');
+        new.wave_order := nullif(new.wave_order, '{}');
         -- Without a summary of its own a client leaves the generated one as it is: an upsert must not take it for an edit.
         new.summary := case when btrim(new.summary, e' \t\r\n') <> '' then new.summary when tg_op = 'UPDATE' and old.summary_generated then old.summary end;
     end if;
@@ -250,10 +275,12 @@ begin
     edited := tg_op = 'INSERT'
         or (new.description, new.summary, new.script, new.sites, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
             new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached,
+            new.wave_sizes, new.wave_order, new.wave_pause, new.wave_confirm, new.confirm_within, new.max_failures, new.max_failures_in_wave, new.max_offline,
             new.windows, new.local_time, new.stop_starting_at, new.missed_policy, new.until, new.max_launches)
         is distinct from
            (old.description, old.summary, old.script, old.sites, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
             old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached,
+            old.wave_sizes, old.wave_order, old.wave_pause, old.wave_confirm, old.confirm_within, old.max_failures, old.max_failures_in_wave, old.max_offline,
             old.windows, old.local_time, old.stop_starting_at, old.missed_policy, old.until, old.max_launches)
         or not own and new.launch_at is distinct from old.launch_at;
     if not edited then
@@ -291,7 +318,7 @@ begin
     end if;
 
     if btrim(new.script, e' \t\r\n') = '' then
-        raise exception 'the script is empty' using errcode = 'check_violation';
+        raise exception 'the script is empty' using errcode = 'check_violation', column = 'script';
     end if;
     if octet_length(new.script) > 1048576 then
         raise exception 'the script is % bytes long; at most 1048576 (1 MiB) are allowed', octet_length(new.script)
@@ -315,7 +342,7 @@ begin
     if unknown_sites is not null then
         raise exception 'unknown site%: %', case when cardinality(unknown_sites) > 1 then 's' else '' end,
             tminus.printable(array_to_string(unknown_sites[1:5], ', ')) || case when cardinality(unknown_sites) > 5 then format(' and %s more', cardinality(unknown_sites) - 5) else '' end
-            using errcode = 'foreign_key_violation', hint = 'Insert them into tminus.sites first.';
+            using errcode = 'foreign_key_violation', column = 'sites', hint = 'Insert them into tminus.sites first.';
     end if;
     if array_ndims(new.notify) > 1 or cardinality(new.notify) > 1000
         or exists (select from unnest(new.notify) as n where n is null or n !~ '^[^[:cntrl:]]{1,200}$') then
@@ -328,50 +355,54 @@ begin
     end if;
     if new.local_time is not null then
         if new.cron is not null or new.launch_at is not null and (tg_op = 'INSERT' or new.launch_at is distinct from old.launch_at) then
-            raise exception 'local_time says when by itself; give no launch_at and no cron with it' using errcode = 'check_violation',
+            raise exception 'local_time says when by itself; give no launch_at and no cron with it' using errcode = 'check_violation', column = 'local_time',
                 hint = 'launch_at then shows when it is first that time on one of the sites.';
         end if;
         if not isfinite(new.local_time) then
-            raise exception 'local_time must be a time' using errcode = 'check_violation';
+            raise exception 'local_time must be a time' using errcode = 'check_violation', column = 'local_time';
+        end if;
+        if new.wave_sizes is not null then
+            -- A wave that is opened after the time of its sites would start them at another time of their day, or never.
+            raise exception 'wave_sizes does not go with local_time: the clocks of the sites say when each starts' using errcode = 'check_violation', column = 'wave_sizes';
         end if;
         new.launch_at := tminus.first_local_instant(new.local_time, new.sites);
     end if;
     if new.cron is null and new.launch_at is null then
-        raise exception 'give launch_at (one launch) or cron (many)' using errcode = 'check_violation',
+        raise exception 'give launch_at (one launch) or cron (many)' using errcode = 'check_violation', column = 'launch_at',
             hint = 'Or local_time: once, at a time on the clock of each site.';
     end if;
     if new.stop_starting_at is not null and (new.cron is not null or new.stop_starting_at <= new.launch_at) then
-        raise exception 'stop_starting_at is a moment after launch_at; a cron rule has start_within for each of its launches' using errcode = 'check_violation';
+        raise exception 'stop_starting_at is a moment after launch_at; a cron rule has start_within for each of its launches' using errcode = 'check_violation', column = 'stop_starting_at';
     end if;
     if new.cron is null and new.timezone is not null then
-        raise exception 'timezone goes with cron; launch_at already is an instant' using errcode = 'check_violation';
+        raise exception 'timezone goes with cron; launch_at already is an instant' using errcode = 'check_violation', column = 'timezone';
     end if;
     if new.cron is not null then
         new.timezone := coalesce(new.timezone, 'UTC');
         perform tminus.check_cron(new.cron);
         if not tminus.is_timezone(new.timezone) then
             raise exception 'there is no time zone %', quote_literal(tminus.printable(new.timezone))
-                using errcode = 'check_violation', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
+                using errcode = 'check_violation', column = 'timezone', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
         end if;
     end if;
     if (new.missed_policy in ('skip', 'run_latest')) is not true then
-        raise exception 'missed_policy is skip or run_latest' using errcode = 'check_violation';
+        raise exception 'missed_policy is skip or run_latest' using errcode = 'check_violation', column = 'missed_policy';
     end if;
     if new.cron is null and (new.missed_policy <> 'skip' or new.until is not null or new.max_launches is not null) then
-        raise exception 'missed_policy, until and max_launches go with cron' using errcode = 'check_violation';
+        raise exception 'missed_policy, until and max_launches go with cron' using errcode = 'check_violation', column = 'missed_policy';
     end if;
     if new.max_launches not between 1 and 1000000 then
-        raise exception 'max_launches must lie between 1 and 1000000' using errcode = 'check_violation';
+        raise exception 'max_launches must lie between 1 and 1000000' using errcode = 'check_violation', column = 'max_launches';
     end if;
     if new.until <= tminus.clock() and (tg_op = 'INSERT' or new.until is distinct from old.until) then
-        raise exception 'until % lies in the past (it is %)', tminus.api_time(new.until), tminus.api_time(tminus.clock()) using errcode = 'check_violation';
+        raise exception 'until % lies in the past (it is %)', tminus.api_time(new.until), tminus.api_time(tminus.clock()) using errcode = 'check_violation', column = 'until';
     end if;
     if new.launch_at < tminus.clock() and (tg_op = 'INSERT' or new.launch_at is distinct from old.launch_at) then
         raise exception 'launch_at % lies in the past (it is %)', tminus.api_time(new.launch_at), tminus.api_time(tminus.clock())
-            using errcode = 'check_violation', hint = 'Give a time that is still to come.';
+            using errcode = 'check_violation', column = 'launch_at', hint = 'Give a time that is still to come.';
     end if;
     if new.launch_at > tminus.clock() + interval '10 years' then
-        raise exception 'launch_at lies more than ten years ahead' using errcode = 'check_violation';
+        raise exception 'launch_at lies more than ten years ahead' using errcode = 'check_violation', column = 'launch_at';
     end if;
     if new.start_within not between interval '1 second' and interval '168 hours' then
         raise exception 'start_within must lie between 1 second and 7 days' using errcode = 'check_violation';
@@ -379,6 +410,7 @@ begin
     if new.site_timeout not between interval '5 seconds' and interval '24 hours' then
         raise exception 'site_timeout must lie between 5 seconds and 24 hours' using errcode = 'check_violation';
     end if;
+    perform tminus.check_rollout(new);
 
     if tg_op = 'UPDATE' then
         if new.summary is distinct from old.summary then
@@ -395,6 +427,7 @@ begin
         new.authorization_id := null;
         new.authorized_at := null;
         new.authorized_by := null;
+        new.authorization_expires_at := null;
     end if;
     return new;
 end $$;
@@ -417,7 +450,7 @@ begin
             jsonb_build_object('description', new.description, 'sites', cardinality(new.sites), 'launch_at', new.launch_at, 'cron', new.cron));
     elsif new.updated_at is distinct from old.updated_at then
         select jsonb_agg(key) into changed
-        from jsonb_each(to_jsonb(new) - '{updated_at,updated_by,status,status_reason,authorization_id,authorized_at,authorized_by,findings,summary_generated}'::text[])
+        from jsonb_each(to_jsonb(new) - '{updated_at,updated_by,status,status_reason,authorization_id,authorized_at,authorized_by,authorization_expires_at,findings,summary_generated}'::text[])
         where value is distinct from to_jsonb(old) -> key and not (key = 'summary' and old.summary_generated and new.summary is null);
         perform tminus.record('edited', new.updated_by, new.id, null, null,
             jsonb_build_object('columns', changed, 'was', old.status));

@@ -17,6 +17,8 @@ create table tminus.instances (
     runner_tags text[] not null default '{}',
     credentials text[] not null default '{}',
     jump_hosts text[] not null default '{}',
+    -- It launches only what an approver signed.
+    requires_signature boolean not null default false,
     -- The life of the server (tminus.incarnation) with which it compared what it remembers of its starts; see is_unsettled.
     settled_on text,
     -- The intent log that it writes (one of a host and folder, whichever process has it): who compares it does so for all its
@@ -104,8 +106,21 @@ create table tminus.launches (
     finished_at timestamptz,
     -- While no site run of this launch runs, new ones start only until here. Moved on by each claim and each ending.
     start_until timestamptz not null,
+    -- Of a retry: the launch whose sites it takes up again, the first of them all.
+    retry_of uuid references tminus.launches (id),
     -- When a daemon told its log and its metrics how this launch ended: once, whoever ended it.
     told_at timestamptz,
+    -- Of how many waves how many were opened: site runs up to position `open_to` may be claimed. `asked_wave` and
+    -- `confirmed_wave` are the last that a person was asked to let go, and let go.
+    waves integer not null default 1,
+    wave integer not null default 1,
+    open_to integer not null default 2147483647,
+    asked_wave integer not null default 1,
+    confirmed_wave integer not null default 1,
+    -- While a person holds it, no site is claimed nor started.
+    paused_at timestamptz,
+    paused_by text,
+    pause_note text,
 
     -- The content as launched: a later edit touches no running launch.
     description text not null,
@@ -118,12 +133,32 @@ create table tminus.launches (
     max_concurrency integer,
     expects_disconnect boolean not null default false,
     detached boolean not null default false,
+    wave_sizes text[],
+    wave_order text[],
+    wave_pause interval,
+    wave_confirm boolean not null default false,
+    confirm_within interval,
+    max_failures text,
+    max_failures_in_wave text,
+    max_offline text,
     windows text[] not null default '{}',
     local_time timestamp,
     stop_starting_at timestamptz,
+    missed_policy text not null default 'skip',
+    until timestamptz,
+    max_launches integer,
+    -- With the above, all that the digest covers; launch_at is null where there is a cron rule.
+    test_site_id text,
+    launch_at timestamptz,
+    cron text,
+    timezone text,
     digest text,
+    authorization_id bigint references tminus.authorizations (id),
     authorized_by text,
-    created_by text not null
+    created_by text not null,
+    check ((kind = 'retry') = (retry_of is not null)),
+    check (wave between 1 and waves and confirmed_wave <= waves and asked_wave <= waves),
+    check ((paused_at is null) = (paused_by is null) and (paused_at is null) = (pause_note is null))
 );
 -- One occurrence, one launch, with any number of daemons.
 create unique index launches_one_per_occurrence on tminus.launches (script_id, due_at) where kind = 'scheduled';
@@ -131,6 +166,7 @@ create index launches_unfinished on tminus.launches (due_at, id) where finished_
 create index launches_missed on tminus.launches (finished_at) where state = 'missed';
 create index launches_untold on tminus.launches (finished_at) where finished_at is not null and told_at is null;
 create index launches_unfinished_by_script on tminus.launches (script_id) where finished_at is null;
+create index launches_retries on tminus.launches (retry_of) where retry_of is not null;
 create index launches_by_script on tminus.launches (script_id, due_at desc);
 
 -- One launch on one site: the unit of progress.
@@ -145,6 +181,7 @@ create table tminus.site_runs (
     launch_id uuid not null references tminus.launches (id),
     site_id text not null references tminus.sites (id),
     position integer not null,
+    wave integer not null default 1,
     -- Of this site, as authorized, or as it was when the rehearsal was asked for; null where nothing was (a missed launch).
     site_digest text,
     -- Of a rehearsal, which has no point of no return.
@@ -266,9 +303,9 @@ create trigger unmarked before update on tminus.site_runs for each row
         or old.executing_at is null and new.executing_at is not null and new.step is distinct from 'executing')
     execute function tminus.refuse_site_run('site run %1$s cannot be executing without the time and the nonce of its point of no return', 'check_violation');
 create trigger moved before update on tminus.site_runs for each row
-    when ((new.launch_id, new.site_id, new.position, new.site_digest, new.due_at)
-        is distinct from (old.launch_id, old.site_id, old.position, old.site_digest, old.due_at))
-    execute function tminus.refuse_site_run('launch, site and position of site run %1$s never change', 'check_violation');
+    when ((new.launch_id, new.site_id, new.position, new.wave, new.site_digest, new.due_at)
+        is distinct from (old.launch_id, old.site_id, old.position, old.wave, old.site_digest, old.due_at))
+    execute function tminus.refuse_site_run('launch, site, position and wave of site run %1$s never change', 'check_violation');
 
 -- Only its own sweep (a function of this schema) may take a run from an instance that lives.
 create function tminus.guard_owner() returns trigger
@@ -291,7 +328,7 @@ create function tminus.guard_launch() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
-    mutable constant text[] := '{state,reason,finished_at,start_until}';
+    mutable constant text[] := '{state,reason,finished_at,start_until,wave,open_to,asked_wave,confirmed_wave,paused_at,paused_by,pause_note}';
 begin
     if to_jsonb(new) - mutable is distinct from to_jsonb(old) - mutable then
         raise exception 'the content of launch % never changes', old.id using errcode = 'check_violation';
@@ -303,7 +340,8 @@ begin
 end $$;
 -- Not for start_until alone (it is moved on with every claim and every ending), nor for told_at.
 create trigger guard before update of id, script_id, kind, state, reason, finished_at, due_at, started_at, description, script, sites, make_backup,
-    abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, windows, local_time, stop_starting_at, digest, authorized_by, created_by on tminus.launches
+    abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
+    windows, local_time, stop_starting_at, missed_policy, until, max_launches, waves, wave, open_to, digest, authorization_id, authorized_by, created_by on tminus.launches
     for each row execute function tminus.guard_launch();
 
 create function tminus.record_ending() returns trigger

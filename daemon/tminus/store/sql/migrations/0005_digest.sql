@@ -6,9 +6,11 @@
 --
 --   row part       = fields, in this order: id, script, make_backup, abort_if_offline, test_site_id, then launch_at or
 --                    cron and timezone (neither with local_time), then start_within, site_timeout, max_concurrency, and, only where they are true,
---                    expects_disconnect, detached; and, only where any are named, windows (the names as netstrings, one
---                    after the other), local_time (2025-10-30T10:00:00.000000), stop_starting_at,
---                    missed_policy (only where it is not skip), until, max_launches
+--                    expects_disconnect, detached; and where they are given wave_sizes and wave_order (elements
+--                    joined by commas), wave_pause, wave_confirm (where true), confirm_within, max_failures,
+--                    max_failures_in_wave, max_offline, windows (the names as netstrings, one after the other; only where
+--                    any are named), local_time (2025-10-30T10:00:00.000000), stop_starting_at, missed_policy (only where
+--                    it is not skip), until, max_launches
 --   site part      = fields: id, jump_host, address, port, username, credential, host_key
 --   digest         = 'tminus1:' hex(sha256(netstring('tminus1') netstring(hex(sha256(row part)))
 --                    and for each site in the order of `sites`: netstring(site id) netstring(hex(sha256(site part)))))
@@ -51,6 +53,14 @@ as $$
         || tminus.digest_field('max_concurrency', s.max_concurrency::text)
         || tminus.digest_field('expects_disconnect', case when s.expects_disconnect then 'true' end)
         || tminus.digest_field('detached', case when s.detached then 'true' end)
+        || tminus.digest_field('wave_sizes', array_to_string(s.wave_sizes, ','))
+        || tminus.digest_field('wave_order', array_to_string(s.wave_order, ','))
+        || tminus.digest_field('wave_pause', tminus.microseconds(s.wave_pause)::text)
+        || tminus.digest_field('wave_confirm', case when s.wave_confirm then 'true' end)
+        || tminus.digest_field('confirm_within', tminus.microseconds(s.confirm_within)::text)
+        || tminus.digest_field('max_failures', s.max_failures)
+        || tminus.digest_field('max_failures_in_wave', s.max_failures_in_wave)
+        || tminus.digest_field('max_offline', s.max_offline)
         || tminus.digest_field('windows', tminus.netstrings(s.windows))
         || tminus.digest_field('local_time', to_char(s.local_time, 'YYYY-MM-DD"T"HH24:MI:SS.US'))
         || tminus.digest_field('stop_starting_at', tminus.api_time(s.stop_starting_at))

@@ -41,9 +41,20 @@ begin
     return note;
 end $$;
 
+-- What an approver looks at besides the sites. (Its time is null where a cron rule decides.)
+create function tminus.content_of(s tminus.scheduled_scripts) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select to_jsonb(s) - '{id,sites,summary,notify,created_by,updated_by,status,status_reason,started_at,finished_at,authorization_id,authorized_at,authorized_by,authorization_expires_at,cancelled_at,cancelled_by,created_at,updated_at,findings,summary_generated}'::text[]
+        || jsonb_build_object('launch_at', case when s.cron is null then tminus.api_time(s.launch_at) end)
+$$;
+
 -- Make a scheduled script launchable. `digest` is what the approver saw (tminus.digest(id)); `approver` is the person,
--- or null for the caller. Returns the scheduled script as the API shows it.
-create function tminus.authorize(id uuid, digest text, approver text default null) returns json
+-- or null for the caller. `signature` is the approver's over tminus.statement(id, approver, expires), where daemons ask for one.
+-- Nothing is started after `expires`; null: the policy's authorization_ttl from now, if there is one. `reason` is for whoever
+-- asks later. Returns the scheduled script as the API shows it.
+create function tminus.authorize(id uuid, digest text, approver text default null, signature text default null,
+    expires timestamptz default null, reason text default null) returns json
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -53,6 +64,10 @@ declare
     the_sites text[];
     is_now text;
     new_id bigint;
+    signed text := replace(authorize.signature, e'\r\n', e'\n');
+    ttl interval := (select p.authorization_ttl from tminus.policy p);
+    until timestamptz := authorize.expires;
+    demanding text;
 begin
     s := tminus.lock_script(authorize.id);
     if s.status = 'scheduled' then
@@ -74,6 +89,25 @@ begin
             case when who = s.created_by then 'author' else 'last editor' end, s.id
             using errcode = 'insufficient_privilege';
     end if;
+    if signed is null then
+        until := coalesce(until, tminus.clock() + ttl);
+        select i.name into demanding from tminus.instances i where i.requires_signature and tminus.is_alive(i) limit 1;
+        if found then
+            raise exception 'the daemon % launches only what its approver has signed', demanding
+                using errcode = 'object_not_in_prerequisite_state',
+                    hint = format('Use tminus authorize %s --sign KEY, or sign tminus.statement(id) and give the signature.', s.id);
+        end if;
+    elsif octet_length(signed) > 16384 or signed !~ e'^-----BEGIN SSH SIGNATURE-----\n[A-Za-z0-9+/=\n]+\n-----END SSH SIGNATURE-----\n?$' then
+        raise exception 'the signature is not what ssh-keygen -Y sign writes' using errcode = 'check_violation';
+    end if;
+    if until <= tminus.clock() then
+        raise exception 'the authorization would have expired at %, before now', tminus.api_time(until) using errcode = 'check_violation';
+    elsif coalesce(until > tminus.clock() + ttl, until is null and ttl is not null) then
+        raise exception 'an authorization lasts % at most', ttl using errcode = 'check_violation', hint = 'Give an earlier `expires`, and sign that.';
+    elsif s.launch_at >= until and s.cron is null then
+        raise exception 'the authorization would expire at %, before the launch of scheduled script % at %', tminus.api_time(until), s.id, tminus.api_time(s.launch_at)
+            using errcode = 'check_violation', hint = 'Authorize it later.';
+    end if;
     -- The sites of this digest stand still until the end of this transaction.
     perform from tminus.sites where sites.id = any (s.sites) order by sites.id for share;
     the_row := tminus.row_digest(s);
@@ -83,15 +117,17 @@ begin
         raise exception 'the digest does not match: scheduled script % is now %', s.id, is_now
             using errcode = 'object_not_in_prerequisite_state', hint = 'Review it again, then authorize with the digest that tminus.digest(id) shows.';
     end if;
-    insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, approver)
-    values (s.id, is_now, the_row, s.sites, the_sites, who)
+    insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, content, author, editor, approver, reason, expires_at, signature)
+    values (s.id, is_now, the_row, s.sites, the_sites, tminus.content_of(s), s.created_by, s.updated_by, who, nullif(btrim(authorize.reason), ''), until, signed)
     returning authorizations.id into new_id;
     -- An occurrence that passed while nobody had authorized it is not made up for: the daemon plans the next.
     update tminus.scheduled_scripts u
     set status = 'scheduled', status_reason = null, authorization_id = new_id, authorized_at = tminus.clock(), authorized_by = who,
+        authorization_expires_at = until,
         launch_at = case when s.cron is null or s.launch_at > tminus.clock() then s.launch_at end
     where u.id = s.id;
-    perform tminus.record('authorized', who, s.id, null, null, jsonb_build_object('digest', is_now));
+    perform tminus.record('authorized', who, s.id, null, null, jsonb_strip_nulls(jsonb_build_object('digest', is_now,
+        'authorization', new_id, 'reason', nullif(btrim(authorize.reason), ''), 'expires_at', until, 'signed', signed is not null)));
     return tminus.scheduled_script(s.id);
 end $$;
 
@@ -120,6 +156,8 @@ begin
         finished_at = case when not tminus.is_under_way(s.id) then tminus.clock() end
     where u.id = s.id;
     perform tminus.record('cancelled', who, s.id, null, null, jsonb_build_object('was', s.status));
+    -- Waits for a start that is about to be committed; none is committed after this transaction.
+    perform from tminus.launches l where l.script_id = s.id and l.state = 'running' and l.finished_at is null for update;
     update tminus.launches l
     set state = 'cancelled', reason = 'cancelled by ' || who
     where l.script_id = s.id and l.state = 'running';
@@ -127,6 +165,7 @@ begin
     set state = 'skipped', reason = 'cancelled', effect = 'none', message = 'Cancelled by ' || who || ' before it was started.', finished_at = tminus.clock()
     from tminus.launches l
     where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.state = 'pending';
+    perform pg_notify('tminus', 'cancelled');
     perform tminus.finish_launches();
     return tminus.scheduled_script(s.id);
 end $$;
@@ -166,9 +205,10 @@ begin
     end if;
     -- Now or never: an offline site is an answer, and a router that is busy is asked again for some minutes only.
     insert into tminus.launches (script_id, kind, due_at, started_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, digest, created_by)
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, digest, created_by)
     select s.id, 'rehearsal', tminus.clock(), tminus.clock(), tminus.clock() + patience, s.description, s.script, s.sites, s.make_backup,
-        true, patience, least(s.site_timeout, interval '5 minutes'), s.max_concurrency, s.expects_disconnect, s.detached, tminus.digest(s.id), who
+        true, patience, least(s.site_timeout, interval '5 minutes'), s.max_concurrency, s.expects_disconnect, s.detached,
+        s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone, tminus.digest(s.id), who
     from (select least(s.start_within, interval '15 minutes') as patience) p
     returning launches.id into the_launch;
     insert into tminus.site_runs (launch_id, site_id, position, site_digest, rehearsal)
@@ -345,6 +385,7 @@ begin
     select s.*
     from tminus.scheduled_scripts s
     where s.status = 'scheduled' and s.launch_at <= tminus.clock() and tminus.clock() <= s.launch_at + s.start_within
+        and (s.authorization_expires_at is null or s.authorization_expires_at > tminus.clock())
         and not (select tminus.is_held_back()) and not tminus.is_set_aside(s.id)
     order by s.launch_at
     limit p_limit
@@ -361,10 +402,12 @@ declare
     s tminus.scheduled_scripts;
     a tminus.authorizations;
     the_launch uuid;
+    the_waves integer[];
     is_overlap boolean;
 begin
     s := tminus.lock_script(p_script);
     if s.status <> 'scheduled' or s.launch_at is null or s.launch_at > tminus.clock() or tminus.clock() > s.launch_at + s.start_within
+        or s.authorization_expires_at <= tminus.clock()
         or tminus.living_state(p_instance) is null or tminus.is_held_back() then
         return null;
     end if;
@@ -373,19 +416,24 @@ begin
     if is_overlap then
         perform tminus.insert_missed_launch(s, 'overlap', 'The previous launch was still running.');
     else
+        the_waves := tminus.wave_ends(s.wave_sizes, cardinality(s.sites));
         insert into tminus.launches (script_id, due_at, started_at, start_until, description, script, sites, make_backup,
-            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, windows, local_time,
-            stop_starting_at, digest, authorized_by, created_by)
+            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
+            wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
+            windows, local_time, stop_starting_at, missed_policy, until, max_launches,
+            waves, open_to, digest, authorization_id, authorized_by, created_by)
         values (s.id, s.launch_at, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
-            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.windows, s.local_time,
-            s.stop_starting_at, a.digest, s.authorized_by, s.created_by)
+            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
+            s.wave_sizes, s.wave_order, s.wave_pause, s.wave_confirm, s.confirm_within, s.max_failures, s.max_failures_in_wave, s.max_offline,
+            s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches,
+            cardinality(the_waves), case cardinality(the_waves) when 1 then 2147483647 else the_waves[1] end, a.digest, a.id, s.authorized_by, s.created_by)
         on conflict (script_id, due_at) where kind = 'scheduled' do nothing
         returning id into the_launch;
     end if;
     if the_launch is not null then
-        insert into tminus.site_runs (launch_id, site_id, position, site_digest, due_at, not_before)
-        select the_launch, u.site_id, u.position, u.site_digest, local.moment, local.moment
-        from unnest(s.sites, a.site_digests) with ordinality as u (site_id, site_digest, position)
+        insert into tminus.site_runs (launch_id, site_id, position, wave, site_digest, due_at, not_before)
+        select the_launch, u.site_id, u.position, width_bucket(u.position - 1, the_waves) + 1, u.site_digest, local.moment, local.moment
+        from tminus.in_wave_order(s.sites, a.site_digests, s.wave_order) u
         left join (
             -- Each zone once.
             select t.id, z.moment
@@ -419,11 +467,15 @@ declare
     the_launch uuid;
 begin
     insert into tminus.launches (script_id, state, reason, due_at, finished_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, windows, local_time,
-        stop_starting_at, authorized_by, created_by)
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
+        wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
+        windows, local_time, stop_starting_at, missed_policy, until, max_launches,
+        authorized_by, created_by)
     values (s.id, 'missed', p_reason, s.launch_at, tminus.clock(), s.launch_at + s.start_within, s.description, s.script, s.sites, s.make_backup,
-        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.windows, s.local_time,
-        s.stop_starting_at, s.authorized_by, s.created_by)
+        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
+        s.wave_sizes, s.wave_order, s.wave_pause, s.wave_confirm, s.confirm_within, s.max_failures, s.max_failures_in_wave, s.max_offline,
+        s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches,
+        s.authorized_by, s.created_by)
     on conflict (script_id, due_at) where kind = 'scheduled' do nothing
     returning id into the_launch;
     if the_launch is null then
@@ -511,14 +563,16 @@ begin
     end if;
 end $$;
 
--- Content that is not what was authorized (it can only differ where somebody went round the triggers): nothing is run.
-create function tminus.refuse_launch(p_script uuid, p_reason text) returns void
+-- Content that is not what was authorized (it can only differ where somebody went round the triggers), or an authorization that does not
+-- count: nothing is run. `p_authorization`: only where this is the one.
+create function tminus.refuse_launch(p_script uuid, p_reason text, p_authorization bigint default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     update tminus.scheduled_scripts u
-    set status = 'unauthorized', status_reason = p_reason, authorization_id = null, authorized_at = null, authorized_by = null
-    where u.id = p_script and u.status = 'scheduled';
+    set status = 'unauthorized', status_reason = p_reason, authorization_id = null, authorized_at = null, authorized_by = null,
+        authorization_expires_at = null
+    where u.id = p_script and u.status = 'scheduled' and (p_authorization is null or u.authorization_id = p_authorization);
     if found then
         perform tminus.record('launch_refused', 'tminus', p_script, null, null, jsonb_build_object('reason', p_reason));
     end if;
@@ -560,6 +614,10 @@ declare
     closed record;
     sharers integer;
     capped uuid[];
+    held_tags text[];
+    full_tags text[];
+    free_tags text[];
+    free_places integer[];
     taken bigint[];
 begin
     if tminus.living_state(p_instance) is distinct from 'alive' or p_capacity < 1 or tminus.is_held_back() then
@@ -576,8 +634,8 @@ begin
         select least(p_capacity, greatest(ceil(count(*)::numeric / sharers), 1)) into p_capacity
         from (
             select from tminus.launches l
-            join tminus.site_runs r on r.launch_id = l.id and r.state = 'pending'
-            where l.finished_at is null and l.state = 'running'
+            join tminus.site_runs r on r.launch_id = l.id and r.state = 'pending' and r.position <= l.open_to
+            where l.finished_at is null and l.state = 'running' and l.paused_at is null
             limit p_capacity * sharers
         ) waiting;
     end if;
@@ -586,27 +644,35 @@ begin
     select array_agg(c.id) into capped
     from (
         select l.id from tminus.launches l
-        where l.finished_at is null and l.state = 'running' and l.max_concurrency is not null
+        where l.finished_at is null and l.state = 'running' and l.paused_at is null and l.max_concurrency is not null
         for no key update skip locked
     ) c;
+    -- The same for the capped tags: one claim at a time counts the places of a tag.
+    if exists (select from tminus.tag_caps) then
+        select array_agg(h.tag) into held_tags from (select t.tag from tminus.tag_caps t for no key update skip locked) h;
+        select array_agg(u.tag) filter (where not u.is_free), array_agg(u.tag) filter (where u.is_free),
+            array_agg(u.max_running - u.running) filter (where u.is_free)
+        into full_tags, free_tags, free_places
+        from (select t.*, t.running < t.max_running and t.tag = any (coalesce(held_tags, '{}')) as is_free from tminus.tag_use() t) u;
+    end if;
     for attempt in 1..3 loop
         begin
             with waiting as (
-                select l.id, l.due_at, l.kind = 'rehearsal' as rehearsal, l.start_within,
+                select l.id, l.due_at, l.open_to, l.kind = 'rehearsal' as rehearsal, l.start_within,
                     -- What settle_pending would end is not started by who comes back after a long time and looks first.
                     l.start_until >= tminus.clock() or exists (select from tminus.site_runs o
                         where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null) as goes_on,
                     case when l.max_concurrency is null then p_capacity else least(p_capacity, l.max_concurrency - (
                         select count(*) from tminus.site_runs r where r.launch_id = l.id and r.finished_at is null and r.state = 'running')) end as places
                 from tminus.launches l
-                where l.finished_at is null and l.state = 'running' and (l.max_concurrency is null or l.id = any (capped))
+                where l.finished_at is null and l.state = 'running' and l.paused_at is null and (l.max_concurrency is null or l.id = any (capped))
                     and (l.kind = 'rehearsal' or not closed.everywhere and tminus.is_any_open(l.windows))
                     and coalesce(l.stop_starting_at > tminus.clock(), true)
                     and case when alone.only_script is null then l.script_id <> all (alone.barred) else l.script_id = alone.only_script end
             ),
             candidates as materialized (
                 -- A rehearsal waits for whatever is to be done.
-                select c.id, w.due_at, w.rehearsal, w.id as launch_id, row_number() over (partition by w.id order by c.position) as rank,
+                select c.id, c.site_id, w.due_at, w.rehearsal, w.id as launch_id, row_number() over (partition by w.id order by c.position) as rank,
                     row_number() over (partition by c.site_id order by w.rehearsal, w.due_at, w.id) as site_rank,
                     (select s.jump_host from tminus.sites s where s.id = c.site_id) as jump_host,
                     case
@@ -617,10 +683,11 @@ begin
                 cross join lateral (
                     select r.id, r.site_id, r.position, r.turn_at, r.due_at
                     from tminus.site_runs r
-                    where r.launch_id = w.id and r.state = 'pending' and (r.not_before is null or r.not_before <= tminus.clock())
+                    where r.launch_id = w.id and r.state = 'pending' and r.position <= w.open_to and (r.not_before is null or r.not_before <= tminus.clock())
                         -- A scalar, and `offset`: looked up for each, not joined with all sites or with all that are running.
                         and (select tminus.can_serve(me, s) and (s.jump_host is null or s.jump_host = any (p_jump_hosts))
                                 and (w.rehearsal or not s.tags && closed.tags)
+                                and (full_tags is null or not s.tags && full_tags)
                             from tminus.sites s where s.id = r.site_id)
                         and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)
                         and (w.rehearsal or not exists (select from tminus.busy_sites b where b.site_id = r.site_id and b.free_at is null offset 0))
@@ -635,11 +702,20 @@ begin
                 from candidates c
                 where c.site_rank = 1 and c.in_time
             ),
+            tagged as (
+                -- The first of all has a place with each of its tags, so something is always taken up.
+                select c.id, t.places, row_number() over (partition by t.tag order by c.rehearsal, c.rank, c.due_at, c.launch_id) as rank
+                from placed c
+                join tminus.sites s on s.id = c.site_id
+                join unnest(free_tags, free_places) as t (tag, places) on t.tag = any (s.tags)
+                where free_tags is not null
+            ),
             chosen as materialized (
                 select c.id
                 from placed c
                 left join unnest(p_jump_hosts, p_places) as j (name, places) on j.name = c.jump_host
-                where c.jump_host is null or c.jump_rank <= j.places
+                where (c.jump_host is null or c.jump_rank <= j.places)
+                    and (free_tags is null or not exists (select from tagged t where t.id = c.id and t.rank > t.places))
                 order by c.rehearsal, c.rank, c.due_at, c.launch_id
                 limit p_capacity
             ),
@@ -647,7 +723,8 @@ begin
                 update tminus.site_runs r
                 set state = 'running', step = 'connecting', instance_id = p_instance, attempts = r.attempts + 1, started_at = tminus.clock(),
                     -- Known before the first byte is sent, so that whoever finds this run abandoned can take its file away.
-                    nonce = left(replace(gen_random_uuid()::text, '-', ''), 16),
+                    -- The first digit keeps the files of rehearsals, which nobody has to authorize, apart from those that are started.
+                    nonce = case when r.rehearsal then '0' else '1' end || left(replace(gen_random_uuid()::text, '-', ''), 15),
                     turn_at = coalesce(r.turn_at, tminus.clock()), not_before = null, message = null
                 from chosen c
                 where r.id = c.id and r.state = (select 'pending')  -- by its primary key, see note_steps.sql
@@ -699,7 +776,7 @@ begin
                 'Not started within ' || late.start_within || ': ' || late.closed || '.' || coalesce(' Before that: ' || left(r.message, 900), '')
                 else
                 'Not started: no daemon served this site within ' || late.start_within
-                || coalesce('; ' || late.unserved, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '') end
+                || coalesce('; ' || late.unserved, '; ' || late.capped, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '') end
             when 'busy' then 'Not started: another script was running on this router for ' || late.start_within || '.'
             else coalesce(r.message, 'Gave up after ' || late.start_within || '.') end
     from (
@@ -707,6 +784,7 @@ begin
             tminus.is_set_aside(l.script_id) as is_aside,
             (select tminus.why_unserved(s) from tminus.sites s where s.id = p.site_id) as unserved,
             w.closed, l.stop_starting_at, l.stop_starting_at <= tminus.clock() as is_stopped,
+            (select tminus.why_capped(s.tags) from tminus.sites s where s.id = p.site_id) as capped,
             case when l.state in ('cancelled', 'halted') then l.state
                 when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) or w.closed is not null or l.stop_starting_at <= tminus.clock() then 'missed'
                 when p.retry_reason is not null then p.retry_reason
@@ -725,11 +803,12 @@ begin
         ) w
         where l.finished_at is null
             and (l.state in ('cancelled', 'halted')
-                or p.turn_at + l.start_within < tminus.clock()
                 or l.stop_starting_at <= tminus.clock()
-                or p.turn_at is null and p.due_at is not null and tminus.turn_is_over(l.id, p.due_at, l.start_within)
-                or p.turn_at is null and p.due_at is null and l.start_until < tminus.clock()
-                    and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null))
+                -- Not while a person holds the launch, nor before the wave of the site was opened: its turn has not come.
+                or l.paused_at is null and p.position <= l.open_to and (p.turn_at + l.start_within < tminus.clock()
+                    or p.turn_at is null and p.due_at is not null and tminus.turn_is_over(l.id, p.due_at, l.start_within)
+                    or p.turn_at is null and p.due_at is null and l.start_until < tminus.clock()
+                        and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null)))
         for update of p skip locked
     ) late
     where r.id = late.id and r.state = 'pending';

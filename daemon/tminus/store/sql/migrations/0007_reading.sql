@@ -17,6 +17,16 @@ select
 from tminus.site_runs r
 group by r.launch_id;
 
+-- The latest run on each site of a launch, retries of it included.
+create function tminus.latest_runs(p_launch uuid) returns setof tminus.site_runs
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select distinct on (r.site_id) r.*
+    from tminus.site_runs r
+    where r.launch_id = any (array(select p_launch union all select q.id from tminus.launches q where q.retry_of = p_launch))
+    order by r.site_id, r.id desc
+$$;
+
 -- The API's object of one scheduled script: same keys, types and timestamp form; our own keys follow. Null if unknown.
 create function tminus.scheduled_script(id uuid) returns json
 language sql stable set search_path = pg_catalog, pg_temp
@@ -43,23 +53,32 @@ as $$
         'updated_at', tminus.api_time(s.updated_at),
         'updated_by', s.updated_by,
         'authorized_by', s.authorized_by,
+        'authorization_expires_at', tminus.api_time(s.authorization_expires_at),
         'cancelled_by', s.cancelled_by,
         'status_reason', s.status_reason,
         'finished_at', tminus.api_time(s.finished_at),
         'cron', s.cron,
         'timezone', s.timezone,
+        'start_within', extract(epoch from s.start_within)::double precision,
+        'site_timeout', extract(epoch from s.site_timeout)::double precision,
+        'max_concurrency', s.max_concurrency,
         'expects_disconnect', s.expects_disconnect,
         'detached', s.detached,
         'launch_id', l.id,
         'launch_state', l.state,
+        'launch_reason', l.reason,
+        'wave', l.wave,
+        'waves', l.waves,
+        'paused_at', tminus.api_time(l.paused_at),
+        'paused_by', l.paused_by,
         'unserved', to_json(p.unserved),
         'findings', s.findings)
     from tminus.scheduled_scripts s
     -- The launch that is under way; else the latest, missed ones included.
     left join lateral (
-        (select q.id, q.state from tminus.launches q where q.script_id = s.id and q.kind = 'scheduled' and q.finished_at is null limit 1)
+        (select q.* from tminus.launches q where q.script_id = s.id and q.kind in ('scheduled', 'retry') and q.finished_at is null limit 1)
         union all
-        (select q.id, q.state from tminus.launches q where q.script_id = s.id and q.kind = 'scheduled' order by q.due_at desc limit 1)
+        (select q.* from tminus.launches q where q.script_id = s.id and q.kind in ('scheduled', 'retry') order by q.due_at desc limit 1)
         limit 1
     ) l on true
     cross join lateral (
@@ -75,7 +94,7 @@ as $$
             from unnest(s.sites) with ordinality as x (site_id, position)
             where l.id is null
             union all
-            select site_id, position, outcome from tminus.site_runs where launch_id = l.id
+            select site_id, position, outcome from tminus.latest_runs(coalesce(l.retry_of, l.id)) q
         ) as r (site_id, position, outcome)
     ) p
     where s.id = $1

@@ -25,7 +25,7 @@ grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_
 grant insert, update on tminus.scheduled_scripts to tminus_author, tminus_gateway;
 grant execute on function tminus.cancel(uuid, text), tminus.rehearse(uuid, text) to tminus_author, tminus_approver, tminus_gateway;
 -- An author is refused by a sentence, not by a missing grant.
-grant execute on function tminus.authorize(uuid, text, text) to tminus_author, tminus_approver, tminus_gateway;
+grant execute on function tminus.authorize(uuid, text, text, text, timestamptz, text) to tminus_author, tminus_approver, tminus_gateway;
 grant execute on function tminus.resolve(bigint, text, text, text), tminus.hasten_cleanup(text[], text), tminus.forgive_cleanup(bigint, text, text),
     tminus.resume(text, text, integer) to tminus_author, tminus_approver, tminus_gateway;
 
@@ -36,7 +36,7 @@ grant insert (id, name, address, port, username, credential, host_key, ssh_profi
 grant execute on function tminus.accept_sites(jsonb) to tminus_gateway;
 
 -- The daemon.
-grant insert (id, name, host, pid, version, max_sessions, ttl, runner_tags, credentials, jump_hosts, memory), update (heartbeat_at, state, ended_at) on tminus.instances to tminus_daemon;
+grant insert (id, name, host, pid, version, max_sessions, ttl, runner_tags, credentials, jump_hosts, memory, requires_signature), update (heartbeat_at, state, ended_at) on tminus.instances to tminus_daemon;
 grant update (state, step, reason, effect, message, output, warnings, diff, evidence, instance_id, not_before, retry_reason, nonce, uptime_before,
     executing_at, finished_at) on tminus.site_runs to tminus_daemon;
 grant update (start_until) on tminus.launches to tminus_daemon;
@@ -49,7 +49,7 @@ grant update (sha256, header, raw_bytes, taken_at) on tminus.backups to tminus_d
 grant update (sha256) on tminus.backup_texts to tminus_daemon;
 grant insert (site_id, site_run_id, file_name, next_try_at), update (attempts, next_try_at, last_error, settled_at) on tminus.cleanup_debts to tminus_daemon;
 grant execute on function tminus.store_backups(bigint[], text[], bytea[], text[], text[], integer[]), tminus.due_scripts(integer), tminus.launch(uuid, uuid, timestamptz), tminus.settle_late(integer),
-    tminus.refuse_launch(uuid, text), tminus.plan(uuid, timestamptz, text), tminus.overtake(uuid, timestamptz), tminus.is_spent(tminus.scheduled_scripts), tminus.claim_site_runs(uuid, integer, text[], integer[]), tminus.settle_pending(),
+    tminus.refuse_launch(uuid, text, bigint), tminus.plan(uuid, timestamptz, text), tminus.overtake(uuid, timestamptz), tminus.is_spent(tminus.scheduled_scripts), tminus.claim_site_runs(uuid, integer, text[], integer[]), tminus.settle_pending(),
     tminus.finish_launches(), tminus.tell_launches(integer), tminus.reap(), tminus.sweep(uuid, bigint[]), tminus.claim_orphans(uuid, integer), tminus.keep_late_evidence(bigint, uuid, jsonb),
     tminus.record_site_event(text, uuid, text, jsonb), tminus.is_unsettled(), tminus.is_held_back()
     to tminus_daemon;

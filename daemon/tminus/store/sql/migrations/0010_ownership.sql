@@ -277,10 +277,10 @@ begin
         union all
         select l.script_id, coalesce(l.started_at, l.due_at) + l.start_within / 4 < tminus.clock(), l.due_at
         from tminus.launches l
-        join tminus.site_runs r on r.launch_id = l.id and r.state = 'pending' and (r.not_before is null or r.not_before <= tminus.clock())
+        join tminus.site_runs r on r.launch_id = l.id and r.state = 'pending' and r.position <= l.open_to and (r.not_before is null or r.not_before <= tminus.clock())
         join tminus.sites s on s.id = r.site_id
-        where l.finished_at is null and l.state = 'running' and l.script_id = any (suspect) and tminus.can_serve(me, s)
-            and (s.jump_host is null or s.jump_host = any (p_jump_hosts))
+        where l.finished_at is null and l.state = 'running' and l.paused_at is null and l.script_id = any (suspect) and tminus.can_serve(me, s)
+            and (s.jump_host is null or s.jump_host = any (p_jump_hosts)) and tminus.why_capped(s.tags) is null
             and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running')
             and not exists (select from tminus.lost_starts x where x.launch_id = r.launch_id and x.site_id = r.site_id)
     ) c

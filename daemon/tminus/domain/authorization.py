@@ -1,0 +1,179 @@
+"""What an approver signs, and whether a signed authorization covers what is about to be run, here and now.
+
+With `require_signature` the database is not trusted: not what to run, nor where, nor when. All of it is compared with one text
+that the approver has signed (`Statement`), by the clock of this host. What this cannot see is whether it was run before: that
+is in the intent log (domain/occurrence.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from tminus.domain.digest import RowPart, combine, row_digest
+from tminus.domain.endings import LaunchKind
+from tminus.domain.timing import next_occurrence
+
+NAMESPACE = "tminus-authorization@v1"
+"""Of the signatures: one that was made for anything else (a git commit, a file) authorizes nothing."""
+
+_EARLY = timedelta(seconds=30)
+"""By so much this host's clock may be behind the database's."""
+
+_FARTHEST = timedelta(hours=14)
+"""No clock on a wall is farther from UTC. A time zone is no part of what is signed, so a time on the clocks of the sites is
+held against what it can be in any zone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What is signed. A field a line, in this order, in UTF-8, each line ended by one newline."""
+
+    act: str = "launch"
+    launch: UUID | None = None  # of acts on a launch of their own
+    script: str
+    digest: str
+    sites: int
+    author: str
+    editor: str
+    approver: str
+    expires: datetime | None
+
+    def text(self) -> bytes:
+        """Return the bytes, as tminus.statement_text has them with one newline more. ValueError: a field is no line."""
+        expires = self.expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if self.expires else "never"
+        lines = [
+            "tminus authorization, version 1",
+            f"act: {self.act}",
+            *([f"launch: {self.launch}"] if self.launch else []),
+            f"script: {self.script}",
+            f"digest: {self.digest}",
+            f"sites: {self.sites}",
+            f"author: {self.author}",
+            f"editor: {self.editor}",
+            f"approver: {self.approver}",
+            f"expires: {expires}",
+        ]
+        if any("\n" in line or "\0" in line for line in lines):
+            raise ValueError("a name in the authorization holds a line break")
+        return "".join(line + "\n" for line in lines).encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorization:
+    """An approver's decision, as the database tells it."""
+
+    digest: str
+    row_digest: str
+    sites: tuple[tuple[str, str], ...]  # site id, digest
+    author: str
+    editor: str
+    approver: str
+    expires: datetime | None
+    signature: str | None
+
+    def statement(self, *, script: str, act: str = "launch", launch: UUID | None = None) -> Statement:
+        return Statement(
+            act=act,
+            launch=launch,
+            script=script,
+            digest=self.digest,
+            sites=len(self.sites),
+            author=self.author,
+            editor=self.editor,
+            approver=self.approver,
+            expires=self.expires,
+        )
+
+    def contradicts_itself(self) -> bool:
+        """Whether its parts do not make up the digest that is signed."""
+        return combine(self.row_digest, self.sites) != self.digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What is to be run, and as what: from the values that will be used."""
+
+    row: RowPart
+    sites: tuple[str, ...] | None  # null: those that were authorized
+    kind: LaunchKind
+    launch: UUID | None  # null: it is about to be made
+    due_at: datetime
+    authorization: Authorization | None
+
+    def statement(self) -> Statement:
+        """Return what has to be signed. What a person asks for once more has a launch of its own, and is signed for it."""
+        assert self.authorization is not None  # noqa: S101 - see why_not_covered
+        again = self.kind is not LaunchKind.SCHEDULED
+        return self.authorization.statement(
+            script=self.row.id, act=str(self.kind) if again else "launch", launch=self.launch if again else None
+        )
+
+
+def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:
+    """Say what the signed authorization, whose signature is verified elsewhere, does not cover; None if it covers all of it.
+
+    `distinct`: the approver has to be somebody else than the author and the last editor.
+    """
+    authorization, row = occasion.authorization, occasion.row
+    if authorization is None:
+        return "nobody authorized it"
+    if authorization.signature is None:
+        return f"{authorization.approver} authorized it without a signature"
+    if row_digest(row) != authorization.row_digest or authorization.contradicts_itself():
+        return "the content is not what was signed"
+    if occasion.sites is not None and occasion.sites != tuple(site for site, _ in authorization.sites):
+        return "the sites are not those that were signed"
+    if distinct and authorization.approver in (authorization.author, authorization.editor):
+        return f"{authorization.approver} signed what is their own"
+    if row.local_time is not None:
+        if occasion.kind is LaunchKind.SCHEDULED and not _may_be_local(row.local_time, occasion.due_at):
+            return "its time is not the one that was signed in any time zone"
+    elif row.cron is None:
+        if occasion.kind is LaunchKind.SCHEDULED and occasion.due_at != row.launch_at:
+            return "its time is not the one that was signed"
+    elif occasion.kind is LaunchKind.SCHEDULED and not _is_occurrence(row.cron, row.timezone, occasion.due_at):
+        return "its time is none of the cron rule that was signed"
+    elif occasion.kind is LaunchKind.SCHEDULED and row.until is not None and occasion.due_at > row.until:
+        return "its time is after the end of the cron rule that was signed"
+    if occasion.kind is not LaunchKind.SCHEDULED and authorization.expires is None:
+        return f"a {occasion.kind} needs an authorization that expires"
+    return None
+
+
+def is_early(due_at: datetime, now: datetime) -> bool:
+    return now < due_at - _EARLY
+
+
+def why_not_now(occasion: Occasion, now: datetime, *, longest_launch: timedelta) -> str | None:
+    """Say why nothing may be started at `now`, by this host's clock; None if it may.
+
+    A site may have to wait for its turn; `longest_launch` after the last moment at which its launch may begin it is over.
+    """
+    authorization = occasion.authorization
+    if is_early(occasion.due_at, now):
+        return f"by this host's clock its time comes {occasion.due_at - now} later"
+    if authorization is not None and authorization.expires is not None and now > authorization.expires:
+        return f"the authorization expired at {authorization.expires.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if occasion.row.stop_starting_at is not None and now >= occasion.row.stop_starting_at:
+        return f"nothing may start after {occasion.row.stop_starting_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    latest = _latest_due(occasion)
+    if now > latest + occasion.row.start_within + longest_launch:
+        return f"by this host's clock its time passed {now - latest} ago"
+    return None
+
+
+def _latest_due(occasion: Occasion) -> datetime:
+    """Return when the last site is due: with a local time the launch itself is due with the first."""
+    if occasion.row.local_time is None or occasion.kind is not LaunchKind.SCHEDULED:
+        return occasion.due_at
+    return occasion.row.local_time.replace(tzinfo=UTC) + _FARTHEST
+
+
+def _may_be_local(local_time: datetime, moment: datetime) -> bool:
+    return abs(moment - local_time.replace(tzinfo=UTC)) <= _FARTHEST
+
+
+def _is_occurrence(cron: str, timezone: str | None, moment: datetime) -> bool:
+    return next_occurrence(cron, timezone or "UTC", moment - timedelta(seconds=1)) == moment

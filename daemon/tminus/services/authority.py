@@ -1,0 +1,223 @@
+"""Decides whether this host lets a launch start anything: with `require_signature` only what an approver has signed.
+
+It owns the comparison of what is about to be sent (script, options, time, and each site's address, key and credential, as they
+lie in memory and are used) with a signature that this host verifies by files of its own. It must never take the database's
+word for any of it. Nothing is read from the database between its answer and the start; what a started launch may still
+do is asked again for each site, and the signature at least every half minute.
+
+It fails closed: where signatures cannot be verified (a file cannot be read), `trouble` says so and nothing is claimed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from tminus.domain.authorization import NAMESPACE, Authorization, Occasion, why_not_covered, why_not_now
+from tminus.domain.digest import SitePart, site_digest
+from tminus.domain.timing import next_occurrence
+from tminus.signatures import CannotVerify, Signers
+from tminus.store import launches
+from tminus.store.launches import DueScript, LaunchContent
+from tminus.store.pool import Database
+
+NOT_AS_SIGNED = "the site is not as it was signed (its address, credential or key was changed)"
+
+_VERIFIED_FOR = 30.0  # seconds
+_REMEMBERED = 200  # launches
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mandate:
+    """What an approver has signed of a launch, for it to be compared with each site and with the time."""
+
+    occasion: Occasion
+    sites: dict[str, str]  # id, digest
+    longest_launch: timedelta
+
+    def names_another(self, site: SitePart) -> bool:
+        return self.sites.get(site.id) != site_digest(site)
+
+    def why_not(self, site: SitePart, now: datetime) -> str | None:
+        """Say why nothing may be started on `site` at `now`, by this host's clock; None if it may."""
+        if site.host_key is None:
+            return "no host key is pinned for this site, and only what is pinned can be signed"
+        if self.names_another(site):
+            return NOT_AS_SIGNED
+        return why_not_now(self.occasion, now, longest_launch=self.longest_launch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    why: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Known:
+    content: LaunchContent
+    answer: Mandate | Refusal
+    until: float  # loop time
+    stamp: tuple[object, ...]
+
+
+class Authority:
+    """`distinct`: an approver may not sign what they wrote. `now` is this host's clock."""
+
+    def __init__(
+        self,
+        db: Database,
+        signers: Signers,
+        *,
+        distinct: bool,
+        longest_launch: timedelta,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._db = db
+        self._signers = signers
+        self._distinct = distinct
+        self._longest_launch = longest_launch
+        self._now = now
+        self._known: OrderedDict[UUID, _Known] = OrderedDict()
+        self._vouched: set[str] = set()  # digests of sites
+        self._told: set[tuple[UUID, datetime]] = set()
+        self.trouble: str | None = None
+
+    def look_for_trouble(self) -> bool:
+        """Notice that signatures cannot be verified, or can be again. True if they can."""
+        try:
+            self._signers.stamp()
+        except CannotVerify as error:
+            self._tell(str(error))
+        else:
+            self._tell(None)
+        return self.trouble is None
+
+    async def may_launch(self, script: DueScript) -> Mandate | Refusal | None:
+        """Say whether a launch may be made of `script`; None: not at this moment, by this host's clock or its files."""
+        occasion = script.occasion
+        answer = await self._judge(occasion)
+        if answer is None or isinstance(answer, Refusal):
+            return answer
+        # Its time has come, says the database. (What expired is refused, so that a person hears of it.)
+        now = self._now()
+        expires = script.authorization.expires
+        if expires is not None and now > expires:
+            return Refusal(why=why_not_now(occasion, now, longest_launch=self._longest_launch) or "it expired")
+        why = why_not_now(occasion, now, longest_launch=timedelta(seconds=30))
+        if why is None:
+            return answer
+        if (script.id, script.launch_at) not in self._told:
+            self._told = {(script.id, script.launch_at)} | (self._told if len(self._told) < _REMEMBERED else set())
+            log.warning(
+                "launch_waits",
+                script_id=str(script.id),
+                message=f"The database says that its time has come; {why}.",
+                todo="compare the clocks of both hosts; a launch that cannot start in time is missed",
+            )
+        return None
+
+    async def why_unsigned(self, script: DueScript) -> str | None:
+        """Say why the authorization of `script` will not count when its time comes; None if it does as far as can be told."""
+        occasion = script.occasion
+        if script.row.cron is not None:
+            try:
+                due_at = next_occurrence(script.row.cron, script.row.timezone or "UTC", script.now)
+            except ValueError:
+                return None  # planning says what is wrong with it
+            occasion = replace(occasion, due_at=due_at or script.now)
+        answer = await self._judge(occasion)
+        return answer.why if isinstance(answer, Refusal) else None
+
+    async def mandate(self, content: LaunchContent) -> Mandate | Refusal | None:
+        """Say what was signed of a launch; None where signatures cannot be verified now."""
+        loop = asyncio.get_running_loop()
+        known = self._known.get(content.id)
+        if not self.look_for_trouble():
+            return None
+        stamp = self._signers.stamp()
+        if known is None or known.content is not content or known.until < loop.time() or known.stamp != stamp:
+            answer = await self._judge(content.occasion)
+            if answer is None:
+                return None
+            if isinstance(answer, Refusal) and (known is None or known.answer != answer):
+                log.error(
+                    "launch_not_signed",
+                    launch_id=str(content.id),
+                    script_id=str(content.script_id),
+                    reason=answer.why,
+                    todo="nothing is started; find out who made this launch, and whether the database is still yours",
+                )
+            known = _Known(content=content, answer=answer, until=loop.time() + _VERIFIED_FOR, stamp=stamp)
+            self._known[content.id] = known
+            self._known.move_to_end(content.id)
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return known.answer
+
+    def why_not(self, mandate: Mandate, site: SitePart) -> str | None:
+        return mandate.why_not(site, self._now())
+
+    async def vouches_for(self, site: SitePart) -> bool:
+        """Whether an approver ever signed for exactly this site: only to such a one is a password sent."""
+        digest = site_digest(site)
+        if site.host_key is None:
+            return False
+        if digest not in self._vouched:
+            for script, authorization in await launches.signed_for_site(self._db, digest):
+                if not authorization.contradicts_itself() and await self._is_signed(script, authorization):
+                    self._vouch(authorization)
+                    break
+        return digest in self._vouched
+
+    async def _is_signed(self, script: str, authorization: Authorization) -> bool:
+        signature = authorization.signature
+        if signature is None:
+            return False
+        try:
+            text = authorization.statement(script=script).text()
+            return await self._signers.why_invalid(
+                text, signature, signer=authorization.approver, namespace=NAMESPACE
+            ) is None  # fmt: skip
+        except (CannotVerify, ValueError):
+            return False
+
+    async def _judge(self, occasion: Occasion) -> Mandate | Refusal | None:
+        try:
+            refusal = why_not_covered(occasion, distinct=self._distinct)
+            if refusal is not None or occasion.authorization is None:
+                return Refusal(why=refusal or "nobody authorized it")
+            authorization = occasion.authorization
+            invalid = await self._signers.why_invalid(
+                occasion.statement().text(),
+                authorization.signature or "",
+                signer=authorization.approver,
+                namespace=NAMESPACE,
+            )
+        except CannotVerify as error:
+            self._tell(str(error))
+            return None
+        except ValueError as error:
+            return Refusal(why=f"what was authorized makes no sense: {error}")
+        if invalid is not None:
+            return Refusal(why=f"the signature is not one of {authorization.approver} that counts here: {invalid}")
+        self._vouch(authorization)
+        return Mandate(occasion=occasion, sites=dict(authorization.sites), longest_launch=self._longest_launch)
+
+    def _vouch(self, authorization: Authorization) -> None:
+        self._vouched.update(digest for _, digest in authorization.sites)
+
+    def _tell(self, trouble: str | None) -> None:
+        if trouble != self.trouble:
+            if trouble is None:
+                log.info("signatures_verifiable")
+            else:
+                log.error("signatures_not_verifiable", error=trouble, todo="nothing is started until they are")
+        self.trouble = trouble

@@ -1,0 +1,24 @@
+-- Edit scheduled script $1 as person $4: the columns $2, with the values that the JSON object $3 has; the others stay. The caller
+-- holds the row (lock_scheduled_script). No row: there is none.
+update tminus.scheduled_scripts s
+set description = case when 'description' = any ($2::text[]) then n.description else s.description end,
+    script = case when 'script' = any ($2) then n.script else s.script end,
+    sites = case when 'sites' = any ($2) then n.sites else s.sites end,
+    test_site_id = case when 'test_site_id' = any ($2) then n.test_site_id else s.test_site_id end,
+    make_backup = case when 'make_backup' = any ($2) then n.make_backup else s.make_backup end,
+    abort_if_offline = case when 'abort_if_offline' = any ($2) then n.abort_if_offline else s.abort_if_offline end,
+    notify = case when 'notify' = any ($2) then n.notify else s.notify end,
+    launch_at = case when 'launch_at' = any ($2) then n.launch_at else s.launch_at end,
+    cron = case when 'cron' = any ($2) then n.cron else s.cron end,
+    timezone = case when 'timezone' = any ($2) then n.timezone else s.timezone end,
+    start_within = case when 'start_within' = any ($2) then make_interval(secs => n.start_within) else s.start_within end,
+    site_timeout = case when 'site_timeout' = any ($2) then make_interval(secs => n.site_timeout) else s.site_timeout end,
+    max_concurrency = case when 'max_concurrency' = any ($2) then n.max_concurrency else s.max_concurrency end,
+    expects_disconnect = case when 'expects_disconnect' = any ($2) then n.expects_disconnect else s.expects_disconnect end,
+    detached = case when 'detached' = any ($2) then n.detached else s.detached end,
+    updated_by = $4
+from jsonb_to_record($3::jsonb) as n (description text, script text, sites text[], test_site_id text, make_backup boolean,
+    abort_if_offline boolean, notify text[], launch_at timestamptz, cron text, timezone text, start_within double precision,
+    site_timeout double precision, max_concurrency integer, expects_disconnect boolean, detached boolean)
+where s.id = $1
+returning s.id

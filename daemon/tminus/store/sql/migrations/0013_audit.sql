@@ -1,0 +1,76 @@
+-- The audit trail cannot be changed unnoticed: acts are chained by SHA-256, in batches, by one writer at a time.
+--
+--   event hash = sha256 of the netstrings of 'tminus-audit1' and of each field that is not null, name and value, in this order: id, at,
+--                kind, script_id, launch_id, site_id, principal, session, source, detail (as jsonb's text)
+--   seal hash  = sha256 of the netstrings of the seal before (empty for the first), seq, event_id, event hash, sealed_at
+--
+-- Both in hexadecimal digits; moments as the API writes them. domain/audit.py computes the same. An event that retention forgot
+-- leaves its seal. Who owns the database can write the whole chain anew: so each daemon remembers, on its host, how far it got
+-- and with which hash ('tminus audit verify' compares), and tells its log.
+
+create table tminus.audit_seals (
+    seq bigint primary key check (seq > 0),
+    event_id bigint not null unique,
+    event_hash text not null,
+    sealed_at timestamptz not null,
+    hash text not null
+);
+create trigger append_only before update or delete or truncate on tminus.audit_seals
+    for each statement execute function tminus.refuse_change_of_history();
+create trigger keep before delete or truncate on tminus.audit_seals for each statement execute function tminus.refuse_delete();
+
+-- Events that wait for their seal.
+create table tminus.unsealed_events (event_id bigint primary key);
+
+create function tminus.queue_for_seal() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into tminus.unsealed_events (event_id) values (new.id);
+    return null;
+end $$;
+-- All but the progress of each site: who did what, and what came of it as a whole.
+create trigger seal after insert on tminus.events for each row
+    when (new.kind not in ('site_completed', 'site_failed', 'site_skipped', 'site_unknown', 'late_evidence'))
+    execute function tminus.queue_for_seal();
+
+create function tminus.event_hash(e tminus.events) returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select tminus.sha256_hex(tminus.netstring('tminus-audit1')
+        || tminus.digest_field('id', e.id::text) || tminus.digest_field('at', tminus.api_time(e.at)) || tminus.digest_field('kind', e.kind)
+        || tminus.digest_field('script_id', e.script_id::text) || tminus.digest_field('launch_id', e.launch_id::text)
+        || tminus.digest_field('site_id', e.site_id) || tminus.digest_field('principal', e.principal)
+        || tminus.digest_field('session', e.session) || tminus.digest_field('source', e.source) || tminus.digest_field('detail', e.detail::text))
+$$;
+
+-- The daemon's: seal up to p_limit events that wait. Returns how many, and the latest seal; `seq` is null where there is none.
+-- Another daemon that is at it: nothing is sealed.
+create function tminus.seal_events(p_limit integer, out sealed integer, out seq bigint, out hash text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    e tminus.events;
+    the_hash text;
+    moment timestamptz := tminus.clock();
+begin
+    sealed := 0;
+    if pg_try_advisory_xact_lock(hashtextextended('tminus.audit_seals', 0)) then
+        select s.seq, s.hash into seq, hash from tminus.audit_seals s order by s.seq desc limit 1;
+        for e in
+            select v.* from tminus.unsealed_events q join tminus.events v on v.id = q.event_id order by v.id limit p_limit
+        loop
+            seq := coalesce(seq, 0) + 1;
+            the_hash := tminus.event_hash(e);
+            hash := tminus.sha256_hex(tminus.netstring(coalesce(hash, '')) || tminus.netstring(seq::text) || tminus.netstring(e.id::text)
+                || tminus.netstring(the_hash) || tminus.netstring(tminus.api_time(moment)));
+            insert into tminus.audit_seals (seq, event_id, event_hash, sealed_at, hash) values (seq, e.id, the_hash, moment, hash);
+            delete from tminus.unsealed_events q where q.event_id = e.id;
+            sealed := sealed + 1;
+        end loop;
+    end if;
+end $$;
+
+grant select on tminus.audit_seals, tminus.unsealed_events to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
+grant execute on function tminus.event_hash(tminus.events) to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
+grant execute on function tminus.seal_events(integer) to tminus_daemon;

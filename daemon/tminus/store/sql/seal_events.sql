@@ -1,0 +1,2 @@
+-- Seal up to $1 events that wait for it. One row: how many, and the latest seal (null: there is none, or another daemon is at it).
+select sealed, seq, hash from tminus.seal_events($1)

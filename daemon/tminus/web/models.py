@@ -1,0 +1,195 @@
+"""What requests carry. These declarations check what arrives, and the OpenAPI document is made from them."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+# PostgreSQL stores no NUL.
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+Word = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
+SiteId = Annotated[
+    str,
+    Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$", description="Id of a site.", examples=["site_1AbCdEfGhIjKlMnOpQrStUv"]),
+]
+Seconds = Annotated[float, Field(gt=0, le=604800, allow_inf_nan=False)]
+
+READ_ONLY = frozenset(
+    {
+        *("created_by", "summary", "status", "authorized_at", "cancelled_at", "t_minus", "started_at", "progress"),
+        *("created_at", "updated_at", "updated_by", "authorized_by", "cancelled_by", "status_reason", "finished_at"),
+        *("launch_id", "launch_state", "unserved", "findings", "authorization_expires_at"),
+    }
+)
+"""Keys of the answer that a client may send back, as it read them: they are not a client's, and are passed over."""
+
+
+class Body(BaseModel):
+    """Checked strictly: a string is no number, and a key that is not known is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    passed_over: ClassVar[frozenset[str]] = frozenset()
+    """Keys that may be there, and mean nothing."""
+
+
+class _ScriptBody(Body):
+    passed_over: ClassVar[frozenset[str]] = READ_ONLY
+
+    @model_validator(mode="after")
+    def _each_site_once(self) -> _ScriptBody:
+        sites = getattr(self, "sites", None) or []
+        if len(set(sites)) != len(sites):
+            raise ValueError("sites: each site is named once")
+        return self
+
+
+_Description = Annotated[Text, Field(max_length=2000, description="A human-readable name for the scheduled script.")]
+_Script = Annotated[
+    Text, Field(min_length=1, max_length=1048576, description="The full content of the MikroTik RouterOS script.")
+]
+_Sites = Annotated[
+    list[SiteId],
+    Field(min_length=1, max_length=100000, description="Site ids to target.", json_schema_extra={"uniqueItems": True}),
+]
+_Notify = Annotated[list[Word], Field(max_length=1000, description="User ids to tell.")]
+_Backup = Annotated[bool, Field(description="Store a complete export before, or do not run.")]
+_Abort = Annotated[bool, Field(description="A site that is offline at launch fails at once.")]
+_LaunchAt = Annotated[AwareDatetime, Field(description="When, in ISO 8601 with an offset or Z; in the future.")]
+_Cron = Annotated[Text, Field(max_length=200, description="Instead of launch_at: five cron fields, or an @-name.")]
+_Zone = Annotated[Text, Field(max_length=100, description="Time zone of cron; UTC unless given.")]
+_Concurrency = Annotated[int, Field(ge=1, le=100000, description="Sites at the same time.")]
+
+
+class NewScript(_ScriptBody):
+    """A scheduled script to be made."""
+
+    id: Annotated[
+        UUID | None, Field(description="Its id, if the client chooses it: the same again makes nothing new.")
+    ] = None
+    description: _Description = ""
+    script: _Script
+    sites: _Sites
+    test_site_id: SiteId | None = None
+    make_backup: _Backup = True
+    abort_if_offline: _Abort = False
+    notify: _Notify = []
+    launch_at: _LaunchAt | None = None
+    cron: _Cron | None = None
+    timezone: _Zone | None = None
+    start_within: Annotated[Seconds, Field(ge=1, description="How late a start may be, in seconds.")] = 3600
+    site_timeout: Annotated[Seconds, Field(ge=5, le=86400, description="How long one site may take, in seconds.")] = 600
+    max_concurrency: _Concurrency | None = None
+    expects_disconnect: bool = False
+    detached: bool = False
+
+
+class ScriptChange(_ScriptBody):
+    """What is to change in a scheduled script; what is left out stays as it is."""
+
+    passed_over = READ_ONLY | {"id"}
+
+    description: _Description = ""
+    script: _Script = ""
+    sites: _Sites = []
+    test_site_id: SiteId | None = None
+    make_backup: _Backup = True
+    abort_if_offline: _Abort = False
+    notify: _Notify = []
+    launch_at: _LaunchAt | None = None
+    cron: _Cron | None = None
+    timezone: _Zone | None = None
+    start_within: Annotated[Seconds, Field(ge=1)] = 3600
+    site_timeout: Annotated[Seconds, Field(ge=5, le=86400)] = 600
+    max_concurrency: _Concurrency | None = None
+    expects_disconnect: bool = False
+    detached: bool = False
+
+
+class Authorization(Body):
+    """What the approver has reviewed."""
+
+    digest: Annotated[
+        str, Field(pattern=r"^tminus1:[0-9a-f]{64}$", description="Of what was reviewed: the review has it.")
+    ]
+    reason: Annotated[Text, Field(max_length=1000, description="For whoever asks later.")] | None = None
+    signature: (
+        Annotated[
+            Text, Field(max_length=10000, description="The approver's, over the statement, where daemons ask for one.")
+        ]
+        | None
+    ) = None
+    expires: Annotated[AwareDatetime, Field(description="Nothing is started after it.")] | None = None
+
+
+class Withdrawal(Body):
+    """Why an authorization is taken back."""
+
+    reason: Annotated[Text, Field(min_length=1, max_length=1000, description="For whoever asks later.")]
+
+
+class SiteChange(Body):
+    """A router; what is left out stays as it is, or takes its default in a new site."""
+
+    name: Word = ""
+    address: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9:_][A-Za-z0-9._:%-]{0,252}$", description="IP address or host name.")
+    ]
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    username: Annotated[str, Field(max_length=64, pattern=r"^[^-+\s\x00-\x1f\x7f][^+\s\x00-\x1f\x7f]*$")] | None = None
+    credential: (
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Its name in the daemon's configuration.")]
+        | None
+    ) = None
+    host_key: (
+        Annotated[Text, Field(max_length=20000, description="Its public host key, as OpenSSH writes it.")] | None
+    ) = None
+    ssh_profile: Literal["modern", "legacy"] = "modern"
+    jump_host: Annotated[str, Field(pattern=r"^[^-\s\x00-\x1f\x7f][^\s\x00-\x1f\x7f]{0,252}$")] | None = None
+    runner: Word | None = None
+    tags: Annotated[list[Word], Field(max_length=100)] = []
+    timezone: Annotated[Text, Field(max_length=100)] = "UTC"
+    enabled: bool = True
+
+
+class NewSite(SiteChange):
+    """A router to be added."""
+
+    id: SiteId
+
+
+class Page(Body):
+    """Which part of a list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+    limit: Annotated[int, Field(ge=1, le=500, description="Entries at most.")] = 100
+    cursor: Annotated[str, Field(max_length=400, description="From the Link header of the page before.")] | None = None
+
+
+class ScriptPage(Page):
+    limit: Annotated[int, Field(ge=1, le=100, description="Entries at most.")] = 50
+    status: Literal["unauthorized", "scheduled", "launched", "cancelled"] | None = None
+
+
+class SiteRunPage(Page):
+    outcome: Literal["pending", "running", "completed", "failed", "skipped", "unknown"] | None = None
+
+
+class SitePage(Page):
+    tag: Word | None = None
+
+
+class EventPage(Page):
+    script_id: UUID | None = None
+    launch_id: UUID | None = None
+
+
+class BackupQuery(Body):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+    phase: Annotated[
+        Literal["before", "after"], Field(description="The export from before the script, or from after it.")
+    ] = "before"

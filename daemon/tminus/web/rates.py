@@ -1,0 +1,28 @@
+"""How many requests a person may make: a bucket each, which fills up again as time goes by."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+_MOST_PEOPLE = 10_000
+"""Buckets that are kept. Who was not heard of for longest is forgotten, and begins with a full one."""
+
+
+class Rates:
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._size = float(per_minute)
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # what is left, and when
+
+    def wait(self, person: str) -> float:
+        """Take one request of `person`; return for how many seconds it is too early, 0 if it may go on."""
+        now = self._clock()
+        left, then = self._buckets.pop(person, (self._size, now))
+        left = min(self._size, left + (now - then) * self._size / 60)
+        allowed = left >= 1
+        self._buckets[person] = (left - 1 if allowed else left, now)
+        if len(self._buckets) > _MOST_PEOPLE:
+            self._buckets.popitem(last=False)
+        return 0.0 if allowed else (1 - left) * 60 / self._size

@@ -1,0 +1,158 @@
+"""Scheduled scripts: the routes of the API that tminus follows, and ours beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from tminus.errors import Refused
+from tminus.store.pool import store_errors
+from tminus.web.call import Answer, Call, page_of, read_cursor
+from tminus.web.models import Authorization, NewScript, ScriptChange, ScriptPage, Withdrawal
+from tminus.web.problems import Code, Problem, of_store
+
+_OVER = {"launched": Code.ALREADY_LAUNCHED, "cancelled": Code.CANCELLED}
+
+
+async def list_scripts(call: Call) -> Answer:
+    page = call.query_as(ScriptPage)
+    at, last = read_cursor(page.cursor, datetime, UUID)
+    rows = await call.rows("list_scheduled_scripts", page.status, at, last, page.limit + 1)
+    return page_of([row["document"] for row in rows], page.limit, [(row["created_at"], row["id"]) for row in rows])
+
+
+async def create_script(call: Call) -> Answer:
+    new = call.body_as(NewScript)
+    script_id = new.id or uuid4()
+    values = (
+        script_id,
+        call.person.name,
+        new.description,
+        new.script.replace("\r\n", "\n"),
+        new.sites,
+        new.test_site_id,
+        new.make_backup,
+        new.abort_if_offline,
+        new.notify,
+        new.launch_at,
+        None,
+        new.cron,
+        new.timezone,
+        timedelta(seconds=new.start_within),
+        timedelta(seconds=new.site_timeout),
+        new.max_concurrency,
+        new.expects_disconnect,
+        new.detached,
+    )
+    is_new = await call.value("submit", *values) is not None
+    if not is_new and not await call.value("compare_submitted", *values):
+        raise Problem(Code.ALREADY_EXISTS, f"there is another scheduled script {script_id}, with other content")
+    return await _script(call, script_id, status=201 if is_new else 200, location=f"/scripts/scheduled/{script_id}")
+
+
+async def show_script(call: Call) -> Answer:
+    return await _script(call, call.uuid("script_id"))
+
+
+async def change_script(call: Call) -> Answer:
+    """Edit what the body names. The database resets the authorization if that changes anything."""
+    script_id = call.uuid("script_id")
+    change = call.body_as(ScriptChange)
+    status = str(await call.value("lock_scheduled_script", script_id))
+    before = await _script(call, script_id)
+    # One with cron may be edited while an occurrence of it runs.
+    if status == "cancelled" or (status == "launched" and json.loads(before.text)["cron"] is None):
+        raise Problem(
+            _OVER[status], f"scheduled script {script_id} is {status}; it cannot be edited any more; make a new one"
+        )
+    if not _matches(call.if_match, before.etag):
+        raise Problem(Code.PRECONDITION_FAILED, f"scheduled script {script_id} was changed since; nothing was changed")
+    given = change.model_dump(mode="json", include=change.model_fields_set)
+    await call.value("edit_scheduled_script", script_id, list(given), json.dumps(given), call.person.name)
+    return await _script(call, script_id)
+
+
+async def cancel_script(call: Call) -> Answer:
+    script_id = call.uuid("script_id")
+    await call.value("cancel", script_id, call.person.name)
+    return await _script(call, script_id)
+
+
+async def show_progress(call: Call) -> Answer:
+    document = json.loads((await _script(call, call.uuid("script_id"))).text)
+    return Answer(text=json.dumps(document["progress"]))
+
+
+async def review_script(call: Call) -> Answer:
+    """What an authorization would cover. The digest is that of what is shown: it is one snapshot."""
+    script_id = call.uuid("script_id")
+    document = await call.value("review_for_api", script_id)
+    if document is None:
+        raise _no_script(script_id)
+    return Answer(text=str(document))
+
+
+async def authorize_script(call: Call) -> Answer:
+    script_id = call.uuid("script_id")
+    given = call.body_as(Authorization)
+    status = await call.value("lock_scheduled_script", script_id)
+    if status is None:
+        raise _no_script(script_id)
+    if str(status) in _OVER:
+        raise Problem(_OVER[str(status)], f"scheduled script {script_id} is {status}; it can no longer be authorized")
+    stale = status == "unauthorized" and await call.value("digest_of", script_id) != given.digest
+    try:
+        async with store_errors("authorize"):
+            await call.value(
+                "authorize", script_id, given.digest, call.person.name, given.signature, given.expires, given.reason
+            )
+    except Refused as refused:
+        problem = of_store(refused)
+        raise (
+            Problem(Code.STALE_DIGEST, problem.message) if stale and problem.code is Code.CONFLICT else problem
+        ) from None
+    return await _script(call, script_id)
+
+
+async def request_authorization(call: Call) -> Answer:
+    """Tell those in `notify` that it waits for an approver."""
+    script_id = call.uuid("script_id")
+    await call.value("request_authorization", script_id, call.person.name)
+    return await _script(call, script_id)
+
+
+async def withdraw_authorization(call: Call) -> Answer:
+    script_id = call.uuid("script_id")
+    await call.value("withdraw", script_id, call.body_as(Withdrawal).reason, call.person.name)
+    return await _script(call, script_id)
+
+
+async def rehearse_script(call: Call) -> Answer:
+    """Everything up to the point of no return, on all sites, now."""
+    launch = await call.value("rehearse", call.uuid("script_id"), call.person.name)
+    document = await call.value("launch_for_api", launch)
+    return Answer(text=str(document), status=202, location=f"/launches/{launch}")
+
+
+async def _script(call: Call, script_id: UUID, *, status: int = 200, location: str | None = None) -> Answer:
+    document = await call.value("api_object", script_id)
+    if document is None:
+        raise _no_script(script_id)
+    return Answer(text=str(document), status=status, location=location, etag=_etag(str(document)))
+
+
+def _etag(document: str) -> str:
+    """Name a version of what a client edits: the countdown, the progress and the findings go on by themselves."""
+    shown = json.loads(document)
+    parts = [shown[key] for key in ("id", "updated_at", "status", "authorized_at", "cancelled_at")]
+    return f'"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"'
+
+
+def _matches(if_match: str | None, etag: str | None) -> bool:
+    return if_match is None or if_match.strip() == "*" or etag in [word.strip() for word in if_match.split(",")]
+
+
+def _no_script(script_id: UUID) -> Problem:
+    return Problem(Code.NOT_FOUND, f"there is no scheduled script {script_id}")

@@ -1,0 +1,64 @@
+"""What scripts/faults runs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.faults.campaign import run_campaign, table
+from tests.faults.scenarios import SCENARIOS
+from tests.support import make_template, start_postgres
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/faults", description="Break everything, and look whether it holds.")
+    parser.add_argument(
+        "--only", metavar="PART", action="append", help="faults whose name contains this; may be repeated"
+    )
+    parser.add_argument("--runs", type=int, default=1, help="how often each (1)")
+    parser.add_argument("--side-by-side", type=int, default=3, help="rigs at the same time (3)")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing more after that")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of what is drawn at random (the time)")
+    parser.add_argument("--list", action="store_true", help="name the faults, and do nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--keep", action="store_true", help="keep the logs of the daemons also where all held")
+    options = parser.parse_args()
+    chosen = [s for name, s in SCENARIOS.items() if not options.only or any(part in name for part in options.only)]
+    if options.list or not chosen:
+        print("\n".join(scenario.id for scenario in chosen) or "no fault has such a name; see --list")
+        return 0 if chosen else 2
+    folder = Path(tempfile.mkdtemp(prefix="tminus-faults-"))
+    begun = time.monotonic()
+    with start_postgres() as dsn:
+        asyncio.run(make_template(dsn))
+        report = asyncio.run(
+            run_campaign(
+                dsn, folder, chosen, runs=options.runs, seed=options.seed, side_by_side=options.side_by_side,
+                seconds=60 * options.minutes,
+                tell=lambda line: print(line, file=sys.stderr, flush=True),
+            )
+        )  # fmt: skip
+    print(table(report))
+    print(f"seed {options.seed}, {time.monotonic() - begun:.0f} s, {options.side_by_side} rigs side by side")
+    if options.json:
+        options.json.write_text(json.dumps({name: vars_of(row) for name, row in report.items()}, indent=1) + "\n")
+    broken = any(row.violations for row in report.values())
+    if broken or options.keep:
+        print(f"the logs are in {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 1 if broken else 0
+
+
+def vars_of(row: object) -> dict[str, object]:
+    return {name: getattr(row, name) for name in ("runs", "noticed", "recovered", "violations")}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

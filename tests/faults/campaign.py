@@ -1,0 +1,137 @@
+"""Runs faults, several rigs side by side, and tells of them in one table."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults.invariants import Excuses
+from tests.faults.rig import Rig, open_rig
+from tests.faults.scenarios import Measured, Scenario
+from tminus.simulator import FleetSpec
+
+_PATIENCE = 600.0  # seconds for one run of a fault, however slow the machine
+_ON_ONE_RIG = 12  # runs, before a new one is built
+_rigs = itertools.count(1)
+
+
+@dataclass(slots=True)
+class Row:
+    """What all runs of one fault came to. Times in seconds, the worst of all."""
+
+    runs: int = 0
+    noticed: float = 0.0
+    recovered: float = 0.0
+    violations: list[str] = field(default_factory=list)
+
+    def add(self, measured: Measured) -> None:
+        self.runs += 1
+        self.noticed = max(self.noticed, measured.noticed or 0.0)
+        self.recovered = max(self.recovered, measured.recovered or 0.0)
+        self.violations += measured.violations
+
+
+Report = dict[str, Row]
+
+
+async def run_scenario(rig: Rig, scenario: Scenario, seed: str) -> Measured:
+    """Run it once. An error of the rig itself counts as a violation: what was not seen to hold does not hold."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await rig.everybody_lives()
+            await rig.take_footprints()
+            return await scenario.act(rig, random.Random(seed))
+    except (Exception, TimeoutError) as error:  # noqa: BLE001 - told below, and counted
+        rig.forget_plans()
+        return Measured(violations=[f"rig: {error!r}\n{''.join(traceback.format_tb(error.__traceback__)[-3:])}"])
+
+
+async def run_campaign(
+    postgres: str,
+    folder: Path,
+    scenarios: Iterable[Scenario],
+    *,
+    runs: int,
+    seed: int,
+    side_by_side: int,
+    seconds: float = float("inf"),
+    tell: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Run each scenario so many times, as far as they can be begun within `seconds`.
+
+    A rig serves one fault class, and is made anew after a violation.
+    """
+    end = time.monotonic() + seconds
+    by_rig: defaultdict[tuple[str, bool, int], list[Scenario]] = defaultdict(list)
+    for scenario in scenarios:
+        by_rig[scenario.fault, scenario.routers_by_proxy, scenario.sites].append(scenario)
+    report: Report = {scenario.id: Row() for group in by_rig.values() for scenario in group}
+    work: list[Sequence[tuple[Scenario, int]]] = []
+    for group in by_rig.values():
+        todo = [(scenario, number) for number in range(runs) for scenario in group]
+        work += [todo[at : at + _ON_ONE_RIG] for at in range(0, len(todo), _ON_ONE_RIG)]
+    queue = iter(work)
+
+    async def worker() -> None:
+        for batch in queue:
+            if time.monotonic() > end:
+                return
+            await _run_batch(postgres, folder / f"rig-{next(_rigs)}", batch, seed, report, tell)
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(side_by_side):
+            workers.create_task(worker())
+    return report
+
+
+async def _run_batch(
+    postgres: str,
+    folder: Path,
+    batch: Sequence[tuple[Scenario, int]],
+    seed: int,
+    report: Report,
+    tell: Callable[[str], None],
+) -> None:
+    left = list(batch)
+    for attempt in itertools.count(1):
+        told = frozenset().union(*(scenario.told for scenario, _ in batch))
+        first = batch[0][0]
+        spec = FleetSpec(sites=first.sites, export_ms=150)
+        async with open_rig(postgres, folder / str(attempt), spec=spec, routers_by_proxy=first.routers_by_proxy) as rig:
+            while left:
+                scenario, number = left.pop(0)
+                begun = time.monotonic()
+                measured = await run_scenario(rig, scenario, f"{seed} {scenario.id} {number}")
+                logs = rig.log_violations(Excuses(told=told))
+                measured.violations += logs
+                report[scenario.id].add(measured)
+                took = time.monotonic() - begun
+                tell(f"{scenario.id} run {number + 1}: {took:.1f} s, {len(measured.violations)} violations")
+                for violation in measured.violations:
+                    tell(f"  {violation} (seed {seed}, {folder})")
+                if measured.violations:
+                    break
+        if not left:
+            return
+
+
+def table(report: Report) -> str:
+    """One line a fault: what, runs, in how many nothing was violated, the worst times."""
+    head = f"{'fault':34} {'runs':>5} {'violations':>10} {'noticed, s':>10} {'recovered, s':>12}"
+    lines = [head, "-" * len(head)]
+    for name, row in report.items():
+        noticed = f"{row.noticed:.1f}" if row.noticed else "-"
+        lines.append(f"{name[:34]:34} {row.runs:5} {len(row.violations):10} {noticed:>10} {row.recovered:12.1f}")
+    total = sum(row.runs for row in report.values())
+    broken = sum(len(row.violations) for row in report.values())
+    lines.append(
+        f"{'all':34} {total:5} {broken:10} {'':10} {max((r.recovered for r in report.values()), default=0):12.1f}"
+    )
+    return "\n".join(lines)

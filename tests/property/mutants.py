@@ -1,0 +1,184 @@
+"""Tests the tests: each guard of the SQL is taken away in a copy, and something has to notice.
+
+Prints a table: the mutant, and what noticed it after how many examples; or why nothing can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[2]
+_SQL = "store/sql"
+_WALK = "tests/property/test_ownership.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """One line of one file, changed. `seen_by`: a test where the walk cannot see it; `equivalent`: why nothing could."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    seen_by: str = _WALK
+    equivalent: str | None = None
+
+
+def _statement(name: str, file: str, old: str, new: str, **more: str) -> Mutant:
+    return Mutant(name=name, file=f"{file}.sql", old=old, new=new, **more)
+
+
+def _function(name: str, old: str, new: str, **more: str) -> Mutant:
+    return Mutant(name=name, file="migrations/0006_acts.sql", old=old, new=new, **more)
+
+
+def _trigger(name: str, old: str, new: str, **more: str) -> Mutant:
+    return Mutant(name=name, file="migrations/0004_launches.sql", old=old, new=new, **more)
+
+
+_LIVES = "exists (select from tminus.instances i where i.id = $1 and i.state in ('alive', 'draining'))"
+
+MUTANTS = (
+    _statement("start: whoever owns it", "start_executing", "r.instance_id is not distinct from $1 and ", ""),
+    _statement("start: without a live heartbeat", "start_executing", " and i.heartbeat_at + i.ttl > tminus.clock()", ""),
+    _statement("start: by one declared dead", "start_executing", "i.state in ('alive', 'draining') and ", ""),
+    _statement("start: of a cancelled launch", "start_executing", "where l.id = r.launch_id) = 'running'", "where l.id = r.launch_id) is not null"),
+    _statement("start: once more", "start_executing", " and r.executing_at is null", ""),
+    _statement("start: in any state", "start_executing", "r.state = (select 'running') and ", ""),
+    _statement("end: whoever owns it", "end_site_runs", "r.instance_id is not distinct from $1 and r.state", "r.state"),
+    _statement("end: by one that stopped", "end_site_runs", f"and {_LIVES}", ""),
+    _statement("end: what has ended", "end_site_runs", "r.state = (select 'running')", "true"),
+    _statement("release: whoever owns it", "release_site_runs", "r.instance_id is not distinct from $1 and ", ""),
+    _statement("release: after the start", "release_site_runs", " and r.executing_at is null", ""),
+    _statement("release: by one that stopped", "release_site_runs", f"and {_LIVES}", ""),
+    _statement("heartbeat: of the dead", "heartbeat", " and i.state in ('alive', 'draining')", ""),
+    _function("reap: who is heard of", "where q.state in ('alive', 'draining') and q.heartbeat_at + q.ttl < tminus.clock()", "where q.state in ('alive', 'draining')"),
+    _function("reap: runs of the living", "where i.state in ('stopped', 'dead') and r.finished_at is null", "where r.finished_at is null"),
+    _function("abandon: what had started is pending", "set state = case when r.executing_at is null then 'pending' else 'running' end,", "set state = 'pending',"),
+    _function("abandon: keep the owner", "instance_id = null, not_before = null\n        where r.id = any (p_runs)", "not_before = null\n        where r.id = any (p_runs)"),
+    _function("claim: by one that may start nothing", "if tminus.living_state(p_instance) is distinct from 'alive' or p_capacity < 1", "if p_capacity < 1"),
+    _function("claim: on a busy router", "and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)", "",),
+    _function("claim: before its next try", " and (r.not_before is null or r.not_before <= tminus.clock())", ""),
+    _function("claim: of a cancelled launch", "where l.finished_at is null and l.state = 'running' and (l.max_concurrency is null", "where l.finished_at is null and (l.max_concurrency is null"),
+    _function("claim: two on one router", "where c.site_rank = 1", "where true"),
+    _function("claim: beyond the cap", "else least(p_capacity, l.max_concurrency - (", "else greatest(p_capacity, l.max_concurrency - ("),
+    _function("claim: the old nonce", "nonce = left(replace(gen_random_uuid()::text, '-', ''), 16),", "nonce = coalesce(r.nonce, '00112233aabbccdd'),"),
+    _function("orphans: of the living", "where q.state = 'running' and q.instance_id is null\n            and (tminus.can_serve", "where q.state = 'running' and q.executing_at is not null\n            and (tminus.can_serve"),
+    _function("orphans: to the dead", "if tminus.living_state(p_instance) is distinct from 'alive' then", "if false then"),
+    _function("sweep: what is known", " and r.id <> all (p_known)", ""),
+    _function("sweep: of others", "where r.instance_id = p_instance and r.finished_at is null and r.state = 'running' and r.id", "where r.finished_at is null and r.state = 'running' and r.id"),
+    _function("due: before its time", "s.launch_at <= tminus.clock() and tminus.clock() <= s.launch_at + s.start_within\n        and not", "tminus.clock() <= s.launch_at + s.start_within\n        and not",
+              equivalent="tminus.launch asks once more; this one saves it the look"),
+    _function("launch: by the dead", "or tminus.living_state(p_instance) is null", "or false"),
+    _function("launch: before its time", "s.launch_at is null or s.launch_at > tminus.clock() or tminus.clock()", "s.launch_at is null or tminus.clock()",
+              equivalent="tminus.due_scripts asks before; together they are tested by the mutant that lacks both"),
+    _function("cancel: what runs", "where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.state = 'pending';", "where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.finished_at is null;"),
+    _function("settle: whose time is not over", "or p.turn_at + l.start_within < tminus.clock()", "or p.turn_at < tminus.clock()"),
+    _trigger("trigger: an ending changes", "when (old.state not in ('pending', 'running'))", "when (false)"),
+    _trigger("trigger: a start is undone", "and (new.executing_at is distinct from old.executing_at or new.nonce", "and (false and new.executing_at is distinct from old.executing_at or false and new.nonce",
+             equivalent="the condition of new.state, and the constraint of the pending, hold it"),
+    _trigger("trigger: an owner is replaced", "when (old.instance_id <> new.instance_id)", "when (false)"),
+    _trigger("trigger: the living are robbed", "when (old.state = 'running' and new.state = 'running' and old.instance_id is not null and new.instance_id is null)", "when (false)"),
+    _trigger("index: two on one router", "create unique index site_runs_one_running_per_site on tminus.site_runs (site_id) where state = 'running';", "create index site_runs_one_running_per_site on tminus.site_runs (site_id) where state = 'running';", seen_by="tests/store/test_claiming.py"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    mutant: Mutant
+    killed_by: str | None
+    examples: str
+    seconds: float
+
+    @property
+    def accepted(self) -> bool:
+        return self.killed_by is not None or self.mutant.equivalent is not None
+
+
+def apply(mutant: Mutant, package: Path) -> None:
+    """Change one place of the copy. SystemExit where the file does not hold the text exactly once."""
+    file = package / _SQL / mutant.file
+    text = file.read_text()
+    if text.count(mutant.old) != 1:
+        raise SystemExit(
+            f"mutant '{mutant.name}': {mutant.file} holds its text {text.count(mutant.old)} times; adapt it"
+        )
+    file.write_text(text.replace(mutant.old, mutant.new))
+
+
+def judge(mutant: Mutant, examples: int) -> Verdict:
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="tminus-mutant-") as folder:
+        package = Path(folder) / "tminus"
+        shutil.copytree(_ROOT / "daemon/tminus", package, ignore=shutil.ignore_patterns("__pycache__"))
+        apply(mutant, package)
+        killed_by, seen = None, "-"
+        for test in dict.fromkeys((_WALK, mutant.seen_by)):
+            passed, said = _run(test, Path(folder), examples)
+            if found := re.search(r"walked (\d+) examples.*wrong at (\d+|None)", said):
+                seen = found[2] if found[2] != "None" else f"> {found[1]}"
+            if not passed:
+                killed_by = test if test != _WALK else "the walk" if "known races" in said else "a known race"
+                break
+    return Verdict(mutant=mutant, killed_by=killed_by, examples=seen, seconds=time.monotonic() - begun)
+
+
+def _run(test: str, package_parent: Path, examples: int) -> tuple[bool, str]:
+    """Whether a test passes with the copy. SystemExit where it cannot be run at all."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", test, "-x", "-q", "-s"],
+        cwd=_ROOT,
+        env=os.environ
+        | {"PYTHONPATH": str(package_parent), "OWNERSHIP_EXAMPLES": str(examples), "OWNERSHIP_UNSHRUNK": "1"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    if ran.returncode not in (0, 1):
+        raise SystemExit(
+            f"{test} could not be run (exit status {ran.returncode}):\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}"
+        )
+    return ran.returncode == 0, ran.stdout
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="scripts/mutants", description="Take each guard of the SQL away in a copy; something has to notice."
+    )
+    parser.add_argument("--only", metavar="PART", help="mutants whose name contains this")
+    parser.add_argument("--examples", type=int, default=300, help="how many walks at most for each (300)")
+    options = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if not options.only or options.only in mutant.name]
+    head = f"{'mutant':40} {'killed by':32} {'examples':>9} {'seconds':>8}"
+    print(head, "-" * len(head), sep="\n", flush=True)
+    passed, _ = _run(_WALK, _ROOT / "daemon", 50)
+    if not passed:
+        raise SystemExit("the walk fails without any mutant; mend that first")
+    verdicts = []
+    for mutant in chosen:
+        verdict = judge(mutant, options.examples)
+        verdicts.append(verdict)
+        killed = verdict.killed_by or ("equivalent" if mutant.equivalent else "NOBODY")
+        print(f"{mutant.name:40} {killed:32} {verdict.examples:>9} {verdict.seconds:8.0f}", flush=True)
+        if verdict.killed_by is None and mutant.equivalent:
+            print(f"    {mutant.equivalent}", flush=True)
+    killed_count = sum(verdict.killed_by is not None for verdict in verdicts)
+    left = [verdict.mutant.name for verdict in verdicts if not verdict.accepted]
+    print(
+        f"{killed_count} of {len(verdicts)} killed, {len(verdicts) - killed_count - len(left)} equivalent, {len(left)} alive: {left}"
+    )
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

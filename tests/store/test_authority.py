@@ -1,0 +1,121 @@
+"""A password is sent only to sites for which an approver has signed; and what a mandate says of a site."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+from pydantic import SecretStr
+
+from tests.signing import Approver
+from tests.store.stage import HOST_KEY, Stage, add_sites, insert
+from tminus.device.connection import Connection, Connector
+from tminus.device.credentials import Credential
+from tminus.domain.digest import SitePart
+from tminus.errors import ConfigError
+from tminus.services.authority import Authority, Mandate
+from tminus.services.contact import Contact
+from tminus.signatures import Signers
+from tminus.store import launches
+from tminus.store.site_runs import Site
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PART = SitePart(id="a", jump_host=None, address="", port=22, username=None, credential=None, host_key=HOST_KEY)
+SITE = Site(part=PART, seen_host_key=None, ssh_profile="modern", runner=None, enabled=True, serial=None)
+PASSWORD = Credential(name="default", username="admin", password=SecretStr("secret"))
+
+
+class Reached(Exception):
+    pass
+
+
+class NoNetwork:
+    """Instead of a connector: says that it would have logged in."""
+
+    async def connect(self, *_: object, **__: object) -> Connection:
+        raise Reached
+
+
+async def authority(stage: Stage, folder: Path, *approvers: Approver) -> Authority:
+    (folder / "allowed").write_text("".join(approver.signs_for() for approver in approvers))
+    return Authority(stage.store, Signers(folder / "allowed", None), distinct=True, longest_launch=timedelta(days=1))
+
+
+async def site(stage: Stage) -> Site:
+    await stage.db.run(f"update tminus.sites set host_key = '{HOST_KEY}' where id = 'a'", role="api")
+    row = (await stage.db.fetch("select * from tminus.sites where id = 'a'"))[0]
+    return replace(SITE, part=replace(PART, address=row["address"], host_key=row["host_key"]))
+
+
+async def test_a_password_is_sent_to_nobody_for_whom_no_approver_signed(stage: Stage, tmp_path: Path) -> None:
+    await add_sites(stage.db, "a")
+    bob, mallory = Approver.make(tmp_path, "bob"), Approver.make(tmp_path, "mallory")
+    there = await site(stage)
+    contact = Contact(cast("Connector", NoNetwork()), {"default": PASSWORD})
+    with pytest.raises(Reached):  # where signatures are not required
+        await contact.connect(there)
+    contact.vouches_for = (await authority(stage, tmp_path, bob)).vouches_for
+    with pytest.raises(ConfigError, match="nobody has signed for a as it is now"):
+        await contact.connect(there)
+    # Signed by somebody who may not, and by nobody.
+    await mallory.authorize(stage.db, await insert(stage.db))
+    columns = "script_id, digest, row_digest, site_ids, site_digests, author, editor"
+    await stage.db.run(
+        f"insert into tminus.authorizations ({columns}, approver) select {columns}, 'bob' from tminus.authorizations"
+    )
+    with pytest.raises(ConfigError, match="nobody has signed"):
+        await contact.connect(there)
+    await bob.authorize(stage.db, await insert(stage.db))
+    with pytest.raises(Reached):
+        await contact.connect(there)
+    for elsewhere in (
+        replace(there.part, address="evil.example"),
+        replace(there.part, port=2222),
+        replace(there.part, host_key=HOST_KEY[:-1] + "z"),
+        replace(there.part, host_key=None),
+    ):
+        with pytest.raises(ConfigError, match="nobody has signed"):
+            await contact.connect(replace(there, part=elsewhere))
+
+
+async def test_a_site_digest_that_is_put_into_a_signed_authorization_is_not_signed(
+    stage: Stage, tmp_path: Path
+) -> None:
+    await add_sites(stage.db, "a", "b")
+    bob = Approver.make(tmp_path, "bob")
+    there = await site(stage)
+    await bob.authorize(stage.db, await insert(stage.db, sites=["b"]))
+    await stage.db.run(
+        "set session_replication_role = replica; update tminus.authorizations set site_ids = '{b,a}',"
+        " site_digests = site_digests || (select tminus.site_digest(s) from tminus.sites s where s.id = 'a')"
+    )
+    assert not await (await authority(stage, tmp_path, bob)).vouches_for(there.part)
+
+
+async def test_what_may_be_launched_and_when(stage: Stage, tmp_path: Path) -> None:
+    """By this host's clock, whatever the database's says."""
+    await add_sites(stage.db, "a")
+    there = await site(stage)
+    bob = Approver.make(tmp_path, "bob")
+    script = await insert(stage.db, launch_at=datetime.now(UTC) + timedelta(minutes=5))
+    await bob.authorize(stage.db, script)
+    await stage.db.move_clock(timedelta(minutes=6))
+    instance = await stage.instance()
+    [launch] = await stage.launch_due(instance)
+
+    assert launch is not None
+    content = await launches.launch_content(stage.store, launch)
+    mandate = await (await authority(stage, tmp_path, bob)).mandate(content)
+    assert isinstance(mandate, Mandate)
+    at = content.due_at
+    assert "comes" in (mandate.why_not(there.part, at - timedelta(minutes=1)) or "")
+    assert mandate.why_not(there.part, at) is None
+    assert mandate.why_not(there.part, at + timedelta(hours=24)) is None
+    assert "passed" in (mandate.why_not(there.part, at + timedelta(hours=26)) or "")
+    assert "not as it was signed" in (mandate.why_not(replace(there.part, port=23), at) or "")
+    assert "not as it was signed" in (mandate.why_not(replace(there.part, id="b"), at) or "")
+    assert "pinned" in (mandate.why_not(replace(there.part, host_key=None), at) or "")

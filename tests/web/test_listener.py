@@ -1,0 +1,86 @@
+"""The socket bears clients that are slow, silent, or too many, and answers the others meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import pytest
+
+from tests.support import until
+from tests.web.conftest import Api, serve, token
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+_PATIENCE = 0.5
+
+
+@asynccontextmanager
+async def connect(api: Api, sent: bytes = b"") -> AsyncIterator[asyncio.StreamReader]:
+    host, port = api.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(sent)
+        yield reader
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def closed(reader: asyncio.StreamReader) -> bool:
+    """Read until the other side closes; False if it does not."""
+    try:
+        async with asyncio.timeout(10):
+            while await reader.read(65536):
+                pass
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /sites HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+async def test_who_never_ends_a_header_is_hung_up_on(api: Api, sent: bytes) -> None:
+    async with serve(api.db, patience=_PATIENCE) as quick, connect(quick, sent) as reader:
+        begun = time.monotonic()
+        assert await closed(reader)
+        assert time.monotonic() - begun >= _PATIENCE * 0.9
+        (await quick("GET", "/sites")).json()
+
+
+async def test_a_request_in_hand_is_not_hung_up_on(api: Api) -> None:
+    async with serve(api.db, patience=_PATIENCE) as quick, api.db.anew() as holder:  # type: ignore[attr-defined]
+        made = await quick.submit()
+        transaction = holder.transaction()
+        await transaction.start()
+        await holder.execute("select from tminus.scheduled_scripts where id = $1 for update", made["id"])
+        waiting = asyncio.create_task(quick("DELETE", f"/scripts/scheduled/{made['id']}"))
+        begun = time.monotonic()
+        while time.monotonic() - begun < _PATIENCE * 3:
+            (await quick("GET", "/sites")).json()
+            assert not waiting.done()
+        await transaction.rollback()
+        (await waiting).json()
+
+
+async def test_there_is_an_end_to_how_many_may_connect(api: Api) -> None:
+    request = f"GET /sites HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n\r\n".encode()
+    async with serve(api.db, most=3) as small:
+        async with AsyncExitStack() as held:
+            for _ in range(3):
+                await held.enter_async_context(connect(small))
+            async with connect(small, request) as reader:
+                assert await closed(reader)
+
+        async def answered() -> bool:
+            async with connect(small, request) as reader:
+                try:
+                    return (await reader.readline()).startswith(b"HTTP/1.1 200")
+                except ConnectionError:
+                    return False
+
+        await until(answered, within=10)
