@@ -141,6 +141,8 @@ def _only_true(value: bool) -> str | None:
 
 def _list(value: tuple[str, ...] | None) -> str | None:
     return None if value is None else ",".join(value)
+
+
 def _names(value: tuple[str, ...]) -> str | None:
     return "".join(_netstring(name).decode() for name in value) or None
 

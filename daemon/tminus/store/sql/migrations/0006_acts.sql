@@ -66,7 +66,7 @@ declare
     new_id bigint;
     signed text := replace(authorize.signature, e'\r\n', e'\n');
     ttl interval := (select p.authorization_ttl from tminus.policy p);
-    until timestamptz := authorize.expires;
+    the_end timestamptz := authorize.expires;
     demanding text;
 begin
     s := tminus.lock_script(authorize.id);
@@ -90,7 +90,7 @@ begin
             using errcode = 'insufficient_privilege';
     end if;
     if signed is null then
-        until := coalesce(until, tminus.clock() + ttl);
+        the_end := coalesce(the_end, tminus.clock() + ttl);
         select i.name into demanding from tminus.instances i where i.requires_signature and tminus.is_alive(i) limit 1;
         if found then
             raise exception 'the daemon % launches only what its approver has signed', demanding
@@ -100,12 +100,12 @@ begin
     elsif octet_length(signed) > 16384 or signed !~ e'^-----BEGIN SSH SIGNATURE-----\n[A-Za-z0-9+/=\n]+\n-----END SSH SIGNATURE-----\n?$' then
         raise exception 'the signature is not what ssh-keygen -Y sign writes' using errcode = 'check_violation';
     end if;
-    if until <= tminus.clock() then
-        raise exception 'the authorization would have expired at %, before now', tminus.api_time(until) using errcode = 'check_violation';
-    elsif coalesce(until > tminus.clock() + ttl, until is null and ttl is not null) then
+    if the_end <= tminus.clock() then
+        raise exception 'the authorization would have expired at %, before now', tminus.api_time(the_end) using errcode = 'check_violation';
+    elsif coalesce(the_end > tminus.clock() + ttl, the_end is null and ttl is not null) then
         raise exception 'an authorization lasts % at most', ttl using errcode = 'check_violation', hint = 'Give an earlier `expires`, and sign that.';
-    elsif s.launch_at >= until and s.cron is null then
-        raise exception 'the authorization would expire at %, before the launch of scheduled script % at %', tminus.api_time(until), s.id, tminus.api_time(s.launch_at)
+    elsif s.launch_at >= the_end and s.cron is null then
+        raise exception 'the authorization would expire at %, before the launch of scheduled script % at %', tminus.api_time(the_end), s.id, tminus.api_time(s.launch_at)
             using errcode = 'check_violation', hint = 'Authorize it later.';
     end if;
     -- The sites of this digest stand still until the end of this transaction.
@@ -118,16 +118,16 @@ begin
             using errcode = 'object_not_in_prerequisite_state', hint = 'Review it again, then authorize with the digest that tminus.digest(id) shows.';
     end if;
     insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, content, author, editor, approver, reason, expires_at, signature)
-    values (s.id, is_now, the_row, s.sites, the_sites, tminus.content_of(s), s.created_by, s.updated_by, who, nullif(btrim(authorize.reason), ''), until, signed)
+    values (s.id, is_now, the_row, s.sites, the_sites, tminus.content_of(s), s.created_by, s.updated_by, who, nullif(btrim(authorize.reason), ''), the_end, signed)
     returning authorizations.id into new_id;
     -- An occurrence that passed while nobody had authorized it is not made up for: the daemon plans the next.
     update tminus.scheduled_scripts u
     set status = 'scheduled', status_reason = null, authorization_id = new_id, authorized_at = tminus.clock(), authorized_by = who,
-        authorization_expires_at = until,
+        authorization_expires_at = the_end,
         launch_at = case when s.cron is null or s.launch_at > tminus.clock() then s.launch_at end
     where u.id = s.id;
     perform tminus.record('authorized', who, s.id, null, null, jsonb_strip_nulls(jsonb_build_object('digest', is_now,
-        'authorization', new_id, 'reason', nullif(btrim(authorize.reason), ''), 'expires_at', until, 'signed', signed is not null)));
+        'authorization', new_id, 'reason', nullif(btrim(authorize.reason), ''), 'expires_at', the_end, 'signed', signed is not null)));
     return tminus.scheduled_script(s.id);
 end $$;
 
