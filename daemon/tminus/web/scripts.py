@@ -45,6 +45,13 @@ async def create_script(call: Call) -> Answer:
         new.max_concurrency,
         new.expects_disconnect,
         new.detached,
+        # No windows, no local time, and no end: they are given in SQL or from the command line.
+        [],
+        None,
+        None,
+        "skip",
+        None,
+        None,
     )
     is_new = await call.value("submit", *values) is not None
     if not is_new and not await call.value("compare_submitted", *values):
