@@ -10,6 +10,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.support import Db, fresh_database, make_template, start_postgres
+from tminus.simulator import FleetSpec
+
+# Simulated routers have the same addresses in every test, unless a test says others. Tests that run side by side (scripts/test)
+# are each given a network of their own.
+if "TEST_NETWORK" in os.environ:
+    FleetSpec.__init__.__kwdefaults__["base"] = f"{os.environ['TEST_NETWORK']}.0.1"
 
 _numbers = itertools.count(1)
 

@@ -817,7 +817,7 @@ async def test_a_launch_from_submit_to_backup_diff(database: Db, tmp_path: Path)
         await database.run(fleet.inventory_sql(None))
         ids = ("--site", "good-1", "--site", "good-2")
         script = '/ip firewall filter add chain=input action=drop src-address=192.0.2.1 comment="from tminus"\n:put "[bold]done"\n'
-        good = await cli.submit(*ids, "--in", "3s", script=script)
+        good = await cli.submit(*ids, "--in", "8s", script=script)
         await cli.ok("authorize", good, "--digest", await database.value("select tminus.digest($1)", good), login="bob")
         async with on_terminal(database, "rita", "watch", good) as terminal:
             await terminal.shows("T-00:00:0")
@@ -825,7 +825,7 @@ async def test_a_launch_from_submit_to_backup_diff(database: Db, tmp_path: Path)
         assert "finished: 2 completed" in terminal.shown
         (await cli("cancel", good)).refused("has finished", "nothing left to cancel", code=1)
 
-        bad = await cli.submit(*ids, "--site", "gone", "--in", "1s", "--abort-if-offline", script=script)
+        bad = await cli.submit(*ids, "--site", "gone", "--in", "4s", "--abort-if-offline", script=script)
         await cli.ok("authorize", bad, "--digest", await database.value("select tminus.digest($1)", bad), login="bob")
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tminus", "watch", bad, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

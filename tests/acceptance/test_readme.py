@@ -9,7 +9,8 @@ from pathlib import Path
 from tests.support import Db, clean_environment
 from tminus.store.embedded import psql
 
-_README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+_ROOT = Path(__file__).parents[2]
+_README = (_ROOT / "README.md").read_text(encoding="utf-8")
 _EXAMPLES = re.findall(r"<!-- test: (\w+) -->\n```sql\n(.*?)```", _README, re.DOTALL)
 
 
@@ -56,3 +57,15 @@ def test_every_test_that_the_readme_names_exists() -> None:
     table = _README.split("## What it promises")[1].split("## Quick start")[0]
     for name in set(re.findall(r"`(test_\w+)`", table)):
         assert list(tests.rglob(f"{name}.py")), f"README names {name}, which is not there"
+
+
+def test_the_readme_leads_to_every_page_and_to_none_that_is_not_there() -> None:
+    pages = {f"docs/{page.name}" for page in (_ROOT / "docs").glob("*.md")}
+    named = set(re.findall(r"`(docs/[\w-]+\.md)`", _README))
+    behind = {
+        f"docs/{name}"
+        for page in pages & named
+        for name in re.findall(r"`(?:docs/)?([\w-]+\.md)`", (_ROOT / page).read_text(encoding="utf-8"))
+    }
+    assert named <= pages
+    assert pages <= named | behind

@@ -92,6 +92,12 @@ async def test_waves_follow_each_other_and_a_person_lets_the_next_one_go(databas
             assert sum(len(fleet.journal.starts(site)) for site in await database.site_ids()) == so_far
             _, out, _ = await tminus(database, "status", login="rita")
             assert f"wave {wave} waits for 'tminus confirm-wave'" in " ".join(out.split())
+            code, out, _ = await tminus(database, "pause-launch", str(script), "--note", "the line", login="bob")
+            assert (code, out) == (0, f"paused the launch of {script}\n")
+            _, out, _ = await tminus(database, "status", str(script), login="rita")
+            assert "paused by bob: the line" in " ".join(out.split())
+            code, out, _ = await tminus(database, "resume-launch", str(script), login="alice")
+            assert (code, out) == (0, f"resumed the launch of {script}\n")
             code, out, err = await tminus(database, "confirm-wave", str(script), str(wave), login="bob")
             assert (code, out, err) == (0, f"wave {wave} may go: {script}\n", "")
         runs = await database.finished(script)
@@ -116,7 +122,7 @@ async def test_after_a_cancel_nothing_more_is_sent(database: Db, tmp_path: Path,
             "select r.finished_at - s.cancelled_at from tminus.site_runs r, tminus.scheduled_scripts s where s.id = $1",
             script,
         )
-        assert took < timedelta(seconds=2)
+        assert took < timedelta(seconds=5)  # and not when its time is over
         assert fleet.journal.starts("sim-0000") == []
         if step == "connecting":
             assert fleet.journal.events("sim-0000", Kind.EXEC) == []
@@ -129,22 +135,15 @@ async def test_a_launch_that_was_paused_goes_on_and_runs_once(database: Db, tmp_
         await database.run(fleet.inventory_sql(None))
         script = await database.submit(GOOD)
         await stopped_at(database, fleet, step)
-        if step == "backing_up":  # which leaves the time to start a command
-            code, out, _ = await tminus(database, "pause-launch", str(script), "--note", "the line", login="bob")
-            assert (code, out) == (0, f"paused the launch of {script}\n")
-        else:
-            await database.value("select tminus.pause_launch($1, 'the line')", script, role="bob")
+        await database.value("select tminus.pause_launch($1, 'the line')", script, role="bob")
 
         async def given_back() -> bool:
             rows = await database.fetch("select state from tminus.site_runs where state <> 'pending'")
             return rows == []
 
-        await until(given_back, within=3)
+        await until(given_back, within=10)
         assert [fleet.journal.starts(site) for site in await database.site_ids()] == [[]]
-        _, out, _ = await tminus(database, "status", str(script), login="rita")
-        assert "paused by bob: the line" in " ".join(out.split())
-        code, out, _ = await tminus(database, "resume-launch", str(script), login="alice")
-        assert (code, out) == (0, f"resumed the launch of {script}\n")
+        await database.value("select tminus.resume_launch($1)", script, role="alice")
         runs = await database.finished(script)
         assert {run["state"] for run in runs.values()} == {"completed"}
         assert [len(fleet.journal.starts(site)) for site in runs] == [1]

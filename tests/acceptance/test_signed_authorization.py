@@ -18,25 +18,28 @@ from tests.support import Daemon, Db, run_daemon, until
 from tminus.simulator import Fleet, FleetSpec, Kind, SiteSpec, simulate
 
 GOOD = ':log info "signed"\n'
+WITH_VARIABLE = ':log info "$(said)"\n'
 EVIL = ':log info "evil"\n'
 BEHIND = "set session_replication_role = replica; "
 
 # The owner recomputes what the schema would, so that nothing but the signature gives it away.
 RECOMPUTE = """
 update tminus.authorizations a
-set row_digest = tminus.row_digest(s), site_ids = s.sites, site_digests = tminus.site_digests(s.sites), digest = tminus.digest(s.id)
+set row_digest = tminus.row_digest(s), site_ids = s.sites, site_digests = tminus.site_digests(s.sites, s.script, s.variables),
+    digest = tminus.digest(s.id)
 from tminus.scheduled_scripts s where s.id = '{id}' and a.id = s.authorization_id;
 """
 LAUNCH_NOW = """
 insert into tminus.launches (id, script_id, kind, due_at, started_at, start_until, description, script, sites, make_backup,
     abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron,
-    timezone, digest, authorization_id, authorized_by, created_by)
+    timezone, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, digest, authorization_id, authorized_by, created_by)
 select gen_random_uuid(), s.id, '{kind}', {due}, tminus.clock(), tminus.clock() + interval '1 hour', '', {script}, s.sites, s.make_backup,
     s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id,
-    case when s.cron is null then {at} end, s.cron, s.timezone, a.digest, a.id, a.approver, s.created_by
+    case when s.cron is null then {at} end, s.cron, s.timezone, s.guard_version, s.guard_free_space, s.guard_uptime,
+    s.guard_cpu_load, s.variables, a.digest, a.id, a.approver, s.created_by
 from tminus.scheduled_scripts s join tminus.authorizations a on a.script_id = s.id where s.id = '{id}';
 insert into tminus.site_runs (launch_id, site_id, position, site_digest)
-select l.id, site_id, position, tminus.site_digest(t)
+select l.id, site_id, position, (tminus.site_digests(array[site_id], l.script, l.variables))[1]
 from tminus.launches l, unnest(l.sites) with ordinality as u (site_id, position), tminus.sites t
 where l.script_id = '{id}' and t.id = u.site_id and not exists (select from tminus.site_runs r where r.launch_id = l.id);
 update tminus.scheduled_scripts set status = 'launched', started_at = tminus.clock() where id = '{id}';
@@ -132,6 +135,7 @@ async def open_scene(db: Db, folder: Path, *sites: str) -> AsyncIterator[Scene]:
         FleetSpec(site_specs=tuple(SiteSpec(id=site, version="7.20.8") for site in sites), base="127.45.7.1")
     ) as fleet:
         await db.run(fleet.inventory_sql(None))
+        await db.run("alter table tminus.launches drop constraint if exists launches_check")  # the owner may
         scene = Scene(db=db, fleet=fleet, folder=folder, bob=bob, carol=carol, mallory=mallory)
         scene.allow(bob.signs_for(), carol.signs_for())
         (folder / "revoked_keys").write_text(mallory.public + "\n")
@@ -169,6 +173,42 @@ async def with_other_options(scene: Scene, site: str) -> Any:
         BEHIND
         + f"update tminus.scheduled_scripts set make_backup = false where id = '{script}'; "
         + RECOMPUTE.format(id=script)
+    )
+    return script
+
+
+async def with_a_guard_taken_off(scene: Scene, site: str) -> Any:
+    script = await signed(scene, site, guard_version=">=99")
+    await scene.db.run(
+        BEHIND
+        + f"update tminus.scheduled_scripts set guard_version = null where id = '{script}'; "
+        + RECOMPUTE.format(id=script)
+    )
+    return script
+
+
+async def with_another_value_of_a_variable(scene: Scene, site: str) -> Any:
+    script = await signed(scene, site, script=WITH_VARIABLE, variables='{"said": "signed"}')
+    await scene.db.run(
+        BEHIND
+        + f"update tminus.scheduled_scripts set variables = '{{\"said\": \"evil\"}}' where id = '{script}'; "
+        + RECOMPUTE.format(id=script)
+    )
+    return script
+
+
+async def with_another_value_of_a_variable_after_the_launch_was_made(scene: Scene, site: str) -> Any:
+    script = await signed(scene, site, script=WITH_VARIABLE, variables='{"said": "signed"}')
+    await scene.db.run(
+        f"""
+        create function public.say() returns trigger language plpgsql security definer set session_replication_role = replica as $$ begin
+            update tminus.sites t set variables = '{{"said": "evil"}}' where t.id = '{site}';
+            new.site_digest := (tminus.site_digests(array['{site}'], '{WITH_VARIABLE.strip()}', '{{}}'))[1];
+            return new;
+        end $$;
+        grant execute on function public.say() to public;
+        create trigger say before insert on tminus.site_runs for each row when (new.site_id = '{site}') execute function public.say();
+        """
     )
     return script
 
@@ -332,6 +372,9 @@ ATTACKS: tuple[Attack, ...] = (
     without_a_signature,
     with_another_script,
     with_other_options,
+    with_a_guard_taken_off,
+    with_another_value_of_a_variable,
+    with_another_value_of_a_variable_after_the_launch_was_made,
     at_another_time,
     with_the_clock_moved,
     with_a_time_that_the_launch_row_invents,
@@ -357,7 +400,14 @@ RUNS_ONCE = {with_another_site_added_to_the_launch}
 async def test_the_owner_of_the_database_makes_no_router_run_what_nobody_signed(database: Db, tmp_path: Path) -> None:
     names = [attack.__name__ for attack in ATTACKS]
     async with open_scene(database, tmp_path, "honest", "victim", *names) as scene, scene.running() as daemon:
-        honest = await signed(scene, "honest")
+        honest = await signed(
+            scene,
+            "honest",
+            script=WITH_VARIABLE,
+            variables='{"said": "signed"}',
+            guard_version=">=6",
+            guard_cpu_load=100,
+        )
         await database.run("drop index tminus.sites_one_router_each")
         attacked = {attack: await attack(scene, attack.__name__) for attack in ATTACKS}
         for attack, script in attacked.items():

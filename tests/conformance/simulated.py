@@ -32,7 +32,7 @@ async def simulated(
 ) -> AsyncIterator[tuple[Fleet, Address]]:
     """One router, and how to reach it."""
     site_spec = SiteSpec(id=SITE, version=version, **VARIANTS[variant])
-    spec = FleetSpec(site_specs=(site_spec,), username="admin", behaviour=behaviour, base="127.45.0.1")
+    spec = FleetSpec(site_specs=(site_spec,), username="admin", behaviour=behaviour, base="127.52.0.1")
     async with simulate(spec) as fleet:
         site = fleet.site(SITE)
         yield (

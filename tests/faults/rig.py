@@ -139,10 +139,6 @@ class Rig:
 
         await until(look, within=within)
 
-    def halt(self, slot: Slot) -> None:
-        """Do not start it again once it has ended."""
-        slot.halted = True
-
     def slot_of(self, pid: int) -> Slot:
         return next(slot for slot in self.slots if slot.daemon is not None and slot.pid == pid)
 

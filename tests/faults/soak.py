@@ -217,7 +217,7 @@ async def soak(
 
     One daemon more is spared what ends a process, so that there is one whose memory tells something after an hour.
     """
-    spec = FleetSpec(sites=sites, export_ms=100, seed=seed, versions=("7.20.8", "7.12.2"), base="127.46.0.1")
+    spec = FleetSpec(sites=sites, export_ms=100, seed=seed, versions=("7.20.8", "7.12.2"), base="127.78.0.1")
     seconds = minutes * 60
     async with open_rig(
         postgres, folder, daemons=daemons, spared=1, spec=spec, routers_by_proxy=True, max_sessions=sites

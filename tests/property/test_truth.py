@@ -144,7 +144,7 @@ async def test_the_record_is_never_better_than_the_truth(
     )
     folder = tmp_path_factory.mktemp("truth")
     async with (
-        simulate(FleetSpec(site_specs=specs, base="127.49.0.1")) as fleet,
+        simulate(FleetSpec(site_specs=specs, base="127.50.0.1")) as fleet,
         serving(database, folder, fleet, death) as started,
         striking(fleet, by_site, started),
     ):

@@ -88,6 +88,27 @@ async def test_a_password_is_sent_to_nobody_for_whom_no_approver_signed(stage: S
             await contact.connect(replace(there, part=elsewhere))
 
 
+async def test_who_signed_for_a_site_with_its_variables_signed_for_the_site(stage: Stage, tmp_path: Path) -> None:
+    await add_sites(stage.db, "a")
+    bob = Approver.make(tmp_path, "bob")
+    there = replace(await site(stage), variables={"zone": "x"})
+    await stage.db.run("update tminus.sites set variables = '{\"zone\": \"x\"}' where id = 'a'", role="api")
+    await bob.authorize(stage.db, await insert(stage.db, script=":put $(zone)"))
+    contact = Contact(cast("Connector", NoNetwork()), {"default": PASSWORD})
+    contact.vouches_for = (await authority(stage, tmp_path, bob)).vouches_for
+    covered = there.part_of(("zone",), {})
+    for other in (replace(covered, variables=None), replace(covered, variables="4:zone,8:string:y,")):
+        with pytest.raises(ConfigError, match="nobody has signed"):
+            await contact.connect(there, covered=other)
+    with pytest.raises(Reached):
+        await contact.connect(there, covered=covered)
+    with pytest.raises(Reached):  # the same router in the same way
+        await contact.connect(there)
+    elsewhere = replace(there, part=replace(there.part, address="evil.example"))
+    with pytest.raises(ConfigError, match="nobody has signed"):
+        await contact.connect(elsewhere, covered=elsewhere.part_of(("zone",), {}))
+
+
 async def test_a_site_digest_that_is_put_into_a_signed_authorization_is_not_signed(
     stage: Stage, tmp_path: Path
 ) -> None:

@@ -247,7 +247,7 @@ async def test_a_review_shows_all_that_is_authorized_and_where(stage: Stage) -> 
     assert [site["id"] for site in seen["sites"]] == ["b", "a"]
     assert (seen["site_count"], seen["options"]["max_concurrency"], seen["last_authorized"]) == (2, 7, None)
     tokyo, utc = seen["sites"]
-    assert (tokyo["enabled"], tokyo["last_seen_at"], tokyo["rendered"]) == (False, None, None)
+    assert (tokyo["enabled"], tokyo["last_seen_at"], tokyo["variables"]) == (False, None, {})
     assert utc["local_time"].replace(" ", "T") == seen["launch_at"][:19]
     assert tokyo["local_time"] != utc["local_time"]
 

@@ -14,6 +14,7 @@ VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors
 def as_columns(vector: dict[str, Any]) -> dict[str, Any]:
     """The row as PostgreSQL reads it from JSON, with what an insert would fill in."""
     row = {
+        "variables": {},
         "expects_disconnect": False,
         "detached": False,
         "wave_confirm": False,
@@ -21,9 +22,8 @@ def as_columns(vector: dict[str, Any]) -> dict[str, Any]:
         "missed_policy": "skip",
         **vector["row"],
     }
-    for duration in ("start_within", "site_timeout", "wave_pause", "confirm_within"):
-        if duration in row:
-            row[duration] = f"{row[duration]} microseconds"
+    for duration in {"start_within", "site_timeout", "wave_pause", "confirm_within", "guard_uptime"} & row.keys():
+        row[duration] = f"{row[duration]} microseconds"
     moment = "2030-01-01T00:00:00Z"
     row |= {
         "sites": [site["id"] for site in vector["sites"]],
@@ -44,7 +44,11 @@ async def test_sql_computes_the_parts_of_every_vector(database: Db) -> None:
             )
             sites = [
                 await connection.fetchval(
-                    "select tminus.site_digest(jsonb_populate_record(null::tminus.sites, $1::jsonb))", json.dumps(site)
+                    "select tminus.site_digest(s, tminus.variables_field(tminus.variable_names($2), $3::jsonb, s.variables))"
+                    " from jsonb_populate_record(null::tminus.sites, $1::jsonb) as s",
+                    json.dumps({"variables": {}} | site),
+                    vector["row"]["script"],
+                    json.dumps(vector["row"].get("variables", {})),
                 )
                 for site in vector["sites"]
             ]

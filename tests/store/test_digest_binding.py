@@ -44,6 +44,10 @@ async def test_what_is_due_compares_equal_to_what_was_authorized(stage: Stage) -
         wave_pause=timedelta(minutes=3),
         max_failures="5%",
         max_offline="1",
+        guard_version=">=7.12 <8",
+        guard_free_space=1000,
+        guard_uptime=timedelta(minutes=1),
+        guard_cpu_load=0,
     )
     await stage.db.move_clock(timedelta(seconds=1))
     script = await due(stage)
@@ -69,6 +73,10 @@ BEHIND = {
     "max_failures": "max_failures = '9'",
     "max_failures_in_wave": "max_failures_in_wave = '9'",
     "max_offline": "max_offline = '9'",
+    "guard_version": "guard_version = '>=8'",
+    "guard_free_space": "guard_free_space = 9",
+    "guard_uptime": "guard_uptime = '1 hour'",
+    "guard_cpu_load": "guard_cpu_load = 9",
     "another site": "sites = '{b}'",
     "one site more": "sites = '{a,b}'",
     "no site": "sites = '{}'",

@@ -97,7 +97,7 @@ async def found(db: WarmDb) -> list[str]:
 async def test_every_statement_of_every_role_is_permitted_or_refused_as_the_documentation_says(shared: WarmDb) -> None:
     told = re.findall(r"^\| `\w+(?:\(\))?` \|.*\|$", DOCS.partition("## Roles and grants")[2], re.MULTILINE)
     tried = await found(shared)
-    assert told == tried, "\n".join(tried)
+    assert told == tried, "\n" + "\n".join(tried)
 
 
 async def test_the_daemon_can_neither_author_nor_approve(shared: WarmDb) -> None:

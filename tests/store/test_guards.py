@@ -101,6 +101,7 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     # Locked, and looked at under the lock, in the same function.
     ("authorize", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("cancel", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
+    ("resolve_sites", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("launch", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("readmit", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("settle_late", "update", "scheduled_scripts"): [("held: for update of q skip locked",), ("held: for update of q skip locked",)],

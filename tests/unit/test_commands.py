@@ -15,12 +15,13 @@ from tminus.routeros.text import lines
 
 NONCE = Nonce("0123456789abcdef")
 VERSIONS = [Version(6, 49), Version(7, 9), Version(7, 13), Version(7, 20)]
-KINDS = ["ID", "BUSY", "END", "FILED", "OK", "ERR", "JOB", "LEFT", "SIZE", "LOG", "JOBS"]
+KINDS = ["ID", "BUSY", "FREE", "LOAD", "END", "FILED", "OK", "ERR", "JOB", "LEFT", "SIZE", "LOG", "JOBS"]
 
 
 def everything() -> Iterator[tuple[str, str]]:
     yield "identify", commands.identify(NONCE, stamp=False)
     yield "identify, stamped", commands.identify(NONCE, stamp=True)
+    yield "identify, resources", commands.identify(NONCE, stamp=True, resources=True)
     yield "identify, without a look", commands.identify(NONCE, stamp=False, look=False)
     yield "evidence, without a look", commands.evidence(NONCE, look=False)
     yield "serial_number", commands.serial_number()
@@ -68,7 +69,17 @@ def test_the_console_can_read_it(name: str) -> None:
 
 
 def test_every_public_command_is_tested_here() -> None:
-    readers = {"says_gone", "after_removal", "without_markers", "jobs_seen", "leftovers", "jobs_running", "job_started"}
+    readers = {
+        "says_gone",
+        "after_removal",
+        "without_markers",
+        "jobs_seen",
+        "leftovers",
+        "jobs_running",
+        "job_started",
+        "free_space_seen",
+        "cpu_load_seen",
+    }
     readers |= {"listed_size", "after_size"}
     others = {"Nonce", "Version", "dataclass", *readers}
     public = {name for name in vars(commands) if name[0] != "_" and callable(getattr(commands, name))}

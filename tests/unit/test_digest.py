@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tminus.domain.digest import RowPart, SitePart, combine, row_digest, site_digest
+from tminus.domain.variables import digest_field, named_values, names_in
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "digest.json").read_text("utf-8"))
 ROW = RowPart(
@@ -35,6 +36,10 @@ ROW = RowPart(
     max_failures="1",
     max_failures_in_wave="2",
     max_offline="3",
+    guard_version=">=7.12",
+    guard_free_space=1,
+    guard_uptime=timedelta(minutes=1),
+    guard_cpu_load=90,
     stop_starting_at=datetime(2030, 10, 30, 12, tzinfo=UTC),
     until=datetime(2031, 10, 30, tzinfo=UTC),
     max_launches=9,
@@ -49,6 +54,7 @@ SITE = SitePart(
     username="tm",
     credential="core",
     host_key="ssh-rsa A",
+    variables="1:a,8:string:b,",
 )
 CHANGES: dict[str, Callable[[Any], Any]] = {
     "bool": lambda value: not value,
@@ -71,8 +77,10 @@ def _moment(text: str | None) -> datetime | None:
 
 def row_of(vector: dict[str, Any]) -> RowPart:
     row = vector["row"]
+    durations = {"guard_uptime": timedelta(microseconds=row["guard_uptime"])} if "guard_uptime" in row else {}
     return RowPart(
-        **row
+        **{name: value for name, value in row.items() if name != "variables"}
+        | durations
         | {
             "launch_at": _moment(row["launch_at"]),
             "start_within": timedelta(microseconds=row["start_within"]),
@@ -90,7 +98,13 @@ def row_of(vector: dict[str, Any]) -> RowPart:
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_the_vectors_hold(vector: dict[str, Any]) -> None:
     row = row_digest(row_of(vector))
-    sites = [site_digest(SitePart(**site)) for site in vector["sites"]]
+    names, of_row = names_in(vector["row"]["script"]), vector["row"].get("variables", {})
+    sites = [
+        site_digest(
+            SitePart(**site | {"variables": digest_field(named_values(names, of_row, site.get("variables", {})))})
+        )
+        for site in vector["sites"]
+    ]
     assert row == vector["row_digest"]
     assert sites == vector["site_digests"]
     ids = [site["id"] for site in vector["sites"]]
@@ -125,6 +139,9 @@ def test_each_single_field_of_the_row_counts(name: str) -> None:
         "max_failures",
         "max_failures_in_wave",
         "max_offline",
+        "guard_version",
+        "guard_uptime",
+        "guard_cpu_load",
         "stop_starting_at",
         "until",
         "max_launches",

@@ -5,6 +5,7 @@ Run it only to add a vector: the digests that stand in digest.json never change.
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHV0Zi04IGlzIG5vdCBhc2NpaSwgYW5kIHRoYXQgaXMgZmlu"
@@ -74,6 +75,19 @@ VECTORS = [
         },
         [{}],
     ),
+    (
+        "guards: left out where there is none",
+        {"guard_version": ">=7.12 <8", "guard_free_space": 2_000_000, "guard_uptime": 300_000_000, "guard_cpu_load": 0},
+        [{}],
+    ),
+    (
+        "variables: those that the script names and that have a value, a site's own before the row's",
+        {
+            "script": ':put "$(zone) $(b) $(Ab) $(none) $(zone)"\n# $(ü) $(in-comment)\n',
+            "variables": {"zone": "row", "b": 5, "unnamed": "x", "in-comment": False},
+        },
+        [{"variables": {"zone": "Zürich, 4:a,", "Ab": "5", "other": 1}}, {"id": "site_2", "port": 23}],
+    ),
     ("named windows, in the order of the row", {"windows": ["nights", "Sonntag früh"]}, [{}]),
     (
         "local time: launch_at is left out",
@@ -90,10 +104,11 @@ VECTORS = [
         [{}],
     ),
     (
-        "a rollout with windows and an end: the waves come first",
+        "waves, then guards, then windows",
         {
             "wave_sizes": ["1"],
             "max_failures": "0",
+            "guard_cpu_load": 50,
             "windows": ["nights"],
             "stop_starting_at": "2030-10-31T06:00:00.000000Z",
         },
@@ -105,6 +120,18 @@ VECTORS = [
 
 def netstring(text: str) -> bytes:
     return str(len(text.encode("utf-8"))).encode() + b":" + text.encode("utf-8") + b","
+
+
+def variables(script: str, *holders: dict[str, object]) -> str | None:
+    values: dict[str, object] = {}
+    for holder in holders:
+        values |= holder
+    text = b""
+    for name in sorted(set(re.findall(r"\$\(([A-Za-z][A-Za-z0-9_-]{0,63})\)", script)) & set(values)):
+        value = values[name]
+        kind = "boolean" if isinstance(value, bool) else "number" if isinstance(value, int) else "string"
+        text += netstring(name) + netstring(f"{kind}:{str(value).lower() if kind == 'boolean' else value}")
+    return text.decode("utf-8") or None
 
 
 def part(fields: dict[str, object]) -> str:
@@ -125,7 +152,11 @@ def part(fields: dict[str, object]) -> str:
 def vector(name: str, row: dict[str, object], sites: list[dict[str, object]]) -> dict[str, object]:
     row = PLAIN_ROW | row
     sites = [PLAIN_SITE | site for site in sites]
-    row_digest, site_digests = part(row), [part(site) for site in sites]
+    of_row = row.get("variables", {})
+    row_digest = part({name: value for name, value in row.items() if name != "variables"})
+    site_digests = [
+        part(site | {"variables": variables(str(row["script"]), of_row, site.get("variables", {}))}) for site in sites
+    ]
     whole = netstring("tminus1") + netstring(row_digest)
     for site, digest in zip(sites, site_digests, strict=True):
         whole += netstring(str(site["id"])) + netstring(digest)

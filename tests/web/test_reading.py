@@ -73,6 +73,24 @@ async def test_a_launch_and_its_site_runs_can_be_read(api: Api) -> None:
     assert (await api("GET", f"/launches/{launch}/site-runs?outcome=skipped")).json() == []
 
 
+async def test_a_launch_is_held_and_goes_on_and_is_retried_when_it_is_over(api: Api) -> None:
+    script, launch = await launched(api, ["a", "b"])
+    path = f"/scripts/scheduled/{script['id']}"
+    await api.db.run(
+        f"set session_replication_role = replica; update tminus.site_runs set state = 'pending', effect = null, reason = null,"
+        f" executing_at = null, finished_at = null, nonce = null where launch_id = '{launch}' and site_id = 'b'"
+    )
+    held = (await api("POST", f"{path}/pause", {"note": "look at a first"}, person="bob")).json()
+    assert (held["launch_state"], held["paused_by"]) == ("running", "bob")
+    (await api("POST", f"{path}/retry", {}, person="bob")).problem(409, "conflict")
+    (await api("POST", f"{path}/retry", {})).problem(403, "not_allowed", "alice is the author")
+    assert (await api("POST", f"{path}/resume")).json()["paused_by"] is None
+    (await api("POST", f"{path}/resume")).problem(409, "conflict")
+    other = await api.submit()
+    (await api("POST", f"/scripts/scheduled/{other['id']}/retry", {})).problem(409, "conflict", "nothing to retry")
+    (await api("POST", f"/scripts/scheduled/{other['id']}/retry", {"launch_id": launch})).problem(404, "not_found")
+
+
 async def test_what_a_router_printed_is_plain_text_whatever_it_is(api: Api) -> None:
     _, launch = await launched(api, ["a", "b", "c"])
     runs = (await api("GET", f"/launches/{launch}/site-runs")).json()

@@ -74,6 +74,29 @@ async def test_an_object_that_was_read_can_be_put_back(api: Api) -> None:
     assert {**back, "t_minus": ""} == {**made, "t_minus": ""}, "and changes nothing"
 
 
+async def test_variables_guards_and_a_query_are_made_changed_and_put_back(api: Api) -> None:
+    await api.db.run("update tminus.sites set tags = '{asked}' where id in ('b', 'c')")
+    columns = {"variables": {"zone": "x", "n": 5, "on": True}, "guard_version": ">=7.12 <8", "guard_uptime": 600}
+    body = {"script": ":put $(zone)", "launch_at": "2035-01-01T02:00:00Z", "site_query": {"tags": ["asked"]}, **columns}
+    made = (await api("POST", SCRIPTS, body)).json(201)
+    assert {name: made[name] for name in columns} == columns
+    assert (made["sites"], made["site_query"]) == ([], {"tags": ["asked"]})
+    path = f"{SCRIPTS}/{made['id']}"
+    back = (await api("PUT", path, made)).json()
+    assert {**back, "t_minus": ""} == {**made, "t_minus": ""}, "and changes nothing"
+    asked = (await api("POST", f"{path}/request-authorization")).json()
+    assert asked["sites"] == ["b", "c"]
+    review = (await api("GET", f"{path}/review", person="bob")).json()
+    assert [site["variables"] for site in review["sites"]] == [{"zone": "x"}, {"zone": "x"}]
+    body = {"digest": review["digest"]}
+    assert (await api("POST", f"{path}/authorize", body, person="bob")).json()["status"] == "scheduled"
+    changed = (await api("PUT", path, {"guard_cpu_load": 0, "guard_version": None})).json()
+    assert (changed["guard_cpu_load"], changed["guard_version"], changed["guard_uptime"]) == (0, None, 600)
+    assert changed["status"] == "unauthorized"
+    given = (await api("PUT", path, {"site_query": None, "sites": ["a"]})).json()
+    assert (given["site_query"], given["sites"]) == (None, ["a"])
+
+
 async def test_null_takes_away_what_may_be_absent(api: Api) -> None:
     made = await api.submit(test_site_id="b", max_concurrency=5)
     changed = (await api("PUT", f"{SCRIPTS}/{made['id']}", {"test_site_id": None, "max_concurrency": None})).json()
@@ -178,7 +201,8 @@ async def test_what_breaks_a_rule_is_refused_with_the_name_of_the_field(
 
 
 async def test_a_missing_field_is_named(api: Api) -> None:
-    assert set((await api("POST", SCRIPTS, {})).problem(422, "invalid")["fields"]) == {"script", "sites"}
+    assert set((await api("POST", SCRIPTS, {})).problem(422, "invalid")["fields"]) == {"script"}
+    assert set((await api("POST", SCRIPTS, {"script": ":put x"})).problem(422, "invalid")["fields"]) == {"sites"}
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "null", '"x"', '{"script": "\\ud800"}'])

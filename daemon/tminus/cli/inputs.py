@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,18 @@ def parse_duration(text: str, what: str = "the duration") -> timedelta:
     if not 1 <= seconds <= _TEN_YEARS:
         raise UsageError(f"{what} {text!r} is not between a second and ten years")
     return timedelta(seconds=seconds)
+
+
+def parse_variables(given: Iterable[str]) -> dict[str, str | int | bool]:
+    """Read NAME=VALUE: a whole number, true and false as such, everything else as text. The database checks the names."""
+    variables: dict[str, str | int | bool] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name in variables:
+            raise UsageError(f"--var {text!r} {'names a variable twice' if equals else 'is not NAME=VALUE'}")
+        is_number = re.fullmatch(r"-?(?:0|[1-9][0-9]{0,17})", value) and value != "-0"
+        variables[name] = value == "true" if value in ("true", "false") else int(value) if is_number else value
+    return variables
 
 
 def parse_moment(text: str, timezone: str | None, what: str = "--at") -> datetime:

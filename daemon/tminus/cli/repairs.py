@@ -30,7 +30,7 @@ _MEANING = {
 }
 
 
-class Verdict(click.ParamType[str]):
+class _VerdictOption(click.ParamType[str]):
     name = "verdict"
 
     def convert(self, value: object, _: click.Parameter | None, __: click.Context | None) -> str:
@@ -64,7 +64,9 @@ class _Evidence:
 @click.command()
 @click.argument("script", metavar="[ID]", required=False)
 @click.argument("site_ids", metavar="[SITE]...", nargs=-1)
-@click.option("--verdict", type=Verdict(), help="completed, failed/partial or failed/none: what it did, as you found.")
+@click.option(
+    "--verdict", type=_VerdictOption(), help="completed, failed/partial or failed/none: what it did, as you found."
+)
 @click.option("--note", metavar="TEXT", help="How you know; kept with the verdict for ever.")
 @as_person
 @as_json_option

@@ -16,6 +16,7 @@ from uuid import UUID
 from tminus.cli import screen
 from tminus.cli.findings import show_stored
 from tminus.domain.digest import RowPart, SitePart, combine, row_digest, site_digest
+from tminus.domain.variables import Variables, digest_field, names_in
 from tminus.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _DIFF_SHOWN = 200  # lines
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownSite:
     part: SitePart
+    variables: Variables  # those that the script names
     name: str
     zone: str
     local_time: str | None
@@ -52,6 +54,8 @@ class ShownSite:
             notes.append("no pinned key")
         if self.since_last in ("changed", "added"):
             notes.append(f"{self.since_last} since the last authorization")
+        if self.variables:
+            notes.append(" ".join(f"$({name})={json.dumps(self.variables[name])}" for name in sorted(self.variables)))
         return f"{self.id}  {self.part.address}{port}  {', '.join(notes)}"
 
 
@@ -73,6 +77,8 @@ class Review:
     sites: tuple[ShownSite, ...]
     description: str
     status: str
+    variables: str  # JSON
+    site_query: str | None  # JSON
     launch_at: datetime | None
     t_minus: str | None
     created_by: str
@@ -101,7 +107,8 @@ async def read_review(connection: asyncpg.Connection, script_id: UUID) -> Review
         raise UsageError(f"there is no scheduled script {script_id}")
     seen = json.loads(row["review"])
     part = row_part(row, row["id"])
-    sites = tuple(_site(each) for each in seen["sites"])
+    names = names_in(part.script)
+    sites = tuple(_site(each, names) for each in seen["sites"])
     digest = combine(row_digest(part), [(site.id, site_digest(site.part)) for site in sites])
     if digest != seen["digest"]:
         raise StoreError(
@@ -123,12 +130,18 @@ async def read_review(connection: asyncpg.Connection, script_id: UUID) -> Review
     )
 
 
-_BESIDE = ("description", "status", "launch_at", "t_minus", "created_by", "updated_by", "summary", "findings")
+_BESIDE = (
+    *("description", "status", "variables", "site_query", "launch_at", "t_minus"),
+    *("created_by", "updated_by", "summary", "findings"),
+)
 
 
-def _site(seen: dict[str, Any]) -> ShownSite:
+def _site(seen: dict[str, Any], names: tuple[str, ...]) -> ShownSite:
+    values = {name: seen["variables"][name] for name in names if name in seen["variables"]}
+    known = {name: seen[name] for name in SitePart.__dataclass_fields__.keys() - {"variables"}}
     return ShownSite(
-        part=SitePart(**{name: seen[name] for name in SitePart.__dataclass_fields__}),
+        part=SitePart(**known, variables=digest_field(values)),
+        variables=values,
         name=seen["name"],
         zone=seen["timezone"],
         local_time=seen["local_time"],
@@ -199,6 +212,9 @@ def show_review(review: Review) -> None:
         ("backup before", "yes" if row.make_backup else screen.text("no", "bold red")),
         ("offline sites", "fail at launch" if row.abort_if_offline else "are tried again"),
         ("session", _session(row)),
+        ("only where", _guards(row)),
+        ("variables", "none" if review.variables == "{}" else review.variables),
+        ("site query", review.site_query or "none: the sites are given"),
         ("test site", row.test_site_id or "none"),
         (screen.plural(len(review.sites), "site"), _sites(review)),
         ("summary", review.summary or "none yet"),
@@ -214,6 +230,7 @@ def show_review(review: Review) -> None:
     console.rule("script")
     console.print(screen.text(review.script.rstrip("\n")), soft_wrap=True)
     console.rule()
+    _show_rendering(review)
     if screen.hides_something(review.script):
         console.print(
             screen.text(
@@ -265,6 +282,40 @@ def _rollout(row: RowPart) -> str:
         if amount is not None:
             parts.append(f"halted at more than {amount} {what}")
     return "; ".join(parts)
+
+
+def _guards(row: RowPart) -> str:
+    asked = (
+        row.guard_version and f"RouterOS is {row.guard_version}",
+        row.guard_free_space and f"{row.guard_free_space} bytes are free",
+        row.guard_uptime and f"it has been up for {screen.seconds(row.guard_uptime.total_seconds())}",
+        None if row.guard_cpu_load is None else f"its CPU load is {row.guard_cpu_load} % at most",
+    )
+    return "; ".join(part for part in asked if part) or "(no guards)"
+
+
+def _show_rendering(review: Review) -> None:
+    """Print what the first site is given, and on which sites nothing would be run."""
+    from tminus.routeros.rendering import RenderingRefused, template
+
+    if not any(site.variables for site in review.sites) and not names_in(review.script):
+        return
+    console, refused, shown = screen.console(), [], False
+    for site in review.sites:
+        try:
+            rendered = template(review.script.encode()).render(dict(site.variables)).decode()
+        except RenderingRefused as error:
+            refused.append(f"On {site.id} nothing would be run: {error}")
+            continue
+        if not shown:
+            shown = True
+            console.print(screen.text(f"As {site.id} is given it ('tminus render {review.id} SITE' shows others):"))
+            console.print(screen.text(rendered.rstrip("\n")), soft_wrap=True)
+            console.rule()
+    for line in refused[:_SITES_SHOWN]:
+        console.print(screen.text(line, "bold red"), soft_wrap=True)
+    if len(refused) > _SITES_SHOWN:
+        console.print(screen.text(f"… and on {len(refused) - _SITES_SHOWN} more", "bold red"))
 
 
 def _session(row: RowPart) -> str:

@@ -21,6 +21,7 @@ from tminus.cli.inputs import (
     find_script,
     parse_local,
     parse_moment,
+    parse_variables,
     read_script,
     read_site_ids,
 )
@@ -49,6 +50,7 @@ class _When:
 @click.option("--site", "sites", multiple=True, metavar="SITE", help="A site; repeat it for more.")
 @click.option("--sites-file", metavar="FILE", help="A file with one site id a line.")
 @click.option("--tag", help="All enabled sites that have this tag now.")
+@click.option("--site-query", metavar="JSON", help="Those it means when it is resolved, before it is authorized.")
 @click.option("--at", metavar="TIME", help="When, in ISO 8601: 2030-11-25T02:00Z, or local with --timezone.")
 @click.option("--in", "after", type=Duration(), metavar="DURATION", help="How long from now: 90s, 5m, 2h, 1d.")
 @click.option("--local-time", metavar="TIME", help="At this time on the clock of each site: 2030-11-25T02:00.")
@@ -68,6 +70,13 @@ class _When:
 @click.option("--max-concurrency", type=WholeNumber(1, 100000), help="On how many sites at once.")
 @click.option("--expects-disconnect", is_flag=True, help="It ends its own session (reboot, upgrade, new address).")
 @click.option("--detached", is_flag=True, help="Run it as a job of the router's, which a lost session does not stop.")
+@click.option("--guard-version", metavar="RANGE", help="Only where RouterOS is in it: '>=7.12 <8'.")
+@click.option("--guard-free-space", type=WholeNumber(1, 10**15), metavar="BYTES", help="Only where so much is free.")
+@click.option("--guard-uptime", type=Duration(), help="Only where the router has been up for so long.")
+@click.option("--guard-cpu-load", type=WholeNumber(0, 100), metavar="PERCENT", help="Only where its CPU is not busier.")
+@click.option(
+    "--var", "given_variables", multiple=True, metavar="NAME=VALUE", help="For $(NAME) in the script; repeat it."
+)
 @click.option(
     "--window", "windows", multiple=True, metavar="NAME", help="Start only in this window; repeat it for more."
 )
@@ -86,6 +95,7 @@ async def submit(
     sites: tuple[str, ...],
     sites_file: str | None,
     tag: str | None,
+    site_query: str | None,
     at: str | None,
     after: timedelta | None,
     local_time: str | None,
@@ -101,6 +111,11 @@ async def submit(
     max_concurrency: int | None,
     expects_disconnect: bool,
     detached: bool,
+    guard_version: str | None,
+    guard_free_space: int | None,
+    guard_uptime: timedelta | None,
+    guard_cpu_load: int | None,
+    given_variables: tuple[str, ...],
     windows: tuple[str, ...],
     stop_starting_at: str | None,
     run_latest: bool,
@@ -114,8 +129,8 @@ async def submit(
 
     FILE is the script, or '-' for stdin. Nothing is run until somebody else has authorized it.
     """
-    if sum((bool(sites), sites_file is not None, tag is not None)) != 1:
-        raise UsageError("say on which sites, in one way: --site (repeated), --sites-file or --tag")
+    if sum((bool(sites), sites_file is not None, tag is not None, site_query is not None)) != 1:
+        raise UsageError("say on which sites, in one way: --site (repeated), --sites-file, --tag or --site-query")
     when = _rule_of_time(at, after, cron, local_time, timezone)
     stop = parse_moment(stop_starting_at, None, "--stop-starting-at") if stop_starting_at is not None else None
     if len(description.encode(errors="surrogateescape")) > _MAX_DESCRIPTION:
@@ -123,6 +138,7 @@ async def submit(
     if file == "-" and sites_file == "-":
         raise UsageError("stdin cannot be both the script and the list of sites")
     script = read_script(file)
+    variables = parse_variables(given_variables)
     the_sites = read_site_ids(sites_file) if sites_file is not None else list(sites)
     new_id = script_id or uuid4()
     sent = False
@@ -149,6 +165,12 @@ async def submit(
                 max_concurrency,
                 expects_disconnect,
                 detached,
+                guard_version,
+                guard_free_space,
+                guard_uptime,
+                guard_cpu_load,
+                json.dumps(variables),
+                site_query,
                 list(windows),
                 when.local,
                 stop,
@@ -180,7 +202,9 @@ async def submit(
         ("digest", review.digest),
     )
     show_seen(script, seen)
-    if review.status == "unauthorized":
+    if review.status == "unauthorized" and not review.sites:
+        click.echo(f"Next: tminus resolve-sites {review.id}, and look at the sites that it finds.")
+    elif review.status == "unauthorized":
         who = f"somebody other than {review.updated_by}" if review.distinct else "an approver"
         click.echo(f"Next, {who} runs: tminus authorize {review.id} --digest {review.digest}")
 
@@ -233,6 +257,57 @@ async def _api_object(connection: asyncpg.Connection, script_id: UUID) -> dict[s
     return cast("dict[str, object]", json.loads(await connection.fetchval(statement("api_object"), script_id)))
 
 
+@click.command("resolve-sites")
+@click.argument("script", metavar="ID")
+@as_person
+@as_json_option
+@asynchronous
+async def resolve_sites(context: Context, script: str, *, person: str | None, as_json: bool) -> None:
+    """Find the sites that the site query of a scheduled script means now. Until it is authorized, as often as wanted."""
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        script_id = await find_script(connection, script)
+        answer = json.loads(await connection.fetchval(statement("resolve_sites"), script_id, person))
+        review = await read_review(connection, script_id)
+    if as_json:
+        print_json(answer)
+        return
+    for site in review.sites:
+        click.echo(screen.visible(site.line()))
+    click.echo(f"{screen.plural(len(review.sites), 'site')}; digest {review.digest}")
+
+
+@click.command()
+@click.argument("script", metavar="ID")
+@click.argument("site", metavar="SITE")
+@as_json_option
+@asynchronous
+async def render(context: Context, script: str, site: str, *, as_json: bool) -> None:
+    """Show a scheduled script as a site is given it: with the site's values for the $(names) in it."""
+    from tminus.routeros.rendering import RenderingRefused, template
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        script_id = await find_script(connection, script)
+        row = await connection.fetchrow(statement("render"), script_id, site)
+    if row is None or row["variables"] is None:
+        raise UsageError(f"there is no site {site!r}; 'tminus site list' shows them")
+    variables = json.loads(row["variables"])
+    try:
+        rendered = template(row["script"].encode()).render(variables).decode()
+    except RenderingRefused as refused:
+        raise TminusError(f"on {site} nothing would be run: {refused}") from None
+    if not row["is_target"]:
+        click.echo(f"tminus: {site} is none of the sites of {script_id}", err=True)
+    if as_json:
+        print_json({"id": str(script_id), "site_id": site, "variables": variables, "script": rendered})
+    elif sys.stdout.isatty():
+        screen.console().print(screen.text(rendered.rstrip("\n")), soft_wrap=True)
+    else:
+        click.echo(rendered, nl=not rendered.endswith("\n"))
+
+
 @click.command()
 @click.argument("script", metavar="ID")
 @click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
@@ -263,4 +338,4 @@ async def cancel(context: Context, script: str, *, yes: bool, person: str | None
         )
 
 
-COMMANDS = (submit, cancel, *authorizations.COMMANDS, *status.COMMANDS, *watch.COMMANDS)
+COMMANDS = (submit, cancel, render, resolve_sites, *authorizations.COMMANDS, *status.COMMANDS, *watch.COMMANDS)

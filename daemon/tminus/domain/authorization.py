@@ -138,7 +138,7 @@ def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:
     elif occasion.kind is LaunchKind.SCHEDULED and row.until is not None and occasion.due_at > row.until:
         return "its time is after the end of the cron rule that was signed"
     if occasion.kind is not LaunchKind.SCHEDULED and authorization.expires is None:
-        return f"a {occasion.kind} needs an authorization that expires"
+        return f"a {occasion.kind} needs a signature of its own, which expires"
     return None
 
 

@@ -44,6 +44,10 @@ class RowPart:
     max_failures: str | None = None
     max_failures_in_wave: str | None = None
     max_offline: str | None = None
+    guard_version: str | None = None
+    guard_free_space: int | None = None
+    guard_uptime: timedelta | None = None
+    guard_cpu_load: int | None = None
     windows: tuple[str, ...] = ()
     local_time: datetime | None = None  # on the clock of each site, so without a zone; launch_at follows from it
     stop_starting_at: datetime | None = None
@@ -61,6 +65,7 @@ class SitePart:
     username: str | None
     credential: str | None
     host_key: str | None
+    variables: str | None = None  # as domain.variables.digest_field writes them
 
 
 def row_digest(row: RowPart) -> str:
@@ -87,6 +92,10 @@ def row_digest(row: RowPart) -> str:
         _field("max_failures", row.max_failures),
         _field("max_failures_in_wave", row.max_failures_in_wave),
         _field("max_offline", row.max_offline),
+        _field("guard_version", row.guard_version),
+        _field("guard_free_space", None if row.guard_free_space is None else str(row.guard_free_space)),
+        _field("guard_uptime", None if row.guard_uptime is None else _duration(row.guard_uptime)),
+        _field("guard_cpu_load", None if row.guard_cpu_load is None else str(row.guard_cpu_load)),
         _field("windows", _names(row.windows)),
         _field("local_time", None if row.local_time is None else row.local_time.strftime("%Y-%m-%dT%H:%M:%S.%f")),
         _field("stop_starting_at", _moment(row.stop_starting_at)),
@@ -106,6 +115,7 @@ def site_digest(site: SitePart) -> str:
         _field("username", site.username),
         _field("credential", site.credential),
         _field("host_key", site.host_key),
+        _field("variables", site.variables),
     )
 
 

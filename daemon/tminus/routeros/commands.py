@@ -64,11 +64,12 @@ class Nonce:
         return f"tminus {self.value} {what}"
 
 
-def identify(nonce: Nonce, *, stamp: bool, look: bool = True) -> str:
+def identify(nonce: Nonce, *, stamp: bool, look: bool = True, resources: bool = False) -> str:
     """Ask for version, identity and uptime, and prove that commands run. `stamp` leaves a line in the router's log.
 
     `look`: for what may fail behind the marker: how many scripts of ours still run as jobs, and which files of ours lie
     there. A line is parsed whole, so on a router that has no such menu, or hides it from us, nothing of it runs.
+    `resources`: how much space is free and how loaded the CPU is, which may fail too.
     """
     asked = (
         ":put [/system resource get version]; :put [/system identity get name]; :put [/system resource get uptime]; "
@@ -76,13 +77,29 @@ def identify(nonce: Nonce, *, stamp: bool, look: bool = True) -> str:
     stamped = f':log info "{nonce.log_line("connected")}"; ' if stamp else ""
     jobs = nonce._put("BUSY", f' . "-" . [:len [/system script job find where script~"{_ANY_SCRIPT}"]]')
     files = ':foreach i in=[/file find where name~"tminus-"] do={ :put [/file get $i name] }'
-    looked = f"; {jobs}; {files}" if look else ""
-    return f"{asked}{stamped}{nonce._put('ID')}{looked}"
+    line = f"{asked}{stamped}{nonce._put('ID')}"
+    if look:
+        line += f"; {jobs}; {files}"
+    if resources:
+        free = nonce._put("FREE", ' . "-" . [/system resource get free-hdd-space]')
+        load = nonce._put("LOAD", ' . "-" . [/system resource get cpu-load]')
+        line += f"; {free}; {load}"
+    return line
 
 
 def jobs_seen(nonce: Nonce, said: list[str]) -> int | None:
     """Read from the answer to `identify` how many scripts of ours run as jobs; None if the router did not say."""
     return _number_after(f"{nonce.marker('BUSY')}-", said)
+
+
+def free_space_seen(nonce: Nonce, said: list[str]) -> int | None:
+    """Read from the answer to `identify` how many bytes are free; None if the router did not say."""
+    return _number_after(f"{nonce.marker('FREE')}-", said, digits=15)
+
+
+def cpu_load_seen(nonce: Nonce, said: list[str]) -> int | None:
+    """Read from the answer to `identify` the load of the CPU in percent; None if the router did not say."""
+    return _number_after(f"{nonce.marker('LOAD')}-", [line.removesuffix("%") for line in said], digits=3)
 
 
 def leftovers(nonce: Nonce, said: list[str]) -> tuple[Nonce, ...]:
@@ -241,9 +258,9 @@ def history() -> str:
     return "/system history print"
 
 
-def _number_after(mark: str, said: list[str]) -> int | None:
-    digits = next((line.removeprefix(mark) for line in said if line.startswith(mark)), "")
-    return int(digits) if digits.isdecimal() and digits.isascii() and len(digits) <= 11 else None
+def _number_after(mark: str, said: list[str], *, digits: int = 11) -> int | None:
+    number = next((line.removeprefix(mark) for line in said if line.startswith(mark)), "")
+    return int(number) if number.isdecimal() and number.isascii() and len(number) <= digits else None
 
 
 def _hide(version: Version) -> str:

@@ -8,7 +8,10 @@ from datetime import timedelta
 
 from tminus.routeros.text import clean_line, lines
 
-_VERSION = re.compile(r"^(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?((?:alpha|beta|rc)\d+)?(?:[ _-].*)?$", re.ASCII)
+_VERSION = re.compile(r"^(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?((?:alpha|beta|rc)\d{1,6})?(?:[ _-].*)?$", re.ASCII)
+_STAGE = re.compile(r"(alpha|beta|rc)(\d+)", re.ASCII)
+_STAGES = ("alpha", "beta", "rc")
+_COMPARISON = re.compile(r"(>=|<=|>|<|=)(\d{1,3}(?:\..+)?)", re.ASCII)
 # 6w5d11h55m45s from print, 00:06:48 from get, 1d00:06:48 as a mixture: the record does not settle which, so all are read.
 # Six digits at most: a router may say anything, and more of them would not fit into a timedelta.
 _UPTIME = re.compile(
@@ -20,7 +23,7 @@ _UPTIME = re.compile(
 _SERIAL = re.compile(r"(?=.*[0-9])[A-Za-z0-9/_-]{4,32}|[A-Z]{8,32}")
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Version:
     """A RouterOS version. The features are those that the console of real versions showed first."""
 
@@ -36,6 +39,14 @@ class Version:
         if not found:
             return None
         return cls(int(found[1]), int(found[2]), int(found[3] or 0), clean_line(text))
+
+    @property
+    def rank(self) -> tuple[int, int, int, int, int]:
+        """To be compared: 7.9 before 7.12, and 7.24beta1 before 7.24rc1 before 7.24. Migration 0003 has the same in SQL."""
+        found = _VERSION.match(self.text)
+        stage = _STAGE.fullmatch(found[4] or "") if found else None
+        behind = (_STAGES.index(stage[1]), int(stage[2])) if stage else (len(_STAGES), 0)
+        return (self.major, self.minor, self.patch, *behind)
 
     @property
     def has_onerror(self) -> bool:
@@ -61,6 +72,29 @@ class Facts:
     version: Version
     identity: str
     uptime: timedelta
+
+
+def is_version_in(version: Version, version_range: str) -> bool:
+    """Say whether all comparisons of a range hold, as migration 0003 writes one: ">=7.12 <8". False for what is no range."""
+    comparisons = [_COMPARISON.fullmatch(part) for part in version_range.split(" ")]
+    return all(found is not None and _holds(version, found[1], found[2]) for found in comparisons)
+
+
+def _holds(version: Version, operator: str, text: str) -> bool:
+    limit = Version.parse(text if "." in text else f"{text}.0")
+    if limit is None:
+        return False
+    match operator:
+        case ">=":
+            return version.rank >= limit.rank
+        case "<=":
+            return version.rank <= limit.rank
+        case ">":
+            return version.rank > limit.rank
+        case "<":
+            return version.rank < limit.rank
+        case _:
+            return version.rank == limit.rank
 
 
 def parse_uptime(text: str) -> timedelta | None:

@@ -197,7 +197,9 @@ def _proof_by_reboot(remains: Remains, expected: Expected) -> str | None:
         case SoleEffect.REBOOT:
             return "The script does nothing but reboot the router, which has rebooted since and is back."
         case SoleEffect.UPGRADE if (
-            remains.version is not None and expected.version is not None and remains.version > expected.version
+            remains.version is not None
+            and expected.version is not None
+            and remains.version.rank > expected.version.rank
         ):
             return (
                 f"The script does nothing but upgrade the router, which has rebooted since from"

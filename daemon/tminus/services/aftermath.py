@@ -171,7 +171,7 @@ async def listen_on(
             log.info("busy_site_not_noted", message=str(error))
         await asyncio.sleep(max(began + _RENEW - loop.time(), 0))  # a silent connection does not wait
     catches = run.facts is not None and run.facts.version.has_onerror
-    verdict = judge_import(answer_of(result), run.nonce, run.content.script, catches=catches)
+    verdict = judge_import(answer_of(result), run.nonce, run.script, catches=catches)
     if not isinstance(verdict, Ending):
         return
     await keep_late(run, verdict)

@@ -175,7 +175,11 @@ class Authority:
                 if not authorization.contradicts_itself() and await self._is_signed(script, authorization):
                     self._vouch(authorization)
                     break
-        return digest in self._vouched
+        if digest not in self._vouched:
+            return False
+        # Variables or none: it is the same router, reached in the same way.
+        self._vouched.add(site_digest(replace(site, variables=None)))
+        return True
 
     async def _is_signed(self, script: str, authorization: Authorization) -> bool:
         signature = authorization.signature

@@ -83,10 +83,10 @@ async def _visit(visit: _Visit) -> None:
 async def _look(visit: _Visit) -> str | None:
     """Free the router if the script is over, and return None; else return what was seen."""
     run = visit.busy.run
-    if run.authorized_site != site_digest(run.site.part):
+    if run.authorized_site != site_digest(run.site_now):
         return "The site was changed since, so it need not be the same router that answers; resolve the run to free it."
     question = question_about(run, Reason(visit.busy.reason), "")
-    async with await visit.contact.connect(run.site) as connection:
+    async with await visit.contact.connect(run.site, covered=run.site_now) as connection:
         return await _ask(visit, question, connection)
 
 

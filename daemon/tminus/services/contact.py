@@ -64,16 +64,25 @@ class Contact:
                 f"credential '{name}' of {site.id} is not in this daemon's configuration; add [credentials.{name}] or name another"
             ) from None
 
-    async def connect(self, site: Site, *, host_key: str | None = None) -> Connection:
-        """Log in once. `host_key` stands in for a site that has none yet. Raises DeviceError or ConfigError."""
+    async def connect(self, site: Site, *, host_key: str | None = None, covered: SitePart | None = None) -> Connection:
+        """Log in once. Raises DeviceError or ConfigError.
+
+        `host_key` stands in for a site that has none yet. `covered` is what an authorization covers of the site, where that
+        is more than how it is reached.
+        """
         target, credential = self._target(site, host_key), self.credential(site)
-        if credential.password is not None and self.vouches_for is not None and not await self.vouches_for(site.part):
+        if credential.password is not None and not await self._is_vouched_for(site, covered):
             # Whoever owns the database could name a machine of their own. A key gives nothing away to one.
             raise ConfigError(
                 f"nobody has signed for {site.id} as it is now, so it is not sent the password of credential '{credential.name}';"
                 " use a private key, or have an approver sign a script for it"
             )
         return await self._connector.connect(target, credential, through=self._gate(site))
+
+    async def _is_vouched_for(self, site: Site, covered: SitePart | None) -> bool:
+        if self.vouches_for is None:
+            return True
+        return (covered is not None and await self.vouches_for(covered)) or await self.vouches_for(site.part)
 
     async def fetch_host_key(self, site: Site) -> str:
         """Return the key that a site's router proves to own now, whatever is pinned; nobody logs in."""
@@ -116,14 +125,16 @@ class Introduction:
     looked: bool
 
 
-async def introduce(connection: Connection, nonce: commands.Nonce, *, stamp: bool, deadline: float) -> Introduction:
+async def introduce(
+    connection: Connection, nonce: commands.Nonce, *, stamp: bool, deadline: float, resources: bool = False
+) -> Introduction:
     """Ask a router who it is, with all that is wanted; where it does not take that, with less. Raises as `run` does.
 
     What a script needs for the proof of its end is no log, no list of jobs and no list of files.
     """
     ways = [(True, True), (False, True), (False, False)] if stamp else [(False, True), (False, False)]
     for stamped, looked in ways:
-        command = commands.identify(nonce, stamp=stamped, look=looked)
+        command = commands.identify(nonce, stamp=stamped, look=looked, resources=resources)
         result = await connection.run(command, deadline=deadline, cap=SMALL)
         facts = parse_facts(result.output, nonce.marker("ID"))
         if facts is not None or nonce.marker("ID") in lines(result.output) or connection.closed:

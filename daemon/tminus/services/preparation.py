@@ -18,6 +18,8 @@ import structlog
 from tminus.device.connection import Connection
 from tminus.domain.digest import site_digest
 from tminus.domain.endings import Effect, Ending, Reason, Step, not_started, skipped
+from tminus.domain.guards import Measured, broken_guards
+from tminus.domain.variables import named_values
 from tminus.errors import (
     ConfigError,
     ConnectionLost,
@@ -32,8 +34,9 @@ from tminus.errors import (
 )
 from tminus.kill_points import Point, reach
 from tminus.routeros import commands, messages
-from tminus.routeros.facts import parse_serial
+from tminus.routeros.facts import is_version_in, parse_serial
 from tminus.routeros.outcome import judge_dry_run
+from tminus.routeros.rendering import RenderingRefused, template
 from tminus.routeros.text import clean_line, lines
 from tminus.services.authority import NOT_AS_SIGNED, Authority, Mandate, Refusal
 from tminus.services.contact import SMALL, Contact, introduce, remove_files
@@ -79,11 +82,15 @@ class Preparation:
         self.check_mandate(run)
         if not site.enabled:
             raise Ended(skipped(Reason.SITE_DISABLED, "The site is disabled."))
-        if run.claim.authorized_site != site_digest(site.part):
+        content = run.content
+        if run.claim.authorized_site != site_digest(run.site_part):
             message = (
-                "The site is not as it was authorized (its address, credential or key was changed); nothing was sent."
+                "The site is not as it was authorized (its address, credential, key or a variable of the script was"
+                " changed); nothing was sent."
             )
             raise Ended(not_started(Reason.SITE_CHANGED, message))
+        if content.names:
+            await self._render(run)
         try:
             connection = run.connection = await self._connect(run)
             reach(Point.CONNECTED)
@@ -98,11 +105,20 @@ class Preparation:
             await self._check_upload(run, connection)
             self._check_readiness(run, connection)
             if run.content.rehearsal:
-                raise Ended(skipped(Reason.REHEARSED, _READY, warnings=tuple(run.warnings)))
+                raise Ended(skipped(Reason.REHEARSED, _ready(run), warnings=tuple(run.warnings)))
         except ConnectionLost as error:
             raise self._lost(run, Reason.CONNECTION_LOST, error) from error
         except DeviceTimeout as error:
             raise self._lost(run, Reason.TIMED_OUT, error) from error
+
+    async def _render(self, run: Run) -> None:
+        """Put the site's values into the script: in a thread, since a large script takes its time to be read."""
+        content = run.content
+        try:
+            found = await asyncio.to_thread(template, content.script)
+            run.rendered = found.render(named_values(content.names, content.variables, run.claim.site.variables))
+        except RenderingRefused as refused:
+            raise Ended(not_started(Reason.SCRIPT_REJECTED, f"{refused} Nothing was sent.")) from refused
 
     def check_mandate(self, run: Run) -> None:
         """Where signatures are required, compare what is used with what was signed, by this host's clock."""
@@ -120,7 +136,7 @@ class Preparation:
             return
         why: str | None = run.mandate.why if isinstance(run.mandate, Refusal) else "its signature was not verified"
         if isinstance(run.mandate, Mandate):
-            site = run.claim.site.part
+            site = run.site_part
             if run.mandate.names_another(site):
                 raise Ended(not_started(Reason.SITE_CHANGED, f"Not started: {NOT_AS_SIGNED}."))
             why = authority.why_not(run.mandate, site)
@@ -132,10 +148,10 @@ class Preparation:
         site = run.claim.site
         try:
             try:
-                return await self._contact.connect(site)
+                return await self._contact.connect(site, covered=run.site_part)
             except (Offline, JumpHostFailed):
                 await asyncio.sleep(self._settings.second_try_after)
-                return await self._contact.connect(site)
+                return await self._contact.connect(site, covered=run.site_part)
         except Offline as error:
             if run.content.abort_if_offline:
                 raise Ended(not_started(Reason.OFFLINE, sentence(error))) from error
@@ -165,8 +181,14 @@ class Preparation:
                 host_key=connection.host_key,
                 todo=f"compare it with the router's, and pin it: tminus site pin {site.id}",
             )
+        guards, rehearsal = run.content.guards, run.content.rehearsal
+        resources = rehearsal or guards.ask_resources
         said = await introduce(
-            connection, run.nonce, stamp=self._settings.stamp_log, deadline=self._settings.command_timeout
+            connection,
+            run.nonce,
+            stamp=self._settings.stamp_log,
+            resources=resources,
+            deadline=self._settings.command_timeout,
         )
         facts = said.facts
         if facts is None:
@@ -193,6 +215,17 @@ class Preparation:
                 f"RouterOS {facts.version.text} cannot run a detached script so that its end is proved (7.13 can);"
                 " nothing was run. Schedule it without detached."
             )
+            raise Ended(not_started(Reason.GUARD_FAILED, message))
+        measured = Measured(
+            version=facts.version.text,
+            version_in_range=guards.version is not None and is_version_in(facts.version, guards.version),
+            uptime=facts.uptime,
+            free_space=commands.free_space_seen(run.nonce, answers),
+            cpu_load=commands.cpu_load_seen(run.nonce, answers),
+        )
+        run.free_space = measured.free_space
+        if broken := broken_guards(guards, measured):
+            message = f"The router is not as the script asks: {'; '.join(broken)}. Nothing was run."
             raise Ended(not_started(Reason.GUARD_FAILED, message))
 
     async def _back_up(self, run: Run, connection: Connection) -> None:
@@ -277,18 +310,18 @@ class Preparation:
     async def _upload(self, run: Run, connection: Connection) -> None:
         run.uploaded = True  # from the first byte on there may be something to remove
         try:
-            await connection.upload(run.nonce.file, run.content.script, deadline=self._settings.command_timeout)
+            await connection.upload(run.nonce.file, run.script, deadline=self._settings.command_timeout)
         except UploadFailed as error:
             raise Ended(not_started(Reason.UPLOAD_FAILED, sentence(error))) from error
 
     async def _check_upload(self, run: Run, connection: Connection) -> None:
         """Wait until the router lists the whole file, and have it parse it, where its version can."""
         assert run.facts is not None  # noqa: S101
-        size = len(run.content.script)
+        size = len(run.script)
         can_dry_run = run.facts.version.has_dry_run
         command = commands.file_size_and_dry_run(run.nonce) if can_dry_run else commands.file_size(run.nonce)
         # A dry run repeats the script, and numbers its lines.
-        cap = min(self._settings.export_cap, SMALL + 4 * size + 20 * run.content.script.count(b"\n"))
+        cap = min(self._settings.export_cap, SMALL + 4 * size + 20 * run.script.count(b"\n"))
         until = self._loop.time() + self._settings.upload_visible_within
         pause = 0.1
         while True:
@@ -328,6 +361,11 @@ class Preparation:
     async def _tell_site(self, kind: str, run: Run, detail: dict[str, str]) -> None:
         with contextlib.suppress(StoreUnavailable):  # it is in our log as well
             await site_runs.record_site_event(self._db, kind, self._instance, run.claim.site.id, json.dumps(detail))
+
+
+def _ready(run: Run) -> str:
+    free = run.free_space
+    return _READY if free is None else f"{_READY} {free} bytes of its space are free."
 
 
 def check_time(run: Run, now: float) -> None:

@@ -127,7 +127,7 @@ class Reaper:
                 self.hint.give()
 
     async def _find_out(self, orphan: Orphan, question: Question) -> Answer:
-        if orphan.authorized_site != site_digest(orphan.site.part):
+        if orphan.authorized_site != site_digest(orphan.site_now):
             message = f"{question.message} The site was changed since, so it need not be the same router that answers."
             return Answer(ending=unknown(question.reason, message), file_gone=False)
         return await resolve(question, self._contact, self._settings)

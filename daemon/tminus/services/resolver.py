@@ -18,7 +18,9 @@ from datetime import timedelta
 import structlog
 
 from tminus.device.connection import Connection
+from tminus.domain.digest import SitePart
 from tminus.domain.endings import Ending, Reason, State, unknown
+from tminus.domain.variables import named_values, names_in
 from tminus.errors import (
     ConfigError,
     ConnectionLost,
@@ -39,6 +41,7 @@ from tminus.routeros.remains import (
     judge_remains,
     may_be_running,
 )
+from tminus.routeros.rendering import RenderingRefused, template
 from tminus.routeros.text import clean
 from tminus.services.contact import SMALL, Contact, fence, find_remains, remove_files
 from tminus.services.exports import file_size, take_export
@@ -76,10 +79,20 @@ class Question:
     detached: bool = False
     job_started: bool = False  # the router said so
     expects_disconnect: bool = False
+    covered: SitePart | None = None  # what its authorization covers of the site
 
     def since(self) -> timedelta:
         """How long ago the uptime was read."""
         return timedelta(seconds=asyncio.get_running_loop().time() - self.identified_at)
+
+
+def _rendered(orphan: Orphan) -> bytes:
+    """The script as its site was given it: who asks has seen that the site's digest, variables included, is the same."""
+    values = named_values(names_in(orphan.script.decode()), orphan.script_variables, orphan.site.variables)
+    try:
+        return template(orphan.script).render(values)
+    except RenderingRefused:
+        return orphan.script  # of which less can be told
 
 
 def question_about(orphan: Orphan, reason: Reason, message: str) -> Question:
@@ -88,9 +101,10 @@ def question_about(orphan: Orphan, reason: Reason, message: str) -> Question:
     executing_for = orphan.executing_for.total_seconds()
     return Question(
         site=orphan.site,
+        covered=orphan.site_now,
         host_key=None,
         nonce=commands.Nonce(orphan.nonce),
-        script=orphan.script,
+        script=_rendered(orphan),
         reason=reason,
         message=message,
         uptime_before=orphan.uptime_before,
@@ -127,7 +141,7 @@ async def resolve(question: Question, contact: Contact, settings: RunSettings) -
         await asyncio.sleep(min(pause, max(until - loop.time(), 0)))
         pause = _BETWEEN_TRIES
         try:
-            connection = await contact.connect(question.site, host_key=question.host_key)
+            connection = await contact.connect(question.site, host_key=question.host_key, covered=question.covered)
         except (LoginRefused, HostKeyChanged, ConfigError) as error:
             last = str(error)
             break

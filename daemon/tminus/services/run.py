@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tminus.device import output as device
 from tminus.device.connection import Connection
+from tminus.domain.digest import SitePart
 from tminus.domain.endings import Ending, Reason, Step
 from tminus.routeros.commands import Nonce
 from tminus.routeros.export import Export
@@ -61,6 +62,8 @@ class Run:
     facts: Facts | None = None
     identified_at: float = 0.0
     stamped: bool = False  # our line is in the router's log
+    rendered: bytes | None = None  # the script for this site
+    free_space: int | None = None  # bytes, where the router was asked
     leftovers: tuple[Nonce, ...] = ()  # whose files lie on the router
     before: Export | None = None
     uploaded: bool = False  # there may be something of ours on the router
@@ -79,6 +82,16 @@ class Run:
     @property
     def nonce(self) -> Nonce:
         return Nonce(self.claim.nonce)
+
+    @property
+    def site_part(self) -> SitePart:
+        """What an authorization of this script covers of the site."""
+        return self.claim.site.part_of(self.content.names, self.content.variables)
+
+    @property
+    def script(self) -> bytes:
+        """What the router is given."""
+        return self.content.script if self.rendered is None else self.rendered
 
     @property
     def abortable(self) -> bool:

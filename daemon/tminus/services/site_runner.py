@@ -325,7 +325,7 @@ class SiteRunner:
         reach(Point.ANSWERED)
         assert run.facts is not None  # noqa: S101
         catches = run.facts.version.has_onerror
-        verdict = judge_import(answer_of(result), run.nonce, run.content.script, catches=catches)
+        verdict = judge_import(answer_of(result), run.nonce, run.script, catches=catches)
         self._step(run, Step.VERIFYING)
         if isinstance(verdict, Ending):
             run.verdict = verdict
@@ -383,7 +383,7 @@ class SiteRunner:
             site=run.claim.site,
             host_key=connection.host_key,
             nonce=run.nonce,
-            script=content.script,
+            script=run.script,
             reason=verdict.reason,
             message=message,
             uptime_before=run.facts.uptime,

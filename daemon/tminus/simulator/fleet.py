@@ -15,16 +15,16 @@ from pathlib import Path
 import asyncssh
 
 from tminus.errors import UsageError
+from tminus.simulator.config import defaults
+from tminus.simulator.console.scheduler import Scheduler
+from tminus.simulator.contents.export import export
+from tminus.simulator.network.server import Host
 
-from . import defaults
 from .behaviour import DEFAULT, Behaviour
-from .export import export
 from .faults import Fault, deal
 from .inventory import Site, inventory_sql
 from .journal import Journal
 from .router import Hardware, Router, Timing
-from .scheduler import Scheduler
-from .server import Host
 from .setup import ORDINARY, HostKey, Setup
 from .versions import Version
 

@@ -10,15 +10,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from tminus.simulator.config.config import Base, Change, Config
+from tminus.simulator.config.menus import BY_PATH
+from tminus.simulator.config.schema import Menu
+
 from .behaviour import Behaviour
-from .config import Base, Change, Config
 from .faults import UPLOAD_LATE_S, Fault
 from .files import FileStore
 from .jobs import Job, JobKind, Tasks
 from .journal import Fact, Journal, Kind
-from .menus import BY_PATH
 from .safemode import SafeMode
-from .schema import Menu
 from .setup import ORDINARY, Setup
 from .values import Value
 from .versions import Version

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .config import Table
+from tminus.simulator.config.config import Table
+from tminus.simulator.config.menus import find
+from tminus.simulator.config.schema import Menu, Path
+
 from .journal import Kind
-from .menus import find
-from .schema import Menu, Path
 
 if TYPE_CHECKING:
     from .router import Router

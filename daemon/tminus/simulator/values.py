@@ -14,8 +14,7 @@ from .errors import RunError
 
 if TYPE_CHECKING:
     from tminus.routeros.language.ast import Block
-
-    from .binding import Bindings
+    from tminus.simulator.console.binding import Bindings
 
 
 @dataclass(frozen=True, slots=True, order=True)

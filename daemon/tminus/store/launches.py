@@ -15,8 +15,11 @@ import asyncpg
 from tminus.domain.authorization import Authorization, Occasion
 from tminus.domain.digest import RowPart
 from tminus.domain.endings import Effect, LaunchKind, LaunchState, Reason, State
+from tminus.domain.guards import Guards
 from tminus.domain.occurrence import Occurrence
+from tminus.domain.variables import Variables, names_in
 from tminus.store.pool import Database, Transaction, statement
+from tminus.store.site_runs import read_variables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,8 @@ class LaunchContent:
     script_id: UUID
     row: RowPart
     script: bytes
+    variables: Variables  # the scheduled script's; a site's own come first
+    names: tuple[str, ...]  # in $(name), wherever
     due_at: datetime
     kind: LaunchKind
     digest: str | None
@@ -89,6 +94,16 @@ class LaunchContent:
     def detached(self) -> bool:
         """It runs as a job of the router's, without a session."""
         return self.row.detached
+
+    @property
+    def guards(self) -> Guards:
+        row = self.row
+        return Guards(
+            version=row.guard_version,
+            free_space=row.guard_free_space,
+            uptime=row.guard_uptime,
+            cpu_load=row.guard_cpu_load,
+        )
 
     @property
     def occurrence(self) -> Occurrence:
@@ -281,6 +296,8 @@ async def launch_content(db: Database, launch: UUID) -> LaunchContent:
         script_id=row["script_id"],
         row=row_part(row, row["script_id"]),
         script=row["script"].encode(),
+        variables=read_variables(row["variables"]),
+        names=names_in(row["script"]),
         due_at=row["due_at"],
         kind=LaunchKind(row["kind"]),
         digest=row["digest"],

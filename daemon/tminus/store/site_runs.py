@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 import asyncpg
 
 from tminus.domain.digest import SitePart
+from tminus.domain.variables import Variables, digest_field, named_values, names_in
 from tminus.store.pool import Database
 
 
@@ -23,6 +26,11 @@ class Site:
     runner: str | None
     enabled: bool
     serial: str | None
+    variables: Variables = field(default_factory=dict)
+
+    def part_of(self, names: tuple[str, ...], script_variables: Variables) -> SitePart:
+        """Return what the digest covers of this site, for a script with these names in it."""
+        return replace(self.part, variables=digest_field(named_values(names, script_variables, self.variables)))
 
     @property
     def id(self) -> str:
@@ -66,6 +74,13 @@ class Orphan:
     site_timeout: timedelta
     expects_disconnect: bool
     detached: bool
+    script_variables: Variables
+
+    @property
+    def site_now(self) -> SitePart:
+        """What the digest would cover of the site now."""
+        names = names_in(self.script.decode())
+        return self.site.part_of(names, self.script_variables)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +176,7 @@ def read_orphan(row: asyncpg.Record) -> Orphan:
         site_timeout=row["site_timeout"],
         expects_disconnect=row["expects_disconnect"],
         detached=row["detached"],
+        script_variables=read_variables(row["script_variables"]),
     )
 
 
@@ -181,4 +197,9 @@ def read_site(row: asyncpg.Record) -> Site:
         runner=row["runner"],
         enabled=row["enabled"],
         serial=row["serial"],
+        variables=read_variables(row.get("variables")),
     )
+
+
+def read_variables(text: str | None) -> Variables:
+    return cast("Variables", json.loads(text or "{}"))

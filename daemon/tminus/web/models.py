@@ -20,7 +20,18 @@ READ_ONLY = frozenset(
     {
         *("created_by", "summary", "status", "authorized_at", "cancelled_at", "t_minus", "started_at", "progress"),
         *("created_at", "updated_at", "updated_by", "authorized_by", "cancelled_by", "status_reason", "finished_at"),
-        *("launch_id", "launch_state", "unserved", "findings", "authorization_expires_at"),
+        *(
+            "launch_id",
+            "launch_state",
+            "unserved",
+            "findings",
+            "authorization_expires_at",
+            "launch_reason",
+            "wave",
+            "waves",
+            "paused_at",
+            "paused_by",
+        ),
     }
 )
 """Keys of the answer that a client may send back, as it read them: they are not a client's, and are passed over."""
@@ -39,11 +50,18 @@ class _ScriptBody(Body):
     passed_over: ClassVar[frozenset[str]] = READ_ONLY
 
     @model_validator(mode="after")
-    def _each_site_once(self) -> _ScriptBody:
-        sites = getattr(self, "sites", None) or []
-        if len(set(sites)) != len(sites):
+    def _names_its_sites(self) -> _ScriptBody:
+        sites = getattr(self, "sites", None)
+        if sites is not None and len(set(sites)) != len(sites):
             raise ValueError("sites: each site is named once")
+        # Those of a query are there once it is resolved.
+        if not sites and "sites" in self.to_be_named() and getattr(self, "site_query", None) is None:
+            raise ValueError("sites: at least 1 is needed where there is no site_query")
         return self
+
+    def to_be_named(self) -> set[str]:
+        """Return which of its fields have to say something."""
+        return self.model_fields_set
 
 
 _Description = Annotated[Text, Field(max_length=2000, description="A human-readable name for the scheduled script.")]
@@ -52,7 +70,11 @@ _Script = Annotated[
 ]
 _Sites = Annotated[
     list[SiteId],
-    Field(min_length=1, max_length=100000, description="Site ids to target.", json_schema_extra={"uniqueItems": True}),
+    Field(
+        max_length=100000,
+        description="Site ids to target, at least one where there is no site_query.",
+        json_schema_extra={"uniqueItems": True},
+    ),
 ]
 _Notify = Annotated[list[Word], Field(max_length=1000, description="User ids to tell.")]
 _Backup = Annotated[bool, Field(description="Store a complete export before, or do not run.")]
@@ -61,6 +83,30 @@ _LaunchAt = Annotated[AwareDatetime, Field(description="When, in ISO 8601 with a
 _Cron = Annotated[Text, Field(max_length=200, description="Instead of launch_at: five cron fields, or an @-name.")]
 _Zone = Annotated[Text, Field(max_length=100, description="Time zone of cron; UTC unless given.")]
 _Concurrency = Annotated[int, Field(ge=1, le=100000, description="Sites at the same time.")]
+_Range = Annotated[Text, Field(min_length=1, max_length=200, description="RouterOS versions, such as >=7.12 <8.")]
+_Space = Annotated[int, Field(ge=1, le=10**15, description="Bytes that are free at least.")]
+_Uptime = Annotated[
+    float, Field(ge=1, le=315360000, allow_inf_nan=False, description="Seconds that a router has been up at least.")
+]
+_Load = Annotated[int, Field(ge=0, le=100, description="Percent that its CPU is loaded at most.")]
+_Variables = Annotated[
+    dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")],
+        bool | Annotated[int, Field(ge=-(10**18) + 1, le=10**18 - 1)] | Text,
+    ],
+    Field(description="Values for $(name) in the script, where a site has none of its own."),
+]
+_Tags = Annotated[list[Word], Field(min_length=1, max_length=100)]
+
+
+class SiteQuery(Body):
+    """In place of sites: those that have all that is given, when it is resolved."""
+
+    tags: _Tags | None = None
+    any_tags: _Tags | None = None
+    not_tags: _Tags | None = None
+    version: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    model: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
 
 
 class NewScript(_ScriptBody):
@@ -71,7 +117,7 @@ class NewScript(_ScriptBody):
     ] = None
     description: _Description = ""
     script: _Script
-    sites: _Sites
+    sites: _Sites = []
     test_site_id: SiteId | None = None
     make_backup: _Backup = True
     abort_if_offline: _Abort = False
@@ -84,6 +130,15 @@ class NewScript(_ScriptBody):
     max_concurrency: _Concurrency | None = None
     expects_disconnect: bool = False
     detached: bool = False
+    guard_version: _Range | None = None
+    guard_free_space: _Space | None = None
+    guard_uptime: _Uptime | None = None
+    guard_cpu_load: _Load | None = None
+    variables: _Variables = {}
+    site_query: SiteQuery | None = None
+
+    def to_be_named(self) -> set[str]:
+        return {"sites"}
 
 
 class ScriptChange(_ScriptBody):
@@ -106,6 +161,12 @@ class ScriptChange(_ScriptBody):
     max_concurrency: _Concurrency | None = None
     expects_disconnect: bool = False
     detached: bool = False
+    guard_version: _Range | None = None
+    guard_free_space: _Space | None = None
+    guard_uptime: _Uptime | None = None
+    guard_cpu_load: _Load | None = None
+    variables: _Variables = {}
+    site_query: SiteQuery | None = None
 
 
 class Authorization(Body):
@@ -128,6 +189,21 @@ class Withdrawal(Body):
     """Why an authorization is taken back."""
 
     reason: Annotated[Text, Field(min_length=1, max_length=1000, description="For whoever asks later.")]
+
+
+class Pause(Body):
+    """Why a launch is held."""
+
+    note: Annotated[Text, Field(min_length=1, max_length=1000, description="For whoever asks later.")]
+
+
+class Retry(Body):
+    """What to do again."""
+
+    launch_id: Annotated[UUID | None, Field(description="Which launch; the latest, unless given.")] = None
+    sites: Annotated[
+        list[SiteId] | None, Field(max_length=100000, description="Those that are safe to repeat, unless given.")
+    ] = None
 
 
 class SiteChange(Body):

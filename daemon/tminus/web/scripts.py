@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from tminus.errors import Refused
 from tminus.store.pool import store_errors
 from tminus.web.call import Answer, Call, page_of, read_cursor
-from tminus.web.models import Authorization, NewScript, ScriptChange, ScriptPage, Withdrawal
+from tminus.web.models import Authorization, NewScript, Pause, Retry, ScriptChange, ScriptPage, Withdrawal
 from tminus.web.problems import Code, Problem, of_store
 
 _OVER = {"launched": Code.ALREADY_LAUNCHED, "cancelled": Code.CANCELLED}
@@ -26,7 +26,7 @@ async def list_scripts(call: Call) -> Answer:
 async def create_script(call: Call) -> Answer:
     new = call.body_as(NewScript)
     script_id = new.id or uuid4()
-    values = (
+    values: tuple[object, ...] = (
         script_id,
         call.person.name,
         new.description,
@@ -45,6 +45,12 @@ async def create_script(call: Call) -> Answer:
         new.max_concurrency,
         new.expects_disconnect,
         new.detached,
+        new.guard_version,
+        new.guard_free_space,
+        None if new.guard_uptime is None else timedelta(seconds=new.guard_uptime),
+        new.guard_cpu_load,
+        json.dumps(new.variables),
+        None if new.site_query is None else new.site_query.model_dump_json(exclude_none=True),
         # No windows, no local time, and no end: they are given in SQL or from the command line.
         [],
         None,
@@ -134,6 +140,34 @@ async def withdraw_authorization(call: Call) -> Answer:
     script_id = call.uuid("script_id")
     await call.value("withdraw", script_id, call.body_as(Withdrawal).reason, call.person.name)
     return await _script(call, script_id)
+
+
+async def pause_script(call: Call) -> Answer:
+    """Hold the launch that is under way: what runs ends, nothing more begins."""
+    script_id = call.uuid("script_id")
+    await call.value("pause_launch", script_id, call.body_as(Pause).note, call.person.name)
+    return await _script(call, script_id)
+
+
+async def resume_script(call: Call) -> Answer:
+    script_id = call.uuid("script_id")
+    await call.value("resume_launch", script_id, call.person.name)
+    return await _script(call, script_id)
+
+
+async def retry_script(call: Call) -> Answer:
+    """Launch it again where that is safe, or on the sites that are named."""
+    script_id = call.uuid("script_id")
+    again = call.body_as(Retry)
+    latest = json.loads((await _script(call, script_id)).text)["launch_id"]
+    launch_id = again.launch_id or (UUID(latest) if latest else None)
+    if launch_id is None:
+        raise Problem(Code.CONFLICT, f"scheduled script {script_id} was not launched yet; there is nothing to retry")
+    if await call.value("script_of_launch", launch_id) != script_id:
+        raise Problem(Code.NOT_FOUND, f"scheduled script {script_id} has no launch {launch_id}")
+    launch = await call.value("retry", launch_id, again.sites, call.person.name)
+    document = await call.value("launch_for_api", launch)
+    return Answer(text=str(document), status=202, location=f"/launches/{launch}")
 
 
 async def rehearse_script(call: Call) -> Answer:

@@ -60,6 +60,12 @@ class ScheduledScript(_Shape):
     max_concurrency: int | None
     expects_disconnect: bool
     detached: bool
+    guard_version: str | None
+    guard_free_space: int | None
+    guard_uptime: float | None
+    guard_cpu_load: int | None
+    variables: dict[str, str | int | bool]
+    site_query: dict[str, Any] | None
     launch_id: UUID | None
     launch_state: str | None
     unserved: list[str]
@@ -75,6 +81,7 @@ class ReviewedSite(_Shape):
     jump_host: str | None
     host_key: str | None
     enabled: bool
+    variables: dict[str, str | int | bool]
     since_last: Literal["added", "changed", "same"] | None
 
 

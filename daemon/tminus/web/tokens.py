@@ -23,7 +23,7 @@ SCOPES: Mapping[str, str] = {
     "script:create": "make scheduled scripts",
     "script:update": "edit scheduled scripts",
     "script:authorize": "authorize",
-    "script:run": "rehearse",
+    "script:run": "rehearse, hold and resume launches, retry",
     "script:delete": "cancel",
     "site:update": "add and change sites",
 }

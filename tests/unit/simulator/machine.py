@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from tminus.routeros.language import ScriptSyntaxError
 from tminus.simulator import DEFAULT, ORDINARY, Behaviour, Fault, Journal, Setup
-from tminus.simulator.defaults import base
+from tminus.simulator.config.defaults import base
+from tminus.simulator.console.interpreter import Console
+from tminus.simulator.console.scheduler import Scheduler
+from tminus.simulator.contents.export import export
 from tminus.simulator.errors import RunError
-from tminus.simulator.export import export
-from tminus.simulator.interpreter import Console
 from tminus.simulator.router import Hardware, Router, Timing
-from tminus.simulator.scheduler import Scheduler
 from tminus.simulator.versions import Version
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tminus.simulator.schema import Field, Menu
+from tminus.simulator.config.schema import Field, Menu
 
 # Two of each kind, in the form in which an export shows them.
 VALUES: dict[str, tuple[str, str]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tminus.simulator.menus import MENUS
+from tminus.simulator.config.menus import MENUS
 
 PAGE = Path(__file__).parents[3] / "docs" / "simulated-configuration.md"
 

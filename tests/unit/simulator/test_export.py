@@ -7,8 +7,9 @@ import re
 from hypothesis import given, settings, strategies
 
 from tminus.routeros.language import ast, parse
-from tminus.simulator.defaults import base
-from tminus.simulator.export import WIDTH, quote, wrap
+from tminus.simulator.config.defaults import base
+from tminus.simulator.config.quoting import quote
+from tminus.simulator.contents.export import WIDTH, wrap
 
 
 async def test_header_of_version_7(router) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.simulator.machine import machine
 from tests.unit.simulator.samples import arguments, changes
-from tminus.simulator.menus import MENUS
-from tminus.simulator.schema import Menu, Shape
+from tminus.simulator.config.menus import MENUS
+from tminus.simulator.config.schema import Menu, Shape
 
 LISTS = [menu for menu in MENUS if menu.shape is Shape.LIST and menu.path != ("file",)]
 SINGLES = [menu for menu in MENUS if menu.shape is Shape.SINGLE]

@@ -7,8 +7,8 @@ import ipaddress
 import pytest
 
 from tests.unit.simulator.machine import Machine
-from tminus.simulator import defaults
-from tminus.simulator.reach import Answer, answer
+from tminus.simulator.config import defaults
+from tminus.simulator.config.reach import Answer, answer
 
 HOME = defaults.uplink(0)
 JUMP = "/ip firewall filter add chain=input action=jump place-before=0"

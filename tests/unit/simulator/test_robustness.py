@@ -10,9 +10,9 @@ from hypothesis import given, settings, strategies
 from tests.unit.simulator.machine import machine
 from tminus.routeros.language import ScriptSyntaxError
 from tminus.routeros.language.names import Menu, Signature
+from tminus.simulator.config.menus import device
+from tminus.simulator.console.interpreter import Console
 from tminus.simulator.errors import Dropped, Quit, Rebooted, RunError
-from tminus.simulator.interpreter import Console
-from tminus.simulator.menus import device
 
 WORDS = [
     ":put", ":local", ":global", ":set", ":if", ":foreach", ":for", ":do", ":onerror", ":error", ":log info", ":len",

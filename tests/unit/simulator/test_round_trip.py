@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.unit.simulator.machine import Machine, machine
 from tests.unit.simulator.samples import VALUES, arguments, sample
-from tminus.simulator.menus import MENUS
-from tminus.simulator.references import REFERENCES
-from tminus.simulator.schema import Field, Menu, Shape
+from tminus.simulator.config.menus import MENUS
+from tminus.simulator.config.references import REFERENCES
+from tminus.simulator.config.schema import Field, Menu, Shape
 
 # To remove what others may refer to leaves bare ids, which no router can import again: that has a test of its own.
 REFERRED = frozenset(path for target in REFERENCES.values() for path in target.menus)

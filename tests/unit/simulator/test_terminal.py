@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tminus.simulator.keyboard import F1, UP, Keyboard
+from tminus.simulator.network.keyboard import F1, UP, Keyboard
 from tminus.simulator.terminal import Brackets, LoginName, banner, prompt
 from tminus.simulator.versions import Version
 

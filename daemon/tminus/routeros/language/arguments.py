@@ -296,8 +296,12 @@ class _Reader:
             value = parser.value() if parser.here in _VARIABLE_STARTS else None
             match value:
                 case ast.String():
+                    if parser.placeholders and value.plain is None:
+                        parser.fail(SYNTAX, start)
                     names = [value.plain] if value.plain else []
                 case ast.Variable():
+                    if value.name[0] == "(":
+                        parser.fail(SYNTAX, start)  # a placeholder is no name of a variable
                     names = [value.name]
                 case None:
                     parser.fail(SYNTAX, start)

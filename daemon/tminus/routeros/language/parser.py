@@ -82,26 +82,30 @@ _NO_PARAMETERS = Signature(values=frozenset(), flags=frozenset(), required=(), u
 _Found = tuple[str | None, Signature | None, tuple[str, ...]]  # a command, its parameters, the menu it is in
 
 
-def parse(source: bytes, *, names: Menu | None = None, tolerant: bool = False) -> ast.Program:
+def parse(
+    source: bytes, *, names: Menu | None = None, tolerant: bool = False, placeholders: bool = False
+) -> ast.Program:
     """Read a script. Raises ScriptSyntaxError with the message and place that RouterOS gives.
 
     ``names``: what the device has; by default a CHR without extra packages. ``tolerant``: the device may have more than
     that, so a path may lead through menus that we don't know and a command may have parameters that we don't know. What
     makes no sense that way may still be valid the other way (``x find -``), so a tolerant reading takes that too.
+    ``placeholders``: take ``$(name)`` for a value, as a variable whose name has the parentheses.
     """
     try:
-        return _read(source, names, tolerant=tolerant)
+        return _read(source, names, tolerant=tolerant, placeholders=placeholders)
     except ScriptSyntaxError as error:
         if not tolerant:
             raise
         try:
-            return _read(source, names, tolerant=False)
+            return _read(source, names, tolerant=False, placeholders=placeholders)
         except ScriptSyntaxError:
             raise error from None
 
 
-def _read(source: bytes, names: Menu | None, *, tolerant: bool) -> ast.Program:
+def _read(source: bytes, names: Menu | None, *, tolerant: bool, placeholders: bool) -> ast.Program:
     parser = _Parser(source, base() if names is None else names, tolerant=tolerant)
+    parser.placeholders = placeholders
     # Up to a million small objects and no cycle among them: Python's collector would look at all of them again and again.
     collecting = gc.isenabled()
     gc.disable()

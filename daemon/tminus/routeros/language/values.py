@@ -62,6 +62,9 @@ _CONDITION_STARTS = _OPERAND_STARTS - {b"{"}
 _VALUE_STARTS = frozenset({b'"', b"$", b"["})
 _CODE_START = re.compile(rb"[ \t\r\n]*[:/]")
 
+PLACEHOLDER = re.compile(rb"\$\(([A-Za-z][A-Za-z0-9_-]{0,63})\)")
+"""Ours, not RouterOS's: it is read as a variable whose name has the parentheses, and only where that is asked for."""
+
 Mode = Choice["group", "element", "condition"]
 
 
@@ -69,6 +72,8 @@ _CODE_SCOPES = {Braces.CODE: Scope.BLOCK, Braces.FUNCTION: Scope.FUNCTION, Brace
 
 
 class ValueParser(Cursor, ABC):
+    placeholders = False  # read $(name) as a value
+
     @abstractmethod
     def code(self, closer: bytes, scope: Scope = Scope.BLOCK) -> tuple[ast.Statement, ...]:
         """Commands up to the closer, which is taken too. The cursor is behind the opening bracket."""
@@ -83,7 +88,7 @@ class ValueParser(Cursor, ABC):
             case b'"':
                 return self.string()
             case b"$":
-                return self.variable()
+                return self._placeholder() or self.variable()
             case b"[":
                 return self.substitution()
             case b"(":
@@ -91,6 +96,11 @@ class ValueParser(Cursor, ABC):
             case b"{":
                 return self._braces(braces)
         return None
+
+    def _placeholder(self) -> ast.Variable | None:
+        start = self.pos
+        raw = self.match(PLACEHOLDER) if self.placeholders else None
+        return None if raw is None else ast.Variable(at=self.position(start), name=raw[1:].decode())
 
     def variable(self) -> ast.Variable:
         start = self.pos
@@ -131,6 +141,9 @@ class ValueParser(Cursor, ABC):
 
     def _interpolation(self) -> ast.Variable | ast.Substitution | ast.Group:
         start = self.pos
+        placeholder = self._placeholder()
+        if placeholder is not None:
+            return placeholder
         self.pos += 1
         match self.here:
             case b"(":
@@ -287,6 +300,8 @@ class ValueParser(Cursor, ABC):
             return self._array()
         if here in _VALUE_STARTS:
             value = self.value()
+            if names and isinstance(value, ast.Variable) and value.name[0] == "(":
+                self.fail(SYNTAX, start)  # a placeholder is no name of a property
             if value is not None:
                 return value
         raw = self.match(_CONDITION_WORD if condition else _LITERAL)

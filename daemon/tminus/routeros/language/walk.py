@@ -1,8 +1,9 @@
-"""Every command of a program, for whoever looks for something in it."""
+"""Every command of a program, and the parts of a value, for whoever looks for something in them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import assert_never
 
 from . import ast
 
@@ -22,7 +23,7 @@ def walk(program: ast.Program) -> Iterator[ast.Command]:
         pending.extend(reversed(list(_children(node))))
 
 
-def _children(node: _Node) -> Iterable[_Node]:  # noqa: PLR0912 - one case a kind of node
+def _children(node: _Node) -> Iterable[_Node]:
     match node:
         case ast.Command():
             if node.callee is not None:
@@ -36,6 +37,13 @@ def _children(node: _Node) -> Iterable[_Node]:  # noqa: PLR0912 - one case a kin
             yield node.block
         case ast.Substitution() | ast.Block():
             yield from node.statements
+        case _:
+            yield from parts(node)
+
+
+def parts(node: ast.Value) -> Iterator[ast.Value]:
+    """What a value is made of, in the order of the source; code in it (``[ ]``, ``{ }``) is not gone into."""
+    match node:
         case ast.String():
             yield from (part for part in node.parts if not isinstance(part, str))
         case ast.Joined():
@@ -53,5 +61,7 @@ def _children(node: _Node) -> Iterable[_Node]:  # noqa: PLR0912 - one case a kin
         case ast.Group():
             if node.inner is not None:
                 yield node.inner
-        case ast.Literal() | ast.Variable() | ast.Property():
+        case ast.Literal() | ast.Variable() | ast.Property() | ast.Substitution() | ast.Block():
             pass
+        case _:
+            assert_never(node)

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from tminus.routeros.language import Program, ScriptSyntaxError, parse
 from tminus.routeros.language.problem import SYNTAX
+from tminus.routeros.rendering import RenderingRefused, template
 
 from .access import changes_access
 from .destruction import destroys
@@ -49,6 +50,8 @@ def inspect(source: bytes, *, site_timeout: timedelta = SITE_TIMEOUT) -> Inspect
         readable = "Is not readable by every router" if refusal.by_name else "Is not readable as RouterOS"
         refused = f"{readable}: {refusal.message} (line {refusal.line} column {refusal.column})"
         found.extend(_refused(source, refusal, program))
+    else:
+        found.extend(_not_rendered(source))
     reading = Reading(program.program)
     found.extend(bytes_of_note(source))
     found.extend(_of_steps(reading, site_timeout))
@@ -72,13 +75,15 @@ class _Read:
 def _read(source: bytes) -> tuple[ScriptSyntaxError | None, _Read]:
     """The router's refusal, if it would refuse, and the program as far as it can be read."""
     try:
-        program = parse(source)
+        program = parse(source, placeholders=True)
     except ScriptSyntaxError as refusal:
         return refusal, _as_far_as_possible(source)
     if not program.unknown:
         return None, _Read(program, None)
     try:
-        return None, _Read(parse(source, tolerant=True), None)  # it follows paths through menus that we do not know
+        return None, _Read(
+            parse(source, tolerant=True, placeholders=True), None
+        )  # it follows paths through menus that we do not know
     except ScriptSyntaxError:
         return None, _Read(program, None)
 
@@ -91,7 +96,7 @@ def _as_far_as_possible(source: bytes) -> _Read:
     text, lost = source, dict[int, int]()  # lines that something was taken from, to how often
     for _ in range(1 + min(_TRIES, _BUDGET // max(len(source), 1))):
         try:
-            program = parse(text, tolerant=True)
+            program = parse(text, tolerant=True, placeholders=True)
         except ScriptSyntaxError as error:
             tries = lost[error.line] = lost.get(error.line, 0) + 1
             text = _without(text, error, whole_line=tries > 1)
@@ -148,6 +153,13 @@ def _refused(source: bytes, refusal: ScriptSyntaxError, read: _Read) -> Iterator
             at,
             f"Because of the syntax error {looked} was looked at for hazards; a router that reads more than we do may do more.",
         )
+
+
+def _not_rendered(source: bytes) -> Iterator[Finding]:
+    try:
+        template(source)
+    except RenderingRefused as refused:
+        yield finding("placeholder-refused", Severity.ERROR, Place(refused.line, refused.column), str(refused))
 
 
 def _of_steps(reading: Reading, site_timeout: timedelta) -> Iterator[Finding]:

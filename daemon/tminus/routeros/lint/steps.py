@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from tminus.routeros.language import Program, ScriptSyntaxError, ast, parse
+from tminus.routeros.language.walk import parts
 
 from .finding import Finding, Place, Severity, finding
 from .paths import is_elsewhere, path_of_unknown
 from .selection import Selection, Which, bindings, named, only_find
-from .values import Text, constant, parts, text_of
+from .values import Text, constant, text_of
 
 # Parameters of menus that hold code to be run some other time.
 CODE = frozenset(

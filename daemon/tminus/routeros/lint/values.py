@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple, assert_never
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from tminus.routeros.language import ast
 
@@ -61,32 +61,6 @@ def text_of(value: ast.Value | None, known: Constants) -> Text | None:
     if pending or not written:
         return None
     return Text("".join(pieces), whole)
-
-
-def parts(node: ast.Value) -> Iterator[ast.Value]:
-    """What a value is made of, in the order of the source; code in it (``[ ]``, ``{ }``) is not gone into."""
-    match node:
-        case ast.String():
-            yield from (part for part in node.parts if not isinstance(part, str))
-        case ast.Joined():
-            yield from node.parts
-        case ast.Array():
-            for item in node.items:
-                if item.key is not None:
-                    yield item.key
-                yield item.value
-        case ast.Unary():
-            yield node.operand
-        case ast.Binary():
-            yield node.left
-            yield node.right
-        case ast.Group():
-            if node.inner is not None:
-                yield node.inner
-        case ast.Literal() | ast.Variable() | ast.Property() | ast.Substitution() | ast.Block():
-            pass
-        case _:
-            assert_never(node)
 
 
 def could_match(where: ast.Value | None, item: Mapping[str, str]) -> bool:

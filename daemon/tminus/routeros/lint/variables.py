@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tminus.routeros.language import Program, ast, walk
+from tminus.routeros.language.walk import parts
 from tminus.routeros.text import clean_line
 
 from .finding import Finding, Place, Severity, finding
 from .steps import CODE
-from .values import constant, parts
+from .values import constant
 
 _NAMES_SHOWN = 5
 _ARGUMENT = ("for", "foreach", "onerror")
@@ -137,6 +138,8 @@ class _Looker:
 
     def _used(self, variable: ast.Variable) -> None:
         name = variable.name
+        if name[0] == "(":
+            return  # a placeholder, which is gone when the script runs
         outer = False
         for number, scope in enumerate(reversed(self._scopes)):
             if name in scope.names:

@@ -16,9 +16,16 @@ set description = case when 'description' = any ($2::text[]) then n.description 
     max_concurrency = case when 'max_concurrency' = any ($2) then n.max_concurrency else s.max_concurrency end,
     expects_disconnect = case when 'expects_disconnect' = any ($2) then n.expects_disconnect else s.expects_disconnect end,
     detached = case when 'detached' = any ($2) then n.detached else s.detached end,
+    guard_version = case when 'guard_version' = any ($2) then n.guard_version else s.guard_version end,
+    guard_free_space = case when 'guard_free_space' = any ($2) then n.guard_free_space else s.guard_free_space end,
+    guard_uptime = case when 'guard_uptime' = any ($2) then make_interval(secs => n.guard_uptime) else s.guard_uptime end,
+    guard_cpu_load = case when 'guard_cpu_load' = any ($2) then n.guard_cpu_load else s.guard_cpu_load end,
+    variables = case when 'variables' = any ($2) then n.variables else s.variables end,
+    site_query = case when 'site_query' = any ($2) then jsonb_strip_nulls(nullif(n.site_query, 'null')) else s.site_query end,
     updated_by = $4
 from jsonb_to_record($3::jsonb) as n (description text, script text, sites text[], test_site_id text, make_backup boolean,
     abort_if_offline boolean, notify text[], launch_at timestamptz, cron text, timezone text, start_within double precision,
-    site_timeout double precision, max_concurrency integer, expects_disconnect boolean, detached boolean)
+    site_timeout double precision, max_concurrency integer, expects_disconnect boolean, detached boolean,
+    guard_version text, guard_free_space bigint, guard_uptime double precision, guard_cpu_load integer, variables jsonb, site_query jsonb)
 where s.id = $1
 returning s.id

@@ -17,9 +17,9 @@ with due as (
     returning b.site_run_id, b.site_id
 )
 select
-    r.id, r.launch_id, r.site_digest, r.nonce, r.uptime_before, r.executing_at, r.reason, l.script, l.site_timeout, l.expects_disconnect, l.detached,
+    r.id, r.launch_id, r.site_digest, r.nonce, r.uptime_before, r.executing_at, r.reason, l.script, l.site_timeout, l.expects_disconnect, l.detached, l.variables as script_variables,
     s.id as site_id, s.address, s.port, s.username, s.credential, s.host_key, s.seen_host_key, s.ssh_profile, s.jump_host, s.runner,
-    s.enabled, s.serial, tminus.clock() as now
+    s.enabled, s.serial, s.variables, tminus.clock() as now
 from taken t
 join tminus.site_runs r on r.id = t.site_run_id
 join tminus.launches l on l.id = r.launch_id

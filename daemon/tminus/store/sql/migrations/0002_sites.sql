@@ -53,6 +53,36 @@ as $$
         or $1 ~ '^[A-Z][A-Za-z_]+/[A-Z]' and exists (select from pg_timezone_names z where z.name = $1), false)
 $$;
 
+-- Variables: an object of texts, whole numbers and booleans, whose names a script may have between $( and ). Refuses anything
+-- else in a sentence that begins with `what`.
+create function tminus.check_variables(variables jsonb, what text) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    name text;
+    value jsonb;
+begin
+    if jsonb_typeof(variables) is distinct from 'object' then
+        raise exception '% is a JSON object', what using errcode = 'check_violation';
+    end if;
+    if octet_length(variables::text) > 65536 then
+        raise exception '% has more than 65536 bytes', what using errcode = 'check_violation';
+    end if;
+    for name, value in select v.key, v.value from jsonb_each(variables) as v loop
+        if name !~ '^[A-Za-z][A-Za-z0-9_-]{0,63}$' then
+            raise exception '%: % is no name of a variable', what, quote_literal(tminus.printable(name))
+                using errcode = 'check_violation', hint = 'A name is a letter, then letters, digits, ''_'' and ''-'', 64 at most.';
+        elsif not (case jsonb_typeof(value)
+            when 'string' then octet_length(value #>> '{}') <= 8192
+            when 'boolean' then true
+            when 'number' then value::text ~ '^-?[0-9]{1,18}$'
+            else false end) then
+            raise exception '%: the value of % is no text (of 8192 bytes at most), whole number, true or false', what, name
+                using errcode = 'check_violation', hint = 'Write a number with a fraction, or a list, as text.';
+        end if;
+    end loop;
+end $$;
+
 create function tminus.guard_site() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -103,8 +133,8 @@ begin
         raise exception 'site %: there is no time zone %', new.id, quote_literal(tminus.printable(new.timezone))
             using errcode = 'check_violation', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
     end if;
-    if jsonb_typeof(new.variables) <> 'object' then
-        raise exception 'site %: variables is a JSON object', new.id using errcode = 'check_violation';
+    if new.variables <> '{}' or new.variables is null then
+        perform tminus.check_variables(new.variables, 'site ' || tminus.printable(new.id) || ': variables');
     end if;
     select s.id into other
     from tminus.sites s

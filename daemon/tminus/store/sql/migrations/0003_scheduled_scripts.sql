@@ -13,7 +13,9 @@ create table tminus.scheduled_scripts (
     description text not null default '' check (octet_length(description) <= 2000),
     summary text check (octet_length(summary) <= 10000),
     script text not null,
+    -- Its sites, or the query that is resolved into them before it is authorized; until then there are none. See 0018_targets.sql.
     sites text[] not null,
+    site_query jsonb,
     test_site_id text references tminus.sites (id),
     make_backup boolean not null default true,
     abort_if_offline boolean not null default false,
@@ -36,9 +38,16 @@ create table tminus.scheduled_scripts (
     max_failures text,
     max_failures_in_wave text,
     max_offline text,
-    -- Named windows (0019): one of them has to be open for a site to start.
+    -- What has to hold on a router, or the script is not started there.
+    guard_version text,
+    guard_free_space bigint check (guard_free_space between 1 and 1000000000000000),
+    guard_uptime interval,
+    guard_cpu_load integer check (guard_cpu_load between 0 and 100),
+    -- Values for the $(names) in the script, where a site has none of its own.
+    variables jsonb not null default '{}' check (jsonb_typeof(variables) = 'object'),
+    -- Named windows (0020): one of them has to be open for a site to start.
     windows text[] not null default '{}',
-    -- Instead of launch_at and cron: on the clock on the wall of each site (0020).
+    -- Instead of launch_at and cron: on the clock on the wall of each site (0021).
     local_time timestamp,
     -- No site starts from then on.
     stop_starting_at timestamptz check (isfinite(stop_starting_at)),
@@ -186,6 +195,47 @@ begin
     end loop;
 end $$;
 
+-- A RouterOS version, to be compared: 7.9 before 7.12, 7.24beta1 before 7.24rc1 before 7.24. What stands behind the version
+-- is no part of it ("7.22 (stable)"). Null for anything else.
+create function tminus.version_rank(version text) returns integer[]
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+    select array[m[1]::integer, coalesce(m[2], '0')::integer, coalesce(m[3], '0')::integer,
+        case m[4] when 'alpha' then 0 when 'beta' then 1 when 'rc' then 2 else 3 end, coalesce(m[5], '0')::integer]
+    from regexp_match(btrim(version), '^([0-9]{1,3})(?:[.]([0-9]{1,3})(?:[.]([0-9]{1,3}))?(?:(alpha|beta|rc)([0-9]{1,6}))?)?(?:[ _-].*)?$') as m
+    where m is not null
+$$;
+
+-- (No backslashes: what they mean is a setting of the session.)
+-- A range of versions in its one form ('>=7.12 <8'): comparisons that must all hold, a version alone means that one. Null for
+-- null and blanks; refuses anything else in a sentence that begins with `what`.
+create function tminus.plain_version_range(version_range text, what text) returns text
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+    plain text := btrim(regexp_replace(regexp_replace(version_range, '[[:space:],]+', ' ', 'g'), '(?<=[<>=]) ', '', 'g'));
+begin
+    if plain ~ '^((>=|<=|>|<|=)?[0-9]{1,3}([.][0-9]{1,3}([.][0-9]{1,3})?((alpha|beta|rc)[0-9]{1,6})?)?( |$)){1,8}$' then
+        return regexp_replace(plain, '(^|(?<= ))(?=[0-9])', '=', 'g');
+    elsif plain <> '' then
+        raise exception '% % is no range of versions', what, quote_literal(tminus.printable(version_range))
+            using errcode = 'check_violation', hint = 'Write comparisons that must all hold, such as >=7.12 <8, or one version, such as 7.20.8.';
+    end if;
+    return null;
+end $$;
+
+-- Does a version lie in a range in its one form? False for what is no version.
+create function tminus.is_version_in(version text, version_range text) returns boolean
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(bool_and(case m[1]
+        when '>=' then v.rank >= w.rank when '<=' then v.rank <= w.rank when '>' then v.rank > w.rank when '<' then v.rank < w.rank
+        else v.rank = w.rank end), false)
+    from regexp_matches(version_range, '(>=|<=|>|<|=)([^ ]+)', 'g') as m,
+        lateral (select tminus.version_rank(version) as rank) as v,
+        lateral (select tminus.version_rank(m[2]) as rank) as w
+$$;
+
 -- Who an UPDATE says it acts for. Fires only when the statement names updated_by, and before trigger b_guard, which can
 -- not tell 'named the same person again' from 'named nobody'; so the name is passed on with a mark in front.
 create function tminus.note_named_editor() returns trigger
@@ -244,7 +294,7 @@ begin
             new.updated_by := session_user;
         end if;
         select key into column_name
-        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,wave_sizes,wave_order,wave_pause,wave_confirm,confirm_within,max_failures,max_failures_in_wave,max_offline,windows,local_time,stop_starting_at,missed_policy,until,max_launches,updated_by}'::text[])
+        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,wave_sizes,wave_order,wave_pause,wave_confirm,confirm_within,max_failures,max_failures_in_wave,max_offline,guard_version,guard_free_space,guard_uptime,guard_cpu_load,variables,site_query,windows,local_time,stop_starting_at,missed_policy,until,max_launches,updated_by}'::text[])
         where value is distinct from to_jsonb(old) -> key
         limit 1;
         if column_name is not null and not own then
@@ -264,6 +314,22 @@ begin
         new.cron := tminus.plain_cron(new.cron);
         new.start_within := tminus.plain_duration(new.start_within);
         new.site_timeout := tminus.plain_duration(new.site_timeout);
+        new.guard_uptime := tminus.plain_duration(new.guard_uptime);
+        if new.site_query is not null then
+            new.site_query := tminus.plain_site_query(new.site_query);
+            if tg_op = 'INSERT' or new.site_query is distinct from old.site_query then
+                if cardinality(new.sites) > 0 and (tg_op = 'INSERT' or new.sites is distinct from old.sites) then
+                    raise exception 'give sites or site_query, not both' using errcode = 'check_violation';
+                end if;
+                new.sites := '{}';
+            elsif coalesce(cardinality(new.sites), 0) = 0 then
+                new.sites := old.sites;  -- an upsert that says the same again
+            elsif new.sites is distinct from old.sites then
+                raise exception 'the sites of scheduled script % are what its site_query means', old.id
+                    using errcode = 'check_violation', hint = 'Edit site_query, or set it to null and give sites.';
+            end if;
+        end if;
+        new.guard_version := tminus.plain_version_range(new.guard_version, 'guard_version');
         new.wave_pause := tminus.plain_duration(new.wave_pause);
         new.confirm_within := tminus.plain_duration(new.confirm_within);
         new.wave_sizes := nullif(new.wave_sizes, '{}');
@@ -273,17 +339,24 @@ begin
     end if;
 
     edited := tg_op = 'INSERT'
-        or (new.description, new.summary, new.script, new.sites, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
+        or (new.description, new.summary, new.script, new.site_query, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
             new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached,
             new.wave_sizes, new.wave_order, new.wave_pause, new.wave_confirm, new.confirm_within, new.max_failures, new.max_failures_in_wave, new.max_offline,
+            new.guard_version, new.guard_free_space, new.guard_uptime, new.guard_cpu_load, new.variables,
             new.windows, new.local_time, new.stop_starting_at, new.missed_policy, new.until, new.max_launches)
         is distinct from
-           (old.description, old.summary, old.script, old.sites, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
+           (old.description, old.summary, old.script, old.site_query, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
             old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached,
             old.wave_sizes, old.wave_order, old.wave_pause, old.wave_confirm, old.confirm_within, old.max_failures, old.max_failures_in_wave, old.max_offline,
+            old.guard_version, old.guard_free_space, old.guard_uptime, old.guard_cpu_load, old.variables,
             old.windows, old.local_time, old.stop_starting_at, old.missed_policy, old.until, old.max_launches)
-        or not own and new.launch_at is distinct from old.launch_at;
+        or not own and new.launch_at is distinct from old.launch_at
+        -- What a query means is no edit of what was not authorized yet: see tminus.resolve_sites.
+        or new.sites is distinct from old.sites and not (own and old.status = 'unauthorized' and new.site_query is not null);
     if not edited then
+        if new.local_time is not null and new.sites is distinct from old.sites then
+            new.launch_at := tminus.first_local_instant(new.local_time, new.sites);
+        end if;
         if tg_op = 'UPDATE' and not own then
             new.updated_by := old.updated_by;  -- an upsert that changes nothing is no edit
         end if;
@@ -325,7 +398,7 @@ begin
             using errcode = 'check_violation', hint = 'Let the script fetch large data, or split it.';
     end if;
 
-    if coalesce(cardinality(new.sites), 0) = 0 then
+    if coalesce(cardinality(new.sites), 0) = 0 and new.site_query is null then
         raise exception 'a scheduled script needs at least one site' using errcode = 'check_violation';
     end if;
     if array_ndims(new.sites) > 1 or array_position(new.sites, null) is not null then
@@ -365,7 +438,8 @@ begin
             -- A wave that is opened after the time of its sites would start them at another time of their day, or never.
             raise exception 'wave_sizes does not go with local_time: the clocks of the sites say when each starts' using errcode = 'check_violation', column = 'wave_sizes';
         end if;
-        new.launch_at := tminus.first_local_instant(new.local_time, new.sites);
+        -- Which clocks a site_query means is not known until it is resolved.
+        new.launch_at := coalesce(tminus.first_local_instant(new.local_time, new.sites), new.local_time at time zone 'UTC');
     end if;
     if new.cron is null and new.launch_at is null then
         raise exception 'give launch_at (one launch) or cron (many)' using errcode = 'check_violation', column = 'launch_at',
@@ -409,6 +483,16 @@ begin
     end if;
     if new.site_timeout not between interval '5 seconds' and interval '24 hours' then
         raise exception 'site_timeout must lie between 5 seconds and 24 hours' using errcode = 'check_violation';
+    end if;
+    if new.guard_free_space not between 1 and 1000000000000000 then
+        raise exception 'guard_free_space is a number of bytes, from 1 to 1000000000000000' using errcode = 'check_violation';
+    end if;
+    if new.guard_uptime not between interval '1 second' and interval '87600 hours' then
+        raise exception 'guard_uptime must lie between 1 second and ten years' using errcode = 'check_violation';
+    end if;
+    perform tminus.check_variables(new.variables, 'variables');
+    if new.guard_cpu_load not between 0 and 100 then
+        raise exception 'guard_cpu_load is a percentage, from 0 to 100' using errcode = 'check_violation';
     end if;
     perform tminus.check_rollout(new);
 

@@ -133,6 +133,11 @@ create table tminus.launches (
     max_concurrency integer,
     expects_disconnect boolean not null default false,
     detached boolean not null default false,
+    guard_version text,
+    guard_free_space bigint,
+    guard_uptime interval,
+    guard_cpu_load integer,
+    variables jsonb not null default '{}',
     wave_sizes text[],
     wave_order text[],
     wave_pause interval,
@@ -340,8 +345,9 @@ begin
 end $$;
 -- Not for start_until alone (it is moved on with every claim and every ending), nor for told_at.
 create trigger guard before update of id, script_id, kind, state, reason, finished_at, due_at, started_at, description, script, sites, make_backup,
-    abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
-    windows, local_time, stop_starting_at, missed_policy, until, max_launches, waves, wave, open_to, digest, authorization_id, authorized_by, created_by on tminus.launches
+    abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables,
+    windows, local_time, stop_starting_at, missed_policy, until, max_launches,
+    waves, wave, open_to, digest, authorization_id, authorized_by, created_by on tminus.launches
     for each row execute function tminus.guard_launch();
 
 create function tminus.record_ending() returns trigger

@@ -41,6 +41,16 @@ begin
     return note;
 end $$;
 
+-- Refuse what has no sites yet: its query was not resolved.
+create function tminus.require_sites(s tminus.scheduled_scripts) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if cardinality(s.sites) = 0 then
+        raise exception 'the site_query of scheduled script % was not resolved yet, so it has no sites', s.id
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Call tminus.resolve_sites(id), and look at the sites that it finds.';
+    end if;
+end $$;
 -- What an approver looks at besides the sites. (Its time is null where a cron rule decides.)
 create function tminus.content_of(s tminus.scheduled_scripts) returns jsonb
 language sql stable set search_path = pg_catalog, pg_temp
@@ -89,6 +99,7 @@ begin
             case when who = s.created_by then 'author' else 'last editor' end, s.id
             using errcode = 'insufficient_privilege';
     end if;
+    perform tminus.require_sites(s);
     if signed is null then
         the_end := coalesce(the_end, tminus.clock() + ttl);
         select i.name into demanding from tminus.instances i where i.requires_signature and tminus.is_alive(i) limit 1;
@@ -110,8 +121,12 @@ begin
     end if;
     -- The sites of this digest stand still until the end of this transaction.
     perform from tminus.sites where sites.id = any (s.sites) order by sites.id for share;
+    if tminus.missing_variable(s) is not null then
+        raise exception 'scheduled script % cannot be authorized: %', s.id, tminus.missing_variable(s)
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Set it in variables, of the site or of the scheduled script. A literal $(name) is written with a backslash before the $.';
+    end if;
     the_row := tminus.row_digest(s);
-    the_sites := tminus.site_digests(s.sites);
+    the_sites := tminus.site_digests(s.sites, s.script, s.variables);
     is_now := tminus.combine_digests(the_row, s.sites, the_sites);
     if authorize.digest is distinct from is_now then
         raise exception 'the digest does not match: scheduled script % is now %', s.id, is_now
@@ -189,6 +204,7 @@ begin
     if s.status not in ('unauthorized', 'scheduled') then
         raise exception 'scheduled script % is %; there is nothing left to rehearse', s.id, s.status using errcode = 'object_not_in_prerequisite_state';
     end if;
+    perform tminus.require_sites(s);
     select l.id into earlier from tminus.launches l where l.script_id = s.id and l.kind = 'rehearsal' and l.finished_at is null;
     if found then
         raise exception 'scheduled script % is being rehearsed already (launch %)', s.id, earlier
@@ -205,15 +221,15 @@ begin
     end if;
     -- Now or never: an offline site is an answer, and a router that is busy is asked again for some minutes only.
     insert into tminus.launches (script_id, kind, due_at, started_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, digest, created_by)
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, digest, created_by)
     select s.id, 'rehearsal', tminus.clock(), tminus.clock(), tminus.clock() + patience, s.description, s.script, s.sites, s.make_backup,
         true, patience, least(s.site_timeout, interval '5 minutes'), s.max_concurrency, s.expects_disconnect, s.detached,
-        s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone, tminus.digest(s.id), who
+        s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone, s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, tminus.digest(s.id), who
     from (select least(s.start_within, interval '15 minutes') as patience) p
     returning launches.id into the_launch;
     insert into tminus.site_runs (launch_id, site_id, position, site_digest, rehearsal)
     select the_launch, site_id, position, site_digest, true
-    from unnest(s.sites, tminus.site_digests(s.sites)) with ordinality as u (site_id, site_digest, position);
+    from unnest(s.sites, tminus.site_digests(s.sites, s.script, s.variables)) with ordinality as u (site_id, site_digest, position);
     perform tminus.record('rehearsed', who, s.id, the_launch, null, jsonb_build_object('sites', cardinality(s.sites)));
     perform pg_notify('tminus', 'launch');
     return the_launch;
@@ -420,12 +436,12 @@ begin
         insert into tminus.launches (script_id, due_at, started_at, start_until, description, script, sites, make_backup,
             abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
             wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
-            windows, local_time, stop_starting_at, missed_policy, until, max_launches,
+            guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, windows, local_time, stop_starting_at, missed_policy, until, max_launches,
             waves, open_to, digest, authorization_id, authorized_by, created_by)
         values (s.id, s.launch_at, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
             s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
             s.wave_sizes, s.wave_order, s.wave_pause, s.wave_confirm, s.confirm_within, s.max_failures, s.max_failures_in_wave, s.max_offline,
-            s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches,
+            s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches,
             cardinality(the_waves), case cardinality(the_waves) when 1 then 2147483647 else the_waves[1] end, a.digest, a.id, s.authorized_by, s.created_by)
         on conflict (script_id, due_at) where kind = 'scheduled' do nothing
         returning id into the_launch;
@@ -469,12 +485,12 @@ begin
     insert into tminus.launches (script_id, state, reason, due_at, finished_at, start_until, description, script, sites, make_backup,
         abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
         wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
-        windows, local_time, stop_starting_at, missed_policy, until, max_launches,
+        guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, windows, local_time, stop_starting_at, missed_policy, until, max_launches,
         authorized_by, created_by)
     values (s.id, 'missed', p_reason, s.launch_at, tminus.clock(), s.launch_at + s.start_within, s.description, s.script, s.sites, s.make_backup,
         s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
         s.wave_sizes, s.wave_order, s.wave_pause, s.wave_confirm, s.confirm_within, s.max_failures, s.max_failures_in_wave, s.max_offline,
-        s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches,
+        s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches,
         s.authorized_by, s.created_by)
     on conflict (script_id, due_at) where kind = 'scheduled' do nothing
     returning id into the_launch;

@@ -64,6 +64,12 @@ as $$
         'max_concurrency', s.max_concurrency,
         'expects_disconnect', s.expects_disconnect,
         'detached', s.detached,
+        'guard_version', s.guard_version,
+        'guard_free_space', s.guard_free_space,
+        'guard_uptime', tminus.microseconds(s.guard_uptime) / 1000000,
+        'guard_cpu_load', s.guard_cpu_load,
+        'variables', s.variables,
+        'site_query', s.site_query,
         'launch_id', l.id,
         'launch_state', l.state,
         'launch_reason', l.reason,
@@ -94,7 +100,12 @@ as $$
             from unnest(s.sites) with ordinality as x (site_id, position)
             where l.id is null
             union all
+            -- Of ten thousand sites the latest runs take a while to find; without retries they are those of the launch.
+            select site_id, position, outcome from tminus.site_runs
+            where launch_id = l.id and l.retry_of is null and not exists (select from tminus.launches q where q.retry_of = l.id)
+            union all
             select site_id, position, outcome from tminus.latest_runs(coalesce(l.retry_of, l.id)) q
+            where l.retry_of is not null or exists (select from tminus.launches o where o.retry_of = l.id)
         ) as r (site_id, position, outcome)
     ) p
     where s.id = $1

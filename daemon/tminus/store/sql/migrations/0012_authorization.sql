@@ -28,7 +28,7 @@ grant execute on function tminus.statement_text(text, uuid, uuid, text, integer,
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 
 -- Ask for an authorization: recorded, with what was asked for and whom to tell (`notify`). It changes nothing else, and no address
--- exists whose mere opening would authorize. Each request stands for itself, for one digest. `by` is the person, or null for the
+-- exists whose mere opening would authorize. The sites that a site_query means are resolved first, so that it asks for those. Each request stands for itself, for one digest. `by` is the person, or null for the
 -- caller: the author, an approver, or a gateway. Returns the scheduled script as the API shows it.
 create function tminus.request_authorization(id uuid, by text default null) returns json
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -48,6 +48,8 @@ begin
         raise exception 'the launch time % of scheduled script % has passed; it can no longer be authorized', tminus.api_time(s.launch_at), s.id
             using errcode = 'object_not_in_prerequisite_state', hint = 'Set launch_at to a time that is still to come.';
     end if;
+    perform tminus.resolve_sites(s.id, request_authorization.by);
+    s := tminus.lock_script(s.id);
     perform tminus.record('authorization_requested', who, s.id, null, null, jsonb_build_object('digest', tminus.digest(s.id),
         'notify', s.notify, 'launch_at', tminus.api_time(s.launch_at), 'cron', s.cron, 'sites', cardinality(s.sites)));
     return tminus.scheduled_script(s.id);
@@ -120,7 +122,7 @@ language sql stable set search_path = pg_catalog, pg_temp
 as $$
     select json_build_object(
         'id', s.id,
-        'digest', tminus.combine_digests(tminus.row_digest(s), s.sites, tminus.site_digests(s.sites)),
+        'digest', tminus.combine_digests(tminus.row_digest(s), s.sites, tminus.site_digests(s.sites, s.script, s.variables)),
         'status', s.status,
         'status_reason', s.status_reason,
         'description', s.description,
@@ -147,17 +149,17 @@ as $$
             limit 1),
         'site_count', cardinality(s.sites),
         'sites', (
-            select json_agg(json_build_object('id', t.id, 'name', t.name, 'address', t.address, 'port', t.port, 'username', t.username,
+            select coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'address', t.address, 'port', t.port, 'username', t.username,
                 'credential', t.credential, 'jump_host', t.jump_host, 'host_key', t.host_key, 'runner', t.runner, 'enabled', t.enabled,
                 'timezone', t.timezone, 'local_time', to_char(coalesce(s.local_time, s.launch_at at time zone t.timezone), 'YYYY-MM-DD HH24:MI:SS'),
                 'identity', t.identity, 'model', t.model, 'version', t.version, 'last_seen_at', tminus.api_time(t.last_seen_at),
-                -- What will be sent to this site, where it is not the script as it stands.
-                'rendered', null,
+                -- The values of the $(names) in the script on this site, of which the digest is made.
+                'variables', tminus.variables_of(s.id, t.id),
                 'since_last', case
                     when a.id is null then null
                     when p.position is null then 'added'
-                    when a.site_digests[p.position] <> tminus.site_digest(t) then 'changed'
-                    else 'same' end) order by u.position)
+                    when a.site_digests[p.position] <> tminus.site_digest(t, tminus.variables_field(tminus.variable_names(s.script), s.variables, t.variables)) then 'changed'
+                    else 'same' end) order by u.position), '[]')
             from unnest(s.sites) with ordinality as u (site_id, position)
             join tminus.sites t on t.id = u.site_id
             left join unnest(a.site_ids) with ordinality as p (site_id, position) on p.site_id = u.site_id),
