@@ -207,3 +207,15 @@ async def test_no_site_starts_after_the_moment_at_which_starts_are_to_end(stage:
 async def test_every_zone_of_the_list_is_known_here(shared: WarmDb) -> None:
     for name in ZONES:
         assert await shared.value("select tminus.is_timezone($1)", name), name
+
+
+async def test_the_sites_that_a_query_means_say_when_it_is_first(stage: Stage) -> None:
+    await zoned(stage, tokyo="Asia/Tokyo", lagos="Africa/Lagos")
+    await stage.db.run("update tminus.sites set tags = '{far}' where id = 'tokyo'", role="api")
+    at = datetime(2034, 3, 5, 3, tzinfo=UTC)
+    script = await insert(
+        stage.db, sites=None, site_query='{"tags": ["far"]}', launch_at=None, local_time=at.replace(tzinfo=None)
+    )
+    await stage.db.value("select tminus.resolve_sites($1)", script, role="alice")
+    row = await stage.row(script)
+    assert (row["sites"], row["launch_at"]) == (["tokyo"], at - 9 * HOUR)
