@@ -43,6 +43,7 @@ from tminus.services.rollout import Rollout
 from tminus.services.run_settings import RunSettings
 from tminus.services.sealer import Sealer
 from tminus.services.site_runner import SiteRunner
+from tminus.services.window_planner import WindowPlanner
 from tminus.settings import Settings
 from tminus.signatures import Signers
 from tminus.store import instances, launches
@@ -326,6 +327,7 @@ class _Daemon:
             events=timedelta(days=settings.events_days),
         )
         self._retention = Retention(db, self._trust, keep, observer=self._metrics)
+        self._window_planner = WindowPlanner(db, poll_interval=settings.poll_interval, observer=self._metrics)
         self._sealer = Sealer(
             db, self._trust, settings.state_dir, interval=settings.poll_interval, observer=self._metrics
         )
@@ -410,6 +412,7 @@ class _Daemon:
                     self._pause.run(),
                     self._retention.run(),
                     self._linter.run(),
+                    self._window_planner.run(),
                     self._sealer.run(),
                     self._notifier.run(),
                     self._heartbeat.until_dead(),
@@ -445,6 +448,7 @@ class _Daemon:
             self._janitor,
             self._pause,
             self._linter,
+            self._window_planner,
             self._notifier,
         ):
             service.hint.give()

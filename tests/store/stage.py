@@ -53,6 +53,8 @@ TABLES = [
     "contacts",
     "outbox",
     "letters",
+    "freezes",
+    "windows",
 ]
 # Leaves a database as a migration left it, the test clock included.
 EMPTY = "; ".join(

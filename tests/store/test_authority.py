@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
+from unittest.mock import Mock
+from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
@@ -16,8 +18,12 @@ from tminus.device.connection import Connection, Connector
 from tminus.device.credentials import Credential
 from tminus.domain.digest import SitePart
 from tminus.errors import ConfigError
-from tminus.services.authority import Authority, Mandate
+from tminus.services.authority import Authority, Mandate, Refusal
 from tminus.services.contact import Contact
+from tminus.services.heartbeat import Trust
+from tminus.services.launcher import Launcher
+from tminus.services.loop import Hint
+from tminus.services.observer import Observer
 from tminus.signatures import Signers
 from tminus.store import launches
 from tminus.store.site_runs import Site
@@ -140,3 +146,63 @@ async def test_what_may_be_launched_and_when(stage: Stage, tmp_path: Path) -> No
     assert "not as it was signed" in (mandate.why_not(replace(there.part, port=23), at) or "")
     assert "not as it was signed" in (mandate.why_not(replace(there.part, id="b"), at) or "")
     assert "pinned" in (mandate.why_not(replace(there.part, host_key=None), at) or "")
+
+
+async def test_an_occurrence_that_is_made_up_for_is_judged_by_its_own_time(stage: Stage, tmp_path: Path) -> None:
+    """Those that it overtakes are over, by the clock of this host as well."""
+    await add_sites(stage.db, "a")
+    bob = Approver.make(tmp_path, "bob")
+    script = await insert(
+        stage.db, launch_at=None, cron="* * * * *", missed_policy="run_latest", start_within=timedelta(minutes=10)
+    )
+    await bob.authorize(stage.db, script)
+    trust = Trust(ttl=600, margin=1)
+    trust.extend(trust.now())
+    moved = timedelta(minutes=9)
+    launcher = Launcher(
+        stage.store,
+        await stage.instance(),
+        trust,
+        may_start=lambda: True,
+        poll_interval=1.0,
+        observer=Mock(spec=Observer),
+        launched=Hint(),
+        authority=Authority(
+            stage.store,
+            Signers(tmp_path / "allowed", None),
+            distinct=True,
+            longest_launch=timedelta(days=1),
+            # Of several that are in time by the database, by this host only the latest two are.
+            now=lambda: datetime.now(UTC) + moved + timedelta(minutes=8),
+        ),
+    )
+    (tmp_path / "allowed").write_text(bob.signs_for())
+    await launcher._work()
+    await stage.db.move_clock(moved)
+    await launcher._work()
+    rows = await stage.db.fetch("select state, due_at, tminus.clock() as now from tminus.launches order by due_at")
+    assert [row["state"] for row in rows] == ["missed", "running"]
+    assert rows[1]["now"] - rows[1]["due_at"] < timedelta(minutes=2)
+
+
+async def test_a_local_time_is_launched_where_it_was_signed_and_nowhere_farther(stage: Stage, tmp_path: Path) -> None:
+    await add_sites(stage.db, "a")
+    await stage.db.run("update tminus.sites set timezone = 'Pacific/Kiritimati' where id = 'a'", role="api")
+    there = await site(stage)
+    bob = Approver.make(tmp_path, "bob")
+    local = (datetime.now(UTC) + timedelta(hours=20)).replace(tzinfo=None)
+    script = await insert(stage.db, launch_at=None, local_time=local)
+    await bob.authorize(stage.db, script)
+    await stage.db.move_clock(timedelta(hours=6, minutes=1))
+    [launch] = await stage.launch_due(await stage.instance())
+    assert launch is not None
+    content = await launches.launch_content(stage.store, launch)
+    judge = await authority(stage, tmp_path, bob)
+    mandate = await judge.mandate(content)
+    assert isinstance(mandate, Mandate)
+    assert content.due_at == local.replace(tzinfo=UTC) - timedelta(hours=14)
+    assert mandate.why_not(there.part, content.due_at) is None
+    moved = replace(content, id=uuid4(), due_at=content.due_at - timedelta(seconds=1))
+    refusal = await judge.mandate(moved)
+    assert isinstance(refusal, Refusal)
+    assert "in any time zone" in refusal.why

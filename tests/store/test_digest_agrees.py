@@ -13,7 +13,15 @@ VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors
 
 def as_columns(vector: dict[str, Any]) -> dict[str, Any]:
     """The row as PostgreSQL reads it from JSON, with what an insert would fill in."""
-    row = {"variables": {}, "expects_disconnect": False, "detached": False, "wave_confirm": False, **vector["row"]}
+    row = {
+        "variables": {},
+        "expects_disconnect": False,
+        "detached": False,
+        "wave_confirm": False,
+        "windows": [],
+        "missed_policy": "skip",
+        **vector["row"],
+    }
     for duration in {"start_within", "site_timeout", "wave_pause", "confirm_within", "guard_uptime"} & row.keys():
         row[duration] = f"{row[duration]} microseconds"
     moment = "2030-01-01T00:00:00Z"

@@ -24,7 +24,8 @@ A_PERSONS = ("id = $1",)  # a person names it, and may
 GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     # The daemon's statements. No row: another has it, or it has ended; what the caller does then, its header says.
     ("start_executing", "update", "site_runs"): [
-        (*OURS, "r.executing_at is null", "not r.rehearsal", "exists (select from allowed a", "exists (select from living)",
+        (*OURS, "r.executing_at is null", "not r.rehearsal", "exists (select from allowed a", "not tminus.is_frozen(r.site_id)",
+         "exists (select from living)",
          "not (select tminus.is_held_back())", "not exists (select from tminus.lost_starts"),
     ],
     ("end_site_runs", "update", "site_runs"): [(*OURS, LIVING)],
@@ -84,6 +85,8 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("finish_launches", "update", "scheduled_scripts"): [("u.finished_at is null",)],
     ("tell_launches", "update", "launches"): [("q.told_at is null", "skip locked")],
     ("plan", "update", "scheduled_scripts"): [("u.launch_at is null", "u.status in ('unauthorized', 'scheduled')")],
+    ("plan_window", "update", "windows"): [("w.updated_at = $2",)],
+    ("follow_timezone", "update", "scheduled_scripts"): [("u.local_time is not null", "u.status in ('unauthorized', 'scheduled')")],
     ("refuse_launch", "update", "scheduled_scripts"): [("u.status = 'scheduled'",)],
     ("undo_authorization", "update", "scheduled_scripts"): [("u.status = 'scheduled'",)],
     ("seal_events", "delete", "unsealed_events"): [("q.event_id = e.id",)],
@@ -102,6 +105,8 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("launch", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("readmit", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("settle_late", "update", "scheduled_scripts"): [("held: for update of q skip locked",), ("held: for update of q skip locked",)],
+    ("overtake", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
+    ("thaw", "update", "freezes"): [("held: for no key update",)],
     ("resolve", "update", "site_runs"): [("held: for no key update",)],
     ("resolve", "update", "busy_sites"): [("b.free_at is null",)],
     ("forgive_cleanup", "update", "cleanup_debts"): [("held: for no key update",)],
@@ -137,6 +142,7 @@ INSERTS = {
     "queue_for_seal": {"unsealed_events"},
     "seal_events": {"audit_seals"},
     "rehearse": {"launches", "site_runs"},
+    "freeze": {"freezes"},
     "launch": {"launches", "site_runs"},
     "retry": {"launches", "site_runs"},
     "cap_tag": {"tag_caps"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -79,6 +80,28 @@ async def test_what_a_retry_completed_is_not_run_again_through_the_launch_before
     third = await stage.db.value(RETRY, again, role="bob")
     assert sorted(await runs_of(stage, third)) == ["s004"]
     assert await stage.db.value("select retry_of from tminus.launches where id = $1", third) == launch
+
+
+async def test_it_is_of_all_that_was_authorized_and_of_nothing_after_its_end(stage: Stage) -> None:
+    end_of_starts = await stage.db.value("select tminus.clock() + interval '2 hours'")
+    await stage.db.fetch(
+        "insert into tminus.windows (name, spans) values ('now', array[tstzrange(now() - interval '1 day', now() + interval '1 day')])",
+        role="api",
+    )
+    await stage.db.run(
+        "update tminus.windows set opens_at = now() - interval '1 day', closes_at = now() + interval '1 day'"
+    )
+    _, script, launch = await ended(stage, windows=["now"], stop_starting_at=end_of_starts)
+    again = await stage.db.value(RETRY, launch, role="bob")
+    content, original = await launch_content(stage.store, again), await launch_content(stage.store, launch)
+    assert content.row == original.row
+    assert (content.row.windows, content.row.stop_starting_at) == (("now",), end_of_starts)
+    await stage.db.move_clock(timedelta(hours=2))
+    await housekeeping(stage.store)
+    runs = await runs_of(stage, again)
+    assert {run["reason"] for run in runs.values()} == {"missed"}
+    assert "stop_starting_at" in await refused(stage.db, "bob", RETRY, again)
+    assert (await stage.row(script))["finished_at"] is not None
 
 
 async def test_it_is_a_decision_of_an_approver_who_did_not_write_it(stage: Stage) -> None:

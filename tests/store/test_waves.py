@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -172,6 +172,10 @@ async def test_sql_and_the_daemon_agree_on_amounts(stage: Stage) -> None:
         ({"wave_confirm": True}, "go with wave_sizes"),
         ({"wave_sizes": ["1"], "wave_order": ["a,b"]}, "wave_order is a plain list of at most 100 tags"),
         ({"wave_sizes": ["1"], "wave_pause": timedelta(days=8)}, "wave_pause must lie between 0 and 7 days"),
+        (
+            {"wave_sizes": ["1"], "launch_at": None, "local_time": datetime(2034, 3, 5, 3)},  # noqa: DTZ001
+            "wave_sizes does not go with local_time",
+        ),
         ({"confirm_within": timedelta(seconds=1)}, "confirm_within must lie between 1 minute and 30 days"),
     ],
 )

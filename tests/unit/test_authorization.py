@@ -81,6 +81,9 @@ def test_what_was_signed_is_covered() -> None:
 
 
 CRON = replace(ROW, launch_at=None, cron="0 10 * * *", timezone="UTC")
+ENDING = replace(CRON, missed_policy="run_latest", until=AT + timedelta(days=7), max_launches=9)
+LOCAL = replace(ROW, launch_at=AT, local_time=AT.replace(tzinfo=None))
+FARTHEST = timedelta(hours=14)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +103,18 @@ CRON = replace(ROW, launch_at=None, cron="0 10 * * *", timezone="UTC")
         (occasion(due_at=AT + timedelta(seconds=1)), "time"),
         (occasion(row=CRON, due_at=AT + timedelta(minutes=1)), "none of the cron rule"),
         (occasion(row=CRON, due_at=AT + timedelta(microseconds=1)), "none of the cron rule"),
+        (occasion(row=ENDING, due_at=AT + timedelta(minutes=1)), "none of the cron rule"),
+        (occasion(row=ENDING, due_at=AT + timedelta(days=8)), "after the end of the cron rule"),
+        (occasion(row=replace(ENDING, until=None), given=authorization(ENDING)), "not what was signed"),
+        (occasion(row=replace(ENDING, max_launches=None), given=authorization(ENDING)), "not what was signed"),
+        (occasion(row=replace(CRON, missed_policy="run_latest"), given=authorization(CRON)), "not what was signed"),
+        (occasion(row=replace(ROW, windows=("nights",)), given=authorization()), "not what was signed"),
+        (occasion(row=replace(ROW, stop_starting_at=AT), given=authorization()), "not what was signed"),
+        (occasion(row=replace(LOCAL, local_time=datetime(2030, 10, 30, 11)), given=authorization(LOCAL)), "not what was signed"),  # noqa: DTZ001
+        (occasion(row=LOCAL, due_at=AT - FARTHEST - timedelta(microseconds=1)), "in any time zone"),
+        (occasion(row=LOCAL, due_at=AT + FARTHEST + timedelta(microseconds=1)), "in any time zone"),
+        # launch_at is no part of what is signed there: it vouches for nothing.
+        (occasion(row=replace(LOCAL, launch_at=AT + timedelta(2)), due_at=AT + timedelta(2)), "in any time zone"),
         (occasion(kind=LaunchKind.RETRY, launch=LAUNCH), "expires"),
     ],
 )  # fmt: skip
@@ -119,6 +134,45 @@ def test_one_person_may_do_both_where_this_host_says_so() -> None:
 def test_each_occurrence_of_a_cron_rule_is_covered() -> None:
     for days in (0, 1, 365):
         assert why_not_covered(occasion(row=CRON, due_at=AT + timedelta(days)), distinct=True) is None
+
+
+def test_a_made_up_occurrence_is_covered_up_to_the_end_of_the_rule() -> None:
+    for days in (0, 1, 7):
+        assert why_not_covered(occasion(row=ENDING, due_at=AT + timedelta(days)), distinct=True) is None
+
+
+@pytest.mark.parametrize("hours", [-14, -5.5, 0, 12, 14])
+def test_a_local_time_is_covered_in_each_time_zone(hours: float) -> None:
+    assert why_not_covered(occasion(row=LOCAL, due_at=AT + timedelta(hours=hours)), distinct=True) is None
+
+
+@pytest.mark.parametrize(
+    ("now", "may"),
+    [
+        (AT - timedelta(hours=10, seconds=31), False),
+        (AT - timedelta(hours=10), True),
+        (AT + timedelta(hours=14 + 1 + 2), True),  # due in the last zone, start_within and longest_launch later
+        (AT + timedelta(hours=14 + 1 + 2, seconds=1), False),
+    ],
+)
+def test_a_local_time_lasts_until_it_was_that_time_in_every_zone(now: datetime, may: bool) -> None:
+    first = occasion(row=LOCAL, due_at=AT - timedelta(hours=10))
+    assert (why_not_now(first, now, longest_launch=timedelta(hours=2)) is None) == may
+
+
+def test_a_retry_of_a_local_time_has_a_time_of_its_own() -> None:
+    again = occasion(
+        row=LOCAL, kind=LaunchKind.RETRY, launch=LAUNCH, given=authorization(LOCAL, expires=AT + timedelta(2))
+    )
+    assert why_not_covered(again, distinct=True) is None
+    assert why_not_now(again, AT + timedelta(hours=4), longest_launch=timedelta(hours=2)) is not None
+
+
+def test_nothing_starts_after_the_end_that_was_signed() -> None:
+    row = replace(ROW, stop_starting_at=AT + timedelta(minutes=10))
+    for seconds, may in ((599, True), (600, False)):
+        why = why_not_now(occasion(row=row), AT + timedelta(seconds=seconds), longest_launch=timedelta(hours=2))
+        assert (why is None) == may, why
 
 
 def test_an_act_of_its_own_is_signed_for_its_own_launch() -> None:

@@ -40,8 +40,12 @@ ROW = RowPart(
     guard_free_space=1,
     guard_uptime=timedelta(minutes=1),
     guard_cpu_load=90,
+    stop_starting_at=datetime(2030, 10, 30, 12, tzinfo=UTC),
+    until=datetime(2031, 10, 30, tzinfo=UTC),
+    max_launches=9,
 )
 CRON_ROW = replace(ROW, launch_at=None, cron="0 3 * * *")
+LOCAL_ROW = replace(ROW, launch_at=None, local_time=datetime(2030, 10, 30, 3))  # noqa: DTZ001 - of no zone
 SITE = SitePart(
     id="site_1",
     jump_host="bastion",
@@ -67,6 +71,10 @@ def with_field(part: Any, name: str, value: object) -> Any:
     return replace(part, **{name: value})
 
 
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
 def row_of(vector: dict[str, Any]) -> RowPart:
     row = vector["row"]
     durations = {"guard_uptime": timedelta(microseconds=row["guard_uptime"])} if "guard_uptime" in row else {}
@@ -74,9 +82,13 @@ def row_of(vector: dict[str, Any]) -> RowPart:
         **{name: value for name, value in row.items() if name != "variables"}
         | durations
         | {
-            "launch_at": row["launch_at"] and datetime.fromisoformat(row["launch_at"]),
+            "launch_at": _moment(row["launch_at"]),
             "start_within": timedelta(microseconds=row["start_within"]),
             "site_timeout": timedelta(microseconds=row["site_timeout"]),
+            "windows": tuple(row.get("windows", ())),
+            "local_time": _moment(row.get("local_time")),
+            "stop_starting_at": _moment(row.get("stop_starting_at")),
+            "until": _moment(row.get("until")),
         }
         | {name: tuple(row[name]) for name in ("wave_sizes", "wave_order") if name in row}
         | {name: timedelta(microseconds=row[name]) for name in ("wave_pause", "confirm_within") if name in row}
@@ -108,7 +120,7 @@ def test_there_are_vectors_for_what_another_language_may_get_wrong() -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in fields(RowPart)])
 def test_each_single_field_of_the_row_counts(name: str) -> None:
-    row = CRON_ROW if name == "cron" else ROW
+    row = {"cron": CRON_ROW, "local_time": LOCAL_ROW}.get(name, ROW)
     value = getattr(row, name)
     changed = CHANGES[type(value).__name__](value)
     assert row_digest(with_field(row, name, changed)) != row_digest(row)
@@ -130,6 +142,9 @@ def test_each_single_field_of_the_row_counts(name: str) -> None:
         "guard_version",
         "guard_uptime",
         "guard_cpu_load",
+        "stop_starting_at",
+        "until",
+        "max_launches",
     ],
 )
 def test_a_field_of_the_row_that_is_left_out_counts(name: str) -> None:
@@ -147,6 +162,8 @@ def test_each_single_field_of_a_site_counts(name: str) -> None:
 def test_the_next_occurrence_of_a_cron_rule_is_not_part_of_the_content() -> None:
     planned = replace(CRON_ROW, launch_at=datetime(2030, 1, 1, tzinfo=UTC))
     assert row_digest(planned) == row_digest(CRON_ROW)
+    planned = replace(LOCAL_ROW, launch_at=datetime(2030, 1, 1, tzinfo=UTC))
+    assert row_digest(planned) == row_digest(LOCAL_ROW)
 
 
 def test_the_offset_in_which_a_moment_is_written_does_not_count() -> None:

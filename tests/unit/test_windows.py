@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.vixie import MINUTE, transitions
-from tminus.domain.windows import Span, Weekly, Window, next_opening
+from tminus.domain.windows import Span, Weekly, Window, next_opening, parse_weekly
 
 ZONES = (
     "Europe/Berlin",
@@ -136,3 +136,18 @@ def test_a_window_without_rules_or_with_spans_that_are_over_opens_no_more() -> N
     assert next_opening(Window(zone=zone), utc("2026-11-25T12:00")) is None
     past = Span(utc("2026-11-01T00:00"), utc("2026-11-25T12:00"))
     assert next_opening(Window(zone=zone, spans=(past,)), utc("2026-11-25T12:00")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "days", "begins", "ends"),
+    [
+        ("mon-thu 22:00-04:00", {0, 1, 2, 3}, time(22), time(4)),
+        ("fri-mon 00:30-01:00", {4, 5, 6, 0}, time(0, 30), time(1)),
+        ("sat,sun 00:00-24:00", {5, 6}, time(), time()),
+        ("mon,wed-thu,sun 09:05-09:06", {0, 2, 3, 6}, time(9, 5), time(9, 6)),
+        ("daily 02:00-05:00", set(range(7)), time(2), time(5)),
+        ("tue-tue 02:00-05:00", {1}, time(2), time(5)),
+    ],
+)
+def test_a_weekly_rule_is_read_as_people_write_it(text: str, days: set[int], begins: time, ends: time) -> None:
+    assert parse_weekly(text) == Weekly(days=frozenset(days), begins=begins, ends=ends)

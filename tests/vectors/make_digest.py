@@ -88,6 +88,32 @@ VECTORS = [
         },
         [{"variables": {"zone": "Zürich, 4:a,", "Ab": "5", "other": 1}}, {"id": "site_2", "port": 23}],
     ),
+    ("named windows, in the order of the row", {"windows": ["nights", "Sonntag früh"]}, [{}]),
+    (
+        "local time: launch_at is left out",
+        {
+            "launch_at": None,
+            "local_time": "2031-03-30T02:30:00.000000",
+            "stop_starting_at": "2031-03-31T06:00:00.000000Z",
+        },
+        [{}],
+    ),
+    (
+        "cron: with an end",
+        CRON | {"missed_policy": "run_latest", "until": "2032-01-01T00:00:00.000000Z", "max_launches": 12},
+        [{}],
+    ),
+    (
+        "waves, then guards, then windows",
+        {
+            "wave_sizes": ["1"],
+            "max_failures": "0",
+            "guard_cpu_load": 50,
+            "windows": ["nights"],
+            "stop_starting_at": "2030-10-31T06:00:00.000000Z",
+        },
+        [{}],
+    ),
     ("netstrings: text that looks like the canonical form", {"script": "6:script,3:abc,"}, [{"id": "2:id,6:site_1,"}]),
 ]
 
@@ -113,8 +139,13 @@ def part(fields: dict[str, object]) -> str:
     for name, value in fields.items():
         if value is not None:
             sha256.update(netstring(name))
-            text = ",".join(value) if isinstance(value, list) else str(value)
-            sha256.update(netstring(text.lower() if isinstance(value, bool) else text))
+            if isinstance(value, list) and name == "windows":
+                text = b"".join(netstring(each) for each in value).decode()
+            elif isinstance(value, list):
+                text = ",".join(value)
+            else:
+                text = str(value).lower() if isinstance(value, bool) else str(value)
+            sha256.update(netstring(text))
     return sha256.hexdigest()
 
 

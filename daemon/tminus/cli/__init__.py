@@ -29,6 +29,7 @@ def _register() -> None:
         completion,
         contacts,
         demo,
+        freezes,
         launches,
         lint,
         process,
@@ -37,6 +38,7 @@ def _register() -> None:
         rollout,
         scripts,
         sites,
+        upcoming,
     )
 
     for module in (
@@ -53,6 +55,8 @@ def _register() -> None:
         rehearse,
         backups,
         repairs,
+        freezes,
+        upcoming,
         audit,
         completion,
     ):

@@ -92,29 +92,42 @@ def parse_variables(given: Iterable[str]) -> dict[str, str | int | bool]:
     return variables
 
 
-def parse_moment(text: str, timezone: str | None) -> datetime:
+def parse_moment(text: str, timezone: str | None, what: str = "--at") -> datetime:
     """Read an ISO 8601 time with an offset, or a local one of `timezone`; return it in UTC."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--at {text!r} is no ISO 8601 time; give one such as 2030-11-25T02:00Z") from None
+        raise UsageError(f"{what} {text!r} is no ISO 8601 time; give one such as 2030-11-25T02:00Z") from None
     if not re.search(r"\d[Tt ]\d", text):
-        raise UsageError(f"--at {text!r} names a day only; give the time, too, such as {text}T02:00Z")
+        raise UsageError(f"{what} {text!r} names a day only; give the time, too, such as {text}T02:00Z")
     try:
         if moment.tzinfo is not None:
             if timezone is not None:
-                raise UsageError(f"--at {text!r} has an offset of its own; leave out --timezone, or the offset")
+                raise UsageError(f"{what} {text!r} has an offset of its own; leave out --timezone, or the offset")
             return moment.astimezone(UTC)
         if timezone is None:
             raise UsageError(
-                f"--at {text!r} has no offset; write {text}Z for UTC, an offset such as {text}+02:00, or give --timezone"
+                f"{what} {text!r} has no offset; write {text}Z for UTC, an offset such as {text}+02:00, or give --timezone"
             )
-        return _local(moment, text, timezone)
+        return _local(moment, text, timezone, what)
     except OverflowError:
-        raise UsageError(f"--at {text!r} is not a year that a router will see") from None
+        raise UsageError(f"{what} {text!r} is not a year that a router will see") from None
 
 
-def _local(moment: datetime, text: str, timezone: str) -> datetime:
+def parse_local(text: str) -> datetime:
+    """Read an ISO 8601 time without an offset, for the clock of each site."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is not None or not re.search(r"\d[Tt ]\d", text):
+        raise UsageError(
+            f"--local-time {text!r} is no date and time without an offset; give one such as 2030-11-25T02:00"
+        )
+    return moment
+
+
+def _local(moment: datetime, text: str, timezone: str, what: str) -> datetime:
     from zoneinfo import ZoneInfo
 
     try:
@@ -126,11 +139,11 @@ def _local(moment: datetime, text: str, timezone: str) -> datetime:
     first, second = (moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     if first.astimezone(zone).replace(tzinfo=None) != moment:
         raise UsageError(
-            f"--at {text!r} does not exist in {timezone}, whose clocks are moved forward then; give another time"
+            f"{what} {text!r} does not exist in {timezone}, whose clocks are moved forward then; give another time"
         )
     if first != second:
         raise UsageError(
-            f"--at {text!r} comes twice in {timezone}, whose clocks are moved back then; give a time with an offset"
+            f"{what} {text!r} comes twice in {timezone}, whose clocks are moved back then; give a time with an offset"
         )
     return first
 

@@ -166,7 +166,13 @@ def _last(seen: dict[str, Any]) -> LastAuthorized:
 def launch_time(review: Review) -> str:
     if review.row.cron is not None:
         planned = f"; next {screen.moment(review.launch_at)}" if review.launch_at else ""
-        return f"by cron '{review.row.cron}' in {review.row.timezone}{planned}"
+        ends = f" until {screen.moment(review.row.until)}" if review.row.until else ""
+        ends += f", {screen.plural(review.row.max_launches, 'time')} at most" if review.row.max_launches else ""
+        late = "; the latest that was missed is made up for" if review.row.missed_policy == "run_latest" else ""
+        return f"by cron '{review.row.cron}' in {review.row.timezone}{ends}{planned}{late}"
+    if review.row.local_time is not None:
+        first = f"{screen.moment(review.launch_at)} ({review.t_minus})"
+        return f"{review.row.local_time:%Y-%m-%d %H:%M:%S} on the clock of each site; first {first}"
     return f"{screen.moment(review.launch_at)} ({review.t_minus})"
 
 
@@ -197,6 +203,8 @@ def show_review(review: Review) -> None:
             if any(s.zone != "UTC" and s.local_time for s in review.sites)
             else []
         ),
+        ("windows", ", ".join(row.windows) or "none of its own"),
+        *([("no start after", screen.moment(row.stop_starting_at))] if row.stop_starting_at else []),
         ("start within", screen.seconds(row.start_within.total_seconds())),
         ("per site", screen.seconds(row.site_timeout.total_seconds())),
         ("at once", str(row.max_concurrency or "as many as the daemons can")),

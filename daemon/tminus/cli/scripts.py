@@ -19,6 +19,7 @@ from tminus.cli.inputs import (
     Uuid,
     WholeNumber,
     find_script,
+    parse_local,
     parse_moment,
     parse_variables,
     read_script,
@@ -35,12 +36,13 @@ _MAX_DESCRIPTION = 2000  # bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _When:
-    """The rule of time: exactly one of `at`, `after` and `cron` is set."""
+    """The rule of time: exactly one of `at`, `after`, `cron` and `local` is set."""
 
     at: datetime | None = None
     after: timedelta | None = None
     cron: str | None = None
     timezone: str | None = None
+    local: datetime | None = None  # without a zone: on the clock of each site
 
 
 @click.command()
@@ -51,6 +53,7 @@ class _When:
 @click.option("--site-query", metavar="JSON", help="Those it means when it is resolved, before it is authorized.")
 @click.option("--at", metavar="TIME", help="When, in ISO 8601: 2030-11-25T02:00Z, or local with --timezone.")
 @click.option("--in", "after", type=Duration(), metavar="DURATION", help="How long from now: 90s, 5m, 2h, 1d.")
+@click.option("--local-time", metavar="TIME", help="At this time on the clock of each site: 2030-11-25T02:00.")
 @click.option("--cron", metavar="EXPR", help="Again and again: minute hour day month weekday, or @daily.")
 @click.option("--timezone", metavar="ZONE", help="Of --cron (UTC, unless given) or of a local --at.")
 @click.option("--description", default="", help="What it is for, in a line.")
@@ -74,6 +77,13 @@ class _When:
 @click.option(
     "--var", "given_variables", multiple=True, metavar="NAME=VALUE", help="For $(NAME) in the script; repeat it."
 )
+@click.option(
+    "--window", "windows", multiple=True, metavar="NAME", help="Start only in this window; repeat it for more."
+)
+@click.option("--stop-starting-at", metavar="TIME", help="No site starts from then on: 2030-11-25T06:00Z.")
+@click.option("--run-latest", is_flag=True, help="With --cron: make up for the latest occurrence that was missed.")
+@click.option("--until", metavar="TIME", help="With --cron: no launch after it.")
+@click.option("--max-launches", type=WholeNumber(1, 1000000), help="With --cron: no more than so many.")
 @click.option("--id", "script_id", type=Uuid(), help="Its id: submitting the same again changes nothing.")
 @as_person
 @as_json_option
@@ -88,6 +98,7 @@ async def submit(
     site_query: str | None,
     at: str | None,
     after: timedelta | None,
+    local_time: str | None,
     cron: str | None,
     timezone: str | None,
     description: str,
@@ -105,6 +116,11 @@ async def submit(
     guard_uptime: timedelta | None,
     guard_cpu_load: int | None,
     given_variables: tuple[str, ...],
+    windows: tuple[str, ...],
+    stop_starting_at: str | None,
+    run_latest: bool,
+    until: str | None,
+    max_launches: int | None,
     script_id: UUID | None,
     person: str | None,
     as_json: bool,
@@ -115,7 +131,8 @@ async def submit(
     """
     if sum((bool(sites), sites_file is not None, tag is not None, site_query is not None)) != 1:
         raise UsageError("say on which sites, in one way: --site (repeated), --sites-file, --tag or --site-query")
-    when = _rule_of_time(at, after, cron, timezone)
+    when = _rule_of_time(at, after, cron, local_time, timezone)
+    stop = parse_moment(stop_starting_at, None, "--stop-starting-at") if stop_starting_at is not None else None
     if len(description.encode(errors="surrogateescape")) > _MAX_DESCRIPTION:
         raise UsageError(f"--description is longer than {_MAX_DESCRIPTION} bytes; say it in a line")
     if file == "-" and sites_file == "-":
@@ -154,6 +171,12 @@ async def submit(
                 guard_cpu_load,
                 json.dumps(variables),
                 site_query,
+                list(windows),
+                when.local,
+                stop,
+                "run_latest" if run_latest else "skip",
+                parse_moment(until, None, "--until") if until is not None else None,
+                max_launches,
             )
             sent = True
             is_new = await _insert(connection, values)
@@ -186,18 +209,24 @@ async def submit(
         click.echo(f"Next, {who} runs: tminus authorize {review.id} --digest {review.digest}")
 
 
-def _rule_of_time(at: str | None, after: timedelta | None, cron: str | None, timezone: str | None) -> _When:
-    match at, after, cron:
-        case str(), None, None:
+def _rule_of_time(
+    at: str | None, after: timedelta | None, cron: str | None, local: str | None, timezone: str | None
+) -> _When:
+    match at, after, cron, local:
+        case str(), None, None, None:
             return _When(at=parse_moment(at, timezone))
-        case None, timedelta(), None:
+        case None, timedelta(), None, None:
             if timezone is not None:
                 raise UsageError("--timezone goes with --cron or a local --at; --in needs none")
             return _When(after=after)
-        case None, None, str():
+        case None, None, str(), None:
             return _When(cron=cron, timezone=timezone)
+        case None, None, None, str():
+            if timezone is not None:
+                raise UsageError("--local-time follows the time zone of each site; leave out --timezone")
+            return _When(local=parse_local(local))
         case _:
-            raise UsageError("say when, in one way: --at TIME, --in DURATION or --cron EXPR")
+            raise UsageError("say when, in one way: --at TIME, --in DURATION, --cron EXPR or --local-time TIME")
 
 
 async def _tagged(connection: asyncpg.Connection, tag: str) -> list[str]:

@@ -9,6 +9,7 @@ import click
 
 from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, asynchronous, print_json
+from tminus.cli.freezes import print_freezes
 from tminus.cli.inputs import WholeNumber, find_script
 from tminus.cli.site_run import find_site_run, print_site_run
 
@@ -41,10 +42,12 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
         recent = await connection.fetch(statement("recent_launches"), limit)
         lost = await connection.fetch(statement("lost_starts"))
         aside = await connection.fetch(statement("set_aside"))
+        frozen = await connection.fetch(statement("freezes"))
     if as_json:
         parts = {
             "lost_starts": lost,
             "set_aside": aside,
+            "freezes": frozen,
             "instances": instances,
             "running": running,
             "upcoming": upcoming,
@@ -62,6 +65,7 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
             " it. 'tminus readmit --help' says how to go on."
         )
         console.print(screen.text(told, "bold red"), soft_wrap=True)
+    print_freezes(console, frozen)
     _print_instances(console, instances)
     _print_launches(console, "Running", running, "started_at")
     _print_upcoming(console, upcoming)

@@ -21,6 +21,10 @@ NAMESPACE = "tminus-authorization@v1"
 _EARLY = timedelta(seconds=30)
 """By so much this host's clock may be behind the database's."""
 
+_FARTHEST = timedelta(hours=14)
+"""No clock on a wall is farther from UTC. A time zone is no part of what is signed, so a time on the clocks of the sites is
+held against what it can be in any zone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
@@ -123,11 +127,16 @@ def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:
         return "the sites are not those that were signed"
     if distinct and authorization.approver in (authorization.author, authorization.editor):
         return f"{authorization.approver} signed what is their own"
-    if row.cron is None:
+    if row.local_time is not None:
+        if occasion.kind is LaunchKind.SCHEDULED and not _may_be_local(row.local_time, occasion.due_at):
+            return "its time is not the one that was signed in any time zone"
+    elif row.cron is None:
         if occasion.kind is LaunchKind.SCHEDULED and occasion.due_at != row.launch_at:
             return "its time is not the one that was signed"
     elif occasion.kind is LaunchKind.SCHEDULED and not _is_occurrence(row.cron, row.timezone, occasion.due_at):
         return "its time is none of the cron rule that was signed"
+    elif occasion.kind is LaunchKind.SCHEDULED and row.until is not None and occasion.due_at > row.until:
+        return "its time is after the end of the cron rule that was signed"
     if occasion.kind is not LaunchKind.SCHEDULED and authorization.expires is None:
         return f"a {occasion.kind} needs a signature of its own, which expires"
     return None
@@ -147,9 +156,23 @@ def why_not_now(occasion: Occasion, now: datetime, *, longest_launch: timedelta)
         return f"by this host's clock its time comes {occasion.due_at - now} later"
     if authorization is not None and authorization.expires is not None and now > authorization.expires:
         return f"the authorization expired at {authorization.expires.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    if now > occasion.due_at + occasion.row.start_within + longest_launch:
-        return f"by this host's clock its time passed {now - occasion.due_at} ago"
+    if occasion.row.stop_starting_at is not None and now >= occasion.row.stop_starting_at:
+        return f"nothing may start after {occasion.row.stop_starting_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    latest = _latest_due(occasion)
+    if now > latest + occasion.row.start_within + longest_launch:
+        return f"by this host's clock its time passed {now - latest} ago"
     return None
+
+
+def _latest_due(occasion: Occasion) -> datetime:
+    """Return when the last site is due: with a local time the launch itself is due with the first."""
+    if occasion.row.local_time is None or occasion.kind is not LaunchKind.SCHEDULED:
+        return occasion.due_at
+    return occasion.row.local_time.replace(tzinfo=UTC) + _FARTHEST
+
+
+def _may_be_local(local_time: datetime, moment: datetime) -> bool:
+    return abs(moment - local_time.replace(tzinfo=UTC)) <= _FARTHEST
 
 
 def _is_occurrence(cron: str, timezone: str | None, moment: datetime) -> bool:

@@ -8,8 +8,9 @@ Canonical form (any language can compute it)::
     digest        = "tminus1:" hex(sha256(netstring("tminus1") netstring(hex(sha256(row part)))
                     and for each site, in order: netstring(site id) netstring(hex(sha256(site part)))))
 
-Booleans are "true"/"false" (expects_disconnect, detached, wave_confirm: nothing where false), lists are joined by commas,
-durations whole microseconds in decimal, moments 2025-10-30T10:00:00.000000Z.
+Booleans are "true"/"false" (expects_disconnect, detached, wave_confirm: nothing where false), lists are joined by commas
+(windows: their netstrings one after the other, nothing where none is named), durations whole microseconds in decimal,
+moments 2025-10-30T10:00:00.000000Z, local_time the same without its Z.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class RowPart:
     make_backup: bool
     abort_if_offline: bool
     test_site_id: str | None
-    launch_at: datetime | None  # None where a cron rule decides
+    launch_at: datetime | None  # of no account where a cron rule or a local time decides
     cron: str | None
     timezone: str | None
     start_within: timedelta
@@ -47,6 +48,12 @@ class RowPart:
     guard_free_space: int | None = None
     guard_uptime: timedelta | None = None
     guard_cpu_load: int | None = None
+    windows: tuple[str, ...] = ()
+    local_time: datetime | None = None  # on the clock of each site, so without a zone; launch_at follows from it
+    stop_starting_at: datetime | None = None
+    missed_policy: str = "skip"
+    until: datetime | None = None
+    max_launches: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +76,7 @@ def row_digest(row: RowPart) -> str:
         _field("make_backup", _boolean(row.make_backup)),
         _field("abort_if_offline", _boolean(row.abort_if_offline)),
         _field("test_site_id", row.test_site_id),
-        _field("launch_at", None if row.cron is not None else _moment(row.launch_at)),
+        _field("launch_at", _moment(row.launch_at) if row.cron is None and row.local_time is None else None),
         _field("cron", row.cron),
         _field("timezone", row.timezone),
         _field("start_within", _duration(row.start_within)),
@@ -89,6 +96,12 @@ def row_digest(row: RowPart) -> str:
         _field("guard_free_space", None if row.guard_free_space is None else str(row.guard_free_space)),
         _field("guard_uptime", None if row.guard_uptime is None else _duration(row.guard_uptime)),
         _field("guard_cpu_load", None if row.guard_cpu_load is None else str(row.guard_cpu_load)),
+        _field("windows", _names(row.windows)),
+        _field("local_time", None if row.local_time is None else row.local_time.strftime("%Y-%m-%dT%H:%M:%S.%f")),
+        _field("stop_starting_at", _moment(row.stop_starting_at)),
+        _field("missed_policy", None if row.missed_policy == "skip" else row.missed_policy),
+        _field("until", _moment(row.until)),
+        _field("max_launches", None if row.max_launches is None else str(row.max_launches)),
     )
 
 
@@ -138,6 +151,10 @@ def _only_true(value: bool) -> str | None:
 
 def _list(value: tuple[str, ...] | None) -> str | None:
     return None if value is None else ",".join(value)
+
+
+def _names(value: tuple[str, ...]) -> str | None:
+    return "".join(_netstring(name).decode() for name in value) or None
 
 
 def _duration(value: timedelta) -> str:

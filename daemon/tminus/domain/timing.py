@@ -43,6 +43,22 @@ def next_occurrence(cron: str, timezone: str, after: datetime) -> datetime | Non
     return found
 
 
+def latest_occurrence(cron: str, timezone: str, after: datetime, until: datetime) -> datetime | None:
+    """Return the last occurrence that is later than `after` and not later than `until`, or None. Raises ValueError."""
+    reach = _MINUTE
+    while True:  # it is looked for backwards, since there may be very many
+        start = max(after, until - reach)
+        found = next_occurrence(cron, timezone, start)
+        if found is not None and found <= until:
+            break
+        if start <= after:
+            return None
+        reach *= 4
+    while (following := next_occurrence(cron, timezone, found)) is not None and following <= until:
+        found = following
+    return found
+
+
 def _matches(cron: str, wall: datetime, *, until: datetime | None = None) -> Iterator[datetime]:
     """Yield the times on the wall later than `wall`, and not later than `until`, that `cron` names."""
     fields = cron.split()

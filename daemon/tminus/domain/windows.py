@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LOOK_AHEAD = 9  # days: a week, and a day on both sides for the distance from UTC
 
 
@@ -41,6 +43,31 @@ class Window:
     zone: ZoneInfo
     weekly: tuple[Weekly, ...] = ()
     spans: tuple[Span, ...] = ()
+
+
+def parse_weekly(text: str) -> Weekly:
+    """Read a rule such as `mon-thu 22:00-04:00`, `sat,sun 00:00-24:00` or `daily 02:00-05:00`.
+
+    A range of days may go over the end of the week (`fri-mon`). Raises ValueError for what tminus.is_weekly_rule refuses.
+    """
+    match = re.fullmatch(r"(\S+) ([0-9]{2}):([0-9]{2})-([0-9]{2}):([0-9]{2})", text, re.ASCII)
+    if match is None:
+        raise ValueError(f"the weekly rule {text!r} is not understood")
+    named, *digits = match.groups()
+    hour, minute, end_hour, end_minute = map(int, digits)
+    days = frozenset(range(7)) if named == "daily" else frozenset(_days(named))
+    # Until 24:00 is until 00:00 of the next day.
+    ends = time() if (end_hour, end_minute) == (24, 0) else time(end_hour, end_minute)
+    return Weekly(days=days, begins=time(hour, minute), ends=ends)
+
+
+def _days(named: str) -> Iterator[int]:
+    for part in named.split(","):
+        names = part.split("-")
+        if len(names) > 2 or not set(names) <= set(_DAYS):
+            raise ValueError(f"{part!r} names no days of the week")
+        first, last = _DAYS.index(names[0]), _DAYS.index(names[-1])
+        yield from ((first + offset) % 7 for offset in range((last - first) % 7 + 1))
 
 
 def next_opening(window: Window, now: datetime) -> Span | None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 import structlog
 
 from tminus.domain.digest import row_digest
-from tminus.domain.timing import next_occurrence
+from tminus.domain.timing import latest_occurrence, next_occurrence
 from tminus.kill_points import Point, reach
 from tminus.services.authority import Authority, Refusal
 from tminus.services.heartbeat import Trust
@@ -22,7 +24,7 @@ from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
 from tminus.services.story import tell_launched
 from tminus.store import launches
-from tminus.store.launches import DueScript, DueTransaction
+from tminus.store.launches import DueScript, DueTransaction, Unplanned
 from tminus.store.pool import Database
 
 _BATCH = 20
@@ -70,7 +72,7 @@ class Launcher:
         async with launches.due_scripts(self._db, limit=_BATCH) as transaction:
             for script_id, problem in transaction.unreadable:
                 await self._refuse(transaction, script_id, f"what was authorized cannot be read: {problem}")
-            made = [(script, await self._launch(transaction, script)) for script in transaction.due]
+            made = [(due, await self._launch(transaction, due)) for due in map(_newest, transaction.due)]
             if made:
                 reach(Point.LAUNCHING)
         # Committed: only now it is true.
@@ -118,7 +120,12 @@ class Launcher:
             # From the occurrence that is due, never from now alone, or a late start would lose or repeat one. A rule
             # that cannot be read any more (another zone database) launches this once; planning then says what is wrong.
             with contextlib.suppress(ValueError):
-                next_at = next_occurrence(script.row.cron, script.row.timezone, max(script.launch_at, script.now))
+                next_at = _not_after(
+                    next_occurrence(script.row.cron, script.row.timezone, max(script.launch_at, script.now)),
+                    script.row.until,
+                )
+            if script.row.missed_policy == "run_latest":
+                await transaction.overtake(script, script.launch_at)
         launch = await transaction.launch(script, self._instance, next_at=next_at)
         if launch is None:
             log.warning(
@@ -166,12 +173,43 @@ class Launcher:
     async def _plan(self) -> None:
         for row in await launches.unplanned_scripts(self._db, limit=_BATCH):
             try:
-                next_at = next_occurrence(row.cron, row.timezone, row.now)
-                reason = None if next_at else f"cron '{row.cron}' names no date that will come"
+                next_at, reason = _plan_of(row)
             except ValueError as error:
                 next_at, reason = None, str(error)
             await launches.plan(self._db, row.id, next_at, reason=reason)
             log.info("planned", script_id=str(row.id), launch_at=next_at.isoformat() if next_at else None)
+
+
+def _plan_of(row: Unplanned) -> tuple[datetime | None, str | None]:
+    """Return when a cron row is launched next, or why it never is again. Raises ValueError."""
+    if row.is_spent:
+        return None, f"it has made all its launches (max_launches {row.max_launches})"
+    next_at = None
+    if row.after is not None:
+        next_at = latest_occurrence(row.cron, row.timezone, row.after, min(row.now, row.until or row.now))
+    if next_at is None:
+        next_at = next_occurrence(row.cron, row.timezone, row.now)
+    if next_at is None:
+        return None, f"cron '{row.cron}' names no date that will come"
+    if _not_after(next_at, row.until) is None:
+        return None, f"it was to end ({row.until:%Y-%m-%d %H:%M:%S%z})"
+    return next_at, None
+
+
+def _not_after(moment: datetime | None, until: datetime | None) -> datetime | None:
+    return None if moment is not None and until is not None and moment > until else moment
+
+
+def _newest(script: DueScript) -> DueScript:
+    """Return it with the occurrence that is launched: the latest that is due, where that makes up for those before it."""
+    row = script.row
+    if row.missed_policy == "run_latest" and row.cron is not None and row.timezone is not None:
+        # A rule that cannot be read any more: see _launch.
+        with contextlib.suppress(ValueError):
+            newest = min(script.now, row.until or script.now)
+            latest = latest_occurrence(row.cron, row.timezone, script.launch_at, newest)
+            return script if latest is None else replace(script, launch_at=latest)
+    return script
 
 
 def _differs(script: DueScript) -> str | None:

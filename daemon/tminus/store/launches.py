@@ -195,6 +195,10 @@ class DueTransaction:
         )
         return launch
 
+    async def overtake(self, script: DueScript, due_at: datetime) -> None:
+        """Pass by the occurrence that is due, for a later one that is due as well."""
+        await self._connection.execute("select tminus.overtake($1, $2)", script.id, due_at)
+
     async def refuse(self, script: UUID, reason: str) -> None:
         await self._connection.execute("select tminus.refuse_launch($1, $2)", script, reason)
 
@@ -256,12 +260,16 @@ class Unplanned:
     cron: str
     timezone: str
     now: datetime
+    after: datetime | None  # since when a missed occurrence is made up for
+    until: datetime | None
+    max_launches: int | None
+    is_spent: bool  # it has made all its launches
 
 
 async def unplanned_scripts(db: Database, *, limit: int) -> list[Unplanned]:
     """Return cron rows that have no next occurrence."""
     rows = await db.fetch("unplanned_scripts", limit)
-    return [Unplanned(id=row["id"], cron=row["cron"], timezone=row["timezone"], now=row["now"]) for row in rows]
+    return [Unplanned(**dict(row)) for row in rows]
 
 
 async def plan(db: Database, script: UUID, next_at: datetime | None, *, reason: str | None = None) -> None:

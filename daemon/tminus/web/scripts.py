@@ -26,7 +26,7 @@ async def list_scripts(call: Call) -> Answer:
 async def create_script(call: Call) -> Answer:
     new = call.body_as(NewScript)
     script_id = new.id or uuid4()
-    values = (
+    values: tuple[object, ...] = (
         script_id,
         call.person.name,
         new.description,
@@ -51,6 +51,13 @@ async def create_script(call: Call) -> Answer:
         new.guard_cpu_load,
         json.dumps(new.variables),
         None if new.site_query is None else new.site_query.model_dump_json(exclude_none=True),
+        # No windows, no local time, and no end: they are given in SQL or from the command line.
+        [],
+        None,
+        None,
+        "skip",
+        None,
+        None,
     )
     is_new = await call.value("submit", *values) is not None
     if not is_new and not await call.value("compare_submitted", *values):

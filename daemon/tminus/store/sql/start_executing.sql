@@ -1,7 +1,8 @@
 -- THE POINT OF NO RETURN. Returns the ids that may be started, once this is committed.
 -- $1: instance; per run $2: id, $3: nonce, $4: uptime of the router in seconds before it; $5 to $10: the exports that are
 -- stored with it, see tminus.store_backups.
--- An id that is missing: the run is not ours any more, its launch was cancelled, halted or paused (or somebody is about to), all is held back, it was started
+-- An id that is missing: the run is not ours any more, its launch was cancelled, halted or paused (or somebody is about to), all is held back, its site
+-- is frozen or its stop_starting_at over, it was started
 -- before the database was set back, or this instance cannot prove that it lives. Nothing may be sent for it.
 with living as materialized (
     -- Held until the commit: meanwhile nobody can declare this instance dead (tminus.reap takes FOR UPDATE).
@@ -15,7 +16,7 @@ with living as materialized (
     select l.id
     from tminus.launches l
     where l.id = any (array(select o.launch_id from unnest($2::bigint[]) as n (id) join tminus.site_runs o on o.id = n.id))
-        and l.state = 'running' and l.paused_at is null
+        and l.state = 'running' and l.paused_at is null and coalesce(l.stop_starting_at > tminus.clock(), true)
     for key share skip locked
 ), stored as materialized (
     -- Of what is ours, and no other: an instance that sleeps through its death must not replace what its successor stored.
@@ -31,6 +32,6 @@ where r.id = n.id and r.instance_id is not distinct from $1 and r.state = (selec
     and not r.rehearsal
     and exists (select from allowed a where a.id = r.launch_id offset 0)
     and exists (select from living) and exists (select from stored)
-    and not (select tminus.is_held_back())
+    and not (select tminus.is_held_back()) and not tminus.is_frozen(r.site_id)
     and not exists (select from tminus.lost_starts x where x.launch_id = r.launch_id and x.site_id = r.site_id offset 0)
 returning r.id, r.nonce, r.launch_id, r.site_id, r.executing_at

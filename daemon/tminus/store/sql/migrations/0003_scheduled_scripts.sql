@@ -45,6 +45,17 @@ create table tminus.scheduled_scripts (
     guard_cpu_load integer check (guard_cpu_load between 0 and 100),
     -- Values for the $(names) in the script, where a site has none of its own.
     variables jsonb not null default '{}' check (jsonb_typeof(variables) = 'object'),
+    -- Named windows (0020): one of them has to be open for a site to start.
+    windows text[] not null default '{}',
+    -- Instead of launch_at and cron: on the clock on the wall of each site (0021).
+    local_time timestamp,
+    -- No site starts from then on.
+    stop_starting_at timestamptz check (isfinite(stop_starting_at)),
+    -- With cron: whether the latest occurrence that was missed, and no other, is made up for within its start_within; and what
+    -- ends the rule.
+    missed_policy text not null default 'skip',
+    until timestamptz check (isfinite(until)),
+    max_launches integer,
 
     -- Written by triggers and functions only.
     created_by text not null,
@@ -283,7 +294,7 @@ begin
             new.updated_by := session_user;
         end if;
         select key into column_name
-        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,wave_sizes,wave_order,wave_pause,wave_confirm,confirm_within,max_failures,max_failures_in_wave,max_offline,guard_version,guard_free_space,guard_uptime,guard_cpu_load,variables,site_query,updated_by}'::text[])
+        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,wave_sizes,wave_order,wave_pause,wave_confirm,confirm_within,max_failures,max_failures_in_wave,max_offline,guard_version,guard_free_space,guard_uptime,guard_cpu_load,variables,site_query,windows,local_time,stop_starting_at,missed_policy,until,max_launches,updated_by}'::text[])
         where value is distinct from to_jsonb(old) -> key
         limit 1;
         if column_name is not null and not own then
@@ -331,16 +342,21 @@ begin
         or (new.description, new.summary, new.script, new.site_query, new.test_site_id, new.make_backup, new.abort_if_offline, new.notify,
             new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached,
             new.wave_sizes, new.wave_order, new.wave_pause, new.wave_confirm, new.confirm_within, new.max_failures, new.max_failures_in_wave, new.max_offline,
-            new.guard_version, new.guard_free_space, new.guard_uptime, new.guard_cpu_load, new.variables)
+            new.guard_version, new.guard_free_space, new.guard_uptime, new.guard_cpu_load, new.variables,
+            new.windows, new.local_time, new.stop_starting_at, new.missed_policy, new.until, new.max_launches)
         is distinct from
            (old.description, old.summary, old.script, old.site_query, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
             old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached,
             old.wave_sizes, old.wave_order, old.wave_pause, old.wave_confirm, old.confirm_within, old.max_failures, old.max_failures_in_wave, old.max_offline,
-            old.guard_version, old.guard_free_space, old.guard_uptime, old.guard_cpu_load, old.variables)
+            old.guard_version, old.guard_free_space, old.guard_uptime, old.guard_cpu_load, old.variables,
+            old.windows, old.local_time, old.stop_starting_at, old.missed_policy, old.until, old.max_launches)
         or not own and new.launch_at is distinct from old.launch_at
         -- What a query means is no edit of what was not authorized yet: see tminus.resolve_sites.
         or new.sites is distinct from old.sites and not (own and old.status = 'unauthorized' and new.site_query is not null);
     if not edited then
+        if new.local_time is not null and new.sites is distinct from old.sites then
+            new.launch_at := tminus.first_local_instant(new.local_time, new.sites);
+        end if;
         if tg_op = 'UPDATE' and not own then
             new.updated_by := old.updated_by;  -- an upsert that changes nothing is no edit
         end if;
@@ -362,7 +378,7 @@ begin
                     using errcode = 'check_violation';
             end if;
             -- A change of the rule of time replaces what the daemon had planned by it.
-            if (new.cron, coalesce(new.timezone, 'UTC')) is distinct from (old.cron, old.timezone) then
+            if (new.cron, coalesce(new.timezone, 'UTC'), new.until, new.max_launches) is distinct from (old.cron, old.timezone, old.until, old.max_launches) then
                 new.launch_at := null;
             end if;
         end if;
@@ -406,11 +422,31 @@ begin
         raise exception 'notify is a plain list of at most 1000 user ids of 1 to 200 printable characters' using errcode = 'check_violation';
     end if;
 
+    perform tminus.check_windows(new.windows);
     if tg_op = 'INSERT' and new.cron is not null and new.launch_at is not null then
         raise exception 'give launch_at or cron, not both' using errcode = 'check_violation';
     end if;
+    if new.local_time is not null then
+        if new.cron is not null or new.launch_at is not null and (tg_op = 'INSERT' or new.launch_at is distinct from old.launch_at) then
+            raise exception 'local_time says when by itself; give no launch_at and no cron with it' using errcode = 'check_violation', column = 'local_time',
+                hint = 'launch_at then shows when it is first that time on one of the sites.';
+        end if;
+        if not isfinite(new.local_time) then
+            raise exception 'local_time must be a time' using errcode = 'check_violation', column = 'local_time';
+        end if;
+        if new.wave_sizes is not null then
+            -- A wave that is opened after the time of its sites would start them at another time of their day, or never.
+            raise exception 'wave_sizes does not go with local_time: the clocks of the sites say when each starts' using errcode = 'check_violation', column = 'wave_sizes';
+        end if;
+        -- Which clocks a site_query means is not known until it is resolved.
+        new.launch_at := coalesce(tminus.first_local_instant(new.local_time, new.sites), new.local_time at time zone 'UTC');
+    end if;
     if new.cron is null and new.launch_at is null then
-        raise exception 'give launch_at (one launch) or cron (many)' using errcode = 'check_violation', column = 'launch_at';
+        raise exception 'give launch_at (one launch) or cron (many)' using errcode = 'check_violation', column = 'launch_at',
+            hint = 'Or local_time: once, at a time on the clock of each site.';
+    end if;
+    if new.stop_starting_at is not null and (new.cron is not null or new.stop_starting_at <= new.launch_at) then
+        raise exception 'stop_starting_at is a moment after launch_at; a cron rule has start_within for each of its launches' using errcode = 'check_violation', column = 'stop_starting_at';
     end if;
     if new.cron is null and new.timezone is not null then
         raise exception 'timezone goes with cron; launch_at already is an instant' using errcode = 'check_violation', column = 'timezone';
@@ -422,6 +458,18 @@ begin
             raise exception 'there is no time zone %', quote_literal(tminus.printable(new.timezone))
                 using errcode = 'check_violation', column = 'timezone', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
         end if;
+    end if;
+    if (new.missed_policy in ('skip', 'run_latest')) is not true then
+        raise exception 'missed_policy is skip or run_latest' using errcode = 'check_violation', column = 'missed_policy';
+    end if;
+    if new.cron is null and (new.missed_policy <> 'skip' or new.until is not null or new.max_launches is not null) then
+        raise exception 'missed_policy, until and max_launches go with cron' using errcode = 'check_violation', column = 'missed_policy';
+    end if;
+    if new.max_launches not between 1 and 1000000 then
+        raise exception 'max_launches must lie between 1 and 1000000' using errcode = 'check_violation', column = 'max_launches';
+    end if;
+    if new.until <= tminus.clock() and (tg_op = 'INSERT' or new.until is distinct from old.until) then
+        raise exception 'until % lies in the past (it is %)', tminus.api_time(new.until), tminus.api_time(tminus.clock()) using errcode = 'check_violation', column = 'until';
     end if;
     if new.launch_at < tminus.clock() and (tg_op = 'INSERT' or new.launch_at is distinct from old.launch_at) then
         raise exception 'launch_at % lies in the past (it is %)', tminus.api_time(new.launch_at), tminus.api_time(tminus.clock())

@@ -146,6 +146,12 @@ create table tminus.launches (
     max_failures text,
     max_failures_in_wave text,
     max_offline text,
+    windows text[] not null default '{}',
+    local_time timestamp,
+    stop_starting_at timestamptz,
+    missed_policy text not null default 'skip',
+    until timestamptz,
+    max_launches integer,
     -- With the above, all that the digest covers; launch_at is null where there is a cron rule.
     test_site_id text,
     launch_at timestamptz,
@@ -198,6 +204,8 @@ create table tminus.site_runs (
 
     instance_id uuid references tminus.instances (id),
     attempts integer not null default 0,
+    -- Where a launch follows the clocks of its sites: when it is the time of this one.
+    due_at timestamptz,
     -- When this site's turn first came; when, and after which failure, it is tried again.
     turn_at timestamptz,
     not_before timestamptz,
@@ -300,7 +308,8 @@ create trigger unmarked before update on tminus.site_runs for each row
         or old.executing_at is null and new.executing_at is not null and new.step is distinct from 'executing')
     execute function tminus.refuse_site_run('site run %1$s cannot be executing without the time and the nonce of its point of no return', 'check_violation');
 create trigger moved before update on tminus.site_runs for each row
-    when ((new.launch_id, new.site_id, new.position, new.wave, new.site_digest) is distinct from (old.launch_id, old.site_id, old.position, old.wave, old.site_digest))
+    when ((new.launch_id, new.site_id, new.position, new.wave, new.site_digest, new.due_at)
+        is distinct from (old.launch_id, old.site_id, old.position, old.wave, old.site_digest, old.due_at))
     execute function tminus.refuse_site_run('launch, site, position and wave of site run %1$s never change', 'check_violation');
 
 -- Only its own sweep (a function of this schema) may take a run from an instance that lives.
@@ -337,6 +346,7 @@ end $$;
 -- Not for start_until alone (it is moved on with every claim and every ending), nor for told_at.
 create trigger guard before update of id, script_id, kind, state, reason, finished_at, due_at, started_at, description, script, sites, make_backup,
     abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables,
+    windows, local_time, stop_starting_at, missed_policy, until, max_launches,
     waves, wave, open_to, digest, authorization_id, authorized_by, created_by on tminus.launches
     for each row execute function tminus.guard_launch();
 

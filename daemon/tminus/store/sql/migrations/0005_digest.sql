@@ -5,10 +5,12 @@
 --   booleans are 'true' / 'false', durations whole microseconds in decimal, moments 2025-10-30T10:00:00.000000Z
 --
 --   row part       = fields, in this order: id, script, make_backup, abort_if_offline, test_site_id, then launch_at or
---                    cron and timezone, then start_within, site_timeout, max_concurrency, and, only where they are true,
+--                    cron and timezone (neither with local_time), then start_within, site_timeout, max_concurrency, and, only where they are true,
 --                    expects_disconnect, detached; and where they are given wave_sizes and wave_order (elements
 --                    joined by commas), wave_pause, wave_confirm (where true), confirm_within, max_failures,
---                    max_failures_in_wave, max_offline, guard_version, guard_free_space, guard_uptime, guard_cpu_load
+--                    max_failures_in_wave, max_offline, guard_version, guard_free_space, guard_uptime, guard_cpu_load, windows (the names as netstrings, one after the other; only where
+--                    any are named), local_time (2025-10-30T10:00:00.000000), stop_starting_at, missed_policy (only where
+--                    it is not skip), until, max_launches
 --   site part      = fields: id, jump_host, address, port, username, credential, host_key, and variables: for each $(name) in
 --                    the script that has a value on this site, in the order of the names' bytes,
 --                    netstring(name) netstring('string:' | 'number:' | 'boolean:' and the text of the value)
@@ -27,6 +29,11 @@ create function tminus.digest_field(name text, value text) returns text
 language sql immutable parallel safe
 return case when value is null then '' else tminus.netstring(name) || tminus.netstring(value) end;
 
+-- Of a list, in its order; null for an empty one.
+create function tminus.netstrings(list text[]) returns text
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select string_agg(tminus.netstring(u.value), '' order by u.position) from unnest(list) with ordinality as u (value, position) $$;
+
 create function tminus.sha256_hex(value text) returns text
 language sql immutable parallel safe
 return encode(sha256(convert_to(value, 'UTF8')), 'hex');
@@ -40,7 +47,7 @@ as $$
         || tminus.digest_field('make_backup', s.make_backup::text)
         || tminus.digest_field('abort_if_offline', s.abort_if_offline::text)
         || tminus.digest_field('test_site_id', s.test_site_id)
-        || tminus.digest_field('launch_at', case when s.cron is null then tminus.api_time(s.launch_at) end)
+        || tminus.digest_field('launch_at', case when s.cron is null and s.local_time is null then tminus.api_time(s.launch_at) end)
         || tminus.digest_field('cron', s.cron)
         || tminus.digest_field('timezone', s.timezone)
         || tminus.digest_field('start_within', tminus.microseconds(s.start_within)::text)
@@ -59,7 +66,13 @@ as $$
         || tminus.digest_field('guard_version', s.guard_version)
         || tminus.digest_field('guard_free_space', s.guard_free_space::text)
         || tminus.digest_field('guard_uptime', tminus.microseconds(s.guard_uptime)::text)
-        || tminus.digest_field('guard_cpu_load', s.guard_cpu_load::text))
+        || tminus.digest_field('guard_cpu_load', s.guard_cpu_load::text)
+        || tminus.digest_field('windows', tminus.netstrings(s.windows))
+        || tminus.digest_field('local_time', to_char(s.local_time, 'YYYY-MM-DD"T"HH24:MI:SS.US'))
+        || tminus.digest_field('stop_starting_at', tminus.api_time(s.stop_starting_at))
+        || tminus.digest_field('missed_policy', nullif(s.missed_policy, 'skip'))
+        || tminus.digest_field('until', tminus.api_time(s.until))
+        || tminus.digest_field('max_launches', s.max_launches::text))
 $$;
 
 -- The names in all $(name) of a script, in the order of their bytes, whatever stands around them.

@@ -76,7 +76,7 @@ declare
     new_id bigint;
     signed text := replace(authorize.signature, e'\r\n', e'\n');
     ttl interval := (select p.authorization_ttl from tminus.policy p);
-    until timestamptz := authorize.expires;
+    the_end timestamptz := authorize.expires;
     demanding text;
 begin
     s := tminus.lock_script(authorize.id);
@@ -101,7 +101,7 @@ begin
     end if;
     perform tminus.require_sites(s);
     if signed is null then
-        until := coalesce(until, tminus.clock() + ttl);
+        the_end := coalesce(the_end, tminus.clock() + ttl);
         select i.name into demanding from tminus.instances i where i.requires_signature and tminus.is_alive(i) limit 1;
         if found then
             raise exception 'the daemon % launches only what its approver has signed', demanding
@@ -111,12 +111,12 @@ begin
     elsif octet_length(signed) > 16384 or signed !~ e'^-----BEGIN SSH SIGNATURE-----\n[A-Za-z0-9+/=\n]+\n-----END SSH SIGNATURE-----\n?$' then
         raise exception 'the signature is not what ssh-keygen -Y sign writes' using errcode = 'check_violation';
     end if;
-    if until <= tminus.clock() then
-        raise exception 'the authorization would have expired at %, before now', tminus.api_time(until) using errcode = 'check_violation';
-    elsif coalesce(until > tminus.clock() + ttl, until is null and ttl is not null) then
+    if the_end <= tminus.clock() then
+        raise exception 'the authorization would have expired at %, before now', tminus.api_time(the_end) using errcode = 'check_violation';
+    elsif coalesce(the_end > tminus.clock() + ttl, the_end is null and ttl is not null) then
         raise exception 'an authorization lasts % at most', ttl using errcode = 'check_violation', hint = 'Give an earlier `expires`, and sign that.';
-    elsif s.launch_at >= until and s.cron is null then
-        raise exception 'the authorization would expire at %, before the launch of scheduled script % at %', tminus.api_time(until), s.id, tminus.api_time(s.launch_at)
+    elsif s.launch_at >= the_end and s.cron is null then
+        raise exception 'the authorization would expire at %, before the launch of scheduled script % at %', tminus.api_time(the_end), s.id, tminus.api_time(s.launch_at)
             using errcode = 'check_violation', hint = 'Authorize it later.';
     end if;
     -- The sites of this digest stand still until the end of this transaction.
@@ -133,16 +133,16 @@ begin
             using errcode = 'object_not_in_prerequisite_state', hint = 'Review it again, then authorize with the digest that tminus.digest(id) shows.';
     end if;
     insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, content, author, editor, approver, reason, expires_at, signature)
-    values (s.id, is_now, the_row, s.sites, the_sites, tminus.content_of(s), s.created_by, s.updated_by, who, nullif(btrim(authorize.reason), ''), until, signed)
+    values (s.id, is_now, the_row, s.sites, the_sites, tminus.content_of(s), s.created_by, s.updated_by, who, nullif(btrim(authorize.reason), ''), the_end, signed)
     returning authorizations.id into new_id;
     -- An occurrence that passed while nobody had authorized it is not made up for: the daemon plans the next.
     update tminus.scheduled_scripts u
     set status = 'scheduled', status_reason = null, authorization_id = new_id, authorized_at = tminus.clock(), authorized_by = who,
-        authorization_expires_at = until,
+        authorization_expires_at = the_end,
         launch_at = case when s.cron is null or s.launch_at > tminus.clock() then s.launch_at end
     where u.id = s.id;
     perform tminus.record('authorized', who, s.id, null, null, jsonb_strip_nulls(jsonb_build_object('digest', is_now,
-        'authorization', new_id, 'reason', nullif(btrim(authorize.reason), ''), 'expires_at', until, 'signed', signed is not null)));
+        'authorization', new_id, 'reason', nullif(btrim(authorize.reason), ''), 'expires_at', the_end, 'signed', signed is not null)));
     return tminus.scheduled_script(s.id);
 end $$;
 
@@ -434,27 +434,41 @@ begin
     else
         the_waves := tminus.wave_ends(s.wave_sizes, cardinality(s.sites));
         insert into tminus.launches (script_id, due_at, started_at, start_until, description, script, sites, make_backup,
-            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within,
-            max_failures, max_failures_in_wave, max_offline,
+            abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
+            wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
+            guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, windows, local_time, stop_starting_at, missed_policy, until, max_launches,
             waves, open_to, digest, authorization_id, authorized_by, created_by)
         values (s.id, s.launch_at, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
-            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone, s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.wave_sizes, s.wave_order, s.wave_pause, s.wave_confirm, s.confirm_within,
-            s.max_failures, s.max_failures_in_wave, s.max_offline,
+            s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
+            s.wave_sizes, s.wave_order, s.wave_pause, s.wave_confirm, s.confirm_within, s.max_failures, s.max_failures_in_wave, s.max_offline,
+            s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches,
             cardinality(the_waves), case cardinality(the_waves) when 1 then 2147483647 else the_waves[1] end, a.digest, a.id, s.authorized_by, s.created_by)
         on conflict (script_id, due_at) where kind = 'scheduled' do nothing
         returning id into the_launch;
     end if;
     if the_launch is not null then
-        insert into tminus.site_runs (launch_id, site_id, position, wave, site_digest)
-        select the_launch, u.site_id, u.position, width_bucket(u.position - 1, the_waves) + 1, u.site_digest
-        from tminus.in_wave_order(s.sites, a.site_digests, s.wave_order) u;
+        insert into tminus.site_runs (launch_id, site_id, position, wave, site_digest, due_at, not_before)
+        select the_launch, u.site_id, u.position, width_bucket(u.position - 1, the_waves) + 1, u.site_digest, local.moment, local.moment
+        from tminus.in_wave_order(s.sites, a.site_digests, s.wave_order) u
+        left join (
+            -- Each zone once.
+            select t.id, z.moment
+            from (
+                select y.timezone, tminus.local_instant(s.local_time, y.timezone) as moment
+                from (select distinct x.timezone from tminus.sites x where x.id = any (s.sites)) y
+                offset 0
+            ) z
+            join tminus.sites t on t.timezone = z.timezone and t.id = any (s.sites)
+            where s.local_time is not null
+        ) local on local.id = u.site_id;
         perform tminus.record('launched', 'tminus', s.id, the_launch, null,
             jsonb_build_object('instance', p_instance, 'due_at', s.launch_at, 'sites', cardinality(s.sites)));
         perform pg_notify('tminus', 'launch');
     end if;
     update tminus.scheduled_scripts u
     set status = case when s.cron is null then 'launched' else 'scheduled' end,
-        launch_at = case when s.cron is null then s.launch_at else p_next end,
+        -- Without a next one the daemon plans it, or ends the rule.
+        launch_at = case when s.cron is null then s.launch_at when not tminus.is_spent(s) then p_next end,
         started_at = case when the_launch is null then s.started_at else tminus.clock() end,
         finished_at = case when the_launch is null then s.finished_at end
     where u.id = s.id;
@@ -469,10 +483,14 @@ declare
     the_launch uuid;
 begin
     insert into tminus.launches (script_id, state, reason, due_at, finished_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables,
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
+        wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
+        guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, windows, local_time, stop_starting_at, missed_policy, until, max_launches,
         authorized_by, created_by)
     values (s.id, 'missed', p_reason, s.launch_at, tminus.clock(), s.launch_at + s.start_within, s.description, s.script, s.sites, s.make_backup,
-        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone, s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables,
+        s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
+        s.wave_sizes, s.wave_order, s.wave_pause, s.wave_confirm, s.confirm_within, s.max_failures, s.max_failures_in_wave, s.max_offline,
+        s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches,
         s.authorized_by, s.created_by)
     on conflict (script_id, due_at) where kind = 'scheduled' do nothing
     returning id into the_launch;
@@ -539,6 +557,28 @@ begin
     return settled;
 end $$;
 
+-- Whether a cron row has made all the launches that it may.
+create function tminus.is_spent(s tminus.scheduled_scripts) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select s.max_launches is not null and s.max_launches <= (
+        select count(*) from tminus.launches l where l.script_id = s.id and l.kind = 'scheduled' and l.state <> 'missed')
+$$;
+
+-- Pass by the occurrence of a cron row that is due, for a later one that is due as well: the caller has locked it.
+create function tminus.overtake(p_script uuid, p_due timestamptz) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s tminus.scheduled_scripts;
+begin
+    s := tminus.lock_script(p_script);
+    if s.status = 'scheduled' and s.cron is not null and s.missed_policy = 'run_latest' and s.launch_at < p_due and p_due <= tminus.clock() then
+        perform tminus.insert_missed_launch(s, 'missed', 'Missed: it was not started in time, and the occurrence at ' || tminus.api_time(p_due) || ' takes its place.');
+        update tminus.scheduled_scripts u set launch_at = p_due where u.id = s.id;
+    end if;
+end $$;
+
 -- Content that is not what was authorized (it can only differ where somebody went round the triggers), or an authorization that does not
 -- count: nothing is run. `p_authorization`: only where this is the one.
 create function tminus.refuse_launch(p_script uuid, p_reason text, p_authorization bigint default null) returns void
@@ -576,7 +616,7 @@ end $$;
 
 -- Take up to p_capacity pending site runs for this instance, sharing places fairly among the launches that wait, and what waits
 -- among the instances that live: a first look takes its share, and the next one of what the others have left. No row:
--- nothing is pending that it can serve, every router is busy, each launch is at its own cap, all is paused, or the instance
+-- nothing is pending that it can serve, every router is busy or frozen, each launch is at its own cap, all is paused, or the instance
 -- may not start anything. `p_jump_hosts` names those that have a place for one site more, `p_places` how many; sites behind others wait.
 -- Returns the rows as they are after the claim: a statement that joined them itself would look at an older snapshot, and
 -- miss what was inserted while this function waited.
@@ -587,6 +627,7 @@ as $$
 declare
     me tminus.instances;
     alone record;
+    closed record;
     sharers integer;
     capped uuid[];
     held_tags text[];
@@ -603,6 +644,7 @@ begin
     if alone.barred is null then
         return;
     end if;
+    closed := tminus.closed_now();
     select count(*) into sharers from tminus.instances i where i.state = 'alive' and i.heartbeat_at + i.ttl > tminus.clock();
     if sharers > 1 then
         select least(p_capacity, greatest(ceil(count(*)::numeric / sharers), 1)) into p_capacity
@@ -632,25 +674,35 @@ begin
     for attempt in 1..3 loop
         begin
             with waiting as (
-                select l.id, l.due_at, l.open_to, l.kind = 'rehearsal' as rehearsal,
+                select l.id, l.due_at, l.open_to, l.kind = 'rehearsal' as rehearsal, l.start_within,
+                    -- What settle_pending would end is not started by who comes back after a long time and looks first.
+                    l.start_until >= tminus.clock() or exists (select from tminus.site_runs o
+                        where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null) as goes_on,
                     case when l.max_concurrency is null then p_capacity else least(p_capacity, l.max_concurrency - (
                         select count(*) from tminus.site_runs r where r.launch_id = l.id and r.finished_at is null and r.state = 'running')) end as places
                 from tminus.launches l
                 where l.finished_at is null and l.state = 'running' and l.paused_at is null and (l.max_concurrency is null or l.id = any (capped))
+                    and (l.kind = 'rehearsal' or not closed.everywhere and tminus.is_any_open(l.windows))
+                    and coalesce(l.stop_starting_at > tminus.clock(), true)
                     and case when alone.only_script is null then l.script_id <> all (alone.barred) else l.script_id = alone.only_script end
             ),
             candidates as materialized (
                 -- A rehearsal waits for whatever is to be done.
                 select c.id, c.site_id, w.due_at, w.rehearsal, w.id as launch_id, row_number() over (partition by w.id order by c.position) as rank,
                     row_number() over (partition by c.site_id order by w.rehearsal, w.due_at, w.id) as site_rank,
-                    (select s.jump_host from tminus.sites s where s.id = c.site_id) as jump_host
+                    (select s.jump_host from tminus.sites s where s.id = c.site_id) as jump_host,
+                    case
+                        when c.turn_at is not null then c.turn_at + w.start_within >= tminus.clock()
+                        when c.due_at is not null then not tminus.turn_is_over(w.id, c.due_at, w.start_within)
+                        else w.goes_on end as in_time
                 from waiting w
                 cross join lateral (
-                    select r.id, r.site_id, r.position
+                    select r.id, r.site_id, r.position, r.turn_at, r.due_at
                     from tminus.site_runs r
                     where r.launch_id = w.id and r.state = 'pending' and r.position <= w.open_to and (r.not_before is null or r.not_before <= tminus.clock())
                         -- A scalar, and `offset`: looked up for each, not joined with all sites or with all that are running.
                         and (select tminus.can_serve(me, s) and (s.jump_host is null or s.jump_host = any (p_jump_hosts))
+                                and (w.rehearsal or not s.tags && closed.tags)
                                 and (full_tags is null or not s.tags && full_tags)
                             from tminus.sites s where s.id = r.site_id)
                         and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)
@@ -664,7 +716,7 @@ begin
             placed as (
                 select c.*, row_number() over (partition by c.jump_host order by c.rehearsal, c.rank, c.due_at, c.launch_id) as jump_rank
                 from candidates c
-                where c.site_rank = 1
+                where c.site_rank = 1 and c.in_time
             ),
             tagged as (
                 -- The first of all has a place with each of its tags, so something is always taken up.
@@ -716,7 +768,7 @@ end $$;
 
 -- End the pending site runs that may no longer start: their launch was cancelled or halted while they were given back,
 -- their own turn is over, or their launch has stood still (no daemon served it, or the router was busy) for start_within.
--- A site that no living daemon can serve is missed, whatever was met there before: nobody looks at it any more.
+-- A site that no living daemon can serve, or whose time passed in a freeze or outside of its windows, is missed, whatever was met there before: nobody looks at it any more.
 -- Returns how many.
 create function tminus.settle_pending() returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -734,6 +786,10 @@ begin
                 when late.is_lost then 'Not started again: it was started here before the database was set back.'
                 when (select tminus.is_paused()) then 'Not started: all was paused, since the database was set back.'
                 when late.is_aside then 'Not started: the script was set aside, since the daemon died three times while it ran it.'
+                when late.is_stopped then 'Not started before ' || tminus.api_time(late.stop_starting_at) || ', where its starts were to end (stop_starting_at).'
+                    || coalesce(' Before that: ' || late.closed || '.', '')
+                when late.closed is not null then
+                'Not started within ' || late.start_within || ': ' || late.closed || '.' || coalesce(' Before that: ' || left(r.message, 900), '')
                 else
                 'Not started: no daemon served this site within ' || late.start_within
                 || coalesce('; ' || late.unserved, '; ' || late.capped, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '') end
@@ -743,20 +799,31 @@ begin
         select p.id, l.start_within, exists (select from tminus.lost_starts x where x.launch_id = l.id and x.site_id = p.site_id) as is_lost,
             tminus.is_set_aside(l.script_id) as is_aside,
             (select tminus.why_unserved(s) from tminus.sites s where s.id = p.site_id) as unserved,
+            w.closed, l.stop_starting_at, l.stop_starting_at <= tminus.clock() as is_stopped,
             (select tminus.why_capped(s.tags) from tminus.sites s where s.id = p.site_id) as capped,
             case when l.state in ('cancelled', 'halted') then l.state
-                when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) then 'missed'
+                when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) or w.closed is not null or l.stop_starting_at <= tminus.clock() then 'missed'
                 when p.retry_reason is not null then p.retry_reason
                 when exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running')
                     or exists (select from tminus.busy_sites b where b.site_id = p.site_id and b.free_at is null) then 'busy'
                 else 'missed' end as reason
         from tminus.launches l
         join tminus.site_runs p on p.launch_id = l.id and p.state = 'pending'
+        -- As it was at the last moment at which it could have started.
+        cross join lateral (
+            select case when not p.rehearsal then (
+                select tminus.why_closed(s.tags, l.windows,
+                    least(tminus.clock(), coalesce(p.turn_at + l.start_within, p.due_at + l.start_within, l.start_until)) - interval '1 microsecond')
+                from tminus.sites s where s.id = p.site_id) end as closed
+            offset 0
+        ) w
         where l.finished_at is null
             and (l.state in ('cancelled', 'halted')
+                or l.stop_starting_at <= tminus.clock()
                 -- Not while a person holds the launch, nor before the wave of the site was opened: its turn has not come.
                 or l.paused_at is null and p.position <= l.open_to and (p.turn_at + l.start_within < tminus.clock()
-                    or p.turn_at is null and l.start_until < tminus.clock()
+                    or p.turn_at is null and p.due_at is not null and tminus.turn_is_over(l.id, p.due_at, l.start_within)
+                    or p.turn_at is null and p.due_at is null and l.start_until < tminus.clock()
                         and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null)))
         for update of p skip locked
     ) late
