@@ -14,7 +14,6 @@ import click
 from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, asynchronous, print_json
 from tminus.cli.inputs import WholeNumber
-from tminus.domain.timing import next_occurrence
 
 if TYPE_CHECKING:
     import asyncpg
@@ -59,6 +58,8 @@ async def upcoming(context: Context, *, limit: int, as_json: bool) -> None:
 
 def _occurrences(row: asyncpg.Record, limit: int) -> Iterator[dict[str, Any]]:
     """Yield the launches of one scheduled script, at most `limit`; those after the planned one only where a rule names them."""
+    from tminus.domain.timing import next_occurrence
+
     left = limit if row["launches_left"] is None else min(limit, row["launches_left"])
     at: datetime | None = row["launch_at"]
     while at is not None and left > 0 and (row["until"] is None or at <= row["until"]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.simulator.machine import Machine, machine
@@ -119,6 +119,9 @@ async def play(lines: list[str]) -> Machine:
 @given(st.lists(additions() | settings_of_singles() | edits() | FIXED, max_size=12))
 @settings(max_examples=120, deadline=None)
 def test_an_export_gives_the_same_export_again(lines: list[str]) -> None:
+    # A pool whose next one is itself, or comes later in the export: what a router makes of that is not on record.
+    assume(not any("next-pool" in line for line in lines))
+
     async def run() -> None:
         router = await play(lines)
         assert await router.again() == router.body(secrets=True)
