@@ -93,7 +93,7 @@ async def test_a_launch_that_the_new_server_never_had_is_made_again_and_starts_n
             await not_ready(daemon, "(and 2 more)")
             assert await lost(db) == 3
             await db.value(RESUME, role="bob")
-            runs = await db.finished(script, within=60)
+            runs = await db.finished(script, within=180)
             assert {run["state"] for run in runs.values()} == {"completed"}, (
                 "by what that start left in the routers' logs"
             )

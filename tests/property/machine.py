@@ -426,6 +426,7 @@ class Ownership(RuleBasedStateMachine):
             for row in before.values()
             if row.state == "pending" and row.site not in busy and self.goes_on(row.launch)
             and self.wishes[self.launch_of[row.launch]].cap is None
+            and self.now < self.wishes[self.launch_of[row.launch]].due + self.wishes[self.launch_of[row.launch]].within  # else late
             and (row.not_before is None or (row.not_before - EPOCH).total_seconds() <= self.now)
         }  # fmt: skip
         # What waits is shared among who lives, and a script during whose run a daemon died may be held back.
