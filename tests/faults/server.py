@@ -58,6 +58,12 @@ class Server:
 
     async def snapshot(self) -> None:
         """Copy all that it holds at this moment, as a disk snapshot would."""
+        # It does not write before it answers (durable=False): without this the copy may lack what a test has just committed.
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            await connection.execute("checkpoint")
+        finally:
+            await connection.close()
         self.freeze()
         try:
             await _run("cp", "-a", str(self.folder / "state/postgres"), str(self.folder / "snapshot"))

@@ -73,7 +73,6 @@ async def test_scripts_that_ran_through_a_failover_end_in_the_database_that_had_
             tidy(daemon)
 
 
-@pytest.mark.skip(reason="does not end in two of three runs; to be found out why")
 async def test_a_launch_that_the_new_server_never_had_is_made_again_and_starts_nothing(
     trouble: tuple[Server, Db], tmp_path: Path
 ) -> None:
@@ -94,7 +93,7 @@ async def test_a_launch_that_the_new_server_never_had_is_made_again_and_starts_n
             await not_ready(daemon, "(and 2 more)")
             assert await lost(db) == 3
             await db.value(RESUME, role="bob")
-            runs = await db.finished(script, within=180)
+            runs = await db.finished(script, within=60)
             assert {run["state"] for run in runs.values()} == {"completed"}, (
                 "by what that start left in the routers' logs"
             )
