@@ -119,6 +119,35 @@ async def test_a_suspect_waits_until_nothing_else_is_in_hand_and_after_a_quarter
     assert set(await stage.claim(mine)) == {"a"}
 
 
+@pytest.mark.parametrize(
+    "held_back",
+    [
+        "select tminus.freeze('cold', tminus.clock() + interval '1 day', 'storm')",
+        "insert into tminus.windows (name, timezone, weekly, scope, tag, updated_at, updated_by)"
+        " values ('never', 'UTC', '{}', 'tag', 'cold', now(), 'x')",
+        "update tminus.launches set stop_starting_at = tminus.clock() where script_id in (select script_id from tminus.crashes)",
+        "insert into tminus.busy_sites (site_run_id, site_id, look_at)"
+        " select id, site_id, tminus.clock() from tminus.site_runs where site_id = 'a'",
+    ],
+    ids=["frozen", "no window open", "too late to start", "busy router"],
+)
+async def test_a_suspect_that_may_not_start_now_holds_up_nobody(stage: Stage, held_back: str) -> None:
+    first = await stage.instance(ttl=7 * 86400)
+    await stage.launch(first, "a")
+    await stage.db.fetch("update tminus.sites set tags = '{cold}' where id = 'a'", role="api")
+    await crash_with(stage)
+    await crash_with(stage)
+    mine = await stage.instance(ttl=7 * 86400)
+    await stage.launch(first, "b", "c", "d")
+    async with stage.db.connect() as connection:
+        await connection.execute("set session_replication_role = replica")
+        await connection.execute(held_back)
+    assert set(await stage.claim(mine, 1)) == {"b"}
+    # Also when its time has passed for more than a quarter.
+    await stage.db.move_clock(timedelta(minutes=20))
+    assert set(await stage.claim(mine, 1)) == {"c"}
+
+
 async def test_what_was_past_its_point_of_no_return_ends_as_unknown_and_its_router_is_not_asked(stage: Stage) -> None:
     first = await stage.instance()
     poison = await stage.launch(first, "a")

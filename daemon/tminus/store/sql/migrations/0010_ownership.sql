@@ -280,7 +280,11 @@ begin
         join tminus.site_runs r on r.launch_id = l.id and r.state = 'pending' and r.position <= l.open_to and (r.not_before is null or r.not_before <= tminus.clock())
         join tminus.sites s on s.id = r.site_id
         where l.finished_at is null and l.state = 'running' and l.paused_at is null and l.script_id = any (suspect) and tminus.can_serve(me, s)
+            -- What it could not take up now must not keep it from the others. As in claim_site_runs.
             and (s.jump_host is null or s.jump_host = any (p_jump_hosts)) and tminus.why_capped(s.tags) is null
+            and coalesce(l.stop_starting_at > tminus.clock(), true)
+            and (r.rehearsal or tminus.why_closed(s.tags, l.windows, tminus.clock()) is null
+                and not exists (select from tminus.busy_sites b where b.site_id = r.site_id and b.free_at is null))
             and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running')
             and not exists (select from tminus.lost_starts x where x.launch_id = r.launch_id and x.site_id = r.site_id)
     ) c
