@@ -107,6 +107,10 @@ class Process:
     resolving: dict[int, str] = field(default_factory=dict)  # run, nonce
 
 
+DOUBTED = "select tminus.suspects() || array(select a.script_id from tminus.set_aside a where a.readmitted_at is null)"
+"""Scripts that are run alone, or not at all, since daemons died while they ran."""
+
+
 @dataclass(slots=True)
 class Wish:
     id: UUID
@@ -588,6 +592,7 @@ class Ownership(RuleBasedStateMachine):
         self._take_orphans(pick(data, self.processes))
 
     def _take_orphans(self, process: Process) -> None:
+        doubted = set(self.do(self.walk.stage.db.value(DOUBTED)))
         found = self.do(site_runs.claim_orphans(self.walk.store, process.id, limit=10))
         able = self.lives(process) and self.living[process.id].state == "alive"
         before = {run for run, row in self.rows.items() if row.state == "running" and row.owner is None}
@@ -599,9 +604,15 @@ class Ownership(RuleBasedStateMachine):
 
         self.settle(allowed)
         taken, takes = {orphan.id for orphan in found}, before if able else set()
-        # What a script that is set aside left is nobody's to take, and one that is suspected is taken alone.
-        deaths = sum(known.state == "dead" for known in self.living.values())
-        self.must(taken == takes if deaths < 2 else taken <= takes, f"took {found} of {before}")
+        scripts = {self.launch_of[self.rows[run].launch] for run in taken}
+        if doubted:
+            # What a script that is set aside left is nobody's to take; what a suspect left is taken with nothing else.
+            self.must(taken <= takes, f"took {taken} of {takes}")
+            self.must(
+                len(scripts) == 1 or not scripts & doubted, f"took those of {scripts}, of which {doubted} are suspects"
+            )
+        else:
+            self.must(taken == takes, f"took {taken} of {takes}")
         process.resolving |= {orphan.id: orphan.nonce for orphan in found}
 
     @rule(data=st.data())

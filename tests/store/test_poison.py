@@ -123,11 +123,15 @@ async def test_a_suspect_waits_until_nothing_else_is_in_hand_and_after_a_quarter
     "held_back",
     [
         "select tminus.freeze('cold', tminus.clock() + interval '1 day', 'storm')",
-        "insert into tminus.windows (name, timezone, weekly, scope, tag, updated_at, updated_by)"
-        " values ('never', 'UTC', '{}', 'tag', 'cold', now(), 'x')",
+        (
+            "insert into tminus.windows (name, timezone, weekly, scope, tag, updated_at, updated_by)"
+            " values ('never', 'UTC', '{}', 'tag', 'cold', now(), 'x')"
+        ),
         "update tminus.launches set stop_starting_at = tminus.clock() where script_id in (select script_id from tminus.crashes)",
-        "insert into tminus.busy_sites (site_run_id, site_id, look_at)"
-        " select id, site_id, tminus.clock() from tminus.site_runs where site_id = 'a'",
+        (
+            "insert into tminus.busy_sites (site_run_id, site_id, look_at)"
+            " select id, site_id, tminus.clock() from tminus.site_runs where site_id = 'a'"
+        ),
     ],
     ids=["frozen", "no window open", "too late to start", "busy router"],
 )
