@@ -30,11 +30,11 @@ Event = dict[str, Any]
 
 
 async def logged(daemon: Daemon, which: Callable[[Event], bool]) -> list[Event]:
-    """The log once it has an event of this kind, to the last of them."""
+    """The log up to the last event of this kind, once it has one: what the daemon says next may be there already."""
 
     async def there() -> list[Event]:
         events = daemon.log()
-        return events if any(which(event) for event in events) else []
+        return events[: max((at for at, event in enumerate(events, 1) if which(event)), default=0)]
 
     return await until(there)
 
