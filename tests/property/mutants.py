@@ -37,8 +37,16 @@ def _statement(name: str, file: str, old: str, new: str, **more: str) -> Mutant:
     return Mutant(name=name, file=f"{file}.sql", old=old, new=new, **more)
 
 
-def _function(name: str, old: str, new: str, **more: str) -> Mutant:
+def _act(name: str, old: str, new: str, **more: str) -> Mutant:
     return Mutant(name=name, file="migrations/0006_acts.sql", old=old, new=new, **more)
+
+
+def _launching(name: str, old: str, new: str, **more: str) -> Mutant:
+    return Mutant(name=name, file="migrations/0007_launching.sql", old=old, new=new, **more)
+
+
+def _running(name: str, old: str, new: str, **more: str) -> Mutant:
+    return Mutant(name=name, file="migrations/0008_running.sql", old=old, new=new, **more)
 
 
 def _trigger(name: str, old: str, new: str, **more: str) -> Mutant:
@@ -61,28 +69,28 @@ MUTANTS = (
     _statement("release: after the start", "release_site_runs", " and r.executing_at is null", ""),
     _statement("release: by one that stopped", "release_site_runs", f"and {_LIVES}", ""),
     _statement("heartbeat: of the dead", "heartbeat", " and i.state in ('alive', 'draining')", ""),
-    _function("reap: who is heard of", "where q.state in ('alive', 'draining') and q.heartbeat_at + q.ttl < tminus.clock()", "where q.state in ('alive', 'draining')"),
-    _function("reap: runs of the living", "where i.state in ('stopped', 'dead') and r.finished_at is null", "where r.finished_at is null"),
-    _function("abandon: what had started is pending", "set state = case when r.executing_at is null then 'pending' else 'running' end,", "set state = 'pending',"),
-    _function("abandon: keep the owner", "instance_id = null, not_before = null\n        where r.id = any (p_runs)", "not_before = null\n        where r.id = any (p_runs)"),
-    _function("claim: by one that may start nothing", "if tminus.living_state(p_instance) is distinct from 'alive' or p_capacity < 1", "if p_capacity < 1"),
-    _function("claim: on a busy router", "and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)", "",),
-    _function("claim: before its next try", " and (r.not_before is null or r.not_before <= tminus.clock())", ""),
-    _function("claim: of a cancelled launch", "where l.finished_at is null and l.state = 'running' and l.paused_at is null and (l.max_concurrency is null", "where l.finished_at is null and l.paused_at is null and (l.max_concurrency is null"),
-    _function("claim: two on one router", "where c.site_rank = 1", "where true"),
-    _function("claim: beyond the cap", "else least(p_capacity, l.max_concurrency - (", "else greatest(p_capacity, l.max_concurrency - ("),
-    _function("claim: the old nonce", "nonce = case when r.rehearsal then '0' else '1' end || left(replace(gen_random_uuid()::text, '-', ''), 15),", "nonce = coalesce(r.nonce, '10112233aabbccdd'),"),
-    _function("orphans: of the living", "where q.state = 'running' and q.instance_id is null\n            and (tminus.can_serve", "where q.state = 'running' and q.executing_at is not null\n            and (tminus.can_serve"),
-    _function("orphans: to the dead", "if tminus.living_state(p_instance) is distinct from 'alive' then", "if false then"),
-    _function("sweep: what is known", " and r.id <> all (p_known)", ""),
-    _function("sweep: of others", "where r.instance_id = p_instance and r.finished_at is null and r.state = 'running' and r.id", "where r.finished_at is null and r.state = 'running' and r.id"),
-    _function("due: before its time", "s.launch_at <= tminus.clock() and tminus.clock() <= s.launch_at + s.start_within\n        and (s", "tminus.clock() <= s.launch_at + s.start_within\n        and (s",
+    _running("reap: who is heard of", "where q.state in ('alive', 'draining') and q.heartbeat_at + q.ttl < tminus.clock()", "where q.state in ('alive', 'draining')"),
+    _running("reap: runs of the living", "where i.state in ('stopped', 'dead') and r.finished_at is null", "where r.finished_at is null"),
+    _running("abandon: what had started is pending", "set state = case when r.executing_at is null then 'pending' else 'running' end,", "set state = 'pending',"),
+    _running("abandon: keep the owner", "instance_id = null, not_before = null\n        where r.id = any (p_runs)", "not_before = null\n        where r.id = any (p_runs)"),
+    _running("claim: by one that may start nothing", "if tminus.living_state(p_instance) is distinct from 'alive' or p_capacity < 1", "if p_capacity < 1"),
+    _running("claim: on a busy router", "and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)", "",),
+    _running("claim: before its next try", " and (r.not_before is null or r.not_before <= tminus.clock())", ""),
+    _running("claim: of a cancelled launch", "where l.finished_at is null and l.state = 'running' and l.paused_at is null and (l.max_concurrency is null", "where l.finished_at is null and l.paused_at is null and (l.max_concurrency is null"),
+    _running("claim: two on one router", "where c.site_rank = 1", "where true"),
+    _running("claim: beyond the cap", "else least(p_capacity, l.max_concurrency - (", "else greatest(p_capacity, l.max_concurrency - ("),
+    _running("claim: the old nonce", "nonce = case when r.rehearsal then '0' else '1' end || left(replace(gen_random_uuid()::text, '-', ''), 15),", "nonce = coalesce(r.nonce, '10112233aabbccdd'),"),
+    _running("orphans: of the living", "where q.state = 'running' and q.instance_id is null\n            and (tminus.can_serve", "where q.state = 'running' and q.executing_at is not null\n            and (tminus.can_serve"),
+    _running("orphans: to the dead", "if tminus.living_state(p_instance) is distinct from 'alive' then", "if false then"),
+    _running("sweep: what is known", " and r.id <> all (p_known)", ""),
+    _running("sweep: of others", "where r.instance_id = p_instance and r.finished_at is null and r.state = 'running' and r.id", "where r.finished_at is null and r.state = 'running' and r.id"),
+    _launching("due: before its time", "s.launch_at <= tminus.clock() and tminus.clock() <= s.launch_at + s.start_within\n        and (s", "tminus.clock() <= s.launch_at + s.start_within\n        and (s",
               equivalent="tminus.launch asks once more; this one saves it the look"),
-    _function("launch: by the dead", "or tminus.living_state(p_instance) is null", "or false"),
-    _function("launch: before its time", "s.launch_at is null or s.launch_at > tminus.clock() or tminus.clock()", "s.launch_at is null or tminus.clock()",
+    _launching("launch: by the dead", "or tminus.living_state(p_instance) is null", "or false"),
+    _launching("launch: before its time", "s.launch_at is null or s.launch_at > tminus.clock() or tminus.clock()", "s.launch_at is null or tminus.clock()",
               equivalent="tminus.due_scripts asks before; together they are tested by the mutant that lacks both"),
-    _function("cancel: what runs", "where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.state = 'pending';", "where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.finished_at is null;"),
-    _function("settle: whose time is not over", "and (p.turn_at + l.start_within < tminus.clock()", "and (p.turn_at < tminus.clock()"),
+    _act("cancel: what runs", "where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.state = 'pending';", "where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.finished_at is null;"),
+    _running("settle: whose time is not over", "and (p.turn_at + l.start_within < tminus.clock()", "and (p.turn_at < tminus.clock()"),
     _trigger("trigger: an ending changes", "when (old.state not in ('pending', 'running'))", "when (false)"),
     _trigger("trigger: a start is undone", "and (new.executing_at is distinct from old.executing_at or new.nonce", "and (false and new.executing_at is distinct from old.executing_at or false and new.nonce",
              equivalent="the condition of new.state, and the constraint of the pending, hold it"),

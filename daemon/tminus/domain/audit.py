@@ -1,4 +1,4 @@
-"""The chain of the audit trail, computed as migration 0013_audit does it in SQL, and what a break of it is called."""
+"""The chain of the audit trail, computed as migration 0015_audit does it in SQL, and what a break of it is called."""
 
 from __future__ import annotations
 

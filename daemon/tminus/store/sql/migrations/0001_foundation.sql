@@ -1,7 +1,7 @@
 -- Clock, principals, the audit trail, and the small helpers that every later table uses.
 -- Everything runs as tminus_owner (see roles.sql), so all objects belong to it.
 
--- PostgreSQL lets everyone execute a new function. Here a function is executable only where it is granted (see 0008).
+-- PostgreSQL lets everyone execute a new function. Here a function is executable only where it is granted (see 0010).
 alter default privileges revoke execute on functions from public;
 
 -- The one clock. STABLE, so that an index can serve `launch_at <= tminus.clock()`. A test database replaces this function.

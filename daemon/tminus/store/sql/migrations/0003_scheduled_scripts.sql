@@ -13,7 +13,7 @@ create table tminus.scheduled_scripts (
     description text not null default '' check (octet_length(description) <= 2000),
     summary text check (octet_length(summary) <= 10000),
     script text not null,
-    -- Its sites, or the query that is resolved into them before it is authorized; until then there are none. See 0018_targets.sql.
+    -- Its sites, or the query that is resolved into them before it is authorized; until then there are none. See 0020_targets.sql.
     sites text[] not null,
     site_query jsonb,
     test_site_id text references tminus.sites (id),
@@ -29,7 +29,7 @@ create table tminus.scheduled_scripts (
     -- How the script may treat its own session: end it, and be verified by coming back; or not need it at all.
     expects_disconnect boolean not null default false,
     detached boolean not null default false,
-    -- Where it goes first, and when it stops: see 0014_rollout.sql. All null, or false: everywhere at once, to the end.
+    -- Where it goes first, and when it stops: see 0016_rollout.sql. All null, or false: everywhere at once, to the end.
     wave_sizes text[],
     wave_order text[],
     wave_pause interval,

@@ -1,5 +1,5 @@
 -- On how many sites with one tag something may run at the same time, over all launches and daemons: a shared uplink, a bastion. The claim
--- (0006_acts.sql) holds the rows of the tags that it counts; what it could not have is left to a later look.
+-- (0008_running.sql) holds the rows of the tags that it counts; what it could not have is left to a later look.
 
 create table tminus.tag_caps (
     tag text primary key check (tag ~ '^[^[:cntrl:]]{1,200}$'),
