@@ -47,6 +47,7 @@ from tminus.services.window_planner import WindowPlanner
 from tminus.settings import Settings
 from tminus.signatures import Signers
 from tminus.store import instances, launches
+from tminus.store.act_log import ActLog
 from tminus.store.history import History
 from tminus.store.instances import Reach
 from tminus.store.intent_log import IntentLog
@@ -184,12 +185,17 @@ def _connector(settings: Settings) -> Connector:
     return Connector(limits=limits, policy=settings.host_key_policy)
 
 
-def _authority(settings: Settings, db: Database, signers: Signers | None) -> Authority | None:
+def _authority(settings: Settings, db: Database, signers: Signers | None, intents: IntentLog) -> Authority | None:
     if signers is None:
         return None
     spec = settings.authorization
     return Authority(
-        db, signers, distinct=spec.approval == "distinct", longest_launch=timedelta(seconds=spec.longest_launch)
+        db,
+        signers,
+        distinct=spec.approval == "distinct",
+        longest_launch=timedelta(seconds=spec.longest_launch),
+        acts=ActLog(settings.state_dir),
+        is_spent=intents.is_spent,
     )
 
 
@@ -224,7 +230,7 @@ class _Daemon:
         )
         tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         self._trust = Trust(ttl=settings.heartbeat_ttl, margin=settings.heartbeat_margin)
-        authority = self._authority = _authority(settings, db, signers)
+        authority = self._authority = _authority(settings, db, signers, intents)
         if authority is not None:
             contact.vouches_for = authority.vouches_for
         self._health = Health(

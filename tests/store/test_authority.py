@@ -26,6 +26,7 @@ from tminus.services.loop import Hint
 from tminus.services.observer import Observer
 from tminus.signatures import Signers
 from tminus.store import launches
+from tminus.store.act_log import ActLog
 from tminus.store.site_runs import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -48,7 +49,14 @@ class NoNetwork:
 
 async def authority(stage: Stage, folder: Path, *approvers: Approver) -> Authority:
     (folder / "allowed").write_text("".join(approver.signs_for() for approver in approvers))
-    return Authority(stage.store, Signers(folder / "allowed", None), distinct=True, longest_launch=timedelta(days=1))
+    return Authority(
+        stage.store,
+        Signers(folder / "allowed", None),
+        distinct=True,
+        longest_launch=timedelta(days=1),
+        acts=ActLog(folder),
+        is_spent=lambda _: False,
+    )
 
 
 async def site(stage: Stage) -> Site:
@@ -172,6 +180,8 @@ async def test_an_occurrence_that_is_made_up_for_is_judged_by_its_own_time(stage
             Signers(tmp_path / "allowed", None),
             distinct=True,
             longest_launch=timedelta(days=1),
+            acts=ActLog(tmp_path),
+            is_spent=lambda _: False,
             # Of several that are in time by the database, by this host only the latest two are.
             now=lambda: datetime.now(UTC) + moved + timedelta(minutes=8),
         ),
