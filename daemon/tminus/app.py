@@ -263,6 +263,7 @@ class _Daemon:
             contact=contact,
             settings=run,
             observer=self._metrics,
+            refused_logins=settings.max_refused_logins,
             authority=authority,
         )
         self._holdings = holdings
