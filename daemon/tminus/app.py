@@ -338,6 +338,10 @@ class _Daemon:
         self._sealer = Sealer(
             db, self._trust, settings.state_dir, interval=settings.poll_interval, observer=self._metrics
         )
+        self._metrics.watch_trust(
+            signatures=lambda: authority is None or authority.trouble is None,
+            audit_trail=lambda: not self._sealer.changed,
+        )
         self._notifier = Notifier(
             db,
             lanes,
