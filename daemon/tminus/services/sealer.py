@@ -45,15 +45,14 @@ class Sealer:
     async def _work(self) -> float:
         if not self._trust.lives():
             return self._interval
-        if self._known is not None and not self.changed:
-            if not await audit.knows_head(self._db, self._known):
-                self.changed = True
-                log.error(
-                    "audit_trail_changed",
-                    seal=self._known.seq,
-                    hash=self._known.hash,
-                    todo="the audit trail was written anew, or the database was set back; see 'tminus audit verify'",
-                )
+        if self._known is not None and not self.changed and not await audit.knows_head(self._db, self._known):
+            self.changed = True
+            log.error(
+                "audit_trail_changed",
+                seal=self._known.seq,
+                hash=self._known.hash,
+                todo="the audit trail was written anew, or the database was set back; see 'tminus audit verify'",
+            )
         sealed, head = await audit.seal_events(self._db, limit=_BATCH)
         if sealed and head is not None:
             log.info("audit_sealed", acts=sealed, seal=head.seq, hash=head.hash)
