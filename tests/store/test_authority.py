@@ -32,7 +32,7 @@ from tminus.store.site_runs import Site
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PART = SitePart(id="a", jump_host=None, address="", port=22, username=None, credential=None, host_key=HOST_KEY)
-SITE = Site(part=PART, seen_host_key=None, ssh_profile="modern", runner=None, enabled=True, serial=None)
+SITE = Site(part=PART, seen_host_key=None, runner=None, enabled=True, serial=None)
 PASSWORD = Credential(name="default", username="admin", password=SecretStr("secret"))
 
 
@@ -91,6 +91,7 @@ async def test_a_password_is_sent_to_nobody_for_whom_no_approver_signed(stage: S
         replace(there.part, port=2222),
         replace(there.part, host_key=HOST_KEY[:-1] + "z"),
         replace(there.part, host_key=None),
+        replace(there.part, ssh_profile="legacy"),
     ):
         with pytest.raises(ConfigError, match="nobody has signed"):
             await contact.connect(replace(there, part=elsewhere))

@@ -117,7 +117,7 @@ class Contact:
             port=part.port,
             username=part.username,
             host_key=site.host_key or host_key,
-            ssh_profile=SshProfile(site.ssh_profile),
+            ssh_profile=SshProfile(part.ssh_profile),
             jump_host=part.jump_host,
         )
 
