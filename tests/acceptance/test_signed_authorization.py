@@ -398,7 +398,7 @@ ATTACKS: tuple[Attack, ...] = (
 RUNS_ONCE = {with_another_site_added_to_the_launch}
 
 
-async def test_the_owner_of_the_database_makes_no_router_run_what_nobody_signed(database: Db, tmp_path: Path) -> None:
+async def test_database_owner_as_attacker_makes_no_router_run_what_nobody_signed(database: Db, tmp_path: Path) -> None:
     names = [attack.__name__ for attack in ATTACKS]
     async with open_scene(database, tmp_path, "honest", "victim", *names) as scene, scene.running() as daemon:
         honest = await signed(

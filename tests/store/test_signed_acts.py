@@ -225,8 +225,13 @@ async def resumed(made: Scene) -> None:
 async def test_resume_without_a_signature_by_the_superuser_of_the_database(stage: Stage, tmp_path: Path) -> None:
     made = await scene(stage, tmp_path)
     authority = made.authority()
+    mandate = await authority.mandate(await made.content())
+    assert isinstance(mandate, Mandate)
     await stage.db.value(PAUSE, made.script, role="api")
     assert await authority.is_ready()  # it looks every few seconds
+    assert "nobody signed" in (authority.why_not(mandate, await made.site("s000")) or ""), (
+        "it was claimed before the pause"
+    )
     await stage.db.run(BEHIND + "update tminus.launches set paused_at = null, paused_by = null, pause_note = null")
     content = await made.content()
     for judge in (authority, made.authority()):  # also after a start of the daemon

@@ -38,7 +38,7 @@ from tminus.domain.occurrence import Occurrence
 from tminus.domain.timing import next_occurrence
 from tminus.signatures import CannotVerify, Signers
 from tminus.store import launches
-from tminus.store.act_log import Act, ActLog, Did
+from tminus.store.act_log import Act, ActLog, Did, Standing
 from tminus.store.launches import DueScript, LaunchContent
 from tminus.store.pool import Database
 
@@ -217,6 +217,8 @@ class Authority:
 
     def why_not(self, mandate: Mandate, site: SitePart) -> str | None:
         """Say why nothing may be started on `site` now; None if it may."""
+        if mandate.occurrence is not None and (why := _why_held(self._acts.standing(mandate.occurrence))) is not None:
+            return why  # it was stopped since the mandate was looked at
         return mandate.why_not(site, self._now()) or self._why_not_admitted(mandate, site.id)
 
     async def _look_at_stopped(self) -> None:
@@ -260,13 +262,9 @@ class Authority:
                     return None
                 log.info("act_verified", launch_id=str(content.id), act=act.act, by=act.approver, wave=act.wave)
                 standing = self._acts.standing(content.occurrence)
-        if standing.is_over or standing.paused:
-            if standing.is_over:
-                why = "this host saw that its launch was halted or cancelled"
-            else:
-                why = f"its launch was paused at {min(standing.paused):%Y-%m-%d %H:%M:%S} UTC, and nobody signed for it to go on"
-            self._tell_held(content, why)
-            return Refusal(why=why)
+        if (held := _why_held(standing)) is not None:
+            self._tell_held(content, held)
+            return Refusal(why=held)
         return replace(mandate, occurrence=content.occurrence, confirmed=standing.confirmed)
 
     async def _why_not_acted(self, occasion: Occasion, act: FurtherAct) -> str | None:
@@ -378,3 +376,12 @@ class Authority:
             else:
                 log.error("signatures_not_verifiable", error=trouble, todo="nothing is started until they are")
         self.trouble = trouble
+
+
+def _why_held(standing: Standing) -> str | None:
+    if standing.is_over:
+        return "this host saw that its launch was halted or cancelled"
+    if standing.paused:
+        since = min(standing.paused).astimezone(UTC)
+        return f"its launch was paused at {since:%Y-%m-%d %H:%M:%S} UTC, and nobody signed for it to go on"
+    return None
