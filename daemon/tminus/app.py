@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge, GCCollector, PlatformCollector, ProcessCollector
 
 from tminus import __version__
-from tminus.device.connection import Connector
+from tminus.device.connector import Connector
 from tminus.device.jump_hosts import Gate
 from tminus.device.target import Limits
 from tminus.errors import ConfigError, EmbeddedError, StoreError, TminusError
