@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+from tests.acceptance.test_cli import Cli
 from tests.support import Db, run_daemon
 from tminus.simulator import FleetSpec, Kind, SiteSpec, simulate
 
@@ -53,10 +54,13 @@ async def test_no_other_launch_starts_while_a_script_outlasts_its_time(database:
 
 
 async def test_who_resolves_a_run_frees_its_router(database: Db, tmp_path: Path) -> None:
-    async with simulate(routers("r1")) as fleet, run_daemon(database, tmp_path, fleet):
+    cli = Cli(database)
+    async with simulate(routers("r1")) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
         await database.run(fleet.inventory_sql(None))
         slow = await database.submit(ENDLESS.format(600), site_timeout=timedelta(seconds=5))
         first = (await database.finished(slow, within=60))["r1"]
+        assert f"Busy: on r1 the script of {slow} may still be running" in (await cli.ok("status")).out
+        assert (await daemon.metrics())["tminus_sites_busy"] == 1
         quick = await database.submit(":put quick", start_within=timedelta(seconds=30))
         await database.value(
             "select tminus.resolve($1, 'failed/partial', 'it waits for ever')", first["id"], role="bob"
@@ -65,3 +69,5 @@ async def test_who_resolves_a_run_frees_its_router(database: Db, tmp_path: Path)
         runs = await database.finished(quick, within=60)
         assert ending(runs["r1"])[0] in ("completed", "skipped")
         assert await database.value("select free_because from tminus.busy_sites") == "resolved by bob"
+        assert (await cli.ok("status", "--json")).json()["busy_sites"] == []
+        assert (await daemon.metrics())["tminus_sites_busy"] == 0
