@@ -48,7 +48,7 @@ from tminus.settings import Settings
 from tminus.signatures import Signers
 from tminus.store import instances, launches
 from tminus.store.history import History
-from tminus.store.instances import Reach
+from tminus.store.instances import Reach, session_name
 from tminus.store.intent_log import IntentLog
 from tminus.store.listen import listen
 from tminus.store.migrate import check_schema_of, ensure_login, migrate
@@ -115,12 +115,17 @@ async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = 
                 open_database(
                     place.dsn,
                     size=8,
-                    application="tminus",
+                    application=session_name(intents.instance),
                     greet=history.compare,
                     idle_within=settings.heartbeat_ttl,  # who is declared dead must not hold its runs for longer
                 ) as db,
                 # The heartbeat waits for nobody; and who lives on a server has told it what it started.
-                open_database(place.dsn, size=1, application="tminus heartbeat", greet=history.compare) as heart,
+                open_database(
+                    place.dsn,
+                    size=1,
+                    application=session_name(intents.instance, "tminus heartbeat"),
+                    greet=history.compare,
+                ) as heart,
                 AsyncExitStack() as beside,
             ):
                 if with_api:
