@@ -436,11 +436,16 @@ async def _slow(what: str, rig: Rig, rng: random.Random) -> Measured:
 # -- F21, F24, F25, F27 ------------------------------------------------------------------------------------------------
 
 
+async def _is_launched(rig: Rig, script: object) -> bool:
+    return bool(await rig.db.value("select status <> 'scheduled' from tminus.scheduled_scripts where id = $1", script))
+
+
 async def _clock_steps(by: timedelta, rig: Rig, rng: random.Random) -> Measured:
     """The clock of the database jumps during a launch, and jumps back later."""
     measured = Measured()
     script = await rig.launch(seconds=2.0)
-    await asyncio.sleep(rng.uniform(0.3, 3))
+    await until(partial(_is_launched, rig, script), within=30)
+    await asyncio.sleep(rng.uniform(0, 3))
     since = time.time()
     await rig.db.move_clock(by)
     excuses = Excuses(clock_moved=abs(by.total_seconds()))
