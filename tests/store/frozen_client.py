@@ -22,7 +22,7 @@ _NEXT = "select 1 + $1::integer"
 
 
 async def main(dsn: str, instance: UUID, run: int) -> None:
-    parse = asyncpg.Connection._get_statement  # noqa: SLF001 - where asyncpg stands between the two
+    parse = asyncpg.Connection._get_statement
 
     async def parse_and_freeze(self: asyncpg.Connection, query: str, *arguments: Any, **options: Any) -> Any:
         statement = await parse(self, query, *arguments, **options)
@@ -30,7 +30,7 @@ async def main(dsn: str, instance: UUID, run: int) -> None:
             os.kill(os.getpid(), signal.SIGSTOP)
         return statement
 
-    asyncpg.Connection._get_statement = parse_and_freeze  # noqa: SLF001
+    asyncpg.Connection._get_statement = parse_and_freeze
     async with (
         open_database(dsn, size=1, application=session_name(instance), idle_within=1.0) as db,
         db.transaction("freeze") as connection,
