@@ -353,27 +353,12 @@ create function tminus.record_site_event(p_kind text, p_instance uuid, p_site te
 language sql security definer set search_path = pg_catalog, pg_temp
 as $$ select tminus.record(p_kind, p_instance::text, null, null, p_site, p_detail) $$;
 
--- Store exports, each text once. Arrays of one length, an element a backup: site run, phase, SHA-256, text, header, and
--- the size as the router sent it.
-create function tminus.store_backups(p_runs bigint[], p_phases text[], p_sha256 bytea[], p_texts text[], p_headers text[], p_raw_bytes integer[]) returns void
+-- Store exports whose texts are stored and held (hold_texts.sql). Arrays of one length, an element a backup: site run, phase,
+-- SHA-256, header, and the size as the router sent it.
+create function tminus.store_backups(p_runs bigint[], p_phases text[], p_sha256 bytea[], p_headers text[], p_raw_bytes integer[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
-declare
-    held integer;
 begin
-    loop
-        -- In one order, so that two batches with the same new texts cannot deadlock.
-        insert into tminus.backup_texts (sha256, text)
-        select distinct on (b.sha256) b.sha256, b.text
-        from unnest(p_sha256, p_texts) as b (sha256, text)
-        order by b.sha256
-        on conflict do nothing;
-        -- What is there is held until the commit. One that tminus.forget_texts took away after it was found is missing, and
-        -- is written again. Each statement here looks at a snapshot of its own.
-        select count(*) into held
-        from (select from tminus.backup_texts t where t.sha256 = any (p_sha256) order by t.sha256 for key share) h;
-        exit when held = (select count(distinct u.sha256) from unnest(p_sha256) as u (sha256));
-    end loop;
     insert into tminus.backups (site_id, launch_id, site_run_id, phase, sha256, header, raw_bytes)
     select r.site_id, r.launch_id, r.id, b.phase, b.sha256, b.header, b.raw_bytes
     from unnest(p_runs, p_phases, p_sha256, p_headers, p_raw_bytes) as b (site_run_id, phase, sha256, header, raw_bytes)
