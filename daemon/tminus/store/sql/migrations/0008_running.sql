@@ -193,7 +193,18 @@ begin
                 when exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running')
                     or exists (select from tminus.busy_sites b where b.site_id = p.site_id and b.free_at is null) then 'busy'
                 else 'missed' end as reason
-        from tminus.launches l
+        from (
+            -- Once for each launch, since its pending sites are many: whether one of them can be late at all (the time of none
+            -- begins before its launch was due and made), and whether the launch stands still.
+            select q.*, q.start_until < tminus.clock() and not exists (
+                    select from tminus.site_runs o where o.launch_id = q.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null
+                ) as stands_still
+            from tminus.launches q
+            where q.finished_at is null
+                and (q.state in ('cancelled', 'halted') or q.stop_starting_at <= tminus.clock() or least(q.due_at, q.started_at) + q.start_within < tminus.clock()
+                    or q.local_time is not null)
+            offset 0
+        ) l
         join tminus.site_runs p on p.launch_id = l.id and p.state = 'pending'
         -- As it was at the last moment at which it could have started.
         cross join lateral (
@@ -203,14 +214,12 @@ begin
                 from tminus.sites s where s.id = p.site_id) end as closed
             offset 0
         ) w
-        where l.finished_at is null
-            and (l.state in ('cancelled', 'halted')
-                or l.stop_starting_at <= tminus.clock()
-                -- Not while a person holds the launch, nor before the wave of the site was opened: its turn has not come.
-                or l.paused_at is null and p.position <= l.open_to and (p.turn_at + l.start_within < tminus.clock()
-                    or p.turn_at is null and p.due_at is not null and tminus.turn_is_over(l.id, p.due_at, l.start_within)
-                    or p.turn_at is null and p.due_at is null and l.start_until < tminus.clock()
-                        and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null)))
+        where l.state in ('cancelled', 'halted')
+            or l.stop_starting_at <= tminus.clock()
+            -- Not while a person holds the launch, nor before the wave of the site was opened: its turn has not come.
+            or l.paused_at is null and p.position <= l.open_to and (p.turn_at + l.start_within < tminus.clock()
+                or p.turn_at is null and p.due_at is not null and tminus.turn_is_over(l.id, p.due_at, l.start_within)
+                or p.turn_at is null and p.due_at is null and l.stands_still)
         for update of p skip locked
     ) late
     where r.id = late.id and r.state = 'pending';
