@@ -66,6 +66,20 @@ class ScheduledScript(_Shape):
     guard_cpu_load: int | None
     variables: dict[str, str | int | bool]
     site_query: dict[str, Any] | None
+    wave_sizes: list[str] | None
+    wave_order: list[str] | None
+    wave_pause: float | None
+    wave_confirm: bool
+    confirm_within: float | None
+    max_failures: str | None
+    max_failures_in_wave: str | None
+    max_offline: str | None
+    windows: list[str]
+    local_time: str | None
+    stop_starting_at: Moment | None
+    missed_policy: Literal["skip", "run_latest"]
+    until: Moment | None
+    max_launches: int | None
     launch_id: UUID | None
     launch_state: str | None
     unserved: list[str]
@@ -165,6 +179,7 @@ class Site(_Shape):
     runner: str | None
     tags: list[str]
     timezone: str
+    variables: dict[str, str | int | bool]
     enabled: bool
     identity: str | None
     model: str | None
