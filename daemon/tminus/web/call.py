@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -64,6 +65,11 @@ class Answer:
     etag: str | None = None
     next_cursor: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def moment(at: datetime) -> str:
+    """Write a moment as tminus.api_time does."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def page_of(documents: list[str], limit: int, cursors: list[tuple[object, ...]]) -> Answer:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from tminus.errors import Refused
 from tminus.store.pool import store_errors
 from tminus.web.call import Answer, Call, page_of, read_cursor
+from tminus.web.fleet_models import WaveBody
 from tminus.web.models import Authorization, NewScript, Pause, Retry, ScriptChange, ScriptPage, Withdrawal
 from tminus.web.problems import Code, Problem, of_store
 
@@ -143,6 +144,18 @@ async def pause_script(call: Call) -> Answer:
 async def resume_script(call: Call) -> Answer:
     script_id = call.uuid("script_id")
     await call.value("resume_launch", script_id, call.person.name)
+    return await _script(call, script_id)
+
+
+async def confirm_wave(call: Call) -> Answer:
+    script_id = call.uuid("script_id")
+    await call.value("confirm_wave", script_id, call.body_as(WaveBody).wave, call.person.name)
+    return await _script(call, script_id)
+
+
+async def resolve_sites(call: Call) -> Answer:
+    script_id = call.uuid("script_id")
+    await call.value("resolve_sites", script_id, call.person.name)
     return await _script(call, script_id)
 
 

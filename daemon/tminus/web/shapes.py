@@ -202,6 +202,76 @@ class Event(_Shape):
     detail: dict[str, Any]
 
 
+class Upcoming(_Shape):
+    """A launch that is to come, authorized or not; `frozen` says what would hold it back."""
+
+    script_id: UUID
+    description: str
+    launch_at: Moment | None
+    t_minus: str | None
+    cron: str | None
+    timezone: str | None
+    authorized: bool
+    authorized_by: str | None
+    created_by: str
+    sites: Count
+    frozen: str | None
+    launches_left: int | None
+
+
+class Freeze(_Shape):
+    id: int
+    tag: str | None
+    until: Moment
+    reason: str
+    since: Moment
+    frozen_by: str
+
+
+class TimeSpan(_Shape):
+    begins: Moment
+    ends: Moment
+
+
+class Window(_Shape):
+    """`opens_at` and `closes_at` are of the opening that goes on or comes next; both null until a daemon has planned it."""
+
+    name: str
+    timezone: str
+    weekly: list[str]
+    spans: list[TimeSpan]
+    scope: Literal["all", "tag", "named"]
+    tag: str | None
+    is_open: bool
+    opens_at: Moment | None
+    closes_at: Moment | None
+    updated_at: Moment
+    updated_by: str
+
+
+class TagCap(_Shape):
+    tag: str
+    max_running: Count
+    running: Count
+    sites: Count
+    set_at: Moment
+    set_by: str
+
+
+class Contact(_Shape):
+    """`waiting`: letters that are to be delivered; `last_failure`: why the last one that failed did."""
+
+    id: int
+    person: str
+    channel: Literal["mail", "webhook"]
+    address: str
+    news: list[str] | None
+    digest_every: float | None
+    enabled: bool
+    waiting: Count
+    last_failure: str | None
+
+
 class Error(BaseModel):
     """Every answer that is no success. `fields` is there where fields of the request are at fault."""
 

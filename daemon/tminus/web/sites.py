@@ -46,6 +46,7 @@ async def _write(call: Call, site_id: str, change: SiteChange) -> Answer:
                 f"site {site_id!r} would be a second name for site {place['holder']!r}: both are"
                 f" {place['address']} port {place['port']}",
             )
+    await call.value("act_for", call.person.name)
     touched = await call.rows("import_sites", documents, columns)
     added = any(row["added"] for row in touched)
     document = await call.value("site_for_api", site_id)

@@ -23,9 +23,11 @@ SCOPES: Mapping[str, str] = {
     "script:create": "make scheduled scripts",
     "script:update": "edit scheduled scripts",
     "script:authorize": "authorize",
-    "script:run": "rehearse, hold and resume launches, retry",
+    "script:run": "rehearse, hold and resume launches, let waves go, retry, resolve",
     "script:delete": "cancel",
-    "site:update": "add and change sites",
+    "site:update": "add and change sites, windows and caps on tags",
+    "site:freeze": "freeze and thaw",
+    "contact:update": "look at and change how people are told",
 }
 
 _LEEWAY = timedelta(seconds=10)

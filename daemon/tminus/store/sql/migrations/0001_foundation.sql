@@ -29,6 +29,12 @@ begin
         using errcode = 'insufficient_privilege', hint = format('Leave the name out, or name %s.', session_user);
 end $$;
 
+-- Who changes a table in which no column says it (sites, windows): the caller, or whom a gateway names for this transaction with
+-- set_config('tminus.acting_for', name, true).
+create function tminus.acting() returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$ select tminus.principal(nullif(current_setting('tminus.acting_for', true), '')) $$;
+
 -- True inside the functions of this schema, which run as its owner, and nowhere else.
 create function tminus.is_own_function() returns boolean
 language sql stable set search_path = pg_catalog, pg_temp

@@ -175,7 +175,7 @@ begin
     select jsonb_object_agg(key, jsonb_build_object('from', was -> key, 'to', value)) into changed
     from jsonb_each(now_is) where value is distinct from was -> key;
     if changed is not null then
-        perform tminus.record(case tg_op when 'INSERT' then 'site_added' else 'site_changed' end, session_user, null, null, new.id,
+        perform tminus.record(case tg_op when 'INSERT' then 'site_added' else 'site_changed' end, tminus.acting(), null, null, new.id,
             case tg_op when 'INSERT' then now_is else changed end);
     end if;
     return null;

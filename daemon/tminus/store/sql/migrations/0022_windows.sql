@@ -75,7 +75,7 @@ begin
     new.closes_at := null;
     new.planned_at := null;
     new.updated_at := tminus.clock();
-    new.updated_by := session_user;
+    new.updated_by := tminus.acting();
     return new;
 end $$;
 -- The windows that a scheduled script names: each is there. Called by the guard of scheduled scripts.
@@ -111,9 +111,9 @@ begin
         end if;
     end if;
     if tg_op = 'DELETE' then
-        perform tminus.record('window_removed', session_user, null, null, null, jsonb_build_object('window', old.name));
+        perform tminus.record('window_removed', tminus.acting(), null, null, null, jsonb_build_object('window', old.name));
     elsif tg_op = 'INSERT' or new.updated_at is distinct from old.updated_at then
-        perform tminus.record('window_set', session_user, null, null, null,
+        perform tminus.record('window_set', tminus.acting(), null, null, null,
             to_jsonb(new) - '{opens_at,closes_at,planned_at,updated_at,updated_by}'::text[]);
     end if;
     perform pg_notify('tminus', 'window');
