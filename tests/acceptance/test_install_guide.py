@@ -84,7 +84,14 @@ async def test_the_logins_of_the_guide_are_what_it_says_on_a_server_that_never_s
         assert await migrate(dsn_of("tminus_admin"))
         for sql in _sql("admin"):
             await run_psql(dsn_of("tminus_admin"), sql)
-        roles = {"tminus_serve": "daemon", "netbox": "gateway", "alice": "author", "bob": "approver", "noc": "reader", "tminus_api": "gateway"}
+        roles = {
+            "tminus_serve": "daemon",
+            "netbox": "gateway",
+            "alice": "author",
+            "bob": "approver",
+            "noc": "reader",
+            "tminus_api": "gateway",
+        }
         for login, role in roles.items():
             await check_schema_of(dsn_of(login))
             all_roles = "select string_agg(r.rolname, ' ') from pg_roles r where r.rolname ~ '^tminus_' and pg_has_role(r.oid, 'usage')"
