@@ -28,7 +28,10 @@ async def create_site(call: Call) -> Answer:
     new = call.body_as(NewSite)
     if await call.value("site_exists", new.id):
         raise Problem(Code.ALREADY_EXISTS, f"there is a site {new.id!r} already; PUT changes it")
-    return await _write(call, new.id, new)
+    answer = await _write(call, new.id, new)
+    if answer.status != 201:  # somebody else's was faster
+        raise Problem(Code.ALREADY_EXISTS, f"there is a site {new.id!r} already; PUT changes it")
+    return answer
 
 
 async def put_site(call: Call) -> Answer:
