@@ -94,6 +94,7 @@ READING = (
     "plain_cron",
     "plain_duration",
     "principal",
+    "acting",
     "printable",
     "row_digest",
     "scheduled_script",
