@@ -130,6 +130,19 @@ async def test_of_several_occurrences_that_are_still_in_time_only_the_latest_run
     assert (await stage.row(script))["launch_at"] == day + timedelta(minutes=50)
 
 
+async def test_with_skip_one_that_is_still_in_time_runs_and_none_of_those_that_passed_since(stage: Stage) -> None:
+    here = await daemon(stage)
+    day = await midnight(stage)
+    await set_clock(stage, day - timedelta(minutes=1))
+    script = await recurring(stage, cron="*/10 * * * *", start_within=2 * HOUR)
+    await here.look()
+    await set_clock(stage, day + timedelta(minutes=45))
+    for _ in range(5):
+        await here.look()
+    assert await due(stage, script) == [day]
+    assert (await stage.row(script))["launch_at"] == day + timedelta(minutes=50)
+
+
 async def test_what_passed_before_it_was_authorized_is_not_made_up_for(stage: Stage) -> None:
     here = await daemon(stage)
     day = await midnight(stage)
