@@ -111,10 +111,12 @@ def wall_clock(moment: datetime, zone: ZoneInfo) -> datetime:
 def transitions(timezone: str, start: datetime, end: datetime) -> list[datetime]:
     """Return the changes of the clock of `timezone`, to the hour before which each lies. (No zone sets its clock twice a day.)"""
     zone, day, found = ZoneInfo(timezone), start, []
+    following = offset(day, zone)
     while day < end:
-        if offset(day, zone) != offset(day + 24 * HOUR, zone):
+        before, following = following, offset(day + 24 * HOUR, zone)
+        if before != following:
             hours = [day + number * HOUR for number in range(25)]
-            found += [after for before, after in pairwise(hours) if offset(before, zone) != offset(after, zone)]
+            found += [after for at, after in pairwise(hours) if offset(at, zone) != offset(after, zone)]
         day += 24 * HOUR
     return found
 
