@@ -40,6 +40,7 @@ from tminus.services.run import Ended, Paused, Run, Spent, StartedItself, TryLat
 from tminus.services.run_settings import RunSettings
 from tminus.services.story import tell_site_ended
 from tminus.store import site_runs
+from tminus.store.export_texts import Backup
 from tminus.store.pool import Database
 from tminus.store.writer import EndRequest, Release, Start, StartRequest, Writer
 
@@ -416,6 +417,9 @@ class SiteRunner:
         ending, after = outcome.ending, outcome.after
         ending = replace(ending, warnings=(*run.warnings, *ending.warnings))
         diff = await aftermath.difference(run.before, after)
+        backups: tuple[Backup, ...] = ()
+        if after is not None and run.content.make_backup:
+            backups = (backup_of("after", after, like=run.before),)
         run.before = None  # 50 KB and more, of which nothing is needed any longer
         shown = commands.without_markers(run.nonce, clean(outcome.output, cap=self._settings.output_cap))
         request = EndRequest(
@@ -423,7 +427,7 @@ class SiteRunner:
             ending=ending,
             output=shown,
             diff=diff,
-            backups=(backup_of("after", after),) if after is not None and run.content.make_backup else (),
+            backups=backups,
             left_file=run.nonce.file if outcome.left else None,
             busy_for=outcome.busy_for,
         )
