@@ -104,6 +104,16 @@ class Parts:
             heart, self.instance, self.trust, interval=settings.heartbeat_interval, observer=self.metrics
         )
         self.rollout = Rollout(db, self.trust, poll_interval=settings.poll_interval, observer=self.metrics)
+        self.janitor = Janitor(
+            db,
+            self.instance,
+            self.trust,
+            contact,
+            poll_interval=settings.poll_interval,
+            command_timeout=settings.command_timeout,
+            stamp_log=settings.stamp_log,
+            observer=self.metrics,
+        )
         self.dispatcher = Dispatcher(
             db,
             self.instance,
@@ -116,6 +126,7 @@ class Parts:
             poll_interval=settings.poll_interval,
             observer=self.metrics,
             ended=self.rollout.hint,
+            stopped=self.janitor.hint,
             authority=authority,
         )
         self.launcher = Launcher(
@@ -139,16 +150,6 @@ class Parts:
             settings=run,
             observer=self.metrics,
             released=self.dispatcher.hint,
-        )
-        self.janitor = Janitor(
-            db,
-            self.instance,
-            self.trust,
-            contact,
-            poll_interval=settings.poll_interval,
-            command_timeout=settings.command_timeout,
-            stamp_log=settings.stamp_log,
-            observer=self.metrics,
         )
 
         self.pause = PauseWatch(

@@ -57,10 +57,12 @@ class Dispatcher:
         poll_interval: float,
         observer: Observer,
         ended: Hint,
+        stopped: Hint,
         authority: Authority | None = None,
     ) -> None:
         self._db = db
         self._site_ended = ended
+        self._stopped_ended = stopped
         self._instance = instance
         self._trust = trust
         self._may_start = may_start
@@ -130,7 +132,7 @@ class Dispatcher:
             for claim in claims:
                 content, mandate = self._contents[claim.launch_id], mandates.get(claim.launch_id)
                 run = Run(claim=claim, content=content, claimed_at=claimed_at, mandate=mandate)
-                self._begin(run, self._runner.give_back if claim.launch_id in stopped else self._runner.run)
+                self._begin(run, self._give_back if claim.launch_id in stopped else self._runner.run)
         # A full batch says that more may be waiting; sessions that were freed meanwhile are claimed together. A jump host
         # that has just become full may have hidden sites that need none.
         now = self._contact.places()
@@ -191,10 +193,15 @@ class Dispatcher:
         if not self.draining:
             asyncio.get_running_loop().call_later(_GATHER, self.hint.give)
 
+    async def _give_back(self, run: Run) -> None:
+        await self._runner.give_back(run)
+        self._stopped_ended.give()
+
     async def _run(self, run: Run, handle: Callable[[Run], Awaitable[None]]) -> None:
         try:
             await handle(run)
         except asyncio.CancelledError:
+            self._stopped_ended.give()
             raise  # given back, or left to the reaper
         except Exception:
             log.exception(

@@ -140,6 +140,7 @@ class SiteRunner:
                 if run.connection is not None:
                     run.connection.abort()
                 log.info("site_given_back", message="Nothing was started; it is pending again.")
+                run.ended = True  # a second cancel must not end the wait for what is written now
                 if self._trust.lives():
                     await self._give_back(run)
                 raise
@@ -155,6 +156,7 @@ class SiteRunner:
             site_run=run.claim.id,
             message="The launch was stopped before the site was connected to; nothing was sent.",
         )
+        run.ended = True
         await self._give_back(run)
 
     async def give_up(self, run: Run) -> None:
