@@ -29,6 +29,7 @@ from tminus.services.site_runner import SiteRunner
 from tminus.services.window_planner import WindowPlanner
 from tminus.settings import Settings
 from tminus.signatures import Signers
+from tminus.store.act_log import ActLog
 from tminus.store.history import History
 from tminus.store.intent_log import IntentLog
 from tminus.store.pool import Database
@@ -64,7 +65,7 @@ class Parts:
         )
         tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         self.trust = Trust(ttl=settings.heartbeat_ttl, margin=settings.heartbeat_margin)
-        authority = self.authority = _authority(settings, db, signers)
+        authority = self.authority = _authority(settings, db, signers, intents)
         if authority is not None:
             contact.vouches_for = authority.vouches_for
         self.health = Health(
@@ -97,6 +98,7 @@ class Parts:
             contact=contact,
             settings=run,
             observer=self.metrics,
+            refused_logins=settings.max_refused_logins,
             authority=authority,
         )
         self.holdings = holdings
@@ -170,6 +172,10 @@ class Parts:
         self.retention = Retention(db, self.trust, keep, observer=self.metrics)
         self.window_planner = WindowPlanner(db, poll_interval=settings.poll_interval, observer=self.metrics)
         self.sealer = Sealer(db, self.trust, settings.state_dir, interval=settings.poll_interval, observer=self.metrics)
+        self.metrics.watch_trust(
+            signatures=lambda: authority is None or authority.trouble is None,
+            audit_trail=lambda: not self.sealer.changed,
+        )
         self.notifier = Notifier(
             db,
             lanes,
@@ -182,10 +188,15 @@ class Parts:
         self.linter = Linter(db, self.instance, poll_interval=settings.poll_interval, observer=self.metrics)
 
 
-def _authority(settings: Settings, db: Database, signers: Signers | None) -> Authority | None:
+def _authority(settings: Settings, db: Database, signers: Signers | None, intents: IntentLog) -> Authority | None:
     if signers is None:
         return None
     spec = settings.authorization
     return Authority(
-        db, signers, distinct=spec.approval == "distinct", longest_launch=timedelta(seconds=spec.longest_launch)
+        db,
+        signers,
+        distinct=spec.approval == "distinct",
+        longest_launch=timedelta(seconds=spec.longest_launch),
+        acts=ActLog(settings.state_dir),
+        is_spent=intents.is_spent,
     )

@@ -126,6 +126,7 @@ class Settings(BaseSettings):
 
     # How much at once, and how often to look.
     max_sessions: int = Field(default=200, ge=1, le=20000)
+    max_refused_logins: int = Field(default=5, ge=0, le=1000)
     poll_interval: float = Field(default=2.0, ge=0.05, le=10)
     drain_timeout: Seconds = 660.0
 

@@ -123,6 +123,10 @@ READING = (
     "latest_runs",
     "tag_use",
     "why_capped",
+    "sites_to_retry",
+    "authorized_digests",
+    "retry_statement",
+    "launch_statement",
 )
 MAY_CALL: dict[str, frozenset[str]] = {
     **dict.fromkeys(READING, EVERYONE),

@@ -114,6 +114,7 @@ VECTORS = [
         },
         [{}],
     ),
+    ("ssh_profile: left out where it is modern", {}, [{"ssh_profile": "legacy", "variables": {"x": "y"}}]),
     ("netstrings: text that looks like the canonical form", {"script": "6:script,3:abc,"}, [{"id": "2:id,6:site_1,"}]),
 ]
 

@@ -13,6 +13,7 @@ from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
 from tminus.cli.inputs import Duration, find_script
 from tminus.cli.review import Review, launch_time, read_review, show_review
+from tminus.cli.signing import sign_statement, signer
 from tminus.errors import TminusError, UsageError
 
 _LARGEST_SIGNATURE = 16384  # bytes
@@ -190,32 +191,19 @@ async def withdraw(context: Context, script: str, *, reason: str, person: str | 
 
 
 async def _sign(context: Context, seen: Review, key: Path, person: str | None, expires: datetime | None) -> str:
-    """Sign what was shown, as it was computed here; the database is only asked who the caller is."""
-    from tminus.domain.authorization import NAMESPACE, Statement
-    from tminus.signatures import sign as ssh_sign
+    """Sign what was shown, as it was computed here."""
+    from tminus.domain.authorization import Statement
 
-    if person is None:
-        async with context.connect() as connection:
-            person = str(await connection.fetchval("select session_user"))
     stated = Statement(
         script=str(seen.id),
         digest=seen.digest,
         sites=len(seen.sites),
         author=seen.created_by,
         editor=seen.updated_by,
-        approver=person,
+        approver=await signer(context, person),
         expires=expires,
     )
-    try:
-        text = stated.text()
-    except ValueError as error:
-        raise UsageError(f"{error}; it cannot be signed") from error
-    click.echo(_shown(text), err=True, nl=False)
-    return await ssh_sign(text, key, namespace=NAMESPACE)
-
-
-def _shown(text: bytes) -> str:
-    return "".join(f"  {screen.visible(line)}\n" for line in text.decode().rstrip("\n").split("\n"))
+    return await sign_statement(stated, key)
 
 
 def _expiry(seen: Review, lasts: timedelta | None, *, signed: bool) -> datetime | None:

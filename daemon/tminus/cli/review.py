@@ -50,6 +50,8 @@ class ShownSite:
         notes = [seen, *([self.version] if self.version else [])]
         if not self.enabled:
             notes.append("disabled")
+        if self.part.ssh_profile != "modern":
+            notes.append(f"{self.part.ssh_profile} SSH algorithms")
         if self.part.host_key is None:
             notes.append("no pinned key")
         if self.since_last in ("changed", "added"):

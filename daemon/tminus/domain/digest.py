@@ -9,7 +9,8 @@ Canonical form (any language can compute it)::
                     and for each site, in order: netstring(site id) netstring(hex(sha256(site part)))))
 
 Booleans are "true"/"false" (expects_disconnect, detached, wave_confirm: nothing where false), lists are joined by commas
-(windows: their netstrings one after the other, nothing where none is named), durations whole microseconds in decimal,
+(windows: their netstrings one after the other, nothing where none is named), ssh_profile is nothing where it
+is modern, durations whole microseconds in decimal,
 moments 2025-10-30T10:00:00.000000Z, local_time the same without its Z.
 """
 
@@ -65,6 +66,7 @@ class SitePart:
     username: str | None
     credential: str | None
     host_key: str | None
+    ssh_profile: str = "modern"
     variables: str | None = None  # as domain.variables.digest_field writes them
 
 
@@ -115,6 +117,7 @@ def site_digest(site: SitePart) -> str:
         _field("username", site.username),
         _field("credential", site.credential),
         _field("host_key", site.host_key),
+        _field("ssh_profile", None if site.ssh_profile == "modern" else site.ssh_profile),
         _field("variables", site.variables),
     )
 

@@ -117,7 +117,7 @@ class Dispatcher:
         free = self._max_sessions - len(self._open)
         if self.draining or not self._trust.lives() or not self._may_start():
             return self._poll_interval
-        if self._authority is not None and not self._authority.look_for_trouble():
+        if self._authority is not None and not await self._authority.is_ready():
             return self._poll_interval
         async with self._holdings.lock:
             await self._sweep()

@@ -41,6 +41,7 @@ from tminus.routeros.text import clean_line, lines
 from tminus.services.authority import NOT_AS_SIGNED, Authority, Mandate, Refusal
 from tminus.services.contact import SMALL, Contact, introduce, remove_files
 from tminus.services.exports import take_export
+from tminus.services.logins import Logins, NotAsked
 from tminus.services.run import Ended, Run, StartedItself, TryLater, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.store import site_runs
@@ -64,6 +65,7 @@ class Preparation:
         instance: UUID,
         contact: Contact,
         authority: Authority | None,
+        logins: Logins,
         settings: RunSettings,
         step: Callable[[Run, Step], None],
     ) -> None:
@@ -72,6 +74,7 @@ class Preparation:
         self._instance = instance
         self._contact = contact
         self._authority = authority
+        self._logins = logins
         self._settings = settings
         self._step = step
         self._loop = asyncio.get_running_loop()
@@ -145,13 +148,12 @@ class Preparation:
 
     async def _connect(self, run: Run) -> Connection:
         """Log in. One lost SYN is not a verdict: two tries. A refused login is final for this launch."""
-        site = run.claim.site
         try:
             try:
-                return await self._contact.connect(site, covered=run.site_part)
+                return await self._log_in(run)
             except (Offline, JumpHostFailed):
                 await asyncio.sleep(self._settings.second_try_after)
-                return await self._contact.connect(site, covered=run.site_part)
+                return await self._log_in(run)
         except Offline as error:
             if run.content.abort_if_offline:
                 raise Ended(not_started(Reason.OFFLINE, sentence(error))) from error
@@ -168,6 +170,31 @@ class Preparation:
             raise Ended(not_started(Reason.HOST_KEY_CHANGED, sentence(error))) from error
         except ConfigError as error:
             raise Ended(not_started(Reason.AUTH_FAILED, sentence(error))) from error
+
+    async def _log_in(self, run: Run) -> Connection:
+        """Log in once, when it is this site's turn to be asked. A refusal counts for the launch: see services/logins.py."""
+        site = run.claim.site
+        launch, credential = run.content.id, site.part.credential or "default"
+        ticket = self._logins.ticket(launch, credential)
+        try:
+            connection = await self._contact.connect(site, covered=run.site_part, admit=ticket.enter)
+        except LoginRefused:
+            ticket.refused()
+            run.login_refused = True
+            raise
+        except NotAsked:
+            await self.look_at_logins(run)
+            raise
+        else:
+            ticket.took()
+            return connection
+        finally:
+            ticket.leave()
+
+    async def look_at_logins(self, run: Run) -> None:
+        """Halt the launch, if the credential is what is wrong."""
+        with contextlib.suppress(StoreError):  # whoever is not asked next looks again
+            await self._logins.look(run.content.id, run.claim.site.part.credential or "default")
 
     async def _identify(self, run: Run, connection: Connection) -> None:
         """The proof of being online: a command that prints our nonce. Tells version, identity and uptime."""

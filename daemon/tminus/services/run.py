@@ -62,6 +62,7 @@ class Run:
     connection: Connection | None = None
     facts: Facts | None = None
     identified_at: float = 0.0
+    login_refused: bool = False
     stamped: bool = False  # our line is in the router's log
     rendered: bytes | None = None  # the script for this site
     free_space: int | None = None  # bytes, where the router was asked

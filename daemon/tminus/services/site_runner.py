@@ -33,6 +33,7 @@ from tminus.services.authority import Authority
 from tminus.services.contact import SMALL, Contact, remove_files
 from tminus.services.endings import write_ending
 from tminus.services.heartbeat import Trust
+from tminus.services.logins import Logins, NotAsked
 from tminus.services.observer import Observer
 from tminus.services.preparation import Preparation, check_time
 from tminus.services.resolver import Answer, Question, resolve
@@ -45,6 +46,7 @@ from tminus.store.pool import Database
 from tminus.store.writer import EndRequest, Release, Start, StartRequest, Writer
 
 _PAUSED_FOR = 30.0  # seconds until a run that met a pause may be claimed again
+_NOT_ASKED_FOR = 5.0  # seconds until a site that was not asked for a login may be claimed again
 _BUSY_FOR = 15.0  # seconds until a daemon looks whether a script that may be running is over
 _LISTENED_FOR = 180.0  # the same where this daemon goes on listening to it
 
@@ -73,8 +75,10 @@ class SiteRunner:
         contact: Contact,
         settings: RunSettings,
         observer: Observer,
+        refused_logins: int,
         authority: Authority | None = None,
     ) -> None:
+        """`refused_logins`: see Logins."""
         self._db = db
         self._writer = writer
         self._instance = instance
@@ -89,6 +93,7 @@ class SiteRunner:
             instance=instance,
             contact=contact,
             authority=authority,
+            logins=Logins(db, bound=refused_logins),
             settings=settings,
             step=self._step,
         )
@@ -121,12 +126,18 @@ class SiteRunner:
                     await self._preparation.prepare(run)
             except Ended as stop:
                 await self._end_unstarted(run, stop.ending)
+                if run.login_refused:
+                    await self._preparation.look_at_logins(run)
                 return
             except StartedItself as started:
                 await self._end_started_itself(run, started.ending)
                 return
             except TryLater as later:
                 await self._put_off(run, later)
+                return
+            except NotAsked as waits:
+                log.info("site_not_asked", message=str(waits))
+                await self._give_back(run, wait=_NOT_ASKED_FOR)
                 return
             except TimeoutError:
                 ending = not_started(

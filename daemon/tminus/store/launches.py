@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from tminus.domain.authorization import Authorization, Occasion
+from tminus.domain.authorization import Authorization, FurtherAct, Occasion
 from tminus.domain.digest import RowPart
 from tminus.domain.endings import Effect, LaunchKind, LaunchState, Reason, State
 from tminus.domain.guards import Guards
@@ -291,6 +291,11 @@ async def launch_content(db: Database, launch: UUID) -> LaunchContent:
     row = await db.fetchrow("launch_content", launch)
     if row is None:
         raise LookupError(f"launch {launch} vanished")
+    return read_content(row)
+
+
+def read_content(row: asyncpg.Record) -> LaunchContent:
+    """Make one of a row of launch_content.sql."""
     return LaunchContent(
         id=row["id"],
         script_id=row["script_id"],
@@ -300,7 +305,7 @@ async def launch_content(db: Database, launch: UUID) -> LaunchContent:
         names=names_in(row["script"]),
         due_at=row["due_at"],
         kind=LaunchKind(row["kind"]),
-        digest=row["digest"],
+        digest=row["launch_digest"],
         authorization=None if row["row_digest"] is None else read_authorization(row),
     )
 
@@ -335,6 +340,29 @@ async def signed_for_site(db: Database, site_digest: str) -> list[tuple[str, Aut
     """Return signed authorizations (with the ids of their scripts) that say of a site what `site_digest` says of it."""
     rows = await db.fetch("vouchers_of_site", site_digest)
     return [(str(row["script_id"]), read_authorization(row)) for row in rows]
+
+
+async def further_acts(db: Database, launch: UUID) -> list[FurtherAct]:
+    """Return what was signed for a launch since it was made. Raises ValueError or TypeError if it makes no sense."""
+    return [
+        FurtherAct(
+            act=row["act"],
+            wave=row["wave"],
+            since=row["paused_at"],
+            approver=row["approver"],
+            expires=row["expires_at"],
+            signature=row["signature"],
+        )
+        for row in await db.fetch("further_acts", launch)
+    ]
+
+
+async def stopped_by_people(
+    db: Database, known: Collection[tuple[UUID, datetime | None]], *, limit: int
+) -> list[tuple[UUID, datetime | None]]:
+    """Return launches that are paused (since when), or were halted or cancelled (None), but for those that are `known`."""
+    rows = await db.fetch("stopped_by_people", [launch for launch, _ in known], [since for _, since in known], limit)
+    return [(row["id"], row["paused_at"]) for row in rows]
 
 
 async def housekeeping(db: Database) -> Housekeeping:

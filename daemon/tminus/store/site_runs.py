@@ -22,7 +22,6 @@ class Site:
 
     part: SitePart
     seen_host_key: str | None
-    ssh_profile: str
     runner: str | None
     enabled: bool
     serial: str | None
@@ -191,9 +190,9 @@ def read_site(row: asyncpg.Record) -> Site:
             username=row["username"],
             credential=row["credential"],
             host_key=row["host_key"],
+            ssh_profile=row["ssh_profile"],
         ),
         seen_host_key=row["seen_host_key"],
-        ssh_profile=row["ssh_profile"],
         runner=row["runner"],
         enabled=row["enabled"],
         serial=row["serial"],

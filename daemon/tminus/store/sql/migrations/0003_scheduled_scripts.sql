@@ -116,9 +116,19 @@ create table tminus.authorizations (
     expires_at timestamptz,
     -- The approver's, over tminus.statement: an SSH signature (armoured SSHSIG). The daemon verifies it, not the database.
     signature text check (octet_length(signature) <= 16384),
+    -- What it is the authorization of. 'launch': all launches of the scheduled script. Else one act on one launch: to make it
+    -- (a retry, of the sites that are named here), to let its wave `wave` go, or to let it go on that was paused at `paused_at`.
+    act text not null default 'launch' check (act in ('launch', 'retry', 'confirm', 'resume')),
+    launch_id uuid,
+    wave integer,
+    paused_at timestamptz,
     session text not null default session_user,
-    at timestamptz not null default tminus.clock()
+    at timestamptz not null default tminus.clock(),
+    check ((act = 'launch') = (launch_id is null) and (act = 'confirm') = (wave is not null) and (act = 'resume') = (paused_at is not null)),
+    -- A further act is recorded here because it is signed. (Where nobody asks for signatures, the event is all.)
+    check (act = 'launch' or signature is not null and expires_at is not null)
 );
+create index authorizations_by_launch on tminus.authorizations (launch_id) where launch_id is not null;
 create index authorizations_by_script on tminus.authorizations (script_id, id);
 create trigger append_only before update or delete or truncate on tminus.authorizations
     for each statement execute function tminus.refuse_change_of_history();

@@ -169,6 +169,7 @@ create table tminus.launches (
 create unique index launches_one_per_occurrence on tminus.launches (script_id, due_at) where kind = 'scheduled';
 create index launches_unfinished on tminus.launches (due_at, id) where finished_at is null;
 create index launches_missed on tminus.launches (finished_at) where state = 'missed';
+create index launches_stopped on tminus.launches (finished_at) where finished_at is not null and state in ('halted', 'cancelled');
 create index launches_untold on tminus.launches (finished_at) where finished_at is not null and told_at is null;
 create index launches_unfinished_by_script on tminus.launches (script_id) where finished_at is null;
 create index launches_retries on tminus.launches (retry_of) where retry_of is not null;

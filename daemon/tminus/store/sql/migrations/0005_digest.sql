@@ -11,7 +11,8 @@
 --                    max_failures_in_wave, max_offline, guard_version, guard_free_space, guard_uptime, guard_cpu_load, windows (the names as netstrings, one after the other; only where
 --                    any are named), local_time (2025-10-30T10:00:00.000000), stop_starting_at, missed_policy (only where
 --                    it is not skip), until, max_launches
---   site part      = fields: id, jump_host, address, port, username, credential, host_key, and variables: for each $(name) in
+--   site part      = fields: id, jump_host, address, port, username, credential, host_key, ssh_profile (only
+--                    where it is not modern), and variables: for each $(name) in
 --                    the script that has a value on this site, in the order of the names' bytes,
 --                    netstring(name) netstring('string:' | 'number:' | 'boolean:' and the text of the value)
 --   digest         = 'tminus1:' hex(sha256(netstring('tminus1') netstring(hex(sha256(row part)))
@@ -105,6 +106,7 @@ as $$
         || tminus.digest_field('username', s.username)
         || tminus.digest_field('credential', s.credential)
         || tminus.digest_field('host_key', s.host_key)
+        || tminus.digest_field('ssh_profile', nullif(s.ssh_profile, 'modern'))
         || tminus.digest_field('variables', variables))
 $$;
 

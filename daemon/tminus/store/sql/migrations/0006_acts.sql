@@ -59,6 +59,49 @@ as $$
         || jsonb_build_object('launch_at', case when s.cron is null then tminus.api_time(s.launch_at) end)
 $$;
 
+-- Refuse what is not signed while a living daemon asks for signatures: it would not act on it. `p_how` says how to sign it.
+create function tminus.require_signature(p_what text, p_how text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    demanding text;
+begin
+    select i.name into demanding from tminus.instances i where i.requires_signature and tminus.is_alive(i) limit 1;
+    if found then
+        raise exception 'the daemon % % only what its approver has signed', demanding, p_what
+            using errcode = 'object_not_in_prerequisite_state', hint = p_how;
+    end if;
+end $$;
+
+-- A signature as ssh-keygen -Y sign writes it, with the line ends of this database.
+create function tminus.plain_signature(signature text) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    signature := replace(signature, e'\r\n', e'\n');
+    if octet_length(signature) > 16384 or signature !~ e'^-----BEGIN SSH SIGNATURE-----\n[A-Za-z0-9+/=\n]+\n-----END SSH SIGNATURE-----\n?$' then
+        raise exception 'the signature is not what ssh-keygen -Y sign writes' using errcode = 'check_violation';
+    end if;
+    return signature;
+end $$;
+
+-- Whether `p_who` may sign for a further act on what was authorized, until `p_expires`. As tminus.authorize says who may authorize.
+create function tminus.check_signer(p_who text, p_author text, p_editor text, p_expires timestamptz) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not tminus.oversees() then
+        raise exception '% is not an approver: only members of tminus_approver sign', p_who using errcode = 'insufficient_privilege';
+    elsif (select approval from tminus.policy) is distinct from 'off' and p_who in (p_author, p_editor) then
+        raise exception '% is the % of what was authorized; somebody else has to sign', p_who,
+            case when p_who = p_author then 'author' else 'last editor' end using errcode = 'insufficient_privilege';
+    elsif p_expires is null then
+        raise exception 'what is signed for one launch has to expire' using errcode = 'check_violation', hint = 'Give `expires`, and sign that.';
+    elsif p_expires <= tminus.clock() then
+        raise exception 'the signature would have expired at %, before now', tminus.api_time(p_expires) using errcode = 'check_violation';
+    end if;
+end $$;
+
 -- Make a scheduled script launchable. `digest` is what the approver saw (tminus.digest(id)); `approver` is the person,
 -- or null for the caller. `signature` is the approver's over tminus.statement(id, approver, expires), where daemons ask for one.
 -- Nothing is started after `expires`; null: the policy's authorization_ttl from now, if there is one. `reason` is for whoever
@@ -74,10 +117,9 @@ declare
     the_sites text[];
     is_now text;
     new_id bigint;
-    signed text := replace(authorize.signature, e'\r\n', e'\n');
+    signed text := tminus.plain_signature(authorize.signature);
     ttl interval := (select p.authorization_ttl from tminus.policy p);
     the_end timestamptz := authorize.expires;
-    demanding text;
 begin
     s := tminus.lock_script(authorize.id);
     if s.status = 'scheduled' then
@@ -102,14 +144,7 @@ begin
     perform tminus.require_sites(s);
     if signed is null then
         the_end := coalesce(the_end, tminus.clock() + ttl);
-        select i.name into demanding from tminus.instances i where i.requires_signature and tminus.is_alive(i) limit 1;
-        if found then
-            raise exception 'the daemon % launches only what its approver has signed', demanding
-                using errcode = 'object_not_in_prerequisite_state',
-                    hint = format('Use tminus authorize %s --sign KEY, or sign tminus.statement(id) and give the signature.', s.id);
-        end if;
-    elsif octet_length(signed) > 16384 or signed !~ e'^-----BEGIN SSH SIGNATURE-----\n[A-Za-z0-9+/=\n]+\n-----END SSH SIGNATURE-----\n?$' then
-        raise exception 'the signature is not what ssh-keygen -Y sign writes' using errcode = 'check_violation';
+        perform tminus.require_signature('launches', format('Use tminus authorize %s --sign KEY, or sign tminus.statement(id) and give the signature.', s.id));
     end if;
     if the_end <= tminus.clock() then
         raise exception 'the authorization would have expired at %, before now', tminus.api_time(the_end) using errcode = 'check_violation';

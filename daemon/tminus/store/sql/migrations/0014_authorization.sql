@@ -1,13 +1,15 @@
 -- What an approver signs, what a person may see before authorizing, and how an authorization ends before its launch.
 
 -- The text whose signature authorizes: a line a field, in this order, each ended by one newline. A client that writes it to a file
--- with the newline that psql adds has exactly what is to be signed. `launch` is null but for acts on a launch of their own.
+-- with the newline that psql adds has exactly what is to be signed. All from `launch` to `since` are null but for acts
+-- on one launch: its id and its time (of a retry: the id that it is to have, and no time), the wave that may go, or since when it was paused.
 -- domain/authorization.py builds the same text; tests/vectors/statement.json lets any language check its own.
 create function tminus.statement_text(act text, launch uuid, script uuid, digest text, sites integer, author text, editor text, approver text,
-    expires timestamptz) returns text
+    expires timestamptz, due timestamptz default null, wave integer default null, since timestamptz default null) returns text
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
-    select concat_ws(e'\n', 'tminus authorization, version 1', 'act: ' || act, 'launch: ' || launch, 'script: ' || script, 'digest: ' || digest,
+    select concat_ws(e'\n', 'tminus authorization, version 1', 'act: ' || act, 'launch: ' || launch, 'due: ' || tminus.api_time(due), 'wave: ' || wave,
+        'since: ' || tminus.api_time(since), 'script: ' || script, 'digest: ' || digest,
         'sites: ' || sites, 'author: ' || author, 'editor: ' || editor, 'approver: ' || approver,
         'expires: ' || coalesce(tminus.api_time(expires), 'never'))
 $$;
@@ -24,7 +26,7 @@ as $$
     where s.id = statement.id
 $$;
 
-grant execute on function tminus.statement_text(text, uuid, uuid, text, integer, text, text, text, timestamptz), tminus.statement(uuid, text, timestamptz)
+grant execute on function tminus.statement_text(text, uuid, uuid, text, integer, text, text, text, timestamptz, timestamptz, integer, timestamptz), tminus.statement(uuid, text, timestamptz)
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 
 -- Ask for an authorization: recorded, with what was asked for and whom to tell (`notify`). It changes nothing else, and no address
@@ -150,7 +152,7 @@ as $$
         'site_count', cardinality(s.sites),
         'sites', (
             select coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'address', t.address, 'port', t.port, 'username', t.username,
-                'credential', t.credential, 'jump_host', t.jump_host, 'host_key', t.host_key, 'runner', t.runner, 'enabled', t.enabled,
+                'credential', t.credential, 'jump_host', t.jump_host, 'host_key', t.host_key, 'ssh_profile', t.ssh_profile, 'runner', t.runner, 'enabled', t.enabled,
                 'timezone', t.timezone, 'local_time', to_char(coalesce(s.local_time, s.launch_at at time zone t.timezone), 'YYYY-MM-DD HH24:MI:SS'),
                 'identity', t.identity, 'model', t.model, 'version', t.version, 'last_seen_at', tminus.api_time(t.last_seen_at),
                 -- The values of the $(names) in the script on this site, of which the digest is made.
@@ -176,7 +178,7 @@ as $$
                 where c.value is distinct from a.content -> c.key),
             'sites_removed', (select coalesce(json_agg(x), '[]') from unnest(a.site_ids) as x where x <> all (s.sites))) end)
     from tminus.scheduled_scripts s
-    left join lateral (select q.* from tminus.authorizations q where q.script_id = s.id order by q.id desc limit 1) a on true
+    left join lateral (select q.* from tminus.authorizations q where q.script_id = s.id and q.act = 'launch' order by q.id desc limit 1) a on true
     where s.id = review.id
 $$;
 
