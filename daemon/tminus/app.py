@@ -53,7 +53,7 @@ from tminus.store.intent_log import IntentLog
 from tminus.store.listen import listen
 from tminus.store.migrate import check_schema_of, ensure_login, migrate
 from tminus.store.pool import Database, open_database
-from tminus.store.writer import Writer
+from tminus.store.writer import LANES, Writer
 from tminus.web.probes import serve_probes
 
 EMBEDDED_LOGIN = "tminus_serve"
@@ -114,11 +114,20 @@ async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = 
                 # Each connection is asked first whether this database still knows what we started.
                 open_database(
                     place.dsn,
-                    size=8,
+                    size=4,
                     application="tminus",
                     greet=history.compare,
                     idle_within=settings.heartbeat_ttl,  # who is declared dead must not hold its runs for longer
                 ) as db,
+                # Starts and endings wait for no other duty. A connection for each lane of the writer, so that each plans its
+                # few statements once: to plan all on every connection costs more than to run them.
+                open_database(
+                    place.dsn,
+                    size=LANES,
+                    application="tminus writer",
+                    greet=history.compare,
+                    idle_within=settings.heartbeat_ttl,
+                ) as writing,
                 # The heartbeat waits for nobody; and who lives on a server has told it what it started.
                 open_database(place.dsn, size=1, application="tminus heartbeat", greet=history.compare) as heart,
                 AsyncExitStack() as beside,
@@ -133,6 +142,7 @@ async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = 
                     settings=settings,
                     place=place,
                     db=db,
+                    writing=writing,
                     heart=heart,
                     contact=contact,
                     intents=intents,
@@ -200,6 +210,7 @@ class _Daemon:
         settings: Settings,
         place: Place,
         db: Database,
+        writing: Database,
         heart: Database,
         contact: Contact,
         intents: IntentLog,
@@ -239,7 +250,9 @@ class _Daemon:
         )
         self._numbers = StoreNumbers(db, failed=lambda: self._metrics.store_failed("metrics"))
         self._registry.register(self._numbers)
-        self._writer = Writer(db, self._instance, intents=intents, failed=lambda: self._metrics.store_failed("writer"))
+        self._writer = Writer(
+            writing, self._instance, intents=intents, failed=lambda: self._metrics.store_failed("writer")
+        )
         run = RunSettings(
             stamp_log=settings.stamp_log,
             command_timeout=settings.command_timeout,

@@ -35,7 +35,7 @@ from tminus.store.site_runs import Claim
 
 _BATCH = 100
 _SWEEP = 5.0  # seconds between looks for runs that nobody here knows
-_GATHER = 0.2  # seconds that freed sessions are gathered before the next claim
+_GATHER = 0.1  # seconds that freed sessions are gathered before the next claim
 _LEFT = 0.25  # seconds after which is claimed what other instances have left of what waits
 _CONTENTS = 50  # launches whose content is kept in memory
 
@@ -75,7 +75,8 @@ class Dispatcher:
         self._authority = authority
         self._contents: dict[UUID, LaunchContent] = {}
         self._running: dict[asyncio.Task[None], Run] = {}
-        self._open: set[int] = set()  # those of them whose ending is not written yet: they take a place
+        self._open: set[int] = set()  # those of them whose ending is not written yet
+        self._sessions: set[int] = set()  # those of them with which a router has still to do
         self._idle = asyncio.Event()
         self._idle.set()
         self.draining = False
@@ -112,7 +113,8 @@ class Dispatcher:
 
     async def _work(self) -> float:
         await self._abort_stopped()
-        free = self._max_sessions - len(self._open)
+        # A session is free once its router is done with; but endings that cannot be written do not pile up for ever.
+        free = self._max_sessions - max(len(self._sessions), len(self._open) - self._max_sessions)
         if self.draining or not self._trust.lives() or not self._may_start():
             return self._poll_interval
         if self._authority is not None and not self._authority.look_for_trouble():
@@ -167,26 +169,35 @@ class Dispatcher:
         self._release[task] = self._contact.hold_place(run.claim.site)
         self._holdings.add(run.claim.id)
         self._open.add(run.claim.id)
+        self._sessions.add(run.claim.id)
         self._idle.clear()
-        self._observer.sessions(len(self._open))
+        self._observer.sessions(len(self._sessions))
         task.add_done_callback(self._ended)
-        run.written.add_done_callback(lambda _: self._freed(run))
+        run.hung_up.add_done_callback(lambda _: self._freed(run))
+        run.written.add_done_callback(lambda _: self._written(run))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         run = self._running.pop(task)
         self._release.pop(task)()
         self._holdings.remove(run.claim.id)
         self._freed(run)
+        self._written(run)
 
     def _freed(self, run: Run) -> None:
-        """A run ended, or its ending was written while its script is still listened to: its place is free."""
+        """Nothing more is asked of a router: its session is free, while the ending is written or its script is listened to."""
+        if run.claim.id not in self._sessions:
+            return
+        self._sessions.remove(run.claim.id)
+        self._observer.sessions(len(self._sessions))
+        if not self.draining:
+            asyncio.get_running_loop().call_later(_GATHER, self.hint.give)
+
+    def _written(self, run: Run) -> None:
+        """A run ended, or its ending was written while its script is still listened to."""
         self._open.discard(run.claim.id)
-        self._observer.sessions(len(self._open))
         self._site_ended.give()
         if not self._open:
             self._idle.set()
-        if not self.draining:
-            asyncio.get_running_loop().call_later(_GATHER, self.hint.give)
 
     async def _run(self, run: Run) -> None:
         try:
