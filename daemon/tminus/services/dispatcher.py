@@ -35,7 +35,8 @@ from tminus.store.site_runs import Claim
 
 _BATCH = 100
 _SWEEP = 5.0  # seconds between looks for runs that nobody here knows
-_GATHER = 0.1  # seconds that freed sessions are gathered before the next claim
+_GATHER = 0.1  # seconds that freed sessions are gathered before the next claim,
+_GATHERED = 20  # or so many, or a twentieth of all if that is more
 _LEFT = 0.25  # seconds after which is claimed what other instances have left of what waits
 _CONTENTS = 50  # launches whose content is kept in memory
 
@@ -76,7 +77,8 @@ class Dispatcher:
         self._contents: dict[UUID, LaunchContent] = {}
         self._running: dict[asyncio.Task[None], Run] = {}
         self._open: set[int] = set()  # those of them whose ending is not written yet
-        self._sessions: set[int] = set()  # those of them with which a router has still to do
+        self._sessions: set[int] = set()  # those of them whose router is not done with: they take a session
+        self._freed_since = 0  # sessions, since the latest claim
         self._idle = asyncio.Event()
         self._idle.set()
         self.draining = False
@@ -122,6 +124,7 @@ class Dispatcher:
         async with self._holdings.lock:
             await self._sweep()
             places = self._contact.places()
+            self._freed_since = 0
             claims = await self._claim(min(free, _BATCH), places) if free > 0 else []
             if claims:
                 reach(Point.CLAIMED)
@@ -189,7 +192,12 @@ class Dispatcher:
             return
         self._sessions.remove(run.claim.id)
         self._observer.sessions(len(self._sessions))
-        if not self.draining:
+        if self.draining:
+            return
+        self._freed_since += 1
+        if self._freed_since >= max(_GATHERED, self._max_sessions // 20):
+            self.hint.give()
+        else:
             asyncio.get_running_loop().call_later(_GATHER, self.hint.give)
 
     def _written(self, run: Run) -> None:
