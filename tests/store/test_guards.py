@@ -52,6 +52,7 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("pin_site", "update", "sites"): [A_PERSONS],
     # The API's.
     ("edit_scheduled_script", "update", "scheduled_scripts"): [A_PERSONS],
+    ("remove_window", "delete", "windows"): [("name = $1",)],
     ("keep_answer", "update", "idempotency_keys"): [("k.status is null",)],
     ("forget_idempotency_keys", "delete", "idempotency_keys"): [("skip locked",)],
     # The functions of the schema.
@@ -139,6 +140,7 @@ INSERTS = {
     "owe_cleanup": {"cleanup_debts"},
     "hold_sites": {"busy_sites"},
     "submit": {"scheduled_scripts"},
+    "create_scheduled_script": {"scheduled_scripts"},
     "claim_idempotency_key": {"idempotency_keys"},
     "import_sites": {"sites"},
     "record": {"events"},
@@ -165,6 +167,7 @@ INSERTS = {
     "recall_lost_starts": {"events"},
     "refuse_spent": {"events"},
     "note_crashes": {"crashes", "set_aside"},
+    "set_window": {"windows"},
     "queue_news": {"outbox"},
     "set_contact": {"contacts"},
     "gather_letters": {"letters"},

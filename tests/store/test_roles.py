@@ -95,6 +95,7 @@ READING = (
     "plain_cron",
     "plain_duration",
     "principal",
+    "acting",
     "printable",
     "row_digest",
     "scheduled_script",

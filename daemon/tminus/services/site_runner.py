@@ -146,6 +146,17 @@ class SiteRunner:
             reach(Point.READY)
             await self._execute(run)
 
+    async def give_back(self, run: Run) -> None:
+        """Make a claimed run pending again that was not begun: its launch was stopped meanwhile. Nothing is sent."""
+        log.info(
+            "site_given_back",
+            launch_id=str(run.content.id),
+            site_id=run.claim.site.id,
+            site_run=run.claim.id,
+            message="The launch was stopped before the site was connected to; nothing was sent.",
+        )
+        await self._give_back(run)
+
     async def give_up(self, run: Run) -> None:
         """End a run whose handling met a bug of ours: it must not stay open, and must not be tried for ever.
 

@@ -366,20 +366,11 @@ class _Progress(Lane[_ProgressBatch]):
     async def _end(self, connection: Transaction, requests: Sequence[EndRequest]) -> set[int]:
         if not requests:
             return set()
-        rows = await connection.fetch(
-            statement("end_site_runs"),
-            self._instance,
-            [r.run for r in requests],
-            [str(r.ending.state) for r in requests],
-            [str(r.ending.reason) if r.ending.reason else None for r in requests],
-            [str(r.ending.effect) for r in requests],
-            [r.ending.message[:1000] for r in requests],
-            [r.output for r in requests],
-            [json.dumps(r.ending.warnings) for r in requests],
-            [r.diff for r in requests],
-            [r.ending.evidence for r in requests],
-        )
-        ended: set[int] = {row["id"] for row in rows}
+        ended = await self._write_endings(connection, requests)
+        if left_out := [r for r in requests if r.run not in ended]:
+            # Perhaps the same was said before, its answer lost, and was committed while this statement waited for it: that its
+            # snapshot cannot see. The next one's can.
+            ended |= await self._write_endings(connection, left_out)
         backups = [(r.run, b) for r in requests if r.run in ended for b in r.backups]
         if backups:
             await store_texts(connection, [backup for _, backup in backups])
@@ -394,6 +385,22 @@ class _Progress(Lane[_ProgressBatch]):
         await connection.execute(statement("move_on_launches"), list(ended))
         await connection.fetch("select tminus.finish_launches()")
         return ended
+
+    async def _write_endings(self, connection: Transaction, requests: Sequence[EndRequest]) -> set[int]:
+        rows = await connection.fetch(
+            statement("end_site_runs"),
+            self._instance,
+            [r.run for r in requests],
+            [str(r.ending.state) for r in requests],
+            [str(r.ending.reason) if r.ending.reason else None for r in requests],
+            [str(r.ending.effect) for r in requests],
+            [r.ending.message[:1000] for r in requests],
+            [r.output for r in requests],
+            [json.dumps(r.ending.warnings) for r in requests],
+            [r.diff for r in requests],
+            [r.ending.evidence for r in requests],
+        )
+        return {row["id"] for row in rows}
 
     async def _release(self, connection: Transaction, requests: Sequence[Release]) -> set[int]:
         if not requests:

@@ -11,7 +11,7 @@ grant select on tminus.sites, tminus.timezones, tminus.scheduled_scripts, tminus
     tminus.launch_counts,
     tminus.schema_migrations
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
-grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_function(), tminus.is_paused(), tminus.incarnation(), tminus.printable(text), tminus.api_time(timestamptz), tminus.t_minus(timestamptz),
+grant execute on function tminus.clock(), tminus.principal(text), tminus.acting(), tminus.is_own_function(), tminus.is_paused(), tminus.incarnation(), tminus.printable(text), tminus.api_time(timestamptz), tminus.t_minus(timestamptz),
     tminus.microseconds(interval), tminus.plain_duration(interval), tminus.is_timezone(text), tminus.plain_cron(text),
     tminus.is_cron_field(text, integer, integer, text[]), tminus.check_cron(text), tminus.version_rank(text), tminus.plain_version_range(text, text), tminus.is_version_in(text, text),
     tminus.netstring(text), tminus.netstrings(text[]), tminus.digest_field(text, text),
