@@ -53,12 +53,7 @@ def lines(data: bytes) -> list[str]:
 
     An alarm is a line of the log that the console shows while it does something else. Nothing else is changed.
     """
-    text = data.decode("utf-8", "replace").replace("\r\n", "\n")
-    found = text.split("\n")
-    if " \n" in text or "\t\n" in text or "\r\n" in text:
-        found = [line.rstrip(" \t\r") for line in found]
-    else:  # at the speed of memory: an export has hundreds of lines, and mostly none of them is padded
-        found[-1] = found[-1].rstrip(" \t\r")
+    found = [line.rstrip(" \t\r") for line in data.decode("utf-8", "replace").split("\n")]
     if b" echo: " in data:
         found = [line for line in found if not _ALARM.match(line)]
     return found
