@@ -44,6 +44,7 @@ class Parts:
         *,
         settings: Settings,
         db: Database,
+        writing: Database,
         heart: Database,
         contact: Contact,
         intents: IntentLog,
@@ -80,7 +81,9 @@ class Parts:
         )
         self.numbers = StoreNumbers(db, failed=lambda: self.metrics.store_failed("metrics"))
         self.registry.register(self.numbers)
-        self.writer = Writer(db, self.instance, intents=intents, failed=lambda: self.metrics.store_failed("writer"))
+        self.writer = Writer(
+            writing, self.instance, intents=intents, failed=lambda: self.metrics.store_failed("writer")
+        )
         run = RunSettings(
             stamp_log=settings.stamp_log,
             command_timeout=settings.command_timeout,

@@ -76,7 +76,9 @@ class Run:
     committed: bool = False
     warnings: list[str] = field(default_factory=list)
     verdict: Ending | None = None
-    # Done once the ending is written; the script of a run that timed out may still be listened to after that.
+    # Done once nothing more is asked of the router: its session is free for another site. Its script may still be listened to.
+    hung_up: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    # Done once the ending is written.
     written: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     step_since: float = 0.0
     step: Step = Step.CONNECTING

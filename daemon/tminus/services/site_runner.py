@@ -450,6 +450,8 @@ class SiteRunner:
     async def _end(self, run: Run, ending: Ending, request: EndRequest) -> None:
         """Write the ending, however long the database is away. If the run is not ours any more, keep it as evidence."""
         self._step(run, run.step)
+        if not run.hung_up.done():
+            run.hung_up.set_result(None)
         try:
             ours = await write_ending(self._writer, self._trust, request)
         except StoreError:
