@@ -30,12 +30,14 @@ class Row:
     noticed: float = 0.0
     recovered: float = 0.0
     violations: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     def add(self, measured: Measured) -> None:
         self.runs += 1
         self.noticed = max(self.noticed, measured.noticed or 0.0)
         self.recovered = max(self.recovered, measured.recovered or 0.0)
         self.violations += measured.violations
+        self.said += filter(None, [measured.said])
 
 
 Report = dict[str, Row]
@@ -135,4 +137,5 @@ def table(report: Report) -> str:
     lines.append(
         f"{'all':34} {total:5} {broken:10} {'':10} {max((r.recovered for r in report.values()), default=0):12.1f}"
     )
+    lines += [f"{name}: {said}" for name, row in report.items() for said in row.said]
     return "\n".join(lines)

@@ -270,7 +270,12 @@ class Rig:
     async def violations(self, *scripts: object, excuses: Excuses = NO_EXCUSE, footprints: bool = True) -> list[str]:
         """Everything that does not hold, of these scripts and of who lived through it. Empty is good."""
         found = await check_runs(self.db, self.fleet, scripts or self.submitted, excuses=excuses)
-        for slot in self.slots if footprints else ():
+        return found + (await self.footprint_violations() if footprints else [])
+
+    async def footprint_violations(self) -> list[str]:
+        """What those who lived through it hold more than before, once they have nothing to do any more."""
+        found: list[str] = []
+        for slot in self.slots:
             before = self._footprints.get(slot.pid) if slot.running else None
             if before is not None and slot.daemon is not None and slot.daemon.url:
                 found += await self._look_at(slot.daemon, before)

@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -34,6 +35,7 @@ class Measured:
     noticed: float | None = None
     recovered: float | None = None
     violations: list[str] = field(default_factory=list)
+    said: str = ""  # figures of its own, for a line below the table
 
     def demand(self, holds: object, sentence: str) -> None:
         if not holds:
@@ -58,7 +60,13 @@ class Scenario:
 
 
 async def _settle(
-    rig: Rig, measured: Measured, *scripts: object, since: float, excuses: Excuses = NO_EXCUSE, within: float = BOUND
+    rig: Rig,
+    measured: Measured,
+    *scripts: object,
+    since: float,
+    excuses: Excuses = NO_EXCUSE,
+    within: float = BOUND,
+    footprints: bool = True,
 ) -> Measured:
     """Wait for the endings and for everybody to live again, and ask the oracle."""
     if await rig.ended(*scripts, within=within) is None:
@@ -68,7 +76,7 @@ async def _settle(
         await rig.everybody_lives()
     except AssertionError:
         measured.demand(False, "A9: /readyz did not return to 200")
-    measured.violations += await rig.violations(*scripts, excuses=excuses)
+    measured.violations += await rig.violations(*scripts, excuses=excuses, footprints=footprints)
     rig.forget_plans()
     return measured
 
@@ -256,6 +264,10 @@ async def _blocked_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
 _ONE_CLAIM = 200  # sites that one daemon may take alone: its max_sessions
 
 
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counts.most_common())
+
+
 async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
     """One of the daemons is killed in the middle of a launch over all sites; the other has to end them all."""
     measured = Measured()
@@ -282,7 +294,14 @@ async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
     # What has to be resolved takes a contact; what has to be run, its time.
     await _settle(rig, measured, script, since=since, within=BOUND + count / 4)
     runs = await rig.db.site_runs(script)
-    measured.demand(len(runs) == count, f"A3: {len(runs)} of {count} sites have an ending")
+    ended = [run for run in runs.values() if run["finished_at"] is not None]
+    measured.demand(len(ended) == count, f"A3: {len(ended)} of {count} sites have an ending")
+    starts = Counter(len(rig.fleet.journal.starts(site)) for site in runs)
+    states = Counter(run["state"] for run in ended)
+    measured.said = (
+        f"{count} sites, {shares[-1]['share']} of them the killed one's: {len(ended)} endings ({_listed(states)}); by the journal "
+        + ", ".join(f"{number} started {times} times" for times, number in sorted(starts.items()))
+    )
     victim.halted = False
     await rig.everybody_lives()
     return measured
@@ -378,8 +397,12 @@ async def _cut_when(moment: str, cut: str, comes_back: bool, rig: Rig, rng: rand
         await asyncio.sleep(rng.uniform(0.5, 3))
         await _mend(proxy)
     excuses = Excuses(unreachable=() if comes_back else (site,))
-    await _settle(rig, measured, script, since=since, excuses=excuses, within=BOUND + 30)
+    # Who cannot be reached is looked for again and again, which is work in hand.
+    await _settle(rig, measured, script, since=since, excuses=excuses, within=BOUND + 30, footprints=comes_back)
     await _mend(proxy)
+    if not comes_back:
+        await rig.all_routers_are_free()
+        measured.violations += await rig.footprint_violations()
     runs = await rig.db.site_runs(script)
     for other, run in runs.items():
         measured.demand(
