@@ -182,7 +182,7 @@ def _run(test: str, package_parent: Path, examples: int) -> tuple[bool, str]:
         },
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=3600,  # a machine may be busy with other things
         check=False,
     )
     if ran.returncode not in (0, 1):
