@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.faults.invariants import Excuses
@@ -65,16 +65,17 @@ async def run_campaign(
     seed: int,
     side_by_side: int,
     seconds: float = float("inf"),
+    own_network: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Run each scenario so many times, as far as they can be begun within `seconds`.
 
-    A rig serves one fault class, and is made anew after a violation.
+    `own_network`: all addresses are ours, and each rig has its own. A rig serves one fault class, and is made anew after a violation.
     """
     end = time.monotonic() + seconds
-    by_rig: defaultdict[tuple[str, bool, int], list[Scenario]] = defaultdict(list)
+    by_rig: defaultdict[tuple[str, bool, int, bool], list[Scenario]] = defaultdict(list)
     for scenario in scenarios:
-        by_rig[scenario.fault, scenario.routers_by_proxy, scenario.sites].append(scenario)
+        by_rig[scenario.fault, scenario.routers_by_proxy, scenario.sites, scenario.own_network].append(scenario)
     report: Report = {scenario.id: Row() for group in by_rig.values() for scenario in group}
     work: list[Sequence[tuple[Scenario, int]]] = []
     for group in by_rig.values():
@@ -86,7 +87,11 @@ async def run_campaign(
         for batch in queue:
             if time.monotonic() > end:
                 return
-            await _run_batch(postgres, folder / f"rig-{next(_rigs)}", batch, seed, report, tell)
+            number = next(_rigs)
+            spec = FleetSpec(sites=batch[0][0].sites, export_ms=150)
+            if own_network:
+                spec = replace(spec, base=f"127.{100 + number % 100}.0.1")
+            await _run_batch(postgres, folder / f"rig-{number}", spec, batch, seed, report, tell)
 
     async with asyncio.TaskGroup() as workers:
         for _ in range(side_by_side):
@@ -97,6 +102,7 @@ async def run_campaign(
 async def _run_batch(
     postgres: str,
     folder: Path,
+    spec: FleetSpec,
     batch: Sequence[tuple[Scenario, int]],
     seed: int,
     report: Report,
@@ -106,7 +112,6 @@ async def _run_batch(
     for attempt in itertools.count(1):
         told = frozenset().union(*(scenario.told for scenario, _ in batch))
         first = batch[0][0]
-        spec = FleetSpec(sites=first.sites, export_ms=150)
         async with open_rig(postgres, folder / str(attempt), spec=spec, routers_by_proxy=first.routers_by_proxy) as rig:
             while left:
                 scenario, number = left.pop(0)

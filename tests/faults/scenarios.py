@@ -21,6 +21,7 @@ from functools import partial
 import asyncpg
 
 from tests.faults.invariants import NO_EXCUSE, TOLD, Excuses
+from tests.faults.namespace import find_route, lose_route
 from tests.faults.proxy import Proxy
 from tests.faults.rig import BOUND, NOTICED_WITHIN, PROFILE, TTL, Rig
 from tests.support import until
@@ -53,6 +54,7 @@ class Scenario:
     routers_by_proxy: bool = False
     sites: int = 4
     told: frozenset[str] = TOLD
+    own_network: bool = False  # it takes away routes, which can be done in a network namespace alone
 
     @property
     def id(self) -> str:
@@ -411,6 +413,36 @@ async def _cut_when(moment: str, cut: str, comes_back: bool, rig: Rig, rng: rand
     return measured
 
 
+async def _route_lost_when(moment: str, comes_back: bool, rig: Rig, rng: random.Random) -> Measured:
+    """The route to a router is gone: packets vanish in both directions, and neither side hears of it."""
+    measured = Measured()
+    site = rng.choice(rig.fleet.sites)
+    kind = _MOMENTS[moment]
+    count = len(rig.fleet.journal.events(site.id, kind))
+    script = await rig.launch()
+    async with asyncio.timeout(30):
+        await rig.fleet.journal.wait(site.id, kind, count=count + 1)
+    await lose_route(site.address)
+    since = time.time()
+    try:
+        if comes_back:
+            await asyncio.sleep(rng.uniform(0.5, 12))
+            await find_route(site.address)
+        excuses = Excuses(unreachable=() if comes_back else (site.id,))
+        await _settle(rig, measured, script, since=since, excuses=excuses, within=BOUND + 30, footprints=comes_back)
+    finally:
+        if not comes_back:
+            await find_route(site.address)
+    await rig.all_routers_are_free()
+    if not comes_back:
+        measured.violations += await rig.footprint_violations()
+    for other, run in (await rig.db.site_runs(script)).items():
+        measured.demand(
+            other == site.id or run["state"] == "completed", f"A6: {other} has nothing to do with it: {run['message']}"
+        )
+    return measured
+
+
 async def _sleep_until(condition: Callable[[], bool]) -> None:
     async def look() -> bool:
         return condition()
@@ -572,9 +604,18 @@ def _scenarios() -> list[Scenario]:
         routers_by_proxy: bool = False,
         sites: int = 4,
         told: frozenset[str] = TOLD,
+        own_network: bool = False,
     ) -> None:
         found.append(
-            Scenario(fault=fault, name=name, act=act, routers_by_proxy=routers_by_proxy, sites=sites, told=told)
+            Scenario(
+                fault=fault,
+                name=name,
+                act=act,
+                routers_by_proxy=routers_by_proxy,
+                sites=sites,
+                told=told,
+                own_network=own_network,
+            )
         )
 
     for point in (Point.LAUNCHING, Point.LAUNCHED, *_RUN_POINTS):
@@ -621,6 +662,9 @@ def _scenarios() -> list[Scenario]:
         partial(_cut_when, "after the start", "freeze", False),
         routers_by_proxy=True,
     )
+    for moment in _MOMENTS:
+        add("F13", f"route lost {moment}", partial(_route_lost_when, moment, True), own_network=True)
+    add("F13", "route lost for good", partial(_route_lost_when, "after the start", False), own_network=True)
     for what in ("trickle", "round trip of 2 s", "8 kbit"):
         add("F14", what, partial(_slow, what), routers_by_proxy=True)
 
