@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.faults.campaign import run_campaign, table
 from tests.faults.namespace import enter
+from tests.faults.rig import SLOWNESS
 from tests.faults.scenarios import SCENARIOS
 from tests.support import make_template, start_postgres
 
@@ -52,6 +53,8 @@ def main() -> int:
     print(table(report))
     for name in left_out:
         print(f"NOT RUN: {name}, since a network of our own could not be had ({why_not}); root on Linux has one")
+    if SLOWNESS != 1:
+        print(f"what is allowed for the machine's own work is multiplied by {SLOWNESS:g} (FAULTS_SLOWNESS)")
     print(f"seed {options.seed}, {time.monotonic() - begun:.0f} s, {options.side_by_side} rigs side by side")
     if options.json:
         options.json.write_text(json.dumps({name: vars_of(row) for name, row in report.items()}, indent=1) + "\n")

@@ -23,7 +23,7 @@ import asyncpg
 from tests.faults.invariants import NO_EXCUSE, TOLD, Excuses
 from tests.faults.namespace import find_route, lose_route
 from tests.faults.proxy import Proxy
-from tests.faults.rig import BOUND, NOTICED_WITHIN, PROFILE, TTL, Rig
+from tests.faults.rig import BOUND, NOTICED_WITHIN, PROFILE, SLOWNESS, TTL, Rig
 from tests.support import until
 from tminus.kill_points import Point
 from tminus.simulator import Kind
@@ -125,7 +125,7 @@ async def _host_vanishes_at(point: Point, within: float, rig: Rig, rng: random.R
     measured.noticed = await rig.seconds_until_dead(pid, since)
     ended = await rig.ended(script)
     recovered = time.time() - since
-    limit = max(NOTICED_WITHIN, TTL + 1.5) + within
+    limit = max(NOTICED_WITHIN, TTL + 1.5 * SLOWNESS) + within * SLOWNESS
     measured.demand(
         ended is not None and recovered <= limit, f"A3: {recovered:.1f} s until all had ended, not {limit:.0f}"
     )
@@ -225,7 +225,7 @@ async def _frozen_at(point: Point, within: float, rig: Rig, rng: random.Random) 
     measured.demand(await rig.ended(script) is not None, "A3: not all sites ended while it slept")
     measured.recovered = time.time() - since
     # The locks of a transaction in which it was frozen are held for the ttl at most.
-    limit = max(NOTICED_WITHIN, TTL + 1.5) + within
+    limit = max(NOTICED_WITHIN, TTL + 1.5 * SLOWNESS) + within * SLOWNESS
     measured.demand(measured.recovered <= limit, f"A3: {measured.recovered:.1f} s until all had ended, not {limit:.0f}")
     before = await rig.db.site_runs(script)
     events = {site: len(rig.fleet.journal.starts(site)) for site in before}
@@ -292,9 +292,11 @@ async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
     os.kill(pid, signal.SIGKILL)
     since = time.time()
     measured.noticed = await rig.seconds_until_dead(pid, since)
-    measured.demand(measured.noticed <= NOTICED_WITHIN + 3, f"A3: noticed only after {measured.noticed:.1f} s")
+    measured.demand(
+        measured.noticed <= NOTICED_WITHIN + 3 * SLOWNESS, f"A3: noticed only after {measured.noticed:.1f} s"
+    )
     # What has to be resolved takes a contact; what has to be run, its time.
-    await _settle(rig, measured, script, since=since, within=BOUND + count / 4)
+    await _settle(rig, measured, script, since=since, within=BOUND + count / 4 * SLOWNESS)
     runs = await rig.db.site_runs(script)
     ended = [run for run in runs.values() if run["finished_at"] is not None]
     measured.demand(len(ended) == count, f"A3: {len(ended)} of {count} sites have an ending")
@@ -480,9 +482,9 @@ async def _slow(what: str, rig: Rig, rng: random.Random) -> Measured:
         return all(runs.get(other, {}).get("state") == "completed" for other in others)
 
     try:
-        await until(done, within=10)
+        await until(done, within=10 * SLOWNESS)
     except AssertionError:
-        measured.demand(False, f"A6: the others did not end within 10 s beside a {what}")
+        measured.demand(False, f"A6: the others did not end within {10 * SLOWNESS:.0f} s beside a {what}")
     await _settle(rig, measured, script, since=since, excuses=Excuses(unreachable=(site,)), within=BOUND + 30)
     await _mend(proxy)
     return measured
@@ -525,7 +527,7 @@ async def _told_to_end(point: Point, signals: int, rig: Rig, rng: random.Random)
     for _ in range(signals):
         os.kill(pid, signal.SIGTERM)
     rig.go_on(point)
-    limit = float(str(PROFILE["drain_timeout"])) + 10
+    limit = float(str(PROFILE["drain_timeout"])) + 10 * SLOWNESS
     try:
         await _sleep_until_within(lambda: len(slot.exits) > lives, limit)
     except AssertionError:
