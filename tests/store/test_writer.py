@@ -15,8 +15,9 @@ from tests.store.stage import Stage, held_by_another, start_request, until_waiti
 from tests.support import until
 from tminus.domain.endings import Reason, Step, completed, not_started
 from tminus.errors import Refused, StoreError, StoreUnavailable
+from tminus.store.export_texts import Backup
 from tminus.store.pool import statement
-from tminus.store.writer import Backup, EndRequest, Learned, Release, SerialRequest, Start
+from tminus.store.writer import EndRequest, Learned, Release, SerialRequest, Start
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -114,7 +114,8 @@ async def listen_http(
             return response
 
     def connect() -> RequestHandler:
-        return Connection(server, loop=loop, keepalive_timeout=_KEEP_ALIVE, **_QUIET)
+        # Nothing is unpacked: a small body could become a large one.
+        return Connection(server, loop=loop, keepalive_timeout=_KEEP_ALIVE, auto_decompress=False, **_QUIET)
 
     host, port = address
     try:
