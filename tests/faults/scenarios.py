@@ -591,7 +591,8 @@ def _all(rig: Rig) -> list[str]:
 
 _RUN_POINTS = (
     Point.CLAIMED, Point.CONNECTED, Point.EXPORTING, Point.BACKED_UP, Point.UPLOADED, Point.READY, Point.START_WRITING,
-    Point.START_WRITTEN, Point.SENDING, Point.SENT, Point.ANSWERED, Point.ENDING, Point.ENDING_WRITING, Point.ENDING_WRITTEN,
+    Point.START_COMMITTING, Point.START_WRITTEN, Point.SENDING, Point.SENT, Point.ANSWERED, Point.ENDING, Point.ENDING_WRITING,
+    Point.ENDING_WRITTEN,
 )  # fmt: skip
 
 
@@ -624,7 +625,7 @@ def _scenarios() -> list[Scenario]:
         add("F1", f"killed at {point}", partial(_killed_at, point, 0.0))
     add("F1", "killed in the export", partial(_killed_at, Point.EXPORTING, 0.1))
     add("F1", "killed in the script", partial(_killed_at, Point.SENT, 0.5))
-    for point in (Point.LAUNCHING, Point.START_WRITTEN, Point.ENDING_WRITING):
+    for point in (Point.LAUNCHING, Point.START_COMMITTING, Point.START_WRITTEN, Point.ENDING_WRITING):
         add("F1", f"host vanishes at {point}", partial(_host_vanishes_at, point, 6.0))
     for point in (Point.REAPED, Point.ORPHAN_TAKEN, Point.ORPHAN_RESOLVED):
         add("F1", f"killed at {point}", partial(_killed_recovering, point))
@@ -634,7 +635,9 @@ def _scenarios() -> list[Scenario]:
         add("F1", f"killed at {point}", partial(_killed_beside, point))
     add("F1", f"killed at {Point.DEBT_PAID}", _killed_paying_a_debt)
 
-    for point in (Point.CLAIMED, Point.READY, Point.START_WRITING, *_WRITTEN, Point.ENDING, Point.ENDING_WRITING):
+    for point in (
+        Point.CLAIMED, Point.READY, Point.START_WRITING, Point.START_COMMITTING, *_WRITTEN, Point.ENDING, Point.ENDING_WRITING,
+    ):  # fmt: skip
         add("F2", f"frozen at {point}", partial(_frozen_at, point, 5.0))
     add("F2", f"frozen at {Point.SENT}", partial(_frozen_at, Point.SENT, 25.0))
     for point in (Point.READY, Point.SENDING, Point.SENT, Point.BEATING):

@@ -12,7 +12,8 @@ from uuid import UUID
 import asyncpg
 
 from tests.property.interleaved import Act
-from tests.store.stage import NO_BACKUPS, Stage, add_sites
+from tests.store.stage import Stage, add_sites
+from tminus.store.export_texts import Backup, backup_columns, store_texts
 from tminus.store.pool import statement
 
 _DAEMON = "tminus_serve"
@@ -54,13 +55,18 @@ def claim(instance: UUID, who: str) -> Act:
     )  # fmt: skip
 
 
-def start(instance: UUID, run: int, who: str, stored: tuple[list[object], ...] = NO_BACKUPS) -> Act:
+def start(instance: UUID, run: int, who: str, export: Backup | None = None) -> Act:
     """One that holds the launch at this moment is not waited for: the run is given back."""
-    what = "start" if stored is NO_BACKUPS else "start and store"
-    return _daemons(
-        f"{what} by {who}", "start_executing", instance, [run], [_NONCE], [60.0], *stored, column="site_id", passes_by=True,
-        skips=("launches",), starts=True,
-    )  # fmt: skip
+    exports = [] if export is None else [(run, export)]
+
+    async def work(connection: asyncpg.Connection) -> object:
+        await store_texts(connection, [backup for _, backup in exports])
+        starting = statement("start_executing")
+        rows = await connection.fetch(starting, instance, [run], [_NONCE], [60.0], *backup_columns(exports))
+        return [row["site_id"] for row in rows]
+
+    what = "start" if export is None else "start and store"
+    return Act(name=f"{what} by {who}", role=_DAEMON, work=work, passes_by=True, skips=("launches",), starts=True)
 
 
 def end(instance: UUID, run: int, who: str, state: str = "completed") -> Act:
@@ -235,7 +241,7 @@ async def late(stage: Stage) -> list[Act]:
     one, two = await stage.instance(ttl=10), await stage.instance(name="two", ttl=10)
     script = await _submit(stage, "a", start_within=timedelta(seconds=10))
     await _silence(stage, 10.5, two)
-    return [launch(one, "one"), launch(two, "two"), REAP, beat(one, "one"), edit(script), cancel(script)]
+    return [launch(one, "one"), launch(two, "two"), REAP, HOUSEKEEP, beat(one, "one"), edit(script), cancel(script)]
 
 
 async def launched(stage: Stage) -> list[Act]:
@@ -355,6 +361,18 @@ async def in_waves(stage: Stage) -> list[Act]:
     ]  # fmt: skip
 
 
+async def ended(stage: Stage) -> list[Act]:
+    """All its sites have ended, and nobody has closed it yet."""
+    one = await stage.instance()
+    script, launch_id = await _launched(stage, one, "a")
+    run = (await stage.claim(one))["a"].id
+    await stage.execute(one, run)
+    await stage.end(one, run, state="completed")
+    closing = _fetch("select tminus.finish_launches()")
+    close = Act(name="close", role=_DAEMON, work=closing, passes_by=True)
+    return [close, HOUSEKEEP, cancel(script), halt(launch_id), retry(launch_id), edit(script), end(one, run, "one")]
+
+
 async def over(stage: Stage) -> list[Act]:
     """It is over: one completed, one failed, one is unknown. Its time to be forgotten comes, and people think of it again."""
     one = await stage.instance()
@@ -386,12 +404,10 @@ async def text_of_nobody(stage: Stage) -> list[Act]:
     digest = hashlib.sha256(_EXPORT.encode()).digest()
     await stage.db.fetch("insert into tminus.backup_texts (sha256, text) values ($1, $2)", digest, _EXPORT)
 
-    def stored(run: int) -> tuple[list[object], ...]:
-        return [run], ["before"], [digest], [_EXPORT], ["# header"], [len(_EXPORT)]
-
+    export = Backup(phase="before", sha256=digest, text=_EXPORT, header="# header", raw_bytes=len(_EXPORT))
     first, second = claims["a"].id, claims["b"].id
     return [
-        start(one, first, "one, a", stored(first)), start(one, second, "one, b", stored(second)), FORGET[2], cancel(script),
+        start(one, first, "one, a", export), start(one, second, "one, b", export), FORGET[2], cancel(script),
         end(one, first, "one", "failed"),
     ]  # fmt: skip
 
@@ -399,7 +415,7 @@ async def text_of_nobody(stage: Stage) -> list[Act]:
 SCENES = tuple(
     Scene(name=build.__name__.replace("_", " "), build=build)
     for build in (
-        waiting, due, late, launched, shared_router, claimed, silent, executing, orphaned, resolving, paused, in_waves, over,
+        waiting, due, late, launched, shared_router, claimed, silent, executing, orphaned, resolving, paused, in_waves, ended, over,
         text_of_nobody,
     )
 )  # fmt: skip
