@@ -91,7 +91,13 @@ async def run_campaign(
             spec = FleetSpec(sites=batch[0][0].sites, export_ms=150)
             if own_network:
                 spec = replace(spec, base=f"127.{100 + number % 100}.0.1")
-            await _run_batch(postgres, folder / f"rig-{number}", spec, batch, seed, report, tell)
+            left = list(batch)
+            try:
+                await _run_batch(postgres, folder / f"rig-{number}", spec, left, seed, report, tell)
+            except Exception as error:  # noqa: BLE001 - told and counted: no rig, nothing shown; the others go on
+                for scenario, _ in left:
+                    report[scenario.id].add(Measured(violations=[f"rig: it could not be set up: {error!r}"]))
+                tell(f"{len(left)} runs had no rig: {error!r} ({folder / f'rig-{number}'})")
 
     async with asyncio.TaskGroup() as workers:
         for _ in range(side_by_side):
@@ -103,23 +109,24 @@ async def _run_batch(
     postgres: str,
     folder: Path,
     spec: FleetSpec,
-    batch: Sequence[tuple[Scenario, int]],
+    left: list[tuple[Scenario, int]],
     seed: int,
     report: Report,
     tell: Callable[[str], None],
 ) -> None:
-    left = list(batch)
+    """Run them, and take each out of the list when it was run."""
+    told = frozenset().union(*(scenario.told for scenario, _ in left))
+    first = left[0][0]
     for attempt in itertools.count(1):
-        told = frozenset().union(*(scenario.told for scenario, _ in batch))
-        first = batch[0][0]
         async with open_rig(postgres, folder / str(attempt), spec=spec, routers_by_proxy=first.routers_by_proxy) as rig:
             while left:
-                scenario, number = left.pop(0)
+                scenario, number = left[0]
                 begun = time.monotonic()
                 measured = await run_scenario(rig, scenario, f"{seed} {scenario.id} {number}")
                 logs = rig.log_violations(Excuses(told=told))
                 measured.violations += logs
                 report[scenario.id].add(measured)
+                left.pop(0)
                 took = time.monotonic() - begun
                 tell(f"{scenario.id} run {number + 1}: {took:.1f} s, {len(measured.violations)} violations")
                 for violation in measured.violations:

@@ -121,7 +121,7 @@ class Rig:
         name = urlsplit(self.db.dsn).path
         return f"postgresql://tminus_serve@127.0.0.1:{slot.proxy.port}{name}?sslmode=disable"
 
-    async def everybody_lives(self, *, within: float = 60.0) -> None:
+    async def everybody_lives(self, *, within: float = 60.0 * SLOWNESS) -> None:
         """Wait until a daemon is ready in every place, and is trusted."""
 
         async def look() -> bool:
@@ -141,7 +141,7 @@ class Rig:
 
         await until(look, within=within)
 
-    async def all_routers_are_free(self, *, within: float = 60.0) -> None:
+    async def all_routers_are_free(self, *, within: float = 60.0 * SLOWNESS) -> None:
         """Wait until no router is held back for what an earlier fault left running there: the next one is not to pay for it."""
 
         async def look() -> bool:
@@ -185,7 +185,7 @@ class Rig:
         for plan in self._plans.iterdir():
             plan.unlink()
 
-    async def taken(self, point: Point, *, within: float = 30.0) -> int:
+    async def taken(self, point: Point, *, within: float = 30.0 * SLOWNESS) -> int:
         """Wait until somebody took the plan for `point`; the process id."""
 
         async def look() -> int:
