@@ -137,7 +137,7 @@ class Outcome:
     def did(self, act: Act) -> bool:
         """Whether it was neither refused nor in vain."""
         answer = next(answer for name, answer in self.answers if name == act.name)
-        return answer not in _IN_VAIN and not _REFUSED.match(answer)
+        return answer not in _IN_VAIN and not _is_error(answer)
 
     def difference(self, other: Outcome) -> str:
         mine, theirs = self.rows - other.rows, other.rows - self.rows
@@ -414,16 +414,27 @@ async def what_is_wrong(field: Field, schedule: Schedule, outcome: Outcome) -> s
 
 
 def _like(outcome: Outcome, permitted: Outcome) -> bool:
-    """The same rows; the same answers, but that who was passed by may be answered in whatever way."""
+    """The same rows; the same answers, but that who was passed by may be answered in whatever way, if it is no error."""
     if _judged(outcome) != _judged(permitted):
         return False
     left = list(outcome.answers)
     for name, answer in permitted.answers:
-        match = next((one for one in left if one[0] == name and (answer == NOTHING or one[1] == answer)), None)
+        match = next(
+            (
+                one
+                for one in left
+                if one[0] == name and (one[1] == answer or (answer == NOTHING and not _is_error(one[1])))
+            ),
+            None,
+        )
         if match is None:
             return False
         left.remove(match)
     return not left
+
+
+def _is_error(answer: str) -> bool:
+    return _REFUSED.match(answer) is not None
 
 
 def _starts_late(outcome: Outcome, permitted: Outcome) -> bool:
