@@ -255,6 +255,8 @@ class _Starts(Lane[_StartBatch]):
                 [r.uptime for r in requests],
                 *backup_columns(backups),
             )
+            if rows:
+                reach(Point.START_COMMITTING)
         if rows:
             reach(Point.START_WRITTEN)
         asked = {r.run: r for r in requests}

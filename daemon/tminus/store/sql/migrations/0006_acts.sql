@@ -254,6 +254,8 @@ begin
         raise exception 'scheduled script % is due at % on site %; a rehearsal now could be in its way', due.id, tminus.api_time(due.launch_at), due.site_id
             using errcode = 'object_not_in_prerequisite_state', hint = 'Rehearse after it.';
     end if;
+    -- The sites of this digest stand still until the end of this transaction.
+    perform from tminus.sites where sites.id = any (s.sites) order by sites.id for share;
     -- Now or never: an offline site is an answer, and a router that is busy is asked again for some minutes only.
     insert into tminus.launches (script_id, kind, due_at, started_at, start_until, description, script, sites, make_backup,
         abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, digest, created_by)
