@@ -106,6 +106,8 @@ READING = (
     "why_closed",
     "closed_now",
     "check_windows",
+    "check_post_checks",
+    "code",
     "is_weekly_rule",
     "is_open",
     "is_any_open",

@@ -84,6 +84,13 @@ class _When:
 @click.option("--run-latest", is_flag=True, help="With --cron: make up for the latest occurrence that was missed.")
 @click.option("--until", metavar="TIME", help="With --cron: no launch after it.")
 @click.option("--max-launches", type=WholeNumber(1, 1000000), help="With --cron: no more than so many.")
+@click.option(
+    "--post-check",
+    "post_checks",
+    multiple=True,
+    metavar="EXPR",
+    help="Has to be true on each site afterwards; repeat it.",
+)
 @click.option("--id", "script_id", type=Uuid(), help="Its id: submitting the same again changes nothing.")
 @as_person
 @as_json_option
@@ -121,6 +128,7 @@ async def submit(
     run_latest: bool,
     until: str | None,
     max_launches: int | None,
+    post_checks: tuple[str, ...],
     script_id: UUID | None,
     person: str | None,
     as_json: bool,
@@ -177,6 +185,7 @@ async def submit(
                 "run_latest" if run_latest else "skip",
                 parse_moment(until, None, "--until") if until is not None else None,
                 max_launches,
+                list(post_checks),
             )
             sent = True
             is_new = await _insert(connection, values)
@@ -188,7 +197,7 @@ async def submit(
         raise StoreUnavailable(
             f"{error}; it is not known whether it was submitted; try again with --id {new_id}"
         ) from error
-    seen = look_at(script, site_timeout)
+    seen = look_at(script, site_timeout, post_checks)
     if as_json:
         if not seen.valid:
             click.echo(f"tminus: {refusal(seen)}", err=True)
@@ -285,7 +294,8 @@ async def resolve_sites(context: Context, script: str, *, person: str | None, as
 @asynchronous
 async def render(context: Context, script: str, site: str, *, as_json: bool) -> None:
     """Show a scheduled script as a site is given it: with the site's values for the $(names) in it."""
-    from tminus.routeros.rendering import RenderingRefused, template
+    from tminus.routeros.post_checks import render as render_all
+    from tminus.routeros.rendering import RenderingRefused
     from tminus.store.pool import statement
 
     async with context.connect() as connection:
@@ -295,13 +305,16 @@ async def render(context: Context, script: str, site: str, *, as_json: bool) -> 
         raise UsageError(f"there is no site {site!r}; 'tminus site list' shows them")
     variables = json.loads(row["variables"])
     try:
-        rendered = template(row["script"].encode()).render(variables).decode()
+        found = render_all(row["script"].encode(), [check.encode() for check in row["post_checks"]], variables)
     except RenderingRefused as refused:
         raise TminusError(f"on {site} nothing would be run: {refused}") from None
+    rendered, checks = found.script.decode(), [check.decode() for check in found.checks]
     if not row["is_target"]:
         click.echo(f"tminus: {site} is none of the sites of {script_id}", err=True)
     if as_json:
-        print_json({"id": str(script_id), "site_id": site, "variables": variables, "script": rendered})
+        print_json(
+            {"id": str(script_id), "site_id": site, "variables": variables, "script": rendered, "post_checks": checks}
+        )
     elif sys.stdout.isatty():
         screen.console().print(screen.text(rendered.rstrip("\n")), soft_wrap=True)
     else:

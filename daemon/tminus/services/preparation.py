@@ -36,8 +36,10 @@ from tminus.kill_points import Point, reach
 from tminus.routeros import commands, messages
 from tminus.routeros.facts import is_version_in, parse_serial
 from tminus.routeros.outcome import judge_dry_run
-from tminus.routeros.rendering import RenderingRefused, template
+from tminus.routeros.post_checks import render
+from tminus.routeros.rendering import RenderingRefused
 from tminus.routeros.text import clean_line, lines
+from tminus.services import post_checks
 from tminus.services.authority import NOT_AS_SIGNED, Authority, Mandate, Refusal
 from tminus.services.contact import SMALL, Contact, introduce, remove_files
 from tminus.services.exports import take_export
@@ -103,6 +105,7 @@ class Preparation:
             await self._upload(run, connection)
             reach(Point.UPLOADED)
             await self._check_upload(run, connection)
+            await self._try_post_checks(run, connection)
             self._check_readiness(run, connection)
             if run.content.rehearsal:
                 raise Ended(skipped(Reason.REHEARSED, _ready(run), warnings=tuple(run.warnings)))
@@ -115,8 +118,8 @@ class Preparation:
         """Put the site's values into the script: in a thread, since a large script takes its time to be read."""
         content = run.content
         try:
-            found = await asyncio.to_thread(template, content.script)
-            run.rendered = found.render(named_values(content.names, content.variables, run.claim.site.variables))
+            values = named_values(content.names, content.variables, run.claim.site.variables)
+            run.rendered = await asyncio.to_thread(render, content.script, content.post_checks, values)
         except RenderingRefused as refused:
             raise Ended(not_started(Reason.SCRIPT_REJECTED, f"{refused} Nothing was sent.")) from refused
 
@@ -345,6 +348,14 @@ class Preparation:
             if isinstance(verdict, Ending):
                 raise Ended(verdict) if verdict.effect is Effect.NONE else StartedItself(verdict)
             run.warnings += verdict
+
+    async def _try_post_checks(self, run: Run, connection: Connection) -> None:
+        """A check that the router cannot read would say nothing afterwards: then nothing is started."""
+        why = await post_checks.why_refused(
+            connection, run.nonce, run.post_checks, deadline=self._settings.command_timeout
+        )
+        if why is not None:
+            raise Ended(not_started(Reason.SCRIPT_REJECTED, f"{why} Nothing was run."))
 
     def _check_readiness(self, run: Run, connection: Connection) -> None:
         """The last look before the point of no return: a connection to start on, and time for the script."""

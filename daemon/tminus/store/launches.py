@@ -96,6 +96,11 @@ class LaunchContent:
         return self.row.detached
 
     @property
+    def post_checks(self) -> tuple[bytes, ...]:
+        """What has to be true after it, as it was given."""
+        return tuple(check.encode() for check in self.row.post_checks)
+
+    @property
     def guards(self) -> Guards:
         row = self.row
         return Guards(
@@ -291,13 +296,14 @@ async def launch_content(db: Database, launch: UUID) -> LaunchContent:
     row = await db.fetchrow("launch_content", launch)
     if row is None:
         raise LookupError(f"launch {launch} vanished")
+    part = row_part(row, row["script_id"])
     return LaunchContent(
         id=row["id"],
         script_id=row["script_id"],
-        row=row_part(row, row["script_id"]),
+        row=part,
         script=row["script"].encode(),
         variables=read_variables(row["variables"]),
-        names=names_in(row["script"]),
+        names=names_in(part.code),
         due_at=row["due_at"],
         kind=LaunchKind(row["kind"]),
         digest=row["digest"],

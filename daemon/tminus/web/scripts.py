@@ -51,13 +51,14 @@ async def create_script(call: Call) -> Answer:
         new.guard_cpu_load,
         json.dumps(new.variables),
         None if new.site_query is None else new.site_query.model_dump_json(exclude_none=True),
-        # No windows, no local time, and no end: they are given in SQL or from the command line.
+        # No windows, no local time, no end, and no post-checks: they are given in SQL or from the command line.
         [],
         None,
         None,
         "skip",
         None,
         None,
+        [],
     )
     is_new = await call.value("submit", *values) is not None
     if not is_new and not await call.value("compare_submitted", *values):

@@ -126,7 +126,7 @@ begin
             using errcode = 'object_not_in_prerequisite_state', hint = 'Set it in variables, of the site or of the scheduled script. A literal $(name) is written with a backslash before the $.';
     end if;
     the_row := tminus.row_digest(s);
-    the_sites := tminus.site_digests(s.sites, s.script, s.variables);
+    the_sites := tminus.site_digests(s.sites, tminus.code(s.script, s.post_checks), s.variables);
     is_now := tminus.combine_digests(the_row, s.sites, the_sites);
     if authorize.digest is distinct from is_now then
         raise exception 'the digest does not match: scheduled script % is now %', s.id, is_now
@@ -221,15 +221,15 @@ begin
     end if;
     -- Now or never: an offline site is an answer, and a router that is busy is asked again for some minutes only.
     insert into tminus.launches (script_id, kind, due_at, started_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, digest, created_by)
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, post_checks, digest, created_by)
     select s.id, 'rehearsal', tminus.clock(), tminus.clock(), tminus.clock() + patience, s.description, s.script, s.sites, s.make_backup,
         true, patience, least(s.site_timeout, interval '5 minutes'), s.max_concurrency, s.expects_disconnect, s.detached,
-        s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone, s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, tminus.digest(s.id), who
+        s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone, s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.post_checks, tminus.digest(s.id), who
     from (select least(s.start_within, interval '15 minutes') as patience) p
     returning launches.id into the_launch;
     insert into tminus.site_runs (launch_id, site_id, position, site_digest, rehearsal)
     select the_launch, site_id, position, site_digest, true
-    from unnest(s.sites, tminus.site_digests(s.sites, s.script, s.variables)) with ordinality as u (site_id, site_digest, position);
+    from unnest(s.sites, tminus.site_digests(s.sites, tminus.code(s.script, s.post_checks), s.variables)) with ordinality as u (site_id, site_digest, position);
     perform tminus.record('rehearsed', who, s.id, the_launch, null, jsonb_build_object('sites', cardinality(s.sites)));
     perform pg_notify('tminus', 'launch');
     return the_launch;

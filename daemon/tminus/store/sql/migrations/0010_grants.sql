@@ -16,7 +16,7 @@ grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_
     tminus.is_cron_field(text, integer, integer, text[]), tminus.check_cron(text), tminus.version_rank(text), tminus.plain_version_range(text, text), tminus.is_version_in(text, text),
     tminus.netstring(text), tminus.netstrings(text[]), tminus.digest_field(text, text),
     tminus.sha256_hex(text), tminus.row_digest(tminus.scheduled_scripts), tminus.site_digest(tminus.sites), tminus.site_digest(tminus.sites, text), tminus.site_digests(text[], text, jsonb),
-    tminus.check_variables(jsonb, text), tminus.variable_names(text), tminus.variables_field(text[], jsonb, jsonb), tminus.variables_of(uuid, text),
+    tminus.check_variables(jsonb, text), tminus.code(text, text[]), tminus.variable_names(text), tminus.variables_field(text[], jsonb, jsonb), tminus.variables_of(uuid, text),
     tminus.combine_digests(text, text[], text[]), tminus.digest(uuid), tminus.scheduled_script(uuid), tminus.backup_text(bigint),
     tminus.is_runner_of(tminus.instances, tminus.sites), tminus.can_serve(tminus.instances, tminus.sites),
     tminus.is_alive(tminus.instances), tminus.is_served(text), tminus.why_unserved(tminus.sites)

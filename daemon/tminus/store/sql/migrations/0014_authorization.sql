@@ -122,7 +122,7 @@ language sql stable set search_path = pg_catalog, pg_temp
 as $$
     select json_build_object(
         'id', s.id,
-        'digest', tminus.combine_digests(tminus.row_digest(s), s.sites, tminus.site_digests(s.sites, s.script, s.variables)),
+        'digest', tminus.combine_digests(tminus.row_digest(s), s.sites, tminus.site_digests(s.sites, tminus.code(s.script, s.post_checks), s.variables)),
         'status', s.status,
         'status_reason', s.status_reason,
         'description', s.description,
@@ -158,7 +158,7 @@ as $$
                 'since_last', case
                     when a.id is null then null
                     when p.position is null then 'added'
-                    when a.site_digests[p.position] <> tminus.site_digest(t, tminus.variables_field(tminus.variable_names(s.script), s.variables, t.variables)) then 'changed'
+                    when a.site_digests[p.position] <> tminus.site_digest(t, tminus.variables_field(tminus.variable_names(tminus.code(s.script, s.post_checks)), s.variables, t.variables)) then 'changed'
                     else 'same' end) order by u.position), '[]')
             from unnest(s.sites) with ordinality as u (site_id, position)
             join tminus.sites t on t.id = u.site_id

@@ -1,0 +1,23 @@
+"""The examples of docs/runs.md, run verbatim, in their order."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.acceptance.test_readme import run_psql
+from tests.support import Db
+
+_PAGE = (Path(__file__).parents[2] / "docs/runs.md").read_text(encoding="utf-8")
+_EXAMPLES = re.findall(r"<!-- test: (\w+) -->\n```sql\n(.*?)```", _PAGE, re.DOTALL)
+
+
+async def test_the_examples_of_the_page_do_what_it_says(database: Db) -> None:
+    await database.run(
+        "insert into tminus.sites (id, name, address) values ('site_41', 'Berlin edge', '192.0.2.41')", role="api"
+    )
+    assert len(_EXAMPLES) == _PAGE.count("```sql")
+    for who, sql in _EXAMPLES:
+        await run_psql(database.dsn_as(who), sql)
+    checked = (await database.fetch("select * from tminus.scheduled_scripts where description = 'Second uplink'"))[0]
+    assert len(checked["post_checks"]) == 2
