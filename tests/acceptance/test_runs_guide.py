@@ -19,5 +19,10 @@ async def test_the_examples_of_the_page_do_what_it_says(database: Db) -> None:
     assert len(_EXAMPLES) == _PAGE.count("```sql")
     for who, sql in _EXAMPLES:
         await run_psql(database.dsn_as(who), sql)
+        if "Second uplink" in sql:
+            await database.value(
+                "select tminus.authorize(id, tminus.digest(id)) from tminus.scheduled_scripts", role="bob"
+            )
     checked = (await database.fetch("select * from tminus.scheduled_scripts where description = 'Second uplink'"))[0]
     assert len(checked["post_checks"]) == 2
+    assert checked["run_now_by"] == "bob"

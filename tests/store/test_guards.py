@@ -38,7 +38,7 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("settle_debt", "update", "cleanup_debts"): [("d.settled_at is null",)],
     ("note_debt_error", "update", "cleanup_debts"): [("d.settled_at is null",)],
     ("keep_findings", "update", "scheduled_scripts"): [
-        ("s.findings is null", "sha256(convert_to(s.script, 'UTF8')) = $2", "s.site_timeout = $3"),
+        ("s.findings is null", "sha256(convert_to(s.script, 'UTF8')) = $2", "s.site_timeout = $3", "s.post_checks = $6::text[]"),
     ],
     ("settle_debts_of", "update", "cleanup_debts"): [("d.settled_at is null",)],
     ("take_busy_sites", "update", "busy_sites"): [("held: for update of b skip locked",)],
@@ -105,6 +105,8 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("launch", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("readmit", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("settle_late", "update", "scheduled_scripts"): [("held: for update of q skip locked",), ("held: for update of q skip locked",)],
+    ("run_now", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
+    ("settle_late_run_now", "update", "scheduled_scripts"): [("held: for update skip locked",)],
     ("overtake", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
     ("thaw", "update", "freezes"): [("held: for no key update",)],
     ("resolve", "update", "site_runs"): [("held: for no key update",)],

@@ -148,6 +148,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "pause_launch",
             "resume_launch",
             "retry",
+            "run_now",
             "cap_tag",
             "freeze",
             "thaw",

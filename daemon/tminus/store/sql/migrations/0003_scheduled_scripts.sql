@@ -70,6 +70,9 @@ create table tminus.scheduled_scripts (
     authorized_at timestamptz,
     authorized_by text,
     authorization_expires_at timestamptz,
+    -- A person had it start then and not at its time: see 0026_run_now.sql.
+    run_now_at timestamptz,
+    run_now_by text,
     cancelled_at timestamptz,
     cancelled_by text,
     created_at timestamptz not null,
@@ -80,6 +83,7 @@ create table tminus.scheduled_scripts (
     findings jsonb check (jsonb_typeof(findings) = 'array' and octet_length(findings::text) <= 262144),
     summary_generated boolean not null default false,
 
+    constraint run_now_only_when_scheduled check ((run_now_at is null) = (run_now_by is null) and (run_now_at is null or status = 'scheduled')),
     constraint scheduled_only_when_authorized check (status <> 'scheduled' or authorization_id is not null)
 );
 -- The due query, and the queries for what was missed and for the next occurrence of a cron row, each by its own index.
@@ -265,9 +269,9 @@ begin
         if new.status <> 'unauthorized' or new.status_reason is not null or new.started_at is not null or new.finished_at is not null
             or new.authorization_id is not null or new.authorized_at is not null or new.authorized_by is not null or new.authorization_expires_at is not null
             or new.cancelled_at is not null or new.cancelled_by is not null or new.created_at is not null or new.updated_at is not null
-            or new.findings is not null or new.summary_generated
+            or new.findings is not null or new.summary_generated or new.run_now_at is not null or new.run_now_by is not null
             or new.updated_by is distinct from new.created_by and new.updated_by is not null then
-            raise exception 'a scheduled script begins unauthorized: status, started_at, authorized_*, cancelled_*, created_at, updated_* and findings are not the client''s to set'
+            raise exception 'a scheduled script begins unauthorized: status, started_at, authorized_*, run_now_*, cancelled_*, created_at, updated_* and findings are not the client''s to set'
                 using errcode = 'insufficient_privilege', hint = 'Insert without them, then call tminus.authorize(id, digest, approver).';
         end if;
         new.updated_by := new.created_by;

@@ -55,7 +55,7 @@ end $$;
 create function tminus.content_of(s tminus.scheduled_scripts) returns jsonb
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-    select to_jsonb(s) - '{id,sites,summary,notify,created_by,updated_by,status,status_reason,started_at,finished_at,authorization_id,authorized_at,authorized_by,authorization_expires_at,cancelled_at,cancelled_by,created_at,updated_at,findings,summary_generated}'::text[]
+    select to_jsonb(s) - '{id,sites,summary,notify,created_by,updated_by,status,status_reason,started_at,finished_at,authorization_id,authorized_at,authorized_by,authorization_expires_at,run_now_at,run_now_by,cancelled_at,cancelled_by,created_at,updated_at,findings,summary_generated}'::text[]
         || jsonb_build_object('launch_at', case when s.cron is null then tminus.api_time(s.launch_at) end)
 $$;
 

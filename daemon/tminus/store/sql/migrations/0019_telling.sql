@@ -17,7 +17,7 @@ create table tminus.contacts (
     address text not null,
     -- What to tell; null is all.
     news text[] check (news <@ array['authorization_requested', 'authorized', 'authorization_withdrawn', 'authorization_expired', 'about_to_launch',
-        'launched', 'launch_refused', 'sites_failed', 'wave_waiting', 'halted', 'finished', 'missed', 'cancelled']),
+        'run_now', 'launched', 'launch_refused', 'sites_failed', 'wave_waiting', 'halted', 'finished', 'missed', 'cancelled']),
     -- Null: at once. Else all that came within this long is one letter.
     digest_every interval check (digest_every between interval '1 minute' and interval '7 days'),
     enabled boolean not null default true,
@@ -39,6 +39,7 @@ insert into tminus.news_kinds values
     ('authorized', 'authorized', true),
     ('authorization_withdrawn', 'authorization_withdrawn', true),
     ('authorization_expired', 'authorization_expired', true),
+    ('run_now', 'run_now', true),
     ('launched', 'launched', false),
     ('launch_refused', 'launch_refused', true),
     ('wave_asked', 'wave_waiting', true),
