@@ -248,6 +248,7 @@ class _Daemon:
             export_cap=settings.export_cap,
             output_cap=settings.output_cap,
             settle_for=min(20.0, settings.resolve_within),
+            test_sites=frozenset(settings.test_sites),
         )
         runner = SiteRunner(
             db=db,
@@ -352,6 +353,7 @@ class _Daemon:
                 runner_tags=settings.runner_tags,
                 credentials=tuple(settings.credentials),
                 jump_hosts=tuple(settings.jump_hosts),
+                test_sites=settings.test_sites,
             ),
             max_sessions=settings.max_sessions,
             ttl=settings.heartbeat_ttl,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.acceptance.test_cli import Cli
-from tests.support import Db, run_daemon
+from tests.support import Db, run_daemon, until
 from tminus.simulator import FleetSpec, SiteSpec, simulate
 
 
@@ -22,3 +22,50 @@ async def test_what_was_authorized_for_later_is_run_now(database: Db, tmp_path: 
         assert {site: run["state"] for site, run in runs.items()} == {"r1": "completed", "r2": "completed"}
         assert [len(fleet.journal.starts(site)) for site in ("r1", "r2")] == [1, 1]
         (await cli("run-now", str(script), login="bob")).refused("is launched")
+
+
+async def test_a_script_is_tested_on_its_test_site_before_anybody_authorizes_it(database: Db, tmp_path: Path) -> None:
+    cli = Cli(database)
+    spec = FleetSpec(site_specs=(SiteSpec(id="lab", version="7.20.8"), SiteSpec(id="r1", version="7.20.8")))
+    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet, test_sites=["lab"]):
+        await database.run(fleet.inventory_sql(None))
+        await database.run("update tminus.sites set allow_tests = true")
+        submit = ("submit", "-", "--site", "r1", "--in", "24h", "--post-check")
+        bad = (await cli.ok(*submit, "1 = 2", "--test-site", "lab", login="alice", stdin=":put 1")).out.split()[1]
+        failed = await cli("request-test", bad, login="alice")
+        assert failed.code == 1
+        assert "did not complete" in failed.out
+        good = (await cli.ok(*submit, "1 = 1", "--test-site", "lab", login="alice", stdin=":put 1")).out.split()[1]
+        assert "completed." in (await cli.ok("request-test", good, login="alice")).out
+        assert (len(fleet.journal.starts("lab")), len(fleet.journal.starts("r1"))) == (2, 0)
+        assert "on lab at 20" in (await cli.ok("review", good, login="bob")).out
+        assert "post-check 1 (1 = 2) gave false" in " ".join((await cli.ok("review", bad, login="bob")).out.split())
+        assert "test: " in (await cli.ok("status", login="rita")).out
+        elsewhere = (await cli.ok(*submit, "1 = 1", "--test-site", "r1", login="alice", stdin=":put 1")).out.split()[1]
+        (await cli("request-test", elsewhere, login="alice")).refused("no daemon that lives runs tests on site r1")
+
+
+async def test_a_host_tests_nowhere_but_where_its_own_configuration_says(database: Db, tmp_path: Path) -> None:
+    spec = FleetSpec(site_specs=(SiteSpec(id="lab", version="7.20.8"),))
+    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        await database.run("update tminus.sites set allow_tests = true")
+        # Whoever owns the database may write what they like there.
+        await database.run("set session_replication_role = replica; update tminus.instances set test_sites = '{lab}'")
+        script = await database.value(
+            "insert into tminus.scheduled_scripts (script, sites, test_site_id, launch_at)"
+            " values (':put 1', '{lab}', 'lab', now() + interval '1 day') returning id",
+            role="alice",
+        )
+        launch = await database.value("select tminus.request_test($1)", script, role="alice")
+
+        async def look() -> bool:
+            return bool(
+                await database.value("select finished_at is not null from tminus.launches where id = $1", launch)
+            )
+
+        await until(look)
+        run = (await database.site_runs(script))["lab"]
+        assert (run["state"], run["effect"], run["reason"]) == ("failed", "none", "guard_failed")
+        assert "none of the test_sites" in run["message"]
+        assert not fleet.journal.starts("lab")

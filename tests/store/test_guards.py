@@ -144,6 +144,7 @@ INSERTS = {
     "queue_for_seal": {"unsealed_events"},
     "seal_events": {"audit_seals"},
     "rehearse": {"launches", "site_runs"},
+    "request_test": {"launches", "site_runs"},
     "freeze": {"freezes"},
     "launch": {"launches", "site_runs"},
     "retry": {"launches", "site_runs"},

@@ -89,6 +89,7 @@ class Review:
     ttl: timedelta | None
     signature_required_by: tuple[str, ...]  # daemons
     requested: str | None
+    test: str | None  # of exactly this content, and how it ended
     last: LastAuthorized | None
     whole: str  # the object of tminus.review
 
@@ -125,6 +126,7 @@ async def read_review(connection: asyncpg.Connection, script_id: UUID) -> Review
         ttl=None if seen["authorization_ttl"] is None else timedelta(seconds=seen["authorization_ttl"]),
         signature_required_by=tuple(seen["signature_required_by"]),
         requested=None if seen["requested"] is None else f"by {seen['requested']['by']} at {seen['requested']['at']}",
+        test=_test(seen["test"], required=seen["require_test"]),
         last=None if seen["last_authorized"] is None else _last(seen["last_authorized"]),
         whole=row["review"],
     )
@@ -150,6 +152,15 @@ def _site(seen: dict[str, Any], names: tuple[str, ...]) -> ShownSite:
         last_seen=seen["last_seen_at"],
         since_last=seen["since_last"],
     )
+
+
+def _test(seen: dict[str, Any] | None, *, required: bool) -> str | None:
+    if seen is None:
+        return "not tested as it is now, and it has to be" if required else None
+    told = f"on {seen['site']} at {seen['at'][:16].replace('T', ' ')} UTC by {seen['by']}: {seen['outcome']}"
+    if seen["outcome"] in ("pending", "running", "completed"):
+        return told
+    return f"{told} ({seen['message'] or seen['reason']})"
 
 
 def _last(seen: dict[str, Any]) -> LastAuthorized:
@@ -217,6 +228,7 @@ def show_review(review: Review) -> None:
         ("variables", "none" if review.variables == "{}" else review.variables),
         ("site query", review.site_query or "none: the sites are given"),
         ("test site", row.test_site_id or "none"),
+        *([("test", review.test)] if review.test else []),
         (screen.plural(len(review.sites), "site"), _sites(review)),
         ("summary", review.summary or "none yet"),
         *(

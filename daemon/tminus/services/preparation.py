@@ -17,7 +17,7 @@ import structlog
 
 from tminus.device.connection import Connection
 from tminus.domain.digest import site_digest
-from tminus.domain.endings import Effect, Ending, Reason, Step, not_started, skipped
+from tminus.domain.endings import Effect, Ending, LaunchKind, Reason, Step, not_started, skipped
 from tminus.domain.guards import Measured, broken_guards
 from tminus.domain.variables import named_values
 from tminus.errors import (
@@ -85,6 +85,7 @@ class Preparation:
         if not site.enabled:
             raise Ended(skipped(Reason.SITE_DISABLED, "The site is disabled."))
         content = run.content
+        self._check_test(run)
         if run.claim.authorized_site != site_digest(run.site_part):
             message = (
                 "The site is not as it was authorized (its address, credential, key or a variable of the script was"
@@ -113,6 +114,17 @@ class Preparation:
             raise self._lost(run, Reason.CONNECTION_LOST, error) from error
         except DeviceTimeout as error:
             raise self._lost(run, Reason.TIMED_OUT, error) from error
+
+    def _check_test(self, run: Run) -> None:
+        """What nobody has authorized runs where this host's own configuration allows it, on a router that is known for sure."""
+        site = run.claim.site
+        if run.content.kind is not LaunchKind.TEST:
+            return
+        if site.id not in self._settings.test_sites:
+            message = f"Not started: {site.id} is none of the test_sites of this daemon's configuration."
+            raise Ended(not_started(Reason.GUARD_FAILED, message))
+        if site.part.host_key is None:
+            raise Ended(not_started(Reason.GUARD_FAILED, f"Not started: no host key is pinned for {site.id}."))
 
     async def _render(self, run: Run) -> None:
         """Put the site's values into the script: in a thread, since a large script takes its time to be read."""

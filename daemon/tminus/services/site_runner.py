@@ -448,7 +448,7 @@ class SiteRunner:
             ending,
             self._observer,
             seconds=self._loop.time() - run.claimed_at,
-            rehearsal=run.content.rehearsal,
+            counts=not run.content.on_trial,
         )
 
     async def _keep_late(self, run: Run, ending: Ending) -> None:

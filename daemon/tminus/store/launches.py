@@ -76,6 +76,11 @@ class LaunchContent:
         return self.kind is LaunchKind.REHEARSAL
 
     @property
+    def on_trial(self) -> bool:
+        """Nobody has authorized it: a site that it fails on is no failure of a change that was wanted."""
+        return self.kind in (LaunchKind.REHEARSAL, LaunchKind.TEST)
+
+    @property
     def make_backup(self) -> bool:
         return self.row.make_backup
 

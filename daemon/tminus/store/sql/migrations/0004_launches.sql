@@ -17,6 +17,8 @@ create table tminus.instances (
     runner_tags text[] not null default '{}',
     credentials text[] not null default '{}',
     jump_hosts text[] not null default '{}',
+    -- On which sites it runs what nobody has authorized.
+    test_sites text[] not null default '{}',
     -- It launches only what an approver signed.
     requires_signature boolean not null default false,
     -- The life of the server (tminus.incarnation) with which it compared what it remembers of its starts; see is_unsettled.

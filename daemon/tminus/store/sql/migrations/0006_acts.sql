@@ -15,11 +15,11 @@ begin
     return s;
 end $$;
 
--- Does a launch of it go on? Rehearsals are not part of its life.
+-- Does a launch of it go on? Rehearsals and tests are not part of its life.
 create function tminus.is_under_way(p_script uuid) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-    select exists (select from tminus.launches l where l.script_id = p_script and l.finished_at is null and l.kind <> 'rehearsal')
+    select exists (select from tminus.launches l where l.script_id = p_script and l.finished_at is null and l.kind not in ('rehearsal', 'test'))
 $$;
 
 -- Whether the caller may act on what is others': approvers and gateways.
@@ -131,6 +131,10 @@ begin
     if authorize.digest is distinct from is_now then
         raise exception 'the digest does not match: scheduled script % is now %', s.id, is_now
             using errcode = 'object_not_in_prerequisite_state', hint = 'Review it again, then authorize with the digest that tminus.digest(id) shows.';
+    end if;
+    if (select p.require_test from tminus.policy p) and not tminus.is_tested(s.id) then
+        raise exception 'scheduled script % did not complete on its test site as it is now', s.id using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Use tminus.request_test(id), and look at how it ends. An edit needs another test.';
     end if;
     insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, content, author, editor, approver, reason, expires_at, signature)
     values (s.id, is_now, the_row, s.sites, the_sites, tminus.content_of(s), s.created_by, s.updated_by, who, nullif(btrim(authorize.reason), ''), the_end, signed)

@@ -270,7 +270,7 @@ begin
         update tminus.launches u
         set state = case u.state when 'running' then 'finished' else u.state end, finished_at = tminus.clock()
         where u.id = l.id and u.finished_at is null;
-        update tminus.scheduled_scripts u set finished_at = tminus.clock() where u.id = l.script_id and u.finished_at is null and l.kind <> 'rehearsal';
+        update tminus.scheduled_scripts u set finished_at = tminus.clock() where u.id = l.script_id and u.finished_at is null and l.kind not in ('rehearsal', 'test');
         if exists (select from tminus.crashes c where c.script_id = l.script_id and c.cleared_at is null)
             and not exists (select from tminus.crashes c where c.launch_id = l.id and c.cleared_at is null)
             and exists (select from tminus.site_runs r where r.launch_id = l.id and r.state in ('completed', 'failed') and r.instance_id is not null) then

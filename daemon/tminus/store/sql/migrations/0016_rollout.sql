@@ -173,7 +173,7 @@ begin
     end if;
     select q.* into l
     from tminus.launches q
-    where q.script_id = s.id and q.kind <> 'rehearsal' and q.state = 'running' and q.finished_at is null
+    where q.script_id = s.id and q.kind not in ('rehearsal', 'test') and q.state = 'running' and q.finished_at is null
     for update;
     if not found then
         raise exception 'no launch of scheduled script % is under way; there is nothing to %', s.id, p_act using errcode = 'object_not_in_prerequisite_state';

@@ -118,8 +118,8 @@ begin
     if not found
         -- A launch that was missed is told as that.
         or new.kind = 'cancelled' and new.principal = 'tminus' and new.detail ->> 'reason' in ('missed', 'not_authorized')
-        -- A rehearsal changes nothing; who asked for it looks at it.
-        or new.kind = 'launch_finished' and exists (select from tminus.launches l where l.id = new.launch_id and l.kind = 'rehearsal') then
+        -- Who asked for a rehearsal or a test looks at it.
+        or new.kind = 'launch_finished' and exists (select from tminus.launches l where l.id = new.launch_id and l.kind in ('rehearsal', 'test')) then
         return null;
     end if;
     perform tminus.queue_news(told.news, told.tells_author, 'event ' || new.id, new.script_id, new.launch_id, new.principal, new.detail);
@@ -151,7 +151,7 @@ begin
     end loop;
     for r in
         select l.id, l.script_id from tminus.launches l
-        where l.finished_at is null and l.kind <> 'rehearsal'
+        where l.finished_at is null and l.kind not in ('rehearsal', 'test')
             and exists (select from tminus.site_runs g where g.launch_id = l.id and g.state in ('failed', 'unknown'))
     loop
         queued := queued + tminus.queue_news('sites_failed', true, 'launch ' || r.id || ' sites_failed', r.script_id, r.id, 'tminus', '{}');
