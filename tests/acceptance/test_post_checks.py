@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
-from tests.support import Db, run_daemon
+from tests.support import Db, run_daemon, until
 from tminus.simulator import Fault, FleetSpec, Kind, SiteSpec, simulate
 
 SCRIPT = "/ip dns static add name=checked.example address=192.0.2.1\n"
@@ -78,6 +79,15 @@ async def test_what_a_router_cannot_read_as_a_check_keeps_the_script_from_being_
             assert run["message"].startswith("Post-check 2 (")
             assert says in run["message"]
             assert run["message"].endswith("Nothing was run.")
+            later = await database.submit(SCRIPT, due_in=86400, post_checks=["true", check])
+            launch = await database.value("select tminus.rehearse($1)", later, role="alice")
+
+            async def look(launch: object = launch) -> bool:
+                return bool(await database.value("select finished_at from tminus.launches where id = $1", launch))
+
+            await until(look)
+            run = (await database.site_runs(later))["r1"]
+            assert ending(run) == ("failed", "none", "script_rejected"), run["message"]
         assert not fleet.journal.starts("r1")
         assert not fleet.journal.events("r1", Kind.REBOOT)
         assert not fleet.files("r1")
@@ -120,3 +130,38 @@ async def test_checks_are_made_of_a_job_and_of_a_run_whose_session_was_lost(data
         run = (await database.finished(await database.submit(SCRIPT, ["cut"], post_checks=["1 = 2"]), within=60))["cut"]
         assert ending(run) == ("failed", "applied", "check_failed"), run["message"]
         assert "post-check 1 (1 = 2) gave false" in run["message"]
+
+
+async def test_of_a_run_whose_daemon_died_the_next_one_makes_the_checks(database: Db, tmp_path: Path) -> None:
+    spec = FleetSpec(site_specs=(SiteSpec(id="r1", version="7.20.8"),))
+    async with simulate(spec) as fleet, run_daemon(database, tmp_path / "a", fleet) as first:
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(
+            f"{SCRIPT}:delay 3s\n",
+            detached=True,
+            post_checks=["[:len [/ip dns static find]] = $(n)"],
+            variables='{"n": 77}',
+        )
+        await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_STARTED), 20)
+        await first.kill()
+        async with run_daemon(database, tmp_path / "b", fleet):
+            run = (await database.finished(script, within=60))["r1"]
+            assert ending(run) == ("failed", "applied", "check_failed"), run["message"]
+            assert "post-check 1 ([:len [/ip dns static find]] = 77) gave false" in run["message"]
+            assert len(fleet.journal.starts("r1")) == 1
+
+
+async def test_after_a_reboot_that_was_expected_the_checks_are_made_where_the_router_is_back(
+    database: Db, tmp_path: Path
+) -> None:
+    spec = FleetSpec(site_specs=(SiteSpec(id="r1", version="7.20.8"),))
+    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        body = f'{SCRIPT}:execute script=":delay 1s; /system reboot"\n'
+        run = (
+            await database.finished(
+                await database.submit(body, expects_disconnect=True, post_checks=[THERE]), within=60
+            )
+        )["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        assert run["message"].endswith("The router rebooted and is back. The post-check is true.")

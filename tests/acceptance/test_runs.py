@@ -22,6 +22,7 @@ async def test_what_was_authorized_for_later_is_run_now(database: Db, tmp_path: 
         assert {site: run["state"] for site, run in runs.items()} == {"r1": "completed", "r2": "completed"}
         assert [len(fleet.journal.starts(site)) for site in ("r1", "r2")] == [1, 1]
         (await cli("run-now", str(script), login="bob")).refused("is launched")
+        assert "run now by        bob" in (await cli.ok("launch", "show", str(script), login="rita")).out
 
 
 async def test_a_script_is_tested_on_its_test_site_before_anybody_authorizes_it(database: Db, tmp_path: Path) -> None:
@@ -69,3 +70,27 @@ async def test_a_host_tests_nowhere_but_where_its_own_configuration_says(databas
         assert (run["state"], run["effect"], run["reason"]) == ("failed", "none", "guard_failed")
         assert "none of the test_sites" in run["message"]
         assert not fleet.journal.starts("lab")
+
+
+async def test_post_checks_are_submitted_reviewed_and_rendered_on_the_command_line(database: Db) -> None:
+    cli = Cli(database)
+    await cli.ok("site", "import", "-", login="api", stdin="id,address\none,192.0.2.1\n")
+    submit = ("submit", "-", "--site", "one", "--in", "1h", "--var", "gw=192.0.2.9")
+    checks = (
+        "--post-check",
+        "[:len [/ip route find gateway=$(gw)]] > 0",
+        "--post-check",
+        "[/ip route get 0 nonsense=1]",
+    )
+    submitted = (await cli.ok(*submit, *checks, login="alice", stdin=":put 1")).out
+    assert "Post-check 2: expected end of command" in " ".join(submitted.split())
+    script = submitted.split()[1]
+    again = await cli.ok(*submit, *checks, "--id", script, login="alice", stdin=":put 1")
+    assert again.out.startswith("was submitted already:")
+    other = await cli(*submit, *checks[:2], "--id", script, login="alice", stdin=":put 1")
+    other.refused("another scheduled script")
+    shown = " ".join((await cli.ok("review", script, login="bob")).out.split())
+    assert "true afterwards [:len [/ip route find gateway=$(gw)]] > 0" in shown
+    assert 'true afterwards: [:len [/ip route find gateway="192.0.2.9"]] > 0' in shown
+    rendered = (await cli.ok("render", script, "one", "--json", login="bob")).json()
+    assert rendered["post_checks"][0] == '[:len [/ip route find gateway="192.0.2.9"]] > 0'

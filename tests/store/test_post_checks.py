@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.store.stage import Stage, add_sites, authorize, insert, insert_sql, refused
-from tminus.store import launches
+from tminus.services.analysis import Analyst
+from tminus.store import findings, launches
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -66,3 +67,24 @@ async def test_a_launch_and_its_rehearsal_take_the_checks_with_them(stage: Stage
     later = await insert(stage.db, sites=["a"], post_checks=["true"])
     rehearsal = await stage.db.value("select tminus.rehearse($1)", later, role="alice")
     assert (await launches.launch_content(stage.store, rehearsal)).row.post_checks == ("true",)
+
+
+async def test_what_was_found_is_kept_only_with_the_checks_that_were_looked_at(stage: Stage) -> None:
+    await add_sites(stage.db, "a")
+    instance = await stage.instance()
+    script = await insert(stage.db, post_checks=["[/ip route get 0 nonsense=1]"])
+    [seen] = await findings.unlinted_scripts(stage.store, instance, limit=5)
+    analyst = Analyst()
+    try:
+        analysis = await analyst.look_at(seen.script, seen.site_timeout, seen.post_checks)
+    finally:
+        await analyst.stop()
+    assert [found.code for found in analysis.findings] == ["post-check-refused"]
+    await stage.db.fetch(
+        "update tminus.scheduled_scripts set post_checks = '{true}' where id = $1", script, role="alice"
+    )
+    found = analysis.findings_json()
+    assert not await findings.keep_findings(stage.store, seen, findings=found, summary=None)
+    assert (await stage.row(script))["findings"] is None
+    [seen] = await findings.unlinted_scripts(stage.store, instance, limit=5)
+    assert await findings.keep_findings(stage.store, seen, findings="[]", summary=None)

@@ -45,6 +45,7 @@ def test_an_expression_goes_into_a_line(check: str) -> None:
         ('"$[:put ")"]" = ""', "computes something"),
         ('"$(1 + 1)" = "2"', "computes something"),
         ("true # )", "a comment"),
+        ("a( ) b{ } [; /system reboot]", "right behind a word"),
         ("true\n/system reboot", "more than one line"),
         ("true\r", "control character"),
         ('"\\\n"', "more than one line"),

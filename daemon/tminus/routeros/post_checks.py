@@ -18,6 +18,7 @@ MAX_BYTES = 3000
 _CLOSES = {ord(")"): ord("("), ord("]"): ord("["), ord("}"): ord("{")}
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_GLUED = re.compile(rb"[A-Za-z0-9_./:-][(\[{]")
 _COMPUTES = re.compile(rb"(?<!\\)(?:\\\\)*\$[\[(]")
 _OUTSIDE = {
     b'"': "a string in it is not closed",
@@ -65,6 +66,9 @@ def why_no_expression(check: bytes) -> str | None:
     for byte, why in _OUTSIDE.items():
         if byte in outside:
             return why
+    if _GLUED.search(outside):
+        # RouterOS could take it for a part of the word, and then what closes it here closes something else there.
+        return "a bracket stands right behind a word; put a blank between them"
     return _why_unbalanced(outside)
 
 

@@ -140,7 +140,7 @@ async def check(
         try:
             if new is None or new.closed:
                 new = await contact.connect(run.claim.site, host_key=connection.host_key, covered=run.site_part)
-            judged = await post_checks.judge(new, run.nonce, run.post_checks, ending, deadline=settings.command_timeout)
+            judged = await post_checks.judge(new, run.nonce, run.post_checks, ending, settings)
         except (LoginRefused, HostKeyChanged, ConfigError) as error:
             return post_checks.unchecked(ending, str(error)), connection
         except DeviceError as error:

@@ -6,6 +6,7 @@ names the check and what it gave; only a connection that is lost, or does not an
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,12 +14,13 @@ import structlog
 
 from tminus.device.connection import Connection
 from tminus.domain.endings import Ending, check_failed
-from tminus.errors import ConnectionLost
+from tminus.errors import ConnectionLost, DeviceTimeout
 from tminus.routeros import commands
 from tminus.routeros.commands import Nonce
 from tminus.routeros.post_checks import why_no_expression
 from tminus.routeros.text import clean_line, lines
 from tminus.services.contact import SMALL
+from tminus.services.run_settings import RunSettings
 
 _SHOWN = 200  # characters of a check, and of what it gave
 
@@ -41,15 +43,22 @@ async def why_refused(connection: Connection, nonce: Nonce, checks: Sequence[byt
 
 
 async def judge(
-    connection: Connection, nonce: Nonce, checks: Sequence[bytes], ending: Ending, *, deadline: float
+    connection: Connection, nonce: Nonce, checks: Sequence[bytes], ending: Ending, settings: RunSettings
 ) -> Ending:
-    """Return how a run ends whose script ran to its end (`ending`), by what the checks give now. Raises as `run` does."""
+    """Return how a run ends whose script ran to its end (`ending`), by what the checks give now.
+
+    Raises as `run` does, and DeviceTimeout if all of them together take longer than `resolve_within`.
+    """
     failed = []
-    for number, check in enumerate(checks, 1):
-        why = await _why_false(connection, nonce, number, check, deadline)
-        if why is not None:
-            failed.append(f"post-check {number} ({_shown(check)}) {why.rstrip('.')}")
-            log.info("post_check_failed", number=number, message=why)
+    try:
+        async with asyncio.timeout(settings.resolve_within):
+            for number, check in enumerate(checks, 1):
+                why = await _why_false(connection, nonce, number, check, settings.command_timeout)
+                if why is not None:
+                    failed.append(f"post-check {number} ({_shown(check)}) {why.rstrip('.')}")
+                    log.info("post_check_failed", number=number, message=why)
+    except TimeoutError as error:
+        raise DeviceTimeout(f"they took longer than {settings.resolve_within:g} s") from error
     if not failed:
         said = "The post-check is true." if len(checks) == 1 else f"All {len(checks)} post-checks are true."
         return replace(ending, message=f"{ending.message} {said}")

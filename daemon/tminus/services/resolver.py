@@ -205,9 +205,7 @@ async def _look(question: Question, connection: Connection, settings: RunSetting
     running = False
     if ending.state is State.COMPLETED and question.post_checks:
         try:
-            ending = await post_checks.judge(
-                connection, question.nonce, question.post_checks, ending, deadline=settings.command_timeout
-            )
+            ending = await post_checks.judge(connection, question.nonce, question.post_checks, ending, settings)
         except (ConnectionLost, DeviceTimeout) as error:
             raise _NotChecked(ending, error) from error
     if ending.state is State.UNKNOWN:

@@ -122,7 +122,7 @@ as $$
         'reason', r.reason, 'message', r.message)
     from tminus.launches l
     join tminus.site_runs r on r.launch_id = l.id
-    where l.script_id = last_test.id and l.kind = 'test' and l.digest = tminus.digest(last_test.id)
+    where l.script_id = last_test.id and l.kind = 'test' and l.digest = (select tminus.digest(last_test.id))
     order by l.due_at desc, l.id
     limit 1
 $$;
