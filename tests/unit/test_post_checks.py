@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tminus.domain.endings import completed, partly_applied
 from tminus.routeros import commands
 from tminus.routeros.commands import Nonce
 from tminus.routeros.language import ScriptSyntaxError, ast, parse
 from tminus.routeros.lint import inspect
 from tminus.routeros.post_checks import MAX_BYTES, render, why_no_expression
 from tminus.routeros.rendering import RenderingRefused
+from tminus.services.post_checks import not_made
 
 NONCE = Nonce("0123456789abcdef")
 ROUTE = "[:len [/ip route find gateway=10.0.0.1]] > 0"
@@ -97,6 +99,14 @@ def test_only_the_boolean_true_behind_our_own_marker_is_true() -> None:
     assert result(mark + "str-true") == ("str", "true")
     assert result(mark + "nil-") == ("nil", "")
     assert result("bool-true", "TMINUS-CHECK-0123456789abcdef-1-bool-true", "TMINUS-CHECK-2-bool-true") is None
+
+
+def test_of_a_proof_that_comes_late_it_is_said_that_the_checks_were_not_made() -> None:
+    done = completed("The script ran to its end.")
+    assert not_made(done, [b"true"]).message == "The script ran to its end. Its post-checks were not made."
+    assert not_made(done, []) == done
+    broken = partly_applied("It failed.")
+    assert not_made(broken, [b"true"]) == broken
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ async def listen_on(
     verdict = judge_import(answer_of(result), run.nonce, run.script, catches=catches)
     if not isinstance(verdict, Ending):
         return
-    await keep_late(run, verdict)
+    await keep_late(run, post_checks.not_made(verdict, run.post_checks))
     try:
         await busy_sites.free(db, run.claim.id, f"The session ended: {verdict.message}")
     except StoreError as error:

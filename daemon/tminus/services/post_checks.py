@@ -13,7 +13,7 @@ from dataclasses import replace
 import structlog
 
 from tminus.device.connection import Connection
-from tminus.domain.endings import Ending, check_failed
+from tminus.domain.endings import Ending, State, check_failed
 from tminus.errors import ConnectionLost, DeviceTimeout
 from tminus.routeros import commands
 from tminus.routeros.commands import Nonce
@@ -70,6 +70,13 @@ def unchecked(ending: Ending, why: str) -> Ending:
     return check_failed(
         f"{ending.message} But the post-checks could not be made: {why.rstrip('.')}.", warnings=ending.warnings
     )
+
+
+def not_made(ending: Ending, checks: Sequence[bytes]) -> Ending:
+    """Return what is kept of a late proof: of a run whose ending is written, nobody makes the checks any more."""
+    if not checks or ending.state is not State.COMPLETED:
+        return ending
+    return replace(ending, message=f"{ending.message} Its post-checks were not made.")
 
 
 async def _why_false(connection: Connection, nonce: Nonce, number: int, check: bytes, deadline: float) -> str | None:
