@@ -6,6 +6,7 @@ secret HS256. Issuer, audience and expiry are required. No token, and no part of
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,12 +24,15 @@ SCOPES: Mapping[str, str] = {
     "script:create": "make scheduled scripts",
     "script:update": "edit scheduled scripts",
     "script:authorize": "authorize",
-    "script:run": "rehearse, hold and resume launches, retry",
+    "script:run": "rehearse, hold and resume launches, let waves go, retry, resolve",
     "script:delete": "cancel",
-    "site:update": "add and change sites",
+    "site:update": "add and change sites, windows and caps on tags",
+    "site:freeze": "freeze and thaw",
+    "contact:update": "look at and change how people are told",
 }
 
-_LEEWAY = timedelta(seconds=10)
+LEEWAY = timedelta(seconds=10)
+_PUBLIC = frozenset({"RS256", "ES256", "EdDSA"})
 _LEAST_SECRET = 32  # bytes
 _LONGEST_SUBJECT = 200
 _LEAST_RSA = 2048  # bits
@@ -77,6 +81,10 @@ class Checker:
 
     async def person(self, header: str | None) -> Person:
         """Return whom an Authorization header speaks for. Raises Problem (401; 503 where the keys can't be fetched)."""
+        return (await self.proof(header))[0]
+
+    async def proof(self, header: str | None) -> tuple[Person, datetime]:
+        """Return whom an Authorization header speaks for, and until when. Raises Problem as `person` does."""
         kind, _, token = (header or "").partition(" ")
         token = token.strip()
         if kind.lower() != "bearer" or not token:
@@ -99,7 +107,7 @@ class Checker:
         for key in fitting:
             claims = self._claims(token, key)
             if claims is not None:
-                return _person(claims)
+                return _person(claims), _expiry(claims)
         raise _refused("the signature of the token is not that of a key known here")
 
     def _claims(self, token: str, key: Key) -> dict[str, Any] | None:
@@ -111,7 +119,7 @@ class Checker:
                 algorithms=[key.algorithm],
                 issuer=self.issuer,
                 audience=self.audience,
-                leeway=_LEEWAY,
+                leeway=LEEWAY,
                 options={"require": ["exp", "sub", "iss", "aud"]},
             )
         except jwt.InvalidSignatureError:
@@ -132,6 +140,9 @@ def _person(claims: Mapping[str, Any]) -> Person:
     name = claims["sub"]
     if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_SUBJECT or not name.isprintable():
         raise _refused(f"the subject of the token is not 1 to {_LONGEST_SUBJECT} printable characters")
+    # Names that look the same would be two pairs of eyes.
+    if name != name.strip() or not unicodedata.is_normalized("NFC", name):
+        raise _refused("the subject of the token begins or ends with a blank, or is not in Unicode's form NFC")
     scopes: set[str] = set()
     # RFC 8693 writes one string; some issuers write lists, and under other names.
     for claim in ("scope", "scp", "permissions"):
@@ -143,6 +154,12 @@ def _person(claims: Mapping[str, Any]) -> Person:
             case _:
                 pass
     return Person(name=name, scopes=frozenset(scopes & SCOPES.keys()))
+
+
+def _expiry(claims: Mapping[str, Any]) -> datetime:
+    """Return when a proved token ends; what lies beyond the calendar is a year from now."""
+    latest = datetime.now(UTC) + timedelta(days=366)
+    return datetime.fromtimestamp(min(int(claims["exp"]), latest.timestamp()), UTC)
 
 
 def _refused(why: str) -> Problem:
@@ -180,7 +197,7 @@ def parse_jwks(document: bytes | str) -> tuple[Key, ...]:
     keys = tuple(
         Key(algorithm=algorithm, material=jwk.key, id=jwk.key_id)
         for jwk in parsed.keys
-        if jwk.public_key_use in (None, "sig") and (algorithm := _algorithm(jwk.key)) is not None
+        if jwk.public_key_use in (None, "sig") and (algorithm := _algorithm(jwk.key)) in _PUBLIC & {jwk.algorithm_name}
     )
     if not keys:
         raise ValueError("it has no public key for RS256 (2048 bits or more), ES256 or EdDSA")
