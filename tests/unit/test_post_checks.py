@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tminus.device.connection import LONGEST_COMMAND
 from tminus.domain.endings import completed, partly_applied
 from tminus.routeros import commands
 from tminus.routeros.commands import Nonce
@@ -70,6 +71,13 @@ def test_whatever_is_let_through_stays_in_its_block(check: str) -> None:
         return  # nothing of such a line is run
     names = [each.name for each in program.statements if isinstance(each, ast.Command)]
     assert names == ["if", "put"], check
+
+
+def test_the_longest_check_fits_into_one_command() -> None:
+    check = b"1" * MAX_BYTES
+    assert why_no_expression(check) is None
+    for line in (commands.try_post_check(NONCE, 20, check), commands.post_check(NONCE, 20, check)):
+        assert len(line.encode()) <= LONGEST_COMMAND
 
 
 def test_values_are_quoted_in_checks_as_in_the_script() -> None:
