@@ -24,11 +24,11 @@ async def test_a_check_is_evaluated_on_each_router_after_the_script_over_a_new_c
     async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet):
         await database.run(fleet.inventory_sql(None))
         await database.run("""update tminus.sites set variables = '{"name": "checked.example"}'""", role="api")
-        checks = [THERE, "[:len [/ip dns static find name=$(name)]] = 1"]
+        checks = [THERE, "[:len [/ip dns static find name=$(name)]] = 1", "[/interface get ether1 running]"]
         runs = await database.finished(await database.submit(SCRIPT, post_checks=checks))
         for site, run in runs.items():
             assert (site, ending(run)) == (site, ("completed", "applied", None)), run["message"]
-            assert run["message"] == "The script ran to its end. All 2 post-checks are true."
+            assert run["message"] == "The script ran to its end. All 3 post-checks are true."
             assert "checked.example" in run["diff"]
             assert len(fleet.journal.events(site, Kind.LOGIN)) == 2
             assert not fleet.files(site)
