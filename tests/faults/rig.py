@@ -29,13 +29,16 @@ from tests.support import Daemon, Db, fresh_database, start_daemon, until
 from tminus.kill_points import Point
 from tminus.simulator import Fleet, FleetSpec, simulate
 
+SLOWNESS = float(os.environ.get("FAULTS_SLOWNESS", "1"))
+"""By what the time is multiplied that is allowed for the machine's own work, a heartbeat's among it, where it has much else to do."""
+TTL, REAP = 3.0 * SLOWNESS, 0.5
 # Every proportion of the real thing, and recoveries that take seconds.
 PROFILE: dict[str, object] = {
     "poll_interval": 0.5,
-    "heartbeat_interval": 0.5,
-    "heartbeat_ttl": 3.0,
-    "heartbeat_margin": 0.5,
-    "reap_interval": 0.5,
+    "heartbeat_interval": 0.5 * SLOWNESS,
+    "heartbeat_ttl": TTL,
+    "heartbeat_margin": 0.5 * SLOWNESS,
+    "reap_interval": REAP,
     "drain_timeout": 20.0,
     "connect_timeout": 3.0,
     "login_timeout": 5.0,
@@ -43,9 +46,6 @@ PROFILE: dict[str, object] = {
     "export_timeout": 8.0,
     "resolve_within": 10.0,
 }
-TTL, REAP = 3.0, 0.5
-SLOWNESS = float(os.environ.get("FAULTS_SLOWNESS", "1"))
-"""By what the time is multiplied that is allowed for the machine's own work, where it has much else to do."""
 NOTICED_WITHIN = TTL + REAP + 1.5 * SLOWNESS
 """Seconds from the death of an instance until another has declared it dead: ttl, one round of the reaper, and the machine."""
 

@@ -280,7 +280,7 @@ async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
         started: int = await rig.db.value("select count(*) from tminus.site_runs where executing_at is not null")
         return started >= count // 4
 
-    await until(under_way, within=120)
+    await until(under_way, within=120 * SLOWNESS)
     shares = await rig.db.fetch(
         "select pid, count(*) as share from tminus.site_runs r join tminus.instances i on i.id = r.instance_id group by 1 order by 2"
     )

@@ -1,6 +1,6 @@
 """Runs acts at the same time, on connections of their own, one held up where it hurts the other most.
 
-`compare` asks one thing of what comes out of it: it must be what one of the orders, one act after the other, gives too. What each
+`what_is_wrong` asks one thing of what comes of it: it must be what one of the orders, one act after the other, gives too. What each
 order gives is found out by doing it, so there is no second opinion here on what is right: whether each single step is right is the
 business of tests/property/machine.py.
 
