@@ -136,10 +136,26 @@ as $$
     ) shown
 $$;
 
+-- The text with this SHA-256, put together where it is stored as what differs from another. Null: retention forgot it.
+create function tminus.export_text(p_sha256 bytea) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    t tminus.backup_texts;
+    base text;
+begin
+    select * into t from tminus.backup_texts x where x.sha256 = p_sha256;
+    if t.base is null then
+        return t.text;
+    end if;
+    base := tminus.export_text(t.base);
+    return left(base, t.head) || t.text || right(base, t.tail);
+end $$;
+
 -- The normalised text of one stored export (its sha256 is the backup's), without the dated first line, which is
 -- backups.header. Null if there is no such backup.
 create function tminus.backup_text(id bigint) returns text
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-    select t.text from tminus.backups b join tminus.backup_texts t using (sha256) where b.id = $1
+    select tminus.export_text(b.sha256) from tminus.backups b where b.id = $1
 $$;
