@@ -403,7 +403,17 @@ if __name__ == "__main__":
         parser.add_argument("--latency-only", action="store_true", help="leave out the rows without latency")
         parser.add_argument("--no-due", action="store_true", help="leave out the due query")
         parser.add_argument("--parser-only", action="store_true", help="measure only how fast scripts are parsed")
+        parser.add_argument("--api-only", action="store_true", help="measure only the HTTP API")
         options = parser.parse_args()
+        if options.api_only:
+            import bench_api
+
+            async def api() -> None:
+                async for row in bench_api.rows(10_000, 100):
+                    print(row, flush=True)
+
+            asyncio.run(api())
+            sys.exit()
         import bench_parser  # not at the top: the bare loop must not pay for it
 
         for row in bench_parser.rows():

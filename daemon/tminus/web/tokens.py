@@ -63,7 +63,7 @@ class KeySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FixedKeys:
-    """Keys of a file, or the shared secret."""
+    """Keys that stay as they are."""
 
     known: tuple[Key, ...]
 
