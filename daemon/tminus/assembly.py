@@ -88,6 +88,7 @@ class Parts:
             export_cap=settings.export_cap,
             output_cap=settings.output_cap,
             settle_for=min(20.0, settings.resolve_within),
+            test_sites=frozenset(settings.test_sites),
         )
         runner = SiteRunner(
             db=db,

@@ -31,6 +31,7 @@ _ROLLOUT = {
     "abort_if_offline": True,
     "guard_free_space": 1000000,
     "guard_cpu_load": 80,
+    "post_checks": ["[:len [/ip route find gateway=10.0.0.1]] > 0", "true"],
 }
 _RULE = {
     "launch_at": None,
@@ -143,6 +144,8 @@ async def test_the_same_wish_again_leaves_its_authorization_alone(api: Api) -> N
         ({"cron": "@daily"}, "launch_at", "not both"),
         ({"timezone": "UTC"}, "timezone", "goes with cron"),
         ({"script": " \n"}, "script", "empty"),
+        ({"post_checks": ["true", "a\nb"]}, "post_checks", "no expression"),
+        ({"post_checks": [""]}, "post_checks.0", "at least 1"),
     ],
 )  # fmt: skip
 async def test_what_breaks_a_rule_is_refused_with_the_name_of_the_field(
@@ -160,11 +163,12 @@ async def test_a_body_takes_every_column_that_is_a_clients(api: Api) -> None:
         "select column_name as name from information_schema.columns where table_schema = 'tminus' and table_name = $1"
     )
     # A summary that was made from an older script would stay for good.
-    own = READ_ONLY | {"id", "summary", "authorization_id", "summary_generated"}
+    own = READ_ONLY | {"id", "summary", "authorization_id", "summary_generated", "run_now_at", "run_now_by"}
     row = {row["name"] for row in await api.db.fetch(columns, "scheduled_scripts")}
     assert row - own == set(ScriptChange.model_fields)
     assert set(NewScript.model_fields) == set(ScriptChange.model_fields) | {"id"}
     learned = {"identity", "model", "serial", "version", "seen_host_key", "last_seen_at", "created_at", "updated_at"}
+    learned |= {"allow_tests"}  # the owner's
     assert {row["name"] for row in await api.db.fetch(columns, "sites")} - learned == set(NewSite.model_fields)
 
 

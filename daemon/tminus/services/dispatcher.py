@@ -223,6 +223,8 @@ class Dispatcher:
             content = self._contents[launch] = await launches.launch_content(self._db, launch)
             if content.rehearsal:
                 log.info("rehearsal_started", launch_id=str(launch), script_id=str(content.script_id))
+            elif content.kind is LaunchKind.TEST:
+                log.info("test_started", launch_id=str(launch), script_id=str(content.script_id))
             elif content.kind is LaunchKind.RETRY:
                 log.info("retry_started", launch_id=str(launch), script_id=str(content.script_id))
         for launch in list(self._contents)[: max(len(self._contents) - _CONTENTS, 0)]:

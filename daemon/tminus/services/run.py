@@ -14,6 +14,7 @@ from tminus.routeros.commands import Nonce
 from tminus.routeros.export import Export
 from tminus.routeros.facts import Facts
 from tminus.routeros.outcome import Close, ImportAnswer
+from tminus.routeros.post_checks import Rendered
 from tminus.routeros.text import clean_line
 from tminus.services.authority import Mandate, Refusal
 from tminus.store.export_texts import Backup
@@ -63,7 +64,7 @@ class Run:
     facts: Facts | None = None
     identified_at: float = 0.0
     stamped: bool = False  # our line is in the router's log
-    rendered: bytes | None = None  # the script for this site
+    rendered: Rendered | None = None  # the script and its post-checks for this site
     free_space: int | None = None  # bytes, where the router was asked
     leftovers: tuple[Nonce, ...] = ()  # whose files lie on the router
     before: Export | None = None
@@ -92,7 +93,12 @@ class Run:
     @property
     def script(self) -> bytes:
         """What the router is given."""
-        return self.content.script if self.rendered is None else self.rendered
+        return self.content.script if self.rendered is None else self.rendered.script
+
+    @property
+    def post_checks(self) -> tuple[bytes, ...]:
+        """What has to be true on this router afterwards."""
+        return self.content.post_checks if self.rendered is None else self.rendered.checks
 
     @property
     def abortable(self) -> bool:

@@ -48,7 +48,9 @@ create table tminus.policy (
     -- distinct: the approver is neither the author nor the last editor. off: one person may do both.
     approval text not null default 'distinct' check (approval in ('distinct', 'off')),
     -- How long an authorization lasts; null: until an edit. What has not begun by then has to be authorized again.
-    authorization_ttl interval check (authorization_ttl between interval '1 minute' and interval '87600 hours')
+    authorization_ttl interval check (authorization_ttl between interval '1 minute' and interval '87600 hours'),
+    -- Whether only what completed on its test site, as it is, may be authorized: see 0027_test_runs.sql.
+    require_test boolean not null default false
 );
 insert into tminus.policy default values;
 

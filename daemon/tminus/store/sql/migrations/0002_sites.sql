@@ -19,6 +19,8 @@ create table tminus.sites (
     timezone text not null default 'UTC',
     variables jsonb not null default '{}' check (jsonb_typeof(variables) = 'object'),
     enabled boolean not null default true,
+    -- Whether scripts may be tested here that nobody has authorized. The owner's, and no client's.
+    allow_tests boolean not null default false,
 
     -- What the daemon learned. Never part of an authorization.
     identity text,

@@ -17,6 +17,8 @@ create table tminus.instances (
     runner_tags text[] not null default '{}',
     credentials text[] not null default '{}',
     jump_hosts text[] not null default '{}',
+    -- On which sites it runs what nobody has authorized.
+    test_sites text[] not null default '{}',
     -- It launches only what an approver signed.
     requires_signature boolean not null default false,
     -- The life of the server (tminus.incarnation) with which it compared what it remembers of its starts; see is_unsettled.
@@ -152,6 +154,7 @@ create table tminus.launches (
     missed_policy text not null default 'skip',
     until timestamptz,
     max_launches integer,
+    post_checks text[] not null default '{}',
     -- With the above, all that the digest covers; launch_at is null where there is a cron rule.
     test_site_id text,
     launch_at timestamptz,
@@ -160,6 +163,8 @@ create table tminus.launches (
     digest text,
     authorization_id bigint references tminus.authorizations (id),
     authorized_by text,
+    -- Who had it start before its time, or beside its cron rule; null: nobody.
+    run_now_by text,
     created_by text not null,
     check ((kind = 'retry') = (retry_of is not null)),
     check (wave between 1 and waves and confirmed_wave <= waves and asked_wave <= waves),
@@ -346,8 +351,8 @@ end $$;
 -- Not for start_until alone (it is moved on with every claim and every ending), nor for told_at.
 create trigger guard before update of id, script_id, kind, state, reason, finished_at, due_at, started_at, description, script, sites, make_backup,
     abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables,
-    windows, local_time, stop_starting_at, missed_policy, until, max_launches,
-    waves, wave, open_to, digest, authorization_id, authorized_by, created_by on tminus.launches
+    windows, local_time, stop_starting_at, missed_policy, until, max_launches, post_checks,
+    waves, wave, open_to, digest, authorization_id, authorized_by, run_now_by, created_by on tminus.launches
     for each row execute function tminus.guard_launch();
 
 create function tminus.record_ending() returns trigger

@@ -87,6 +87,7 @@ as $$
             s.missed_policy,
             tminus.api_time(s.until) as until,
             s.max_launches,
+            s.post_checks,
             l.id as launch_id,
             l.state as launch_state,
             l.reason as launch_reason,
