@@ -76,6 +76,21 @@ async def test_a_rule_of_time_has_its_end_and_what_becomes_of_missed_ones(api: A
     assert (changed["launch_at"], changed["cron"]) == ("2035-02-01T00:00:00.000000Z", None)
 
 
+async def test_what_was_read_before_the_next_occurrence_was_planned_can_be_put_back(api: Api) -> None:
+    read = await api.submit(**_RULE)
+    path = f"{SCRIPTS}/{read['id']}"
+    for planned in ("2034-01-02 01:30:00+00", "2034-01-09 01:30:00+00"):
+        await api.db.run(
+            "set session_replication_role = replica;"
+            f" update tminus.scheduled_scripts set launch_at = '{planned}' where id = '{read['id']}'"
+        )
+        back = (await api("PUT", path, read)).json()
+        assert (back["launch_at"][:10], back["updated_at"]) == (planned[:10], read["updated_at"]), "and that is no edit"
+        read = back
+    changed = (await api("PUT", path, {**read, "cron": "0 3 * * tue"})).json()
+    assert (changed["cron"], changed["launch_at"]) == ("0 3 * * tue", None), "planned anew"
+
+
 async def test_a_local_time_and_windows_are_made_shown_and_put_back(api: Api) -> None:
     await api("PUT", "/sites/tokyo", {"address": "192.0.2.81", "timezone": "Asia/Tokyo"})
     await api.db.run("insert into tminus.windows (name, weekly) values ('night', '{\"daily 22:00-04:00\"}')")

@@ -68,13 +68,17 @@ async def change_script(call: Call) -> Answer:
     status = str(await call.value("lock_scheduled_script", script_id))
     before = await _script(call, script_id)
     # One with cron may be edited while an occurrence of it runs.
-    if status == "cancelled" or (status == "launched" and json.loads(before.text)["cron"] is None):
+    shown = json.loads(before.text)
+    if status == "cancelled" or (status == "launched" and shown["cron"] is None):
         raise Problem(
             _OVER[status], f"scheduled script {script_id} is {status}; it cannot be edited any more; make a new one"
         )
     if not _matches(call.if_match, before.etag):
         raise Problem(Code.PRECONDITION_FAILED, f"scheduled script {script_id} was changed since; nothing was changed")
     given = change.model_dump(mode="json", include=change.model_fields_set)
+    if any(given.get(rule) is not None and shown[rule] is not None for rule in ("cron", "local_time")):
+        # It follows the rule, and what was read a moment ago may be over by now.
+        given.pop("launch_at", None)
     await call.value("edit_scheduled_script", script_id, list(given), json.dumps(given), call.person.name)
     return await _script(call, script_id)
 
