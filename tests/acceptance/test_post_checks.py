@@ -24,11 +24,11 @@ async def test_a_check_is_evaluated_on_each_router_after_the_script_over_a_new_c
     async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet):
         await database.run(fleet.inventory_sql(None))
         await database.run("""update tminus.sites set variables = '{"name": "checked.example"}'""", role="api")
-        checks = [THERE, "[:len [/ip dns static find name=$(name)]] = 1"]
+        checks = [THERE, "[:len [/ip dns static find name=$(name)]] = 1", "[/interface get ether1 running]"]
         runs = await database.finished(await database.submit(SCRIPT, post_checks=checks))
         for site, run in runs.items():
             assert (site, ending(run)) == (site, ("completed", "applied", None)), run["message"]
-            assert run["message"] == "The script ran to its end. All 2 post-checks are true."
+            assert run["message"] == "The script ran to its end. All 3 post-checks are true."
             assert "checked.example" in run["diff"]
             assert len(fleet.journal.events(site, Kind.LOGIN)) == 2
             assert not fleet.files(site)
@@ -165,3 +165,16 @@ async def test_after_a_reboot_that_was_expected_the_checks_are_made_where_the_ro
         )["r1"]
         assert ending(run) == ("completed", "applied", None), run["message"]
         assert run["message"].endswith("The router rebooted and is back. The post-check is true.")
+
+
+async def test_a_check_that_does_not_come_back_ends_its_site_within_its_time(database: Db, tmp_path: Path) -> None:
+    spec = FleetSpec(site_specs=(SiteSpec(id="r1", version="7.20.8"),))
+    async with simulate(spec) as fleet, run_daemon(
+        database, tmp_path, fleet, resolve_within=2.0, command_timeout=2.0
+    ):  # fmt: skip
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(SCRIPT, post_checks=["[:delay 1h] = 1"], site_timeout=timedelta(seconds=6))
+        run = (await database.finished(script, within=60))["r1"]
+        assert ending(run) == ("failed", "applied", "check_failed"), run["message"]
+        assert "But the post-checks could not be made: " in run["message"]
+        assert len(fleet.journal.starts("r1")) == 1

@@ -55,7 +55,7 @@ async def test_the_variables_of_a_check_are_needed_and_covered(stage: Stage) -> 
     assert await stage.db.value("select tminus.digest($1)", script) != before
 
 
-async def test_a_launch_and_its_rehearsal_take_the_checks_with_them(stage: Stage) -> None:
+async def test_a_launch_its_retry_and_its_rehearsal_take_the_checks_with_them(stage: Stage) -> None:
     instance = await stage.instance()
     script = await stage.launch(instance, "a", post_checks=["true", "$(x) = 1"], variables='{"x": 1}')
     launch = await stage.db.value("select id from tminus.launches where script_id = $1", script)
@@ -64,6 +64,11 @@ async def test_a_launch_and_its_rehearsal_take_the_checks_with_them(stage: Stage
     assert content.names == ("x",)
     claim = (await stage.claim(instance))["a"]
     await stage.execute(instance, claim.id)
+    await stage.end(instance, claim.id, state="failed")
+    await stage.db.fetch("select tminus.finish_launches()")
+    retry = await stage.db.value("select tminus.retry($1)", launch, role="bob")
+    again = await launches.launch_content(stage.store, retry)
+    assert (again.row.post_checks, again.names) == (content.row.post_checks, content.names)
     later = await insert(stage.db, sites=["a"], post_checks=["true"])
     rehearsal = await stage.db.value("select tminus.rehearse($1)", later, role="alice")
     assert (await launches.launch_content(stage.store, rehearsal)).row.post_checks == ("true",)

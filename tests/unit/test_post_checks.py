@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tminus.device.connection import LONGEST_COMMAND
 from tminus.domain.endings import completed, partly_applied
 from tminus.routeros import commands
 from tminus.routeros.commands import Nonce
 from tminus.routeros.language import ScriptSyntaxError, ast, parse
 from tminus.routeros.lint import inspect
-from tminus.routeros.post_checks import MAX_BYTES, render, why_no_expression
+from tminus.routeros.post_checks import MAX_BYTES, render, why_no_expression, written
 from tminus.routeros.rendering import RenderingRefused
 from tminus.services.post_checks import not_made
 
@@ -47,6 +48,8 @@ def test_an_expression_goes_into_a_line(check: str) -> None:
         ('"$[:put ")"]" = ""', "computes something"),
         ('"$(1 + 1)" = "2"', "computes something"),
         ("true # )", "a comment"),
+        ("[find name=é]", "not ASCII"),
+        ('"' + "é" * (MAX_BYTES // 4) + '"', "bytes, and at most"),
         ("a( ) b{ } [; /system reboot]", "right behind a word"),
         ("true\n/system reboot", "more than one line"),
         ("true\r", "control character"),
@@ -65,11 +68,22 @@ def test_whatever_is_let_through_stays_in_its_block(check: str) -> None:
     if why_no_expression(check.encode()) is not None:
         return
     try:
-        program = parse(commands.try_post_check(NONCE, 1, check.encode()).encode(), tolerant=True)
+        program = parse(commands.try_post_check(NONCE, 1, written(check.encode())).encode(), tolerant=True)
     except ScriptSyntaxError:
         return  # nothing of such a line is run
     names = [each.name for each in program.statements if isinstance(each, ast.Command)]
     assert names == ["if", "put"], check
+
+
+def test_what_is_not_ascii_is_written_as_the_router_writes_it() -> None:
+    assert written('[find name="éth"] = "\\"\\\\"'.encode()) == '[find name="\\C3\\A9th"] = "\\"\\\\"'
+
+
+def test_the_longest_check_fits_into_one_command() -> None:
+    check = b"1" * MAX_BYTES
+    assert why_no_expression(check) is None
+    for line in (commands.try_post_check(NONCE, 20, written(check)), commands.post_check(NONCE, 20, written(check))):
+        assert len(line.encode()) <= LONGEST_COMMAND
 
 
 def test_values_are_quoted_in_checks_as_in_the_script() -> None:

@@ -19,6 +19,7 @@ _CLOSES = {ord(")"): ord("("), ord("]"): ord("["), ord("}"): ord("{")}
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _GLUED = re.compile(rb"[A-Za-z0-9_./:-][(\[{]")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _COMPUTES = re.compile(rb"(?<!\\)(?:\\\\)*\$[\[(]")
 _OUTSIDE = {
     b'"': "a string in it is not closed",
@@ -52,10 +53,15 @@ def framed(check: bytes) -> bytes:
     return _OPEN + check + _CLOSE
 
 
+def written(check: bytes) -> str:
+    """Return a check as it goes into a line: in strings, where alone they may stand, bytes that are not ASCII as `\\XX`."""
+    return _NOT_ASCII.sub(lambda found: b"\\%02X" % found[0][0], check).decode("ascii")
+
+
 def why_no_expression(check: bytes) -> str | None:
     """Say why a rendered post-check cannot be put into a line of ours, as a part of a sentence; None if it can."""
-    if len(check) > MAX_BYTES:
-        return f"it has {len(check)} bytes, and at most {MAX_BYTES} go into a line"
+    if (size := len(written(check))) > MAX_BYTES:
+        return f"it has {size} bytes, and at most {MAX_BYTES} go into a line"
     if not check.strip():
         return "it is empty"
     if _CONTROL.search(check):
@@ -63,6 +69,8 @@ def why_no_expression(check: bytes) -> str | None:
     if any(_COMPUTES.search(string) for string in _STRING.findall(check)):
         return "a string in it computes something ($[ or $( in quotes); join the parts with a dot"
     outside = _STRING.sub(b" ", check)
+    if not outside.isascii():
+        return "a character outside of quotes is not ASCII"
     for byte, why in _OUTSIDE.items():
         if byte in outside:
             return why

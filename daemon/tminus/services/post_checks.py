@@ -17,7 +17,7 @@ from tminus.domain.endings import Ending, State, check_failed
 from tminus.errors import ConnectionLost, DeviceTimeout
 from tminus.routeros import commands
 from tminus.routeros.commands import Nonce
-from tminus.routeros.post_checks import why_no_expression
+from tminus.routeros.post_checks import why_no_expression, written
 from tminus.routeros.text import clean_line, lines
 from tminus.services.contact import SMALL
 from tminus.services.run_settings import RunSettings
@@ -32,7 +32,8 @@ async def why_refused(connection: Connection, nonce: Nonce, checks: Sequence[byt
     for number, check in enumerate(checks, 1):
         why = why_no_expression(check)
         if why is None:
-            answer = await connection.run(commands.try_post_check(nonce, number, check), deadline=deadline, cap=SMALL)
+            command = commands.try_post_check(nonce, number, written(check))
+            answer = await connection.run(command, deadline=deadline, cap=SMALL)
             if commands.is_post_check_read(nonce, number, lines(answer.output)):
                 continue
             if connection.closed:
@@ -82,7 +83,8 @@ def not_made(ending: Ending, checks: Sequence[bytes]) -> Ending:
 async def _why_false(connection: Connection, nonce: Nonce, number: int, check: bytes, deadline: float) -> str | None:
     if (why := why_no_expression(check)) is not None:
         return f"is no expression: {why}"
-    answer = await connection.run(commands.post_check(nonce, number, check), deadline=deadline, cap=SMALL)
+    command = commands.post_check(nonce, number, written(check))
+    answer = await connection.run(command, deadline=deadline, cap=SMALL)
     said = lines(answer.output)
     given = commands.post_check_result(nonce, number, said)
     if given == ("bool", "true"):
