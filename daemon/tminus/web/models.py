@@ -244,6 +244,12 @@ class Pause(Body):
     note: Annotated[Text, Field(min_length=1, max_length=1000, description="For whoever asks later.")]
 
 
+class RunNow(Body):
+    """Why it does not wait for its time."""
+
+    reason: Annotated[Text | None, Field(max_length=1000, description="For whoever asks later.")] = None
+
+
 class Retry(Body):
     """What to do again."""
 

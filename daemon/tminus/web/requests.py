@@ -141,6 +141,8 @@ def _body(route: Route, request: web.Request, raw: bytes) -> BaseModel | None:
         if raw.strip() not in (b"", b"{}"):
             raise Problem(Code.INVALID, "this takes no body")
         return None
+    if not raw.strip() and not route.body_is_needed:
+        return route.body()
     if request.content_type != "application/json":
         raise Problem(Code.NOT_JSON, "send JSON, with Content-Type: application/json")
     try:

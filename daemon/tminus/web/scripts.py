@@ -12,7 +12,7 @@ from tminus.errors import Refused
 from tminus.store.pool import store_errors
 from tminus.web.call import Answer, Call, page_of, read_cursor
 from tminus.web.fleet_models import WaveBody
-from tminus.web.models import Authorization, NewScript, Pause, Retry, ScriptChange, ScriptPage, Withdrawal
+from tminus.web.models import Authorization, NewScript, Pause, Retry, RunNow, ScriptChange, ScriptPage, Withdrawal
 from tminus.web.problems import Code, Problem, of_store
 
 _OVER = {"launched": Code.ALREADY_LAUNCHED, "cancelled": Code.CANCELLED}
@@ -174,6 +174,20 @@ async def retry_script(call: Call) -> Answer:
     if await call.value("script_of_launch", launch_id) != script_id:
         raise Problem(Code.NOT_FOUND, f"scheduled script {script_id} has no launch {launch_id}")
     launch = await call.value("retry", launch_id, again.sites, call.person.name)
+    document = await call.value("launch_for_api", launch)
+    return Answer(text=str(document), status=202, location=f"/launches/{launch}")
+
+
+async def run_script(call: Call) -> Answer:
+    """Have what is authorized start now. Its time was authorized, too, so this is for an approver who did not write it."""
+    script_id = call.uuid("script_id")
+    await call.value("run_now", script_id, call.person.name, call.body_as(RunNow).reason)
+    return await _script(call, script_id)
+
+
+async def test_script(call: Call) -> Answer:
+    """Run it on its test site, which its owner has to allow."""
+    launch = await call.value("request_test", call.uuid("script_id"), call.person.name)
     document = await call.value("launch_for_api", launch)
     return Answer(text=str(document), status=202, location=f"/launches/{launch}")
 
