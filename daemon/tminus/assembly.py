@@ -44,6 +44,7 @@ class Parts:
         *,
         settings: Settings,
         db: Database,
+        writing: Database,
         heart: Database,
         contact: Contact,
         intents: IntentLog,
@@ -80,7 +81,9 @@ class Parts:
         )
         self.numbers = StoreNumbers(db, failed=lambda: self.metrics.store_failed("metrics"))
         self.registry.register(self.numbers)
-        self.writer = Writer(db, self.instance, intents=intents, failed=lambda: self.metrics.store_failed("writer"))
+        self.writer = Writer(
+            writing, self.instance, intents=intents, failed=lambda: self.metrics.store_failed("writer")
+        )
         run = RunSettings(
             stamp_log=settings.stamp_log,
             command_timeout=settings.command_timeout,
@@ -89,6 +92,7 @@ class Parts:
             export_cap=settings.export_cap,
             output_cap=settings.output_cap,
             settle_for=min(20.0, settings.resolve_within),
+            test_sites=frozenset(settings.test_sites),
         )
         runner = SiteRunner(
             db=db,
@@ -106,6 +110,16 @@ class Parts:
             heart, self.instance, self.trust, interval=settings.heartbeat_interval, observer=self.metrics
         )
         self.rollout = Rollout(db, self.trust, poll_interval=settings.poll_interval, observer=self.metrics)
+        self.janitor = Janitor(
+            db,
+            self.instance,
+            self.trust,
+            contact,
+            poll_interval=settings.poll_interval,
+            command_timeout=settings.command_timeout,
+            stamp_log=settings.stamp_log,
+            observer=self.metrics,
+        )
         self.dispatcher = Dispatcher(
             db,
             self.instance,
@@ -118,6 +132,7 @@ class Parts:
             poll_interval=settings.poll_interval,
             observer=self.metrics,
             ended=self.rollout.hint,
+            stopped=self.janitor.hint,
             authority=authority,
         )
         self.launcher = Launcher(
@@ -141,16 +156,6 @@ class Parts:
             settings=run,
             observer=self.metrics,
             released=self.dispatcher.hint,
-        )
-        self.janitor = Janitor(
-            db,
-            self.instance,
-            self.trust,
-            contact,
-            poll_interval=settings.poll_interval,
-            command_timeout=settings.command_timeout,
-            stamp_log=settings.stamp_log,
-            observer=self.metrics,
         )
 
         self.pause = PauseWatch(

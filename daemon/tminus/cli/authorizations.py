@@ -190,6 +190,37 @@ async def withdraw(context: Context, script: str, *, reason: str, person: str | 
         click.echo("Its signature exists all the same: see 'What remains' in docs/security.md.")
 
 
+@click.command("run-now")
+@click.argument("script", metavar="ID")
+@click.option("--reason", metavar="TEXT", help="Why, for whoever asks later.")
+@click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
+@as_person
+@as_json_option
+@asynchronous
+async def run_now(
+    context: Context, script: str, *, reason: str | None, yes: bool, person: str | None, as_json: bool
+) -> None:
+    """Have an authorized scheduled script start now and not at its time; of a cron rule, beside it.
+
+    It takes an approver: the time was authorized, too. What is run is what was authorized.
+    """
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        seen = await read_review(connection, await find_script(connection, script))
+    if not yes and sys.stdin.isatty():
+        called = screen.one_line(seen.description, 60) or "without a description"
+        question = f"Run {seen.id} ({called}) now on {screen.plural(len(seen.sites), 'site')}? Its own time: {launch_time(seen)}."
+        if not click.confirm(question, err=as_json):
+            raise TminusError(f"scheduled script {seen.id} was left to its time")
+    async with context.connect() as connection:
+        answer = json.loads(await connection.fetchval(statement("run_now"), seen.id, person, reason))
+    if as_json:
+        print_json(answer)
+        return
+    click.echo(f"runs now: {answer['id']}; see tminus watch {answer['id']}")
+
+
 async def _sign(context: Context, seen: Review, key: Path, person: str | None, expires: datetime | None) -> str:
     """Sign what was shown, as it was computed here."""
     from tminus.domain.authorization import Statement
@@ -240,4 +271,4 @@ def _read_signature(file: Path) -> tuple[str, datetime | None]:
     return begin + rest, expires
 
 
-COMMANDS = (review, request, authorize, sign, withdraw)
+COMMANDS = (review, request, authorize, sign, withdraw, run_now)

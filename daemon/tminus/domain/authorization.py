@@ -120,6 +120,7 @@ class Occasion:
     launch: UUID | None  # null: it is about to be made
     due_at: datetime
     authorization: Authorization | None
+    moved: bool = False  # a person has it start at another time than its own
 
     def statement(self) -> Statement:
         """Return what has to be signed. What a person asks for once more has a launch of its own, and is signed for it."""
@@ -142,7 +143,7 @@ class Occasion:
         )
 
 
-def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:
+def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:  # noqa: PLR0912 - a case for each
     """Say what the signed authorization, whose signature is verified elsewhere, does not cover; None if it covers all of it.
 
     `distinct`: the approver has to be somebody else than the author and the last editor.
@@ -158,6 +159,8 @@ def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:
         return "the sites are not those that were signed"
     if distinct and authorization.approver in (authorization.author, authorization.editor):
         return f"{authorization.approver} signed what is their own"
+    if occasion.moved:
+        return "somebody had it run now, and what was signed is its own time"
     if row.local_time is not None:
         if occasion.kind is LaunchKind.SCHEDULED and not _may_be_local(row.local_time, occasion.due_at):
             return "its time is not the one that was signed in any time zone"

@@ -24,7 +24,10 @@ from tminus.store.site_runs import read_variables
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueScript:
-    """A scheduled script that is due, as it is now, beside what was authorized of it."""
+    """A scheduled script that is due, as it is now, beside what was authorized of it.
+
+    `launch_at` is when it is due: its time, or the moment at which `run_now_by` had it start instead.
+    """
 
     id: UUID
     row: RowPart
@@ -34,6 +37,7 @@ class DueScript:
     description: str
     created_by: str
     authorized_by: str
+    run_now_by: str | None
     authorization: Authorization
 
     @property
@@ -45,6 +49,7 @@ class DueScript:
             kind=LaunchKind.SCHEDULED,
             launch=None,
             due_at=self.launch_at,
+            moved=self.run_now_by is not None,
             authorization=self.authorization,
         )
 
@@ -61,6 +66,7 @@ class LaunchContent:
     names: tuple[str, ...]  # in $(name), wherever
     due_at: datetime
     kind: LaunchKind
+    run_now_by: str | None  # who had it start before its time, or beside its rule
     digest: str | None
     authorization: Authorization | None
 
@@ -68,6 +74,11 @@ class LaunchContent:
     def rehearsal(self) -> bool:
         """Stop before the point of no return."""
         return self.kind is LaunchKind.REHEARSAL
+
+    @property
+    def on_trial(self) -> bool:
+        """Nobody has authorized it: a site that it fails on is no failure of a change that was wanted."""
+        return self.kind in (LaunchKind.REHEARSAL, LaunchKind.TEST)
 
     @property
     def make_backup(self) -> bool:
@@ -94,6 +105,11 @@ class LaunchContent:
     def detached(self) -> bool:
         """It runs as a job of the router's, without a session."""
         return self.row.detached
+
+    @property
+    def post_checks(self) -> tuple[bytes, ...]:
+        """What has to be true after it, as it was given."""
+        return tuple(check.encode() for check in self.row.post_checks)
 
     @property
     def guards(self) -> Guards:
@@ -124,6 +140,7 @@ class LaunchContent:
             kind=self.kind,
             launch=self.id,
             due_at=self.due_at,
+            moved=self.run_now_by is not None,
             authorization=self.authorization,
         )
 
@@ -222,11 +239,12 @@ def _due(row: asyncpg.Record) -> DueScript:
         id=row["id"],
         row=row_part(row, row["id"]),
         sites=tuple(row["sites"]),
-        launch_at=row["launch_at"],
+        launch_at=row["run_now_at"] or row["launch_at"],
         now=row["now"],
         description=row["description"],
         created_by=row["created_by"],
         authorized_by=row["authorized_by"],
+        run_now_by=row["run_now_by"],
         authorization=read_authorization(row),
     )
 
@@ -296,15 +314,17 @@ async def launch_content(db: Database, launch: UUID) -> LaunchContent:
 
 def read_content(row: asyncpg.Record) -> LaunchContent:
     """Make one of a row of launch_content.sql."""
+    part = row_part(row, row["script_id"])
     return LaunchContent(
         id=row["id"],
         script_id=row["script_id"],
-        row=row_part(row, row["script_id"]),
+        row=part,
         script=row["script"].encode(),
         variables=read_variables(row["variables"]),
-        names=names_in(row["script"]),
+        names=names_in(part.code),
         due_at=row["due_at"],
         kind=LaunchKind(row["kind"]),
+        run_now_by=row["run_now_by"],
         digest=row["launch_digest"],
         authorization=None if row["row_digest"] is None else read_authorization(row),
     )

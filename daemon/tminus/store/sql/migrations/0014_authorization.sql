@@ -116,6 +116,19 @@ begin
     return expired;
 end $$;
 
+-- The latest test of a scheduled script, if it was of what it is now: where, when, by whom, and how it ended. Null: there is none.
+create function tminus.last_test(id uuid) returns json
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select json_build_object('launch_id', l.id, 'site', r.site_id, 'at', tminus.api_time(l.due_at), 'by', l.created_by, 'outcome', r.outcome,
+        'reason', r.reason, 'message', r.message)
+    from tminus.launches l
+    join tminus.site_runs r on r.launch_id = l.id
+    where l.script_id = last_test.id and l.kind = 'test' and l.digest = (select tminus.digest(last_test.id))
+    order by l.due_at desc, l.id
+    limit 1
+$$;
+
 -- All that an approver has to see, as one object: the script itself, what was found in it, each site with how it is reached and when
 -- it was last seen, the time in UTC and in each site's zone, the options, what changed since it was last authorized, and the digest
 -- of exactly this. Null if there is no such scheduled script.
@@ -124,7 +137,7 @@ language sql stable set search_path = pg_catalog, pg_temp
 as $$
     select json_build_object(
         'id', s.id,
-        'digest', tminus.combine_digests(tminus.row_digest(s), s.sites, tminus.site_digests(s.sites, s.script, s.variables)),
+        'digest', tminus.combine_digests(tminus.row_digest(s), s.sites, tminus.site_digests(s.sites, tminus.code(s.script, s.post_checks), s.variables)),
         'status', s.status,
         'status_reason', s.status_reason,
         'description', s.description,
@@ -149,6 +162,8 @@ as $$
             where e.script_id = s.id and e.kind = 'authorization_requested' and e.detail ->> 'digest' = tminus.digest(s.id)
             order by e.id desc
             limit 1),
+        'require_test', (select p.require_test from tminus.policy p),
+        'test', tminus.last_test(s.id),
         'site_count', cardinality(s.sites),
         'sites', (
             select coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'address', t.address, 'port', t.port, 'username', t.username,
@@ -160,7 +175,7 @@ as $$
                 'since_last', case
                     when a.id is null then null
                     when p.position is null then 'added'
-                    when a.site_digests[p.position] <> tminus.site_digest(t, tminus.variables_field(tminus.variable_names(s.script), s.variables, t.variables)) then 'changed'
+                    when a.site_digests[p.position] <> tminus.site_digest(t, tminus.variables_field(tminus.variable_names(tminus.code(s.script, s.post_checks)), s.variables, t.variables)) then 'changed'
                     else 'same' end) order by u.position), '[]')
             from unnest(s.sites) with ordinality as u (site_id, position)
             join tminus.sites t on t.id = u.site_id
@@ -182,7 +197,7 @@ as $$
     where s.id = review.id
 $$;
 
-grant execute on function tminus.content_of(tminus.scheduled_scripts), tminus.review(uuid)
+grant execute on function tminus.content_of(tminus.scheduled_scripts), tminus.last_test(uuid), tminus.review(uuid)
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 grant execute on function tminus.request_authorization(uuid, text), tminus.withdraw(uuid, text, text) to tminus_author, tminus_approver, tminus_gateway;
 grant execute on function tminus.expire_authorizations(integer) to tminus_daemon;

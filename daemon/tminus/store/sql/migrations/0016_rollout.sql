@@ -173,7 +173,7 @@ begin
     end if;
     select q.* into l
     from tminus.launches q
-    where q.script_id = s.id and q.kind <> 'rehearsal' and q.state = 'running' and q.finished_at is null
+    where q.script_id = s.id and q.kind not in ('rehearsal', 'test') and q.state = 'running' and q.finished_at is null
     for update;
     if not found then
         raise exception 'no launch of scheduled script % is under way; there is nothing to %', s.id, p_act using errcode = 'object_not_in_prerequisite_state';
@@ -416,14 +416,14 @@ begin
         abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
         wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
         guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables,
-        windows, local_time, stop_starting_at, missed_policy, until, max_launches,
+        windows, local_time, stop_starting_at, missed_policy, until, max_launches, post_checks,
         digest, authorization_id, authorized_by, created_by)
     values (the_launch, s.id, 'retry', first.id, tminus.clock(), tminus.clock(), tminus.clock() + first.start_within, first.description, first.script, the_sites,
         first.make_backup, first.abort_if_offline, first.start_within, first.site_timeout, first.max_concurrency, first.expects_disconnect,
         first.detached, first.test_site_id, first.launch_at, first.cron, first.timezone,
         first.wave_sizes, first.wave_order, first.wave_pause, first.wave_confirm, first.confirm_within, first.max_failures, first.max_failures_in_wave, first.max_offline,
         first.guard_version, first.guard_free_space, first.guard_uptime, first.guard_cpu_load, first.variables,
-        first.windows, first.local_time, first.stop_starting_at, first.missed_policy, first.until, first.max_launches,
+        first.windows, first.local_time, first.stop_starting_at, first.missed_policy, first.until, first.max_launches, first.post_checks,
         first.digest, coalesce(a.id, first.authorization_id), who, first.created_by);
     -- Each site as it was authorized: one that was changed since is not run.
     insert into tminus.site_runs (launch_id, site_id, position, site_digest)
