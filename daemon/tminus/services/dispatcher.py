@@ -129,6 +129,10 @@ class Dispatcher:
             claims = await self._claim(min(free, _BATCH), places) if free > 0 else []
             if claims:
                 reach(Point.CLAIMED)
+            if claims and not self._trust.lives():
+                # The database answered too late: they would end for that alone. Nobody knows them, so a sweep gives them back.
+                self._swept_at = float("-inf")
+                return self._poll_interval
             claimed_at = asyncio.get_running_loop().time()
             mandates = await self._mandates({claim.launch_id for claim in claims})
             # All this took its time, and what was stopped meanwhile must not so much as be connected to.
