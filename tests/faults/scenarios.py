@@ -301,7 +301,7 @@ async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
     ended = [run for run in runs.values() if run["finished_at"] is not None]
     measured.demand(len(ended) == count, f"A3: {len(ended)} of {count} sites have an ending")
     starts = Counter(len(rig.fleet.journal.starts(site)) for site in runs)
-    states = Counter(run["state"] for run in ended)
+    states = Counter("/".join(filter(None, (run["state"], run["reason"]))) for run in ended)
     measured.said = (
         f"{count} sites, {shares[-1]['share']} of them the killed one's: {len(ended)} endings ({_listed(states)}); by the journal "
         + ", ".join(f"{number} started {times} times" for times, number in sorted(starts.items()))
