@@ -215,7 +215,7 @@ class Rig:
     async def launch(self, sites: Collection[str] | None = None, *, seconds: float = 1.0, **columns: object) -> Any:
         """Submit and authorize a script that is due now; its id."""
         chosen = list(sites or [site.id for site in self.fleet.sites])
-        times = {"site_timeout": timedelta(seconds=30), "start_within": timedelta(seconds=30)}
+        times = {"site_timeout": timedelta(seconds=30), "start_within": timedelta(seconds=30 * SLOWNESS)}
         columns = {**times, "script": self.text(seconds=seconds), **columns}
         text = str(columns.pop("script"))
         for ahead in (0.7, 5.0, 30.0):

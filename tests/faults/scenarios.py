@@ -301,7 +301,7 @@ async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
     ended = [run for run in runs.values() if run["finished_at"] is not None]
     measured.demand(len(ended) == count, f"A3: {len(ended)} of {count} sites have an ending")
     starts = Counter(len(rig.fleet.journal.starts(site)) for site in runs)
-    states = Counter(run["state"] for run in ended)
+    states = Counter("/".join(filter(None, (run["state"], run["reason"]))) for run in ended)
     measured.said = (
         f"{count} sites, {shares[-1]['share']} of them the killed one's: {len(ended)} endings ({_listed(states)}); by the journal "
         + ", ".join(f"{number} started {times} times" for times, number in sorted(starts.items()))
@@ -393,7 +393,7 @@ async def _cut_when(moment: str, cut: str, comes_back: bool, rig: Rig, rng: rand
         kind = _MOMENTS[moment]
         count = len(rig.fleet.journal.events(site, kind))
         script = await rig.launch()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(30 * SLOWNESS):
             await rig.fleet.journal.wait(site, kind, count=count + 1)
         _CUTS[cut](proxy)
     since = time.time()
@@ -422,7 +422,7 @@ async def _route_lost_when(moment: str, comes_back: bool, rig: Rig, rng: random.
     kind = _MOMENTS[moment]
     count = len(rig.fleet.journal.events(site.id, kind))
     script = await rig.launch()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(30 * SLOWNESS):
         await rig.fleet.journal.wait(site.id, kind, count=count + 1)
     await lose_route(site.address)
     since = time.time()
@@ -449,7 +449,7 @@ async def _sleep_until(condition: Callable[[], bool]) -> None:
     async def look() -> bool:
         return condition()
 
-    await until(look, within=30, every=0.01)
+    await until(look, within=30 * SLOWNESS, every=0.01)
 
 
 async def _mend(proxy: Proxy) -> None:
@@ -501,7 +501,7 @@ async def _clock_steps(by: timedelta, rig: Rig, rng: random.Random) -> Measured:
     """The clock of the database jumps during a launch, and jumps back later."""
     measured = Measured()
     script = await rig.launch(seconds=2.0)
-    await until(partial(_is_launched, rig, script), within=30)
+    await until(partial(_is_launched, rig, script), within=30 * SLOWNESS)
     await asyncio.sleep(rng.uniform(0, 3))
     since = time.time()
     await rig.db.move_clock(by)
