@@ -162,7 +162,12 @@ def script_diff(review: Review) -> list[str]:
     last = review.last
     if last is None or last.script is None or "script" not in last.changed:
         return []
-    return list(unified_diff(last.script.splitlines(), review.script.splitlines(), "authorized", "now", lineterm=""))
+    return lines_between(last.script, review.script, "authorized")
+
+
+def lines_between(before: str, now: str, called: str) -> list[str]:
+    """Return the lines of a unified difference between two scripts; `called` names the earlier one."""
+    return list(unified_diff(before.splitlines(), now.splitlines(), called, "now", lineterm=""))
 
 
 def _local_times(review: Review) -> str:
@@ -213,3 +218,29 @@ def _session(row: RowPart) -> str:
 def _some(names: list[str] | tuple[str, ...]) -> str:
     more = len(names) - _SITES_NAMED
     return ", ".join(names[:_SITES_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def differences(before: Review, now: Review) -> list[str]:
+    """Say what differs between two looks at one scheduled script, but for the text of the script: a sentence each."""
+    was, is_now = dict(facts(before)), dict(facts(now))
+    # The countdown goes on, and a status is no content.
+    passing = {"status", "requested"}
+    said = [
+        f"{name}: was {was.get(name, 'not there')}, is {is_now.get(name, 'not there')}"
+        for name in dict.fromkeys([*is_now, *was])
+        if name not in passing and name != "launch" and was.get(name) != is_now.get(name)
+    ]
+    if before.launch_at != now.launch_at:
+        said.insert(0, f"launch: was {words.moment(before.launch_at)}, is {words.moment(now.launch_at)}")
+    sites, sites_now = ({site.id: site.part for site in look.sites} for look in (before, now))
+    for what, ids in (
+        ("sites added", [one for one in sites_now if one not in sites]),
+        ("sites removed", [one for one in sites if one not in sites_now]),
+        (
+            "reached in another way, or with other variables",
+            [one for one in sites_now if sites.get(one, sites_now[one]) != sites_now[one]],
+        ),
+    ):
+        if ids:
+            said.append(f"{what}: {_some(ids)}")
+    return said

@@ -77,6 +77,10 @@ class Checker:
 
     async def person(self, header: str | None) -> Person:
         """Return whom an Authorization header speaks for. Raises Problem (401; 503 where the keys can't be fetched)."""
+        return (await self.proof(header))[0]
+
+    async def proof(self, header: str | None) -> tuple[Person, datetime]:
+        """Return whom an Authorization header speaks for, and until when. Raises Problem as `person` does."""
         kind, _, token = (header or "").partition(" ")
         token = token.strip()
         if kind.lower() != "bearer" or not token:
@@ -99,7 +103,7 @@ class Checker:
         for key in fitting:
             claims = self._claims(token, key)
             if claims is not None:
-                return _person(claims)
+                return _person(claims), _expiry(claims)
         raise _refused("the signature of the token is not that of a key known here")
 
     def _claims(self, token: str, key: Key) -> dict[str, Any] | None:
@@ -143,6 +147,12 @@ def _person(claims: Mapping[str, Any]) -> Person:
             case _:
                 pass
     return Person(name=name, scopes=frozenset(scopes & SCOPES.keys()))
+
+
+def _expiry(claims: Mapping[str, Any]) -> datetime:
+    """Return when a proved token ends; what lies beyond the calendar is a year from now."""
+    latest = datetime.now(UTC) + timedelta(days=366)
+    return datetime.fromtimestamp(min(int(claims["exp"]), latest.timestamp()), UTC)
 
 
 def _refused(why: str) -> Problem:
