@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote
 from uuid import UUID
 
-import asyncpg
 import structlog
 from aiohttp import hdrs, web
 
@@ -19,7 +18,7 @@ from tminus.store.pool import Database
 from tminus.web.board import acts, history, launch, outlook, review, sites
 from tminus.web.board.feed import Feed, Shared
 from tminus.web.board.origins import Origins
-from tminus.web.board.page import Seen, Visit, html
+from tminus.web.board.page import Groups, Seen, Visit, html
 from tminus.web.board.rendering import ASSETS, asset, asset_path
 from tminus.web.board.sessions import Session, Sessions
 from tminus.web.board.stream import follow
@@ -77,7 +76,7 @@ class Board:
     feed: Feed
     origins: Origins
     sessions: Sessions
-    groups: Shared[list[asyncpg.Record]]
+    groups: Shared[Groups]
     seen: Seen
 
     def add_to(self, application: web.Application) -> None:
@@ -93,6 +92,8 @@ class Board:
         router.add_post("/board/login", self._answer(self._log_in))
         router.add_post("/board/logout", self._answer(self._log_out))
         router.add_get("/board/static/{version}/{name}", self._answer(_static))
+        # Browsers ask for it where a page is mere text.
+        router.add_get("/favicon.ico", self._answer(_icon))
         # What is not there answers as a page, too.
         router.add_get("/board/{rest:.*}", self._answer(_nothing))
         application.on_shutdown.append(self._close)
@@ -346,6 +347,12 @@ async def _static(request: web.Request) -> web.StreamResponse:
         raise Problem(Code.NOT_FOUND, "there is nothing here")
     response = web.Response(body=asset(name), content_type=ASSETS[name], charset="utf-8")
     response.headers[hdrs.CACHE_CONTROL] = "public, max-age=31536000, immutable"
+    return response
+
+
+async def _icon(_: web.Request) -> web.StreamResponse:
+    response = web.Response(body=asset("icon.svg"), content_type=ASSETS["icon.svg"])
+    response.headers[hdrs.CACHE_CONTROL] = "public, max-age=86400"
     return response
 
 

@@ -52,6 +52,11 @@ def ready(cells: str) -> int:
     return cells.count("R")
 
 
+def ended(cells: str) -> int:
+    """Return how many sites have ended, whatever they came to."""
+    return sum(count for outcome, count in counts(cells).items() if outcome not in ("running", "pending"))
+
+
 def changed(before: str, after: str) -> list[int]:
     """Return where two texts of the same length differ."""
     found: list[int] = []

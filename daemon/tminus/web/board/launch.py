@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import groupby
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from markupsafe import Markup, escape
 from tminus.domain.words import visible
 from tminus.store.pool import statement
 from tminus.web.board import cells
-from tminus.web.board.page import Visit, plain, row, rows
+from tminus.web.board.page import Groups, Visit, plain, row, rows
 from tminus.web.board.rendering import clip
 from tminus.web.problems import Code, Problem
 
@@ -43,8 +44,7 @@ async def show(visit: Visit) -> web.StreamResponse:
             **_facts(launch, letters),
             "grid": _grid(grid, letters),
             "is_dense": len(letters) > _DENSE,
-            "groups": await _groups(visit, launch_id),
-            "most": _GROUPS,
+            **_shown(launch, await _groups(visit, launch_id)),
             "listed": listed[:_RUNS],
             "next_after": listed[_RUNS - 1]["position"] if len(listed) > _RUNS else None,
             "outcome": outcome,
@@ -59,15 +59,8 @@ async def show_parts(visit: Visit) -> web.StreamResponse:
     async with visit.db.transaction("show a launch") as transaction:
         launch = await _launch(transaction, launch_id)
         letters = await transaction.fetchval("select tminus.cells($1)", launch_id)
-    groups = await _groups(visit, launch_id)
-    return visit.page(
-        "launch_parts.html",
-        {
-            **_facts(launch, letters),
-            "groups": groups,
-            "most": _GROUPS,
-        },
-    )
+    shown = _shown(launch, await _groups(visit, launch_id))
+    return visit.page("launch_parts.html", {**_facts(launch, letters), **shown})
 
 
 async def _launch(transaction: asyncpg.pool.PoolConnectionProxy, launch_id: UUID) -> asyncpg.Record:
@@ -91,13 +84,29 @@ def _facts(launch: asyncpg.Record, letters: str) -> dict[str, object]:
     }
 
 
-async def _groups(visit: Visit, launch_id: UUID) -> list[asyncpg.Record]:
-    """Return launch_groups, one answer for all who look: of ten thousand outputs it takes a while."""
+async def _groups(visit: Visit, launch_id: UUID) -> Groups:
+    """Return what the sites came to, one answer for all who look: of ten thousand outputs it takes a while."""
 
-    async def make() -> list[asyncpg.Record]:
-        return await visit.db.fetch("launch_groups", launch_id, _GROUPS)
+    async def make() -> Groups:
+        async with visit.db.transaction("group the sites of a launch") as transaction:
+            await transaction.execute("set transaction isolation level repeatable read, read only")
+            letters = await transaction.fetchval("select tminus.cells($1)", launch_id)
+            groups = await rows(transaction, "launch_groups", launch_id, _GROUPS)
+        return Groups(groups=groups, ended=cells.ended(letters))
 
     return await visit.groups.get(launch_id, make)
+
+
+def _shown(launch: asyncpg.Record, found: Groups) -> dict[str, object]:
+    """Return the groups, and of which moment they are, in the words of the script of the page: it fetches later ones if need be."""
+    now = [
+        launch["state"],
+        launch["wave"],
+        launch["paused_at"] is not None,
+        bool(launch["waits"]),
+        launch["finished_at"] is not None,
+    ]
+    return {"groups": found.groups, "most": _GROUPS, "seen": json.dumps([*now, found.ended], separators=(",", ":"))}
 
 
 def _grid(grid: list[asyncpg.Record], letters: str) -> list[tuple[int, Markup]]:

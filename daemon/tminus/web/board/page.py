@@ -47,6 +47,14 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """What the sites of a launch came to, see launch_groups, when so many had ended."""
+
+    groups: list[asyncpg.Record]
+    ended: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
     """A request of somebody who is logged in and may look."""
 
@@ -54,8 +62,8 @@ class Visit:
     session: Session
     db: Database
     feed: Feed
-    groups: Shared[list[asyncpg.Record]]
-    """Of launches: what their sites came to, see launch_groups."""
+    groups: Shared[Groups]
+    """Of launches."""
     seen: Seen
     ids: Mapping[str, UUID | int | str]
     query: Mapping[str, str] = field(default_factory=dict)

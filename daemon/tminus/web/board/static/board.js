@@ -91,9 +91,10 @@ async function refetch(path, ids, every) {
       for (const id of ids) replace(id, fresh);
       if (fresh.body.dataset.mark) body.dataset.mark = fresh.body.dataset.mark;
       tick();
+      wanted = wanted || isBehind(); // several who look are given one answer, which may be some seconds old
     }
   } catch {
-    wanted = true; // the stream says when the server is there again
+    wanted = true;
   }
   fetching = false;
   timer = setTimeout(() => { timer = 0; if (wanted) refetch(path, ids, every); }, every);
@@ -116,7 +117,10 @@ function replace(id, fresh) {
 // -- the stream ---------------------------------------------------------------------------------------------------------------------------
 
 let source = null;
-let head = "";
+let latest = null; // of a launch, as the stream told
+
+const isBehind = () => latest !== null && document.getElementById("launch-head")?.dataset.seen !== latest;
+
 const lost = document.getElementById("lost");
 
 function take(event) {
@@ -136,11 +140,9 @@ function take(event) {
     }
   }
   for (const box of document.querySelectorAll("[data-launch]")) showCounts(box, news.counts, news.ready);
-  const now = JSON.stringify([news.state, news.wave, news.paused, news.waits, news.finished]);
   const ended = news.counts.completed + news.counts.failed + news.counts.unknown + news.counts.skipped;
-  const seen = `${now} ${ended}`;
-  if (head && seen !== head) refetch(body.dataset.parts, ["launch-head", "groups"], news.finished ? 500 : 3000);
-  head = seen;
+  latest = JSON.stringify([news.state, news.wave, news.paused, news.waits, news.finished, ended]);
+  if (isBehind()) refetch(body.dataset.parts, ["launch-head", "groups"], news.finished ? 500 : 3000);
 }
 
 function connect() {
