@@ -154,7 +154,7 @@ as $$
                 'timezone', t.timezone, 'local_time', to_char(coalesce(s.local_time, s.launch_at at time zone t.timezone), 'YYYY-MM-DD HH24:MI:SS'),
                 'identity', t.identity, 'model', t.model, 'version', t.version, 'last_seen_at', tminus.api_time(t.last_seen_at),
                 -- The values of the $(names) in the script on this site, of which the digest is made.
-                'variables', tminus.variables_of(s.id, t.id),
+                'variables', case when cardinality(v.names) > 0 then tminus.variables_of(s.id, t.id) else '{}' end,
                 'since_last', case
                     when a.id is null then null
                     when p.position is null then 'added'
@@ -177,6 +177,7 @@ as $$
             'sites_removed', (select coalesce(json_agg(x), '[]') from unnest(a.site_ids) as x where x <> all (s.sites))) end)
     from tminus.scheduled_scripts s
     left join lateral (select q.* from tminus.authorizations q where q.script_id = s.id order by q.id desc limit 1) a on true
+    cross join lateral (select tminus.variable_names(s.script) as names) v
     where s.id = review.id
 $$;
 
