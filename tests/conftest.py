@@ -20,6 +20,19 @@ if "TEST_NETWORK" in os.environ:
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", default="1/1", help="only every Nth file, from the Kth on: K/N (see scripts/test)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    first, every = (int(number) for number in config.getoption("part").split("/"))
+    taken = set(sorted({item.path for item in items})[first - 1 :: every])
+    left_out = [item for item in items if item.path not in taken]
+    items[:] = [item for item in items if item.path in taken]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The DSN of a server for this session, as its superuser. TMINUS_TEST_DSN names one of another version (15 to 18)."""

@@ -1,4 +1,4 @@
-"""Scripts and their sessions: those that need none, those that end their own, and those that outlast their time."""
+"""Scripts and their sessions: those that need none, and those that end their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from tests.support import Db, run_daemon
 from tminus.simulator import Behaviour, Fault, FleetSpec, Kind, Setup, SiteSpec, simulate
 
 SLOW = '/ip dns static add name=slow.example address=192.0.2.1\n:delay 3s\n:put "after"\n'
-ENDLESS = '/ip dns static add name=slow.example address=192.0.2.1\n:delay {0}s\n:put "after"\n'
 
 
 def one(version: str = "7.20.8", *faults: Fault) -> FleetSpec:
@@ -70,54 +69,6 @@ async def test_a_version_that_cannot_prove_the_end_of_a_job_is_refused(database:
         assert ending(run) == ("failed", "none", "guard_failed")
         assert "7.13" in run["message"]
         assert not fleet.journal.starts("r1")
-
-
-async def test_no_other_launch_starts_while_a_script_outlasts_its_time(database: Db, tmp_path: Path) -> None:
-    sites = ("r1", "r2")
-    spec = FleetSpec(site_specs=tuple(SiteSpec(id=site, version="7.20.8") for site in sites))
-    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet):
-        await database.run(fleet.inventory_sql(None))
-        short = timedelta(seconds=5)
-        slow = {
-            site: await database.submit(ENDLESS.format(40), [site], site_timeout=short, detached=site == "r2")
-            for site in sites
-        }
-        for site in sites:
-            await asyncio.wait_for(fleet.journal.wait(site, Kind.IMPORT_STARTED), 20)
-        quick = await database.submit(":put quick", list(sites))
-        for site in sites:
-            run = (await database.finished(slow[site], within=60))[site]
-            assert ending(run) == ("unknown", "unknown", "timed_out"), run["message"]
-            assert not fleet.journal.events(site, Kind.IMPORT_FINISHED)
-            assert (await database.site_runs(quick))[site]["state"] == "pending"
-
-        for site, run in (await database.finished(quick, within=120)).items():
-            assert ending(run) == ("completed", "applied", None)
-            ends, starts = fleet.journal.events(site, Kind.IMPORT_FINISHED), fleet.journal.starts(site)
-            assert len(starts) == len(ends) == 2
-            assert ends[0].monotonic < starts[1].monotonic
-        late = await database.fetch(
-            "select site_id, detail ->> 'verdict' as verdict from tminus.events where kind = 'late_evidence' order by 1"
-        )
-        assert [tuple(row) for row in late] == [("r1", "completed"), ("r2", "completed")]
-        # The output of the job came after our last look: it is removed at the next contact.
-        assert not fleet.files("r1")
-        assert not fleet.files("r2")
-
-
-async def test_who_resolves_a_run_frees_its_router(database: Db, tmp_path: Path) -> None:
-    async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet):
-        await database.run(fleet.inventory_sql(None))
-        slow = await database.submit(ENDLESS.format(600), site_timeout=timedelta(seconds=5))
-        first = (await database.finished(slow, within=60))["r1"]
-        quick = await database.submit(":put quick", start_within=timedelta(seconds=30))
-        await database.value(
-            "select tminus.resolve($1, 'failed/partial', 'it waits for ever')", first["id"], role="bob"
-        )
-        # The router itself still lists the job of the first script, and is believed.
-        runs = await database.finished(quick, within=60)
-        assert ending(runs["r1"])[0] in ("completed", "skipped")
-        assert await database.value("select free_because from tminus.busy_sites") == "resolved by bob"
 
 
 async def test_a_script_that_only_reboots_is_done_when_the_router_is_back(database: Db, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from pydantic import SecretStr
 
 from tests.signing import Approver
 from tests.store.stage import HOST_KEY, Stage, add_sites, insert
-from tminus.device.connection import Connection, Connector
+from tminus.device.connection import Connection
+from tminus.device.connector import Connector
 from tminus.device.credentials import Credential
 from tminus.domain.digest import SitePart
 from tminus.errors import ConfigError

@@ -20,8 +20,7 @@ import asyncpg
 import pytest
 
 from tminus.errors import EmbeddedError
-from tminus.store import embedded_layout as layout
-from tminus.store.embedded import EmbeddedServer, psql
+from tminus.store.embedded import EmbeddedServer, layout, psql
 
 IS_ROOT = os.geteuid() == 0
 as_root = pytest.mark.skipif(not IS_ROOT, reason="NOT TESTED: only root can run PostgreSQL and clients as other users")
@@ -543,7 +542,7 @@ async def test_a_normal_user_runs_it_as_itself_and_root_attaches(open_dir: Path)
     python = next(
         (p for p in pythons if p.exists() and layout.closed_at(p.resolve(), user.pw_uid, reach) is None), None
     )
-    source, site = Path(layout.__file__).parents[2], layout.binaries().parents[1]
+    source, site = Path(layout.__file__).parents[3], layout.binaries().parents[1]
     if python is None or layout.closed_at(source, user.pw_uid, reach) or layout.closed_at(site, user.pw_uid, reach):
         pytest.skip("NOT TESTED: no Python with tminus lies where user nobody can reach it")
     shutil.chown(open_dir, "nobody")

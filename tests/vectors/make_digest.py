@@ -1,4 +1,4 @@
-"""Writes digest.json from the canonical form as README describes it, with hashlib alone and nothing of tminus.
+"""Writes digest.json from the canonical form as migration 0005_digest describes it, with hashlib alone and nothing of tminus.
 
 Run it only to add a vector: the digests that stand in digest.json never change.
 """

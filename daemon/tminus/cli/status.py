@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import asyncpg
     from rich.console import Console, RenderableType
 
+_BUSY_SHOWN = 5
 _STATES = ("completed", "failed", "unknown", "skipped", "running", "pending")
 
 
@@ -43,11 +44,13 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
         lost = await connection.fetch(statement("lost_starts"))
         aside = await connection.fetch(statement("set_aside"))
         frozen = await connection.fetch(statement("freezes"))
+        busy = await connection.fetch(statement("busy_sites"))
     if as_json:
         parts = {
             "lost_starts": lost,
             "set_aside": aside,
             "freezes": frozen,
+            "busy_sites": busy,
             "instances": instances,
             "running": running,
             "upcoming": upcoming,
@@ -66,6 +69,7 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
         )
         console.print(screen.text(told, "bold red"), soft_wrap=True)
     print_freezes(console, frozen)
+    _print_busy(console, busy)
     _print_instances(console, instances)
     _print_launches(console, "Running", running, "started_at")
     _print_upcoming(console, upcoming)
@@ -101,6 +105,18 @@ def _instance_state(row: asyncpg.Record) -> RenderableType:
     if row["unsettled"]:
         return screen.text("not heard of on this server yet: all wait for it", "red")
     return screen.text(row["state"])
+
+
+def _print_busy(console: Console, rows: list[asyncpg.Record]) -> None:
+    for row in rows[:_BUSY_SHOWN]:
+        told = (
+            f"Busy: on {screen.visible(row['site_id'])} the script of {row['script_id']} may still be running; nothing else"
+            f" starts there, for {screen.seconds((row['now'] - row['since']).total_seconds())} now. 'tminus resolve --help'"
+            " says how to end that."
+        )
+        console.print(screen.text(told, "yellow"), soft_wrap=True)
+    if len(rows) > _BUSY_SHOWN:
+        console.print(screen.text(f"{len(rows) - _BUSY_SHOWN} more routers are busy: --json shows them.", "yellow"))
 
 
 def _print_launches(console: Console, heading: str, rows: list[asyncpg.Record], time_column: str) -> None:

@@ -107,6 +107,11 @@ def _gauges(gauges: StoreGauges) -> Iterator[Metric]:
     )
     yield _gauge("tminus_site_runs_unknown", "Site runs whose outcome a person has to find out", gauges.unknown_sites)
     yield _gauge(
+        "tminus_sites_busy",
+        "Routers on which a script may still be running although its run has ended; nothing starts there",
+        gauges.busy_sites,
+    )
+    yield _gauge(
         "tminus_lost_starts",
         "Starts that the database forgot; all is paused until a person resumes",
         gauges.lost_starts,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from tminus.device.connection import Connection, Connector
+from tminus.device.connection import Connection
+from tminus.device.connector import Connector
 from tminus.device.credentials import Credential
 from tminus.device.jump_hosts import Gate
 from tminus.device.profiles import SshProfile

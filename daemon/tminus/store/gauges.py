@@ -15,6 +15,7 @@ class StoreGauges:
     pending_sites: int
     unserved_sites: int
     unknown_sites: int
+    busy_sites: int
     lost_starts: int
     set_aside_scripts: int
     longest_overrun_seconds: float

@@ -12,6 +12,7 @@ select
         and t.enabled
         and not exists (select from tminus.instances i where tminus.is_alive(i) and tminus.can_serve(i, t))) as unserved_sites,
     (select count(*) from tminus.site_runs where state = 'unknown' and resolved_at is null) as unknown_sites,
+    (select count(*) from tminus.busy_sites where free_at is null) as busy_sites,
     (select count(*) from tminus.lost_starts where accepted_at is null) as lost_starts,
     (select count(*) from tminus.set_aside where readmitted_at is null) as set_aside_scripts,
     (select coalesce(greatest(extract(epoch from max(tminus.clock() - r.started_at - l.site_timeout)), 0), 0)::double precision

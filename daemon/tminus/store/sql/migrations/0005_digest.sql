@@ -1,4 +1,4 @@
--- The digest of what is authorized. Any language can compute it; README describes it, tests hold vectors.
+-- The digest of what is authorized. Any language can compute it; this is the description, and tests hold vectors.
 --
 --   netstring(x)   = decimal length of x in bytes of UTF-8, ':', x, ','
 --   field(n, v)    = nothing if v is null, else netstring(n) netstring(v)

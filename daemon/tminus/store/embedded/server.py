@@ -20,63 +20,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import os
-import re
 import shutil
-import signal
 import threading
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from functools import partial
+from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
-from urllib.parse import quote
-
-import asyncpg
 
 from tminus.errors import EmbeddedError
-from tminus.store import embedded_layout as layout
-from tminus.store.embedded_layout import DATABASE, PORT, SUPERUSER, Account
+from tminus.store.embedded import layout
+from tminus.store.embedded.access import answers, create_database, dsn, read_lock, try_lock
+from tminus.store.embedded.layout import DATABASE, SUPERUSER, Account
+from tminus.store.embedded.processes import clear_away, end, essence, reachable, spawn, status_of
 
 _LOG_LIMIT = 10 * 1024 * 1024  # bytes; a larger log is put aside at the next start
-_CONNECT_TIMEOUT = 5.0  # seconds, for one attempt on a local socket
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
-
-# Fast shutdown; at once, with recovery at the next start; at any price. Each with the seconds that it may take.
-_WAYS_TO_STOP = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
-
-
-def psql() -> Path:
-    """Return the psql that comes with the server."""
-    return layout.binaries() / "bin/psql"
-
-
-def dsn_of_running(state_dir: Path, role: str = SUPERUSER) -> str | None:
-    """Return the database of the server that runs on a state directory, as a role; None if none runs, or not yet.
-
-    Starts nothing, waits for nothing and changes nothing. Raises EmbeddedError where it may not look.
-    """
-    state_dir = state_dir.resolve()
-    try:
-        lock = os.open(state_dir / "server.lock", os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise EmbeddedError(
-            f"{state_dir} cannot be looked at ({error.strerror}); run this as root, or as the user of the daemon"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        socket_dir = _read_lock(lock)
-        return None if socket_dir is None else _dsn(socket_dir, DATABASE, role)
-    else:
-        return None
-    finally:
-        os.close(lock)
 
 
 class EmbeddedServer:
@@ -126,7 +85,7 @@ class EmbeddedServer:
 
     def dsn_as(self, role: str) -> str:
         """The database as one of its roles, which the operating system's user of this process may be."""
-        return _dsn(self.socket_dir, DATABASE, role)
+        return dsn(self.socket_dir, DATABASE, role)
 
     @property
     def started_here(self) -> bool:
@@ -168,7 +127,7 @@ class EmbeddedServer:
         self._process = self._lock = self._socket_dir = None
         try:
             if process is not None:
-                await _end(process)
+                await end(process)
         finally:
             if lock is not None:
                 os.close(lock)
@@ -197,9 +156,9 @@ class EmbeddedServer:
             opened.callback(os.close, lock)
             try:
                 async with asyncio.timeout(self._start_timeout):
-                    while not _try_lock(lock):
-                        socket_dir = _read_lock(lock)
-                        if socket_dir is not None and await _answers(socket_dir):
+                    while not try_lock(lock):
+                        socket_dir = read_lock(lock)
+                        if socket_dir is not None and await answers(socket_dir):
                             self._socket_dir = socket_dir
                             return None
                         await asyncio.sleep(0.05)
@@ -273,19 +232,19 @@ class EmbeddedServer:
             opened.callback(os.close, socket_fd)
             for name, text in layout.our_files(account, self._socket_group, durable=self._durable).items():
                 layout.write_file(data_fd, name, text, account)
-            _clear_away(data, data_fd, socket_fd)
+            clear_away(data, data_fd, socket_fd)
             log = self._open_log()
             opened.callback(os.close, log)
-            command = [str(program / "bin/postgres"), "-D", _reachable(data, data_fd, account)]
-            command += ["-k", _reachable(socket_dir, socket_fd, account)]
+            command = [str(program / "bin/postgres"), "-D", reachable(data, data_fd, account)]
+            command += ["-k", reachable(socket_dir, socket_fd, account)]
             keep = (lock, data_fd, socket_fd)
-            process = await _spawn(account, command, keep=keep, output=log, extra_groups=[] if gid is None else [gid])
+            process = await spawn(account, command, keep=keep, output=log, extra_groups=[] if gid is None else [gid])
             try:
                 await self._until_ready(process, data_fd)
-                await _create_database(socket_dir)
+                await create_database(socket_dir)
                 os.pwrite(lock, os.fsencode(f"{socket_dir}\n"), 0)
             except BaseException:
-                await _end(process)
+                await end(process)
                 raise
         self._process, self._lock, self._socket_dir = process, lock, socket_dir
 
@@ -306,7 +265,7 @@ class EmbeddedServer:
             command = [
                 str(program / "bin/initdb"),
                 "-D",
-                _reachable(new, folder, account),
+                reachable(new, folder, account),
                 "-U",
                 SUPERUSER,
                 "-A",
@@ -315,14 +274,14 @@ class EmbeddedServer:
             # The built-in provider sorts alike on every machine: no index breaks with an update of the C library.
             command += ["-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
             command += ["--data-checksums"] if self._durable else ["--data-checksums", "--no-sync"]
-            process = await _spawn(account, command, keep=(lock, folder), output=PIPE, extra_groups=[])
+            process = await spawn(account, command, keep=(lock, folder), output=PIPE, extra_groups=[])
             try:
                 said, _ = await process.communicate()
             except BaseException:
-                await _end(process)
+                await end(process)
                 raise
             if process.returncode != 0:
-                raise EmbeddedError(f"initdb could not make {data}: {_essence(said)}")
+                raise EmbeddedError(f"initdb could not make {data}: {essence(said)}")
             for name, text in layout.OPERATORS_FILES.items():
                 layout.write_file(folder, name, text, account)
         new.rename(data)
@@ -333,7 +292,7 @@ class EmbeddedServer:
             os.close(parent)
 
     async def _until_ready(self, process: Process, data_fd: int) -> None:
-        while _status(data_fd, process.pid) != "ready":
+        while status_of(data_fd, process.pid) != "ready":
             if process.returncode is not None:
                 raise EmbeddedError(f"PostgreSQL of {self.state_dir} did not start: {self._last_words()}")
             await asyncio.sleep(0.01)
@@ -360,137 +319,6 @@ class EmbeddedServer:
         try:
             with self.log_file.open("rb") as log:
                 log.seek(max(self._log_start, os.fstat(log.fileno()).st_size - 16_384))
-                return _essence(log.read())
+                return essence(log.read())
         except OSError as error:
             return f"its log cannot be read ({error.strerror})"
-
-
-def _dsn(socket_dir: Path, database: str, role: str = SUPERUSER) -> str:
-    return f"postgresql:///{database}?host={quote(os.fsencode(socket_dir))}&port={PORT}&user={quote(role)}"
-
-
-def _try_lock(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    os.ftruncate(lock, 0)  # what an older server left
-    return True
-
-
-def _read_lock(lock: int) -> Path | None:
-    """Return the socket's folder, None while the server starts."""
-    said = os.pread(lock, 4096, 0)
-    return Path(os.fsdecode(said[:-1])) if said.endswith(b"\n") else None
-
-
-async def _answers(socket_dir: Path) -> bool:
-    try:
-        connection = await asyncpg.connect(_dsn(socket_dir, DATABASE), timeout=_CONNECT_TIMEOUT)
-    except asyncpg.InvalidAuthorizationSpecificationError as error:
-        raise EmbeddedError(f"PostgreSQL at {socket_dir} does not let this user in as {SUPERUSER}: {error}") from error
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return False  # it starts, or it shuts down
-    await connection.close(timeout=_CONNECT_TIMEOUT)
-    return True
-
-
-async def _create_database(socket_dir: Path) -> None:
-    try:
-        connection = await asyncpg.connect(_dsn(socket_dir, "postgres"), timeout=_CONNECT_TIMEOUT)
-        try:
-            if not await connection.fetchval("select exists (select from pg_database where datname = $1)", DATABASE):
-                await connection.execute(f"create database {DATABASE}")
-        finally:
-            await connection.close(timeout=_CONNECT_TIMEOUT)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise EmbeddedError(
-            f"PostgreSQL at {socket_dir} started, but database {DATABASE} is not there: {error}"
-        ) from error
-
-
-def _reachable(path: Path, folder: int, account: Account) -> str:
-    """Return a name of the opened folder that the account can use although a folder above may be closed to it.
-
-    The links in /proc lead to the folder itself and ask nothing of those above; the child must inherit the descriptor.
-    """
-    shut = layout.closed_at(path, account.uid, frozenset({account.gid})) if account.foreign else None
-    if shut is None:
-        return str(path)
-    if not Path("/proc/self/fd").is_dir():
-        raise EmbeddedError(
-            f"user {account.name}, who runs PostgreSQL for root, cannot pass {shut}; use /var/lib/tminus as state_dir"
-        )
-    return f"/proc/self/fd/{folder}"
-
-
-def _status(data_fd: int, pid: int) -> str | None:
-    """Return what the server with this pid says of itself in its pid file: starting, ready or stopping."""
-    try:
-        with open(os.open("postmaster.pid", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=data_fd), encoding="utf-8") as file:
-            lines = file.read().split("\n")
-    except FileNotFoundError:
-        return None
-    return lines[7].strip() if len(lines) > 7 and lines[0] == str(pid) else None
-
-
-def _clear_away(data: Path, data_fd: int, socket_fd: int) -> None:
-    """Remove the pid files of a killed server: their number may be another process's by now, which PostgreSQL minds."""
-    try:
-        with open(os.open("postmaster.pid", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=data_fd), encoding="utf-8") as file:
-            pid = file.readline().strip()
-    except FileNotFoundError:
-        pid = ""
-    with contextlib.suppress(OSError):  # no such process, or one of a user who cannot run a server here
-        if pid and os.path.samestat(os.stat(f"/proc/{pid}/cwd"), os.fstat(data_fd)):
-            raise EmbeddedError(f"a PostgreSQL that tminus did not start (process {pid}) runs on {data}; stop it first")
-    for folder, name in ((data_fd, "postmaster.pid"), (socket_fd, f".s.PGSQL.{PORT}.lock")):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=folder)
-
-
-async def _spawn(
-    account: Account, command: list[str], *, keep: tuple[int, ...], output: int, extra_groups: list[int]
-) -> Process:
-    """Run a program as the account; it gets SIGINT when this thread's process dies, however that happens."""
-    parent = os.getpid()
-
-    def die_with_parent() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
-    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
-    start = partial(
-        asyncio.create_subprocess_exec,
-        *command,
-        stdin=DEVNULL,
-        stdout=output,
-        stderr=STDOUT,
-        cwd="/",
-        env=environment,
-        pass_fds=keep,
-        start_new_session=True,  # a Ctrl-C in the terminal is for us
-        preexec_fn=die_with_parent,
-    )
-    if account.foreign:
-        return await start(user=account.uid, group=account.gid, extra_groups=extra_groups)
-    return await start()
-
-
-async def _end(process: Process) -> None:
-    """Stop a server, or an initdb, and wait for it."""
-    for way, patience in _WAYS_TO_STOP:
-        if process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(way)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await process.wait()
-
-
-def _essence(said: bytes) -> str:
-    lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-    lines = [re.sub(r"^\d{4}-\S+ \S+ \S+ \[\d+\] ", "", line) for line in lines]
-    return "; ".join(lines[-3:])[-500:] or "it said nothing"

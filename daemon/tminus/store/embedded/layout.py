@@ -1,6 +1,6 @@
 """Where the files of the embedded PostgreSQL lie, which account runs it, and what its configuration says.
 
-A helper of ``store.embedded``, which starts and stops it. Nothing here changes the permissions of a folder that tminus
+Nothing here changes the permissions of a folder that tminus
 did not make.
 """
 

@@ -1,0 +1,190 @@
+"""The one place where the parts of the daemon are wired."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from prometheus_client import CollectorRegistry, Gauge, GCCollector, PlatformCollector, ProcessCollector
+
+from tminus.ops.health import Health
+from tminus.ops.metrics import Metrics
+from tminus.ops.store_numbers import StoreNumbers
+from tminus.services.authority import Authority
+from tminus.services.contact import Contact
+from tminus.services.dispatcher import Dispatcher
+from tminus.services.heartbeat import Heartbeat, Trust
+from tminus.services.holdings import Holdings
+from tminus.services.janitor import Janitor
+from tminus.services.launcher import Launcher
+from tminus.services.linter import Linter
+from tminus.services.notifier import Lane, Notifier
+from tminus.services.pause import PauseWatch
+from tminus.services.reaper import Reaper
+from tminus.services.retention import Keep, Retention
+from tminus.services.rollout import Rollout
+from tminus.services.run_settings import RunSettings
+from tminus.services.sealer import Sealer
+from tminus.services.site_runner import SiteRunner
+from tminus.services.window_planner import WindowPlanner
+from tminus.settings import Settings
+from tminus.signatures import Signers
+from tminus.store.history import History
+from tminus.store.intent_log import IntentLog
+from tminus.store.pool import Database
+from tminus.store.writer import Writer
+
+
+class Parts:
+    """The services of one daemon and what they share, each made once and handed to those that need it."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        db: Database,
+        heart: Database,
+        contact: Contact,
+        intents: IntentLog,
+        history: History,
+        holdings: Holdings,
+        signers: Signers | None,
+        lanes: list[Lane],
+    ) -> None:
+        self.db = db
+        self.instance = intents.instance
+        self.intents = intents
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        loop = asyncio.get_running_loop()
+        tasks = Gauge(
+            "tminus_tasks", "Tasks of the event loop: what grows without work is a leak", registry=self.registry
+        )
+        tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
+        self.trust = Trust(ttl=settings.heartbeat_ttl, margin=settings.heartbeat_margin)
+        authority = self.authority = _authority(settings, db, signers)
+        if authority is not None:
+            contact.vouches_for = authority.vouches_for
+        self.health = Health(
+            lives=self.trust.lives,
+            trouble=lambda: intents.trouble or (authority.trouble if authority is not None else None),
+        )
+        self.metrics = Metrics(
+            self.registry,
+            max_sessions=settings.max_sessions,
+            health=self.health,
+            heartbeat_age=self.trust.age,
+        )
+        self.numbers = StoreNumbers(db, failed=lambda: self.metrics.store_failed("metrics"))
+        self.registry.register(self.numbers)
+        self.writer = Writer(db, self.instance, intents=intents, failed=lambda: self.metrics.store_failed("writer"))
+        run = RunSettings(
+            stamp_log=settings.stamp_log,
+            command_timeout=settings.command_timeout,
+            export_timeout=settings.export_timeout,
+            resolve_within=settings.resolve_within,
+            export_cap=settings.export_cap,
+            output_cap=settings.output_cap,
+            settle_for=min(20.0, settings.resolve_within),
+        )
+        runner = SiteRunner(
+            db=db,
+            writer=self.writer,
+            instance=self.instance,
+            trust=self.trust,
+            contact=contact,
+            settings=run,
+            observer=self.metrics,
+            authority=authority,
+        )
+        self.holdings = holdings
+        self.heartbeat = Heartbeat(
+            heart, self.instance, self.trust, interval=settings.heartbeat_interval, observer=self.metrics
+        )
+        self.rollout = Rollout(db, self.trust, poll_interval=settings.poll_interval, observer=self.metrics)
+        self.dispatcher = Dispatcher(
+            db,
+            self.instance,
+            self.trust,
+            runner,
+            holdings,
+            contact=contact,
+            may_start=lambda: intents.trouble is None,
+            max_sessions=settings.max_sessions,
+            poll_interval=settings.poll_interval,
+            observer=self.metrics,
+            ended=self.rollout.hint,
+            authority=authority,
+        )
+        self.launcher = Launcher(
+            db,
+            self.instance,
+            self.trust,
+            may_start=lambda: intents.trouble is None,
+            poll_interval=settings.poll_interval,
+            observer=self.metrics,
+            launched=self.dispatcher.hint,
+            authority=authority,
+        )
+        self.reaper = Reaper(
+            db,
+            self.writer,
+            self.instance,
+            self.trust,
+            contact=contact,
+            holdings=holdings,
+            interval=settings.reap_interval,
+            settings=run,
+            observer=self.metrics,
+            released=self.dispatcher.hint,
+        )
+        self.janitor = Janitor(
+            db,
+            self.instance,
+            self.trust,
+            contact,
+            poll_interval=settings.poll_interval,
+            command_timeout=settings.command_timeout,
+            stamp_log=settings.stamp_log,
+            observer=self.metrics,
+        )
+
+        self.pause = PauseWatch(
+            db,
+            intents,
+            history,
+            interval=settings.reap_interval,
+            tell=self.health.pause,
+            recalled=self.reaper.hint,
+            observer=self.metrics,
+        )
+        keep = Keep(
+            backups_per_site=settings.backups_per_site,
+            backups=timedelta(days=settings.backups_days),
+            outputs=timedelta(days=settings.outputs_days),
+            events=timedelta(days=settings.events_days),
+        )
+        self.retention = Retention(db, self.trust, keep, observer=self.metrics)
+        self.window_planner = WindowPlanner(db, poll_interval=settings.poll_interval, observer=self.metrics)
+        self.sealer = Sealer(db, self.trust, settings.state_dir, interval=settings.poll_interval, observer=self.metrics)
+        self.notifier = Notifier(
+            db,
+            lanes,
+            before=timedelta(seconds=settings.tell_before) if settings.tell_before else None,
+            within=timedelta(seconds=settings.tell_within),
+            review_url=settings.review_url,
+            poll_interval=settings.poll_interval,
+            observer=self.metrics,
+        )
+        self.linter = Linter(db, self.instance, poll_interval=settings.poll_interval, observer=self.metrics)
+
+
+def _authority(settings: Settings, db: Database, signers: Signers | None) -> Authority | None:
+    if signers is None:
+        return None
+    spec = settings.authorization
+    return Authority(
+        db, signers, distinct=spec.approval == "distinct", longest_launch=timedelta(seconds=spec.longest_launch)
+    )

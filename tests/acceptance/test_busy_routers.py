@@ -1,0 +1,73 @@
+"""Scripts that outlast their time keep their router busy: no other launch starts there until it is known that they are over."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+from tests.acceptance.test_cli import Cli
+from tests.support import Db, run_daemon
+from tminus.simulator import FleetSpec, Kind, SiteSpec, simulate
+
+ENDLESS = '/ip dns static add name=slow.example address=192.0.2.1\n:delay {0}s\n:put "after"\n'
+
+
+def routers(*sites: str) -> FleetSpec:
+    return FleetSpec(site_specs=tuple(SiteSpec(id=site, version="7.20.8") for site in sites))
+
+
+def ending(run: object) -> tuple[str, str, str | None]:
+    return run["state"], run["effect"], run["reason"]  # type: ignore[index]
+
+
+async def test_no_other_launch_starts_while_a_script_outlasts_its_time(database: Db, tmp_path: Path) -> None:
+    sites = ("r1", "r2")
+    async with simulate(routers(*sites)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        short = timedelta(seconds=5)
+        slow = {
+            site: await database.submit(ENDLESS.format(40), [site], site_timeout=short, detached=site == "r2")
+            for site in sites
+        }
+        for site in sites:
+            await asyncio.wait_for(fleet.journal.wait(site, Kind.IMPORT_STARTED), 20)
+        quick = await database.submit(":put quick", list(sites))
+        for site in sites:
+            run = (await database.finished(slow[site], within=60))[site]
+            assert ending(run) == ("unknown", "unknown", "timed_out"), run["message"]
+            assert not fleet.journal.events(site, Kind.IMPORT_FINISHED)
+            assert (await database.site_runs(quick))[site]["state"] == "pending"
+
+        for site, run in (await database.finished(quick, within=120)).items():
+            assert ending(run) == ("completed", "applied", None)
+            ends, starts = fleet.journal.events(site, Kind.IMPORT_FINISHED), fleet.journal.starts(site)
+            assert len(starts) == len(ends) == 2
+            assert ends[0].monotonic < starts[1].monotonic
+        late = await database.fetch(
+            "select site_id, detail ->> 'verdict' as verdict from tminus.events where kind = 'late_evidence' order by 1"
+        )
+        assert [tuple(row) for row in late] == [("r1", "completed"), ("r2", "completed")]
+        # The output of the job came after our last look: it is removed at the next contact.
+        assert not fleet.files("r1")
+        assert not fleet.files("r2")
+
+
+async def test_who_resolves_a_run_frees_its_router(database: Db, tmp_path: Path) -> None:
+    cli = Cli(database)
+    async with simulate(routers("r1")) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
+        await database.run(fleet.inventory_sql(None))
+        slow = await database.submit(ENDLESS.format(600), site_timeout=timedelta(seconds=5))
+        first = (await database.finished(slow, within=60))["r1"]
+        assert f"Busy: on r1 the script of {slow} may still be running" in (await cli.ok("status")).out
+        assert (await daemon.metrics())["tminus_sites_busy"] == 1
+        quick = await database.submit(":put quick", start_within=timedelta(seconds=30))
+        await database.value(
+            "select tminus.resolve($1, 'failed/partial', 'it waits for ever')", first["id"], role="bob"
+        )
+        # The router itself still lists the job of the first script, and is believed.
+        runs = await database.finished(quick, within=60)
+        assert ending(runs["r1"])[0] in ("completed", "skipped")
+        assert await database.value("select free_because from tminus.busy_sites") == "resolved by bob"
+        assert (await cli.ok("status", "--json")).json()["busy_sites"] == []
+        assert (await daemon.metrics())["tminus_sites_busy"] == 0
