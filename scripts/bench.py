@@ -321,7 +321,13 @@ if __name__ == "__main__":
         )
         parser.add_argument("--no-due", action="store_true", help="leave out the due query")
         parser.add_argument("--parser-only", action="store_true", help="measure only how fast scripts are parsed")
+        parser.add_argument("--board", action="store_true", help="measure only the launch board and the API")
         options = parser.parse_args()
+        if options.board:
+            import bench_board
+
+            asyncio.run(bench_board.main())
+            sys.exit()
         import bench_parser  # not at the top: the bare loop must not pay for it
 
         for row in bench_parser.rows():
