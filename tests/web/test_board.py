@@ -79,6 +79,7 @@ def forbids(reply: Reply) -> None:
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
     assert reply.headers["Referrer-Policy"] == "same-origin"
     assert reply.headers["Cache-Control"] == "no-store"
+    assert "Content-Encoding" not in reply.headers
     lowered = reply.text.lower()
     assert " style=" not in lowered
     assert " onclick=" not in lowered
@@ -413,6 +414,66 @@ async def test_of_a_very_long_text_the_beginning_is_shown_and_the_whole_can_be_h
         page = await bob.see(f"/board/runs/{run}")
         assert "5 000 005 characters in all" in page
         assert (await bob.get(f"/board/runs/{run}/output")).text == "x" * 5_000_000 + "\nlast"
+
+
+async def test_where_variables_are_each_site_is_shown_as_it_is_given_the_script(api: Api) -> None:
+    await api.db.run(
+        "update tminus.sites set variables = jsonb_build_object('name', 'router of ' || id) where id <> 'site-03'"
+    )
+    script = await submit(
+        api, script="/system identity set name=$(name)\n", variables={"name": "the others"}, sites=SITES[:3]
+    )
+    async with visitor(api) as bob:
+        page = html.unescape(await bob.see(f"/board/scripts/{script}"))
+        assert "As site-01 is given it" in page
+        assert '/system identity set name="router of site-01"' in page
+        page = html.unescape(await bob.see(f"/board/scripts/{script}?site=site-03"))
+        assert '/system identity set name="the others"' in page
+
+
+async def test_the_approver_is_given_what_is_signed_where_daemons_ask_for_it(api: Api) -> None:
+    script = await submit(api)
+    await api.db.run(
+        "set session_replication_role = replica; insert into tminus.instances (id, name, host, pid, version, max_sessions, ttl,"
+        " requires_signature) values (gen_random_uuid(), 'strict', 'h', 1, '1', 1, '1 hour', true)"
+    )
+    async with visitor(api) as bob:
+        page = html.unescape(await bob.see(f"/board/scripts/{script}"))
+        assert "asked for by strict" in page
+        assert "ssh-keygen -Y sign -f ~/.ssh/id_ed25519 -n tminus-authorization@v1 statement" in page
+        statement = str(await api.db.value("select tminus.statement($1::uuid, 'bob')", script, role="api"))
+        assert f"cat > statement <<'EOF'\n{statement}\nEOF" in page
+        reply = await bob.act(script, "authorize", page, digest=field_of(page, "digest"))
+        assert reply.status in (403, 409, 422)
+        signed = "-----BEGIN SSH SIGNATURE-----\r\nabc\r\n-----END SSH SIGNATURE-----"
+        reply = await bob.act(script, "authorize", page, digest=field_of(page, "digest"), signature=signed)
+        assert reply.status == 303
+        kept = await api.db.value("select signature from tminus.authorizations where script_id = $1::uuid", script)
+        assert kept == signed.replace("\r", "")
+
+
+async def test_what_needs_somebody_is_said_first(api: Api) -> None:
+    script, launch = await launched(api)
+    run = await run_id(api, launch, 5)
+    await api.db.run(
+        "set session_replication_role = replica;"
+        f" insert into tminus.busy_sites (site_run_id, site_id, look_at) values ({run}, 'site-05', tminus.clock())"
+    )
+    await api.db.fetch(
+        "select tminus.freeze(null, tminus.clock() + interval '1 hour', 'fair in town', 'bob')", role="api"
+    )
+    await submit(api, description="Not yet looked at")
+    async with visitor(api) as bob:
+        needs = (await bob.see("/board/")).split('id="needs"')[1].split("</section>")[0]
+        for part in (
+            "No daemon is alive",
+            "1 unknown",
+            f"/board/runs/{run}",
+            "1 router is kept busy",
+            "Not yet looked at",
+            "fair in town",
+        ):
+            assert part in needs, part
 
 
 async def test_history_is_searched_and_paged(api: Api) -> None:

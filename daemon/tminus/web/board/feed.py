@@ -159,11 +159,17 @@ class Feed:
                 await self._task
 
     async def _run(self) -> None:
-        async with AsyncExitStack() as stack:
-            if self.dsn is not None:
-                listening = asyncio.create_task(listen(self.dsn, self._hint.set))
-                stack.callback(listening.cancel)
-            await self._poll()
+        try:
+            async with AsyncExitStack() as stack:
+                if self.dsn is not None:
+                    listening = asyncio.create_task(listen(self.dsn, self._hint.set))
+                    stack.callback(listening.cancel)
+                await self._poll()
+        except Exception:
+            # Those who look are let go, come back, and a new one begins.
+            log.exception("board_defect")
+        finally:
+            self._wake()
 
     async def _poll(self) -> None:
         loop = asyncio.get_running_loop()

@@ -26,6 +26,7 @@ async def show(visit: Visit) -> web.StreamResponse:
         unknown = await rows(transaction, "unresolved_runs", None, _UNKNOWN)
         lost = await rows(transaction, "lost_starts")
         aside = await rows(transaction, "set_aside")
+        busy = await rows(transaction, "busy_sites")
         instances = await rows(transaction, "living_instances")
         mark = await row(transaction, "outlook_mark", _UPCOMING)
     launches = [_going(each) for each in going]
@@ -45,6 +46,7 @@ async def show(visit: Visit) -> web.StreamResponse:
             "unknown": unknown,
             "lost": lost,
             "aside": aside,
+            "busy": busy,
             "is_served": any(each["state"] == "alive" and not each["silent"] for each in instances),
             "instances": instances,
             "mark": "" if mark is None else mark["mark"],
