@@ -453,7 +453,7 @@ async def test_the_approver_is_given_what_is_signed_where_daemons_ask_for_it(api
 
 
 async def test_what_needs_somebody_is_said_first(api: Api) -> None:
-    script, launch = await launched(api)
+    _, launch = await launched(api)
     run = await run_id(api, launch, 5)
     await api.db.run(
         "set session_replication_role = replica;"

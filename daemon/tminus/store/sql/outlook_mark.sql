@@ -1,8 +1,11 @@
 -- One text that changes whenever the page of what comes next has other things on it; how far launches are is no part of it.
 select md5(concat_ws('|',
     (select string_agg(concat_ws(' ', u.id, u.status, u.launch_at, u.updated_at), ',') from (
-        select n.* from unnest(array['scheduled', 'unauthorized']) as waiting (status)
-        cross join lateral (select q.id, q.status, q.launch_at, q.updated_at from tminus.scheduled_scripts q where q.status = waiting.status order by q.launch_at limit $1) n
+        select n.* from (
+            (select q.id, q.status, q.launch_at, q.updated_at from tminus.scheduled_scripts q where q.status = 'scheduled' order by q.launch_at limit $1)
+            union all
+            (select q.id, q.status, q.launch_at, q.updated_at from tminus.scheduled_scripts q where q.status = 'unauthorized' order by q.launch_at limit $1)
+        ) n
         order by n.launch_at, n.id
     ) u),
     (select string_agg(concat_ws(' ', l.id, l.state, l.wave, l.asked_wave, l.confirmed_wave, l.paused_at), ',' order by l.id) from tminus.launches l where l.finished_at is null),

@@ -19,7 +19,6 @@ from tminus.web.problems import Code, Problem
 
 _GROUPS = 40
 _RUNS = 100
-_EVENTS = 30
 _SHOWN = 60_000  # characters of a text
 _DENSE = 400  # sites, above which their cells are small
 
