@@ -230,8 +230,8 @@ async def due_query(rows: int) -> float:
                 select ':put 1', '{{s}}', 'alice', 'alice', 'scheduled',
                     now() + (n - 10) * interval '1 second', n, now(), now()
                 from generate_series(1, {rows}) as n;
-                insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, approver)
-                select id, '', '', sites, '{{}}', 'bob'
+                insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, author, editor, approver)
+                select id, '', '', sites, '{{}}', 'alice', 'alice', 'bob'
                 from tminus.scheduled_scripts
                 where launch_at < now() + interval '1 hour'
                 order by launch_at;

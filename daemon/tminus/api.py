@@ -44,7 +44,12 @@ async def serve_api(settings: Settings, *, base: Path) -> None:
         await place.make_ready()
         async with open_api(settings, place, base=base, beside_daemon=False):
             systemd.notify("READY=1")
-            await stop.wait()
+            # That this is fed at all shows that the loop goes round. Without the database it answers so, and goes on.
+            feeding = asyncio.create_task(systemd.feed_watchdog(lambda: True))
+            try:
+                await stop.wait()
+            finally:
+                feeding.cancel()
             systemd.notify("STOPPING=1")
     log.info("api_stopped")
 

@@ -20,6 +20,7 @@ from tminus.services.holdings import Holdings
 from tminus.services.notifier import Lane
 from tminus.settings import Settings
 from tminus.store.history import History
+from tminus.store.instances import session_name
 from tminus.store.intent_log import IntentLog
 from tminus.store.migrate import check_schema_of, ensure_login, migrate
 from tminus.store.pool import open_database
@@ -64,12 +65,17 @@ async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = 
                 open_database(
                     place.dsn,
                     size=8,
-                    application="tminus",
+                    application=session_name(intents.instance),
                     greet=history.compare,
                     idle_within=settings.heartbeat_ttl,  # who is declared dead must not hold its runs for longer
                 ) as db,
                 # The heartbeat waits for nobody; and who lives on a server has told it what it started.
-                open_database(place.dsn, size=1, application="tminus heartbeat", greet=history.compare) as heart,
+                open_database(
+                    place.dsn,
+                    size=1,
+                    application=session_name(intents.instance, "tminus heartbeat"),
+                    greet=history.compare,
+                ) as heart,
                 AsyncExitStack() as beside,
             ):
                 if with_api:

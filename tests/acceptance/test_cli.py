@@ -25,6 +25,7 @@ from click.testing import CliRunner
 
 from tests.support import Db, clean_environment, run_daemon, until
 from tminus.cli import main, screen
+from tminus.cli.submit import submit
 from tminus.simulator import Fault, FleetSpec, SiteSpec, simulate
 from tminus.store.pool import statement
 
@@ -74,7 +75,7 @@ class Cli:
     async def submit(self, *options: str, login: str = "alice", script: str | bytes = SCRIPT) -> str:
         """Submit a script, on site_a in an hour unless the options say other things; return its id."""
         where = () if {"--site", "--tag", "--sites-file"} & set(options) else ("--site", "site_a")
-        when = () if {"--at", "--in", "--cron"} & set(options) else ("--in", "1h")
+        when = () if {"--at", "--in", "--cron", "--local-time"} & set(options) else ("--in", "1h")
         answer = await self.ok("submit", "-", *where, *when, *options, login=login, stdin=script)
         return UUID.findall(answer.out)[0]
 
@@ -393,6 +394,103 @@ async def test_submit_writes_exactly_what_was_asked(cli: Cli, tmp_path: Path) ->
     assert "somebody other than alice" in answer.out
 
 
+NOT_A_CLIENTS = {
+    *("created_by", "created_at", "updated_by", "updated_at", "status", "status_reason", "started_at", "finished_at"),
+    *("authorization_id", "authorized_at", "authorized_by", "authorization_expires_at", "cancelled_at", "cancelled_by"),
+    *("findings", "summary_generated"),
+}
+
+
+async def test_submit_has_an_option_for_each_column_that_is_a_clients(cli: Cli) -> None:
+    await cli.db.run("insert into tminus.windows (name, weekly) values ('nights', '{daily 22:00-04:00}')")
+    options = (
+        *(
+            "--description",
+            "why",
+            "--summary",
+            "what it does",
+            "--notify",
+            "u1",
+            "--test-site",
+            "site_c",
+            "--no-backup",
+        ),
+        *("--abort-if-offline", "--start-within", "2h", "--site-timeout", "3m", "--max-concurrency", "4", "--detached"),
+        *("--waves", "1, 10,25%", "--wave-order", "edge,core", "--wave-pause", "15m", "--wave-confirm"),
+        *("--confirm-within", "4h", "--max-failures", "2%", "--max-failures-in-wave", "1", "--max-offline", "0"),
+        *("--guard-version", ">=7.12", "--guard-free-space", "5", "--guard-uptime", "10m", "--guard-cpu-load", "80"),
+        *("--var", "n=5", "--window", "nights"),
+        *("--cron", "@weekly", "--timezone", "Europe/Berlin", "--run-latest", "--until", f"{NEXT_YEAR}-07-01T02:00"),
+        *("--max-launches", "9"),
+    )
+    script = await cli.submit(*options, "--id", "018f5bda-4690-4432-8472-358b2734f19b")
+    ended = await cli.submit("--expects-disconnect", "--local-time", f"{NEXT_YEAR}-03-01T03:00")
+    once = await cli.ok(
+        *(
+            "submit",
+            "-",
+            "--site-query",
+            '{"tags": ["north"]}',
+            "--at",
+            f"{NEXT_YEAR}-03-01T03:00",
+            "--timezone",
+            "Europe/Berlin",
+        ),
+        *("--stop-starting-at", f"{NEXT_YEAR}-03-01T06:00"),
+        login="alice",
+        stdin=SCRIPT,
+    )
+    expected = {
+        "summary": "what it does",
+        "max_concurrency": 4,
+        "detached": True,
+        "wave_sizes": ["1", "10", "25%"],
+        "wave_order": ["edge", "core"],
+        "wave_pause": timedelta(minutes=15),
+        "wave_confirm": True,
+        "confirm_within": timedelta(hours=4),
+        "max_failures": "2%",
+        "max_failures_in_wave": "1",
+        "max_offline": "0",
+        "guard_version": ">=7.12",
+        "guard_free_space": 5,
+        "guard_uptime": timedelta(minutes=10),
+        "guard_cpu_load": 80,
+        "variables": '{"n": 5}',
+        "windows": ["nights"],
+        "cron": "0 0 * * 0",
+        "missed_policy": "run_latest",
+        "max_launches": 9,
+        # A local time beside a rule is one of the rule's zone, unless it says its offset.
+        "until": datetime(NEXT_YEAR, 7, 1, tzinfo=UTC),
+    }
+    rows = await cli.db.fetch("select * from tminus.scheduled_scripts")
+    row = next(row for row in rows if str(row["id"]) == script)
+    assert {name: row[name] for name in expected} == expected
+    stops = {str(row["id"]): row["stop_starting_at"] for row in rows}
+    assert stops == {script: None, ended: None, UUID.findall(once.out)[0]: datetime(NEXT_YEAR, 3, 1, 5, tzinfo=UTC)}
+    # What a client may say, one of these three says otherwise than the column by itself.
+    plain = (await cli.db.fetch("select * from tminus.scheduled_scripts where id = $1::uuid", await cli.submit()))[0]
+    same = {name for name in plain.keys() if all(row[name] == plain[name] for row in rows)}  # noqa: SIM118 - a Record
+    assert same <= NOT_A_CLIENTS | {"script"}, "tminus submit has no option for these"
+    again = await cli.ok("submit", "-", *options, "--id", script, "--site", "site_a", login="alice", stdin=SCRIPT)
+    assert "already" in again.out
+    for changed in (("--wave-pause", "16m"), ("--max-offline", "1"), ("--summary", "something else")):
+        refused = await cli("submit", "-", *options, *changed, "--id", script, "--site", "site_a", login="alice", stdin=SCRIPT)  # fmt: skip
+        refused.refused("other content", code=2)
+
+
+async def test_the_help_of_submit_is_in_groups(cli: Cli) -> None:
+    shown = (await cli.ok("submit", "--help")).out
+    headings = [line for line in shown.splitlines() if line and line[0] != " "][1:]
+    assert headings[0].startswith("On which sites")
+    assert headings[-1] == "Other:"
+    assert len(headings) == 9
+    for option in submit.params:
+        if option.param_type_name == "option":
+            assert re.search(rf"^  (-h, )?{option.opts[-1]}\b", shown, re.MULTILINE), option.opts
+
+
 async def test_submit_counts_from_the_clock_of_the_database(cli: Cli) -> None:
     await cli.db.move_clock(timedelta(days=400))
     script = await cli.submit("--in", "5m")
@@ -536,6 +634,30 @@ MIB = 1024 * 1024
             ("--site", "site_a", "--in", "1h", "--test-site", "nowhere"), SCRIPT, ["nowhere"], id="unknown test site"
         ),
         pytest.param(("--site", "site_a", "--in", "1h", "--id", "12"), SCRIPT, ["--id", "'12'"], id="no uuid"),
+        *(
+            pytest.param(("--site", "site_a", "--in", "1h", *options), SCRIPT, words, id=" ".join(options))
+            for options, words in [
+                (("--waves", "1,,2"), ["--waves", "'1,,2'", "missing"]),
+                (("--waves", "1,ten"), ["--waves", "'ten'", "10%"]),
+                (("--waves", "1,101%"), ["--waves", "'101%'"]),
+                (("--waves", "0,5"), ["wave_sizes", "'0'"]),
+                (("--wave-order", "edge"), ["wave_order", "go with wave_sizes"]),
+                (("--wave-pause", "5m"), ["wave_pause", "go with wave_sizes"]),
+                (("--wave-confirm",), ["wave_confirm", "go with wave_sizes"]),
+                (("--waves", "1", "--wave-pause", "8d"), ["wave_pause", "7 days"]),
+                (("--confirm-within", "5s"), ["confirm_within", "1 minute"]),
+                (("--max-failures", "lots"), ["--max-failures", "'lots'"]),
+                (("--max-offline", "-1"), ["--max-offline", "'-1'"]),
+                (("--max-failures-in-wave", "5 %"), ["--max-failures-in-wave", "'5 %'"]),
+                (("--until", "2130-01-01T00:00Z"), ["until", "go with cron"]),
+                (("--until", "2130-01-01T00:00"), ["--until", "no offset"]),
+                (("--run-latest",), ["missed_policy", "cron"]),
+                (("--stop-starting-at", "2130"), ["--stop-starting-at", "no ISO 8601 time"]),
+                (("--stop-starting-at", "2020-01-01T00:00Z"), ["stop_starting_at"]),
+                (("--window", "nowhere"), ["no window 'nowhere'"]),
+                (("--summary", "x" * 10001), ["--summary", "10000"]),
+            ]
+        ),
         pytest.param(
             ("--site", "site_a", "--in", "1h", "--description", "x" * 2001), SCRIPT, ["--description"], id="description"
         ),

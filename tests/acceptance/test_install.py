@@ -130,7 +130,7 @@ def test_everything_lies_where_the_documentation_says(installed: Installed) -> N
     assert stat.S_IMODE((root / "etc/tminus").stat().st_mode) == 0o750
     assert stat.S_IMODE((root / "etc/tminus/tminus.toml").stat().st_mode) == 0o640
     assert (root / "etc/tminus/tminus.toml").read_text() == (_CHECKOUT / "config/tminus.toml").read_text()
-    for unit in ("tminus.service", "tminus-migrate.service"):
+    for unit in ("tminus.service", "tminus-migrate.service", "tminus-api.service"):
         assert (root / "usr/local/lib/systemd/system" / unit).is_file()
     for kind in ("sysusers", "tmpfiles"):
         assert (root / f"usr/local/lib/{kind}.d/tminus.conf").is_file()
@@ -244,7 +244,7 @@ def test_systemd_finds_nothing_to_say_about_the_units(installed: Installed, tmp_
         assert "ExecStart=/opt/tminus/current/bin/tminus " in text
         copies.append(tmp_path / unit.name)
         copies[-1].write_text(text.replace("=/opt/tminus/", f"={here}/opt/tminus/"))
-    assert [copy.name for copy in copies] == ["tminus-migrate.service", "tminus.service"]
+    assert [copy.name for copy in copies] == ["tminus-api.service", "tminus-migrate.service", "tminus.service"]
     # Its exit code is 0 even for an unknown key: what counts is that it says nothing.
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *copies], capture_output=True, text=True, timeout=30, check=False
@@ -253,7 +253,7 @@ def test_systemd_finds_nothing_to_say_about_the_units(installed: Installed, tmp_
 
 
 @_needs_analyze
-@pytest.mark.parametrize("unit", ["tminus.service", "tminus-migrate.service"])
+@pytest.mark.parametrize("unit", ["tminus.service", "tminus-migrate.service", "tminus-api.service"])
 def test_the_units_give_little_to_who_breaks_in(installed: Installed, unit: str) -> None:
     file = installed.root / "usr/local/lib/systemd/system" / unit
     done = subprocess.run(

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 import uuid
@@ -20,9 +21,11 @@ import pytest
 from tests.acceptance.test_configuration import tminus
 from tests.acceptance.test_readme import run_psql
 from tests.support import clean_environment, until
+from tminus.settings import load_settings
 from tminus.simulator import Fleet, FleetSpec, simulate
 from tminus.store.embedded import EmbeddedServer, psql
 from tminus.store.migrate import check_schema_of, migrate
+from tminus.web.tokens import Checker, FixedKeys, read_secret, secret_key
 
 _TEXT = (Path(__file__).parents[2] / "docs/install.md").read_text(encoding="utf-8")
 
@@ -81,12 +84,40 @@ async def test_the_logins_of_the_guide_are_what_it_says_on_a_server_that_never_s
         assert await migrate(dsn_of("tminus_admin"))
         for sql in _sql("admin"):
             await run_psql(dsn_of("tminus_admin"), sql)
-        roles = {"tminus_serve": "daemon", "netbox": "gateway", "alice": "author", "bob": "approver", "noc": "reader"}
+        roles = {
+            "tminus_serve": "daemon",
+            "netbox": "gateway",
+            "alice": "author",
+            "bob": "approver",
+            "noc": "reader",
+            "tminus_api": "gateway",
+        }
         for login, role in roles.items():
             await check_schema_of(dsn_of(login))
             all_roles = "select string_agg(r.rolname, ' ') from pg_roles r where r.rolname ~ '^tminus_' and pg_has_role(r.oid, 'usage')"
             others = f"{all_roles} and r.rolname <> session_user"
             assert await run_psql(dsn_of(login), others) == f"tminus_{role}\n"
+
+
+async def test_the_configuration_of_the_api_is_for_its_owner_alone_and_makes_a_token(folder: Path) -> None:
+    text = re.sub(r"^ {4}", "", _shell("api"), flags=re.MULTILINE).replace("/etc/tminus", str(folder))
+    done = await asyncio.create_subprocess_exec("sh", "-ec", text)
+    assert await done.wait() == 0
+    for name in ("api.toml", "api.secret"):
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+    settings = load_settings(folder / "api.toml")
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == "postgresql://tminus_api:change-me@db.example.net/tminus"
+    (token,) = re.findall(r"`tminus --config /etc/tminus/api.toml (token [^`]+)`", _TEXT)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tminus", "--config", str(folder / "api.toml"), *token.split(),
+        stdout=asyncio.subprocess.PIPE, env=clean_environment(), cwd="/",
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    key = secret_key(read_secret(folder / "api.secret"))
+    checker = Checker(issuer="tminus", audience="tminus", source=FixedKeys((key,)))
+    person = await checker.person(f"Bearer {out.decode().strip()}")
+    assert (person.name, person.scopes) == ("alice", {"script:view"})
 
 
 async def test_a_backup_brings_back_what_a_newer_version_changed_and_runs_nothing_twice(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The daemon, with an embedded database, lives under the system calls that its unit leaves it.
+"""The daemon, with an embedded database, and the HTTP API live under the system calls that their units leave them.
 
 systemd cannot be started in a test, but what it would load can: the same sets of system calls, by the same library.
 """
@@ -13,19 +13,25 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.signing import Approver
 from tests.support import FAST, Db, clean_environment, until, write_config
+from tminus.errors import ConfigError
 from tminus.simulator import FleetSpec, simulate
+from tminus.web.tokens import mint, read_secret
 
-_UNIT = Path(__file__).parents[2] / "systemd/tminus.service"
+_UNITS = Path(__file__).parents[2] / "systemd"
 _NEEDED_BY_ROOT = ["setgroups", "setregid", "setreuid"]
 """To run the database as another user, which the unit's user need not and must not do."""
 
@@ -91,10 +97,10 @@ def _members(group: str) -> set[str]:
     return found
 
 
-def _allowed() -> set[str]:
+def _allowed(unit: str) -> set[str]:
     """What the lines of the unit leave, read as systemd reads them: one after the other."""
     allowed = _members("@default")
-    for line in re.findall(r"^SystemCallFilter=(.*)$", _UNIT.read_text(), re.MULTILINE):
+    for line in re.findall(r"^SystemCallFilter=(.*)$", (_UNITS / unit).read_text(), re.MULTILINE):
         named = {call for group in line.lstrip("~").split() for call in _members(group)}
         allowed = allowed - named if line.startswith("~") else allowed | named
     return allowed
@@ -110,7 +116,7 @@ def folder() -> Iterator[Path]:
 
 
 async def test_a_launch_with_an_embedded_database_needs_no_more_than_the_unit_leaves(folder: Path) -> None:
-    allowed = _allowed()
+    allowed = _allowed("tminus.service")
     assert "fchown" in allowed
     assert not allowed & {"setuid", "mount", "ptrace", "bpf", "reboot", "init_module"}
     if os.geteuid() == 0:
@@ -160,5 +166,72 @@ async def test_a_launch_with_an_embedded_database_needs_no_more_than_the_unit_le
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
             code = await asyncio.wait_for(process.wait(), 30)
+        assert code == 0, log.read_text()
+        assert "PermissionError" not in log.read_text()
+
+
+async def test_the_api_needs_no_more_than_its_unit_leaves_and_what_it_is_handed_over(
+    database: Db, folder: Path
+) -> None:
+    """As systemd lays it out: all files in one folder that only it can read, and a socket for what it has to say."""
+    unit = (_UNITS / "tminus-api.service").read_text()
+    handed = dict(re.findall(r"^LoadCredential=(\S+):(\S+)$", unit, re.MULTILINE))
+    assert handed == {name: f"/etc/tminus/{name}" for name in ("api.toml", "api.secret")}
+    (fallback,) = re.findall(r"^SetCredential=api\.secret:(.*)$", unit, re.MULTILINE)
+    secret = folder / "api.secret"
+    secret.write_text(fallback)
+    secret.chmod(0o400)
+    with pytest.raises(ConfigError, match="needs 32"):
+        read_secret(secret)  # what everybody knows is no secret
+    secret.chmod(0o600)
+    secret.write_text("0123456789abcdef" * 2)
+    secret.chmod(0o400)
+    settings = {"api_listen": "127.0.0.1:0", "api_secret_file": "api.secret", "log_format": "json"}
+    written = write_config(folder, key_file=None, database_url=database.dsn_as("api"), **settings)
+    config = written.rename(folder / "api.toml")
+    config.chmod(0o400)
+    log = folder / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(folder / "notify"))
+        listener.setblocking(False)
+        heard: list[bytes] = []
+
+        def hears(line: bytes) -> bool:
+            with suppress(BlockingIOError):
+                while True:
+                    heard.extend(listener.recv(4096).splitlines())
+            return line in heard
+
+        (command,) = re.findall(r"^ExecStart=\S+ (.*)$", unit, re.MULTILINE)
+        arguments = command.replace("${CREDENTIALS_DIRECTORY}", str(folder)).split()
+        with log.open("wb") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", _LAUNCHER, json.dumps(sorted(_allowed("tminus-api.service"))),
+                sys.executable, "-m", "tminus", *arguments, cwd="/", stderr=stderr, env=clean_environment() | {
+                    "CREDENTIALS_DIRECTORY": str(folder), "NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "200000",
+                },
+            )  # fmt: skip
+        try:
+
+            async def fed() -> bool:
+                assert process.returncode is None, log.read_text()
+                return hears(b"READY=1") and hears(b"WATCHDOG=1")
+
+            await until(fed, within=30)
+            (ready,) = [line for line in map(json.loads, log.read_text().splitlines()) if line["event"] == "api_ready"]
+            made = mint(
+                secret.read_bytes(), name="alice", scopes=("script:view",), issuer="tminus", audience="tminus",
+                valid=timedelta(minutes=5),
+            )  # fmt: skip
+            async with (
+                aiohttp.ClientSession(headers={"Authorization": f"Bearer {made}"}) as session,
+                session.get(f"http://{ready['listening']}/sites") as response,
+            ):
+                assert (response.status, await response.json()) == (200, [])
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+            code = await asyncio.wait_for(process.wait(), 30)
+        assert hears(b"STOPPING=1")
         assert code == 0, log.read_text()
         assert "PermissionError" not in log.read_text()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from tests.acceptance.test_cli import UUID, Cli, cli
 from tests.acceptance.test_readme import run_psql
@@ -14,6 +17,7 @@ from tminus.simulator import FleetSpec, simulate
 __all__ = ["cli"]
 
 _GUIDE = (Path(__file__).parents[2] / "docs" / "scheduling.md").read_text(encoding="utf-8")
+_ROLLOUT = (Path(__file__).parents[2] / "docs" / "rollout.md").read_text(encoding="utf-8")
 _EXAMPLES = re.findall(r"<!-- test: (\w+) -->\n```sql\n(.*?)```", _GUIDE, re.DOTALL)
 
 
@@ -23,7 +27,7 @@ async def test_the_examples_of_the_guide_do_what_it_says(database: Db) -> None:
         " ('site_41', 'Berlin', '192.0.2.41', '{core}', 'Europe/Berlin'),"
         " ('site_42', 'New York', '192.0.2.42', '{edge}', 'America/New_York')"
     )
-    assert _EXAMPLES
+    assert len(_EXAMPLES) == _GUIDE.count("```sql")
     for who, sql in _EXAMPLES:
         await run_psql(database.dsn_as(who), sql)
     [weekly] = await database.fetch("select * from tminus.scheduled_scripts where cron is not null")
@@ -40,6 +44,26 @@ async def test_the_examples_of_the_guide_do_what_it_says(database: Db) -> None:
     ]
     [freeze] = await database.fetch("select * from tminus.freezes")
     assert (freeze["tag"], freeze["frozen_by"], freeze["thawed_by"]) == ("core", "bob", "bob")
+
+
+async def test_the_command_lines_of_the_guides_are_taken(
+    database: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli = Cli(database)
+    await cli.ok("site", "import", "-", login="api", stdin="id,address,tags\none,192.0.2.1,edge;core;pop:berlin\n")
+    monkeypatch.chdir(tmp_path)
+    lines = [line for guide in (_GUIDE, _ROLLOUT) for line in re.findall(r"^    tminus (.*)$", guide, re.MULTILINE)]
+    assert len(lines) >= 15
+    by_whom = {"submit": "alice", "window": "api", "cap": "bob", "freeze": "bob", "thaw": "bob"}
+    for line in lines:
+        command, *arguments = shlex.split(line, comments=True)
+        if command == "submit":
+            Path(arguments[0]).write_text(":put 1\n")
+        await cli.ok(command, *arguments, login=by_whom[command])
+    rows = await database.fetch("select * from tminus.scheduled_scripts order by created_at")
+    assert [row["wave_sizes"] for row in rows if row["wave_sizes"]] == [["1", "10", "25%"]] * 2
+    assert await database.fetch("select from tminus.tag_caps") == []
+    assert await database.value("select array_agg(name) from tminus.windows") == ["nights"]
 
 
 async def test_a_freeze_stops_starts_within_a_second_on_two_daemons(database: Db, tmp_path: Path) -> None:

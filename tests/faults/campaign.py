@@ -46,6 +46,7 @@ async def run_scenario(rig: Rig, scenario: Scenario, seed: str) -> Measured:
     try:
         async with asyncio.timeout(_PATIENCE):
             await rig.everybody_lives()
+            await rig.all_routers_are_free()
             await rig.take_footprints()
             return await scenario.act(rig, random.Random(seed))
     except (Exception, TimeoutError) as error:  # noqa: BLE001 - told below, and counted

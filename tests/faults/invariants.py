@@ -92,8 +92,10 @@ async def check_runs(
     rows = await db.fetch(
         """
         select r.*, l.script, l.finished_at as launch_finished_at,
+            -- Of an occurrence that was missed as a whole one event tells.
             (select count(*) from tminus.events e
-             where e.launch_id = r.launch_id and e.site_id = r.site_id and e.kind = 'site_' || r.state) as told
+             where e.launch_id = r.launch_id and case when l.state = 'missed' then e.kind = 'launch_missed'
+                else e.site_id = r.site_id and e.kind = 'site_' || r.state end) as told
         from tminus.site_runs r
         join tminus.launches l on l.id = r.launch_id
         where $1::uuid[] is null or l.script_id = any ($1)

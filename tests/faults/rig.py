@@ -139,6 +139,15 @@ class Rig:
 
         await until(look, within=within)
 
+    async def all_routers_are_free(self, *, within: float = 60.0) -> None:
+        """Wait until no router is held back for what an earlier fault left running there: the next one is not to pay for it."""
+
+        async def look() -> bool:
+            await self.db.run("update tminus.busy_sites set look_at = tminus.clock() where free_at is null")
+            return not await self.db.value("select exists (select from tminus.busy_sites where free_at is null)")
+
+        await until(look, within=within, every=0.5)
+
     def slot_of(self, pid: int) -> Slot:
         return next(slot for slot in self.slots if slot.daemon is not None and slot.pid == pid)
 

@@ -164,14 +164,20 @@ async def _killed_beside(point: Point, rig: Rig, rng: random.Random) -> Measured
     return await _settle(rig, measured, script, since=time.time())
 
 
+_OWED = "select exists (select from tminus.cleanup_debts where settled_at is null)"
+
+
 async def _killed_paying_a_debt(rig: Rig, rng: random.Random) -> Measured:
     """Killed between the removal of a file and the note of it: the file is looked for again, and found to be gone."""
     measured = Measured()
-    rig.plan(Point.READY, "kill")  # leaves an uploaded file, which the reaper notes as a debt
+    # Cancelled with its file uploaded: no second attempt comes by and takes the file away.
+    rig.plan(Point.READY, "hold")
     script = await rig.launch()
-    await rig.taken(Point.READY)
-    since = time.time()
-    await _settle(rig, measured, script, since=since)
+    pid = await rig.taken(Point.READY)
+    await rig.db.value("select tminus.cancel($1)", script, role="alice")
+    os.kill(pid, signal.SIGKILL)
+    await _settle(rig, measured, script, since=time.time())
+    measured.demand(await rig.db.value(_OWED), "A0: nobody owes the removal of the uploaded file")
     rig.plan(Point.DEBT_PAID, "kill")
     await rig.db.run("update tminus.cleanup_debts set next_try_at = tminus.clock() where settled_at is null")
     await rig.taken(Point.DEBT_PAID)
@@ -179,7 +185,7 @@ async def _killed_paying_a_debt(rig: Rig, rng: random.Random) -> Measured:
 
     async def paid() -> bool:
         await rig.db.run("update tminus.cleanup_debts set next_try_at = tminus.clock() where settled_at is null")
-        return not await rig.db.value("select exists (select from tminus.cleanup_debts where settled_at is null)")
+        return not await rig.db.value(_OWED)
 
     with contextlib.suppress(AssertionError):
         await until(paid, every=0.5)
@@ -430,11 +436,16 @@ async def _slow(what: str, rig: Rig, rng: random.Random) -> Measured:
 # -- F21, F24, F25, F27 ------------------------------------------------------------------------------------------------
 
 
+async def _is_launched(rig: Rig, script: object) -> bool:
+    return bool(await rig.db.value("select status <> 'scheduled' from tminus.scheduled_scripts where id = $1", script))
+
+
 async def _clock_steps(by: timedelta, rig: Rig, rng: random.Random) -> Measured:
     """The clock of the database jumps during a launch, and jumps back later."""
     measured = Measured()
     script = await rig.launch(seconds=2.0)
-    await asyncio.sleep(rng.uniform(0.3, 3))
+    await until(partial(_is_launched, rig, script), within=30)
+    await asyncio.sleep(rng.uniform(0, 3))
     since = time.time()
     await rig.db.move_clock(by)
     excuses = Excuses(clock_moved=abs(by.total_seconds()))

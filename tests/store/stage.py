@@ -66,7 +66,7 @@ EMPTY = "; ".join(
     )
 )
 # What start_executing takes where nothing is stored with the start.
-NO_BACKUPS: tuple[list[object], ...] = ([], [], [], [], [], [])
+NO_BACKUPS: tuple[list[object], ...] = ([], [], [], [], [])
 # What PostgreSQL says by itself where nobody wrote a sentence.
 _UNCLEAR = ("violates check constraint", "violates unique constraint", "violates foreign key", "permission denied")
 

@@ -15,7 +15,9 @@ from importlib.resources import files
 import pytest
 
 from tests.store.stage import Stage, start_request
-from tminus.store.writer import Backup, StartRequest
+from tminus.store.export_texts import Backup, backup_columns, store_texts
+from tminus.store.pool import statement
+from tminus.store.writer import StartRequest
 
 OURS = ("r.instance_id is not distinct from $1", "r.state = (select 'running')")
 LIVING = "exists (select from tminus.instances i where i.id = $1 and i.state in ('alive', 'draining'))"
@@ -50,6 +52,7 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("pin_site", "update", "sites"): [A_PERSONS],
     # The API's.
     ("edit_scheduled_script", "update", "scheduled_scripts"): [A_PERSONS],
+    ("remove_window", "delete", "windows"): [("name = $1",)],
     ("keep_answer", "update", "idempotency_keys"): [("k.status is null",)],
     ("forget_idempotency_keys", "delete", "idempotency_keys"): [("skip locked",)],
     # The functions of the schema.
@@ -116,7 +119,12 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     # Retention: nothing that is open. The triggers refuse every other change.
     ("forget_outputs", "update", "site_runs"): [("held: skip locked",)],
     ("forget_backups", "delete", "backups"): [("held: skip locked",)],
-    ("forget_texts", "delete", "backup_texts"): [("not exists (select from tminus.backups b where b.sha256 = t.sha256)",)],
+    ("forget_texts", "delete", "backup_texts"): [
+        (
+            "not exists (select from tminus.backups b where b.sha256 = t.sha256)",
+            "not exists (select from tminus.backup_texts d where d.base = t.sha256)",
+        )
+    ],
     ("forget_events", "delete", "events"): [("held: skip locked",)],
     ("forget_letters", "delete", "outbox"): [("held: skip locked",)],
     ("forget_letters", "delete", "letters"): [("held: skip locked",)],
@@ -132,6 +140,7 @@ INSERTS = {
     "owe_cleanup": {"cleanup_debts"},
     "hold_sites": {"busy_sites"},
     "submit": {"scheduled_scripts"},
+    "create_scheduled_script": {"scheduled_scripts"},
     "claim_idempotency_key": {"idempotency_keys"},
     "import_sites": {"sites"},
     "record": {"events"},
@@ -150,12 +159,15 @@ INSERTS = {
     "abandon": {"cleanup_debts"},
     "reap": {"events"},
     "keep_late_evidence": {"events"},
-    "store_backups": {"backup_texts", "backups"},
+    "store_text": {"backup_texts"},
+    "store_likeness": {"backup_texts"},
+    "store_backups": {"backups"},
     "note_lost_starts": {"lost_starts", "events"},
     "owe_unstarted_file": {"cleanup_debts"},
     "recall_lost_starts": {"events"},
     "refuse_spent": {"events"},
     "note_crashes": {"crashes", "set_aside"},
+    "set_window": {"windows"},
     "queue_news": {"outbox"},
     "set_contact": {"contacts"},
     "gather_letters": {"letters"},
@@ -198,19 +210,19 @@ def writes(text: str) -> Iterator[tuple[str, str, str]]:
 def test_every_update_and_delete_is_guarded_as_the_table_says() -> None:
     found: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
     for name, text in sources():
-        for verb, table, statement in writes(text):
+        for verb, table, written in writes(text):
             if verb != "insert":
-                found[name, verb, table].append((statement, text))
+                found[name, verb, table].append((written, text))
     assert set(found) == set(GUARDS)
     for key, statements in found.items():
         assert len(statements) == len(GUARDS[key]), key
-        for (statement, text), guards in zip(statements, GUARDS[key], strict=True):
-            _, _, condition = statement.partition(" where ")
+        for (written, text), guards in zip(statements, GUARDS[key], strict=True):
+            _, _, condition = written.partition(" where ")
             for guard in guards:
                 if guard.startswith("held: "):
                     assert guard.removeprefix("held: ") in text, (key, guard)
                 else:
-                    assert guard in condition or (guard == "skip locked" and guard in statement), (key, guard)
+                    assert guard in condition or (guard == "skip locked" and guard in written), (key, guard)
 
 
 def test_every_insert_is_on_the_list() -> None:
@@ -248,10 +260,12 @@ async def test_an_instance_that_was_declared_dead_replaces_no_export_of_its_succ
         request: StartRequest = start_request(run, stored=export(text))
         backup = request.backup
         assert backup is not None
-        rows = await stage.store.fetch(
-            "start_executing", instance, [run], [request.nonce], [1.0],
-            [run], [backup.phase], [backup.sha256], [backup.text], [backup.header], [backup.raw_bytes],
-        )  # fmt: skip
+        async with stage.store.transaction("start") as connection:
+            await store_texts(connection, [backup])
+            rows = await connection.fetch(
+                statement("start_executing"),
+                instance, [run], [request.nonce], [1.0], *backup_columns([(run, backup)]),
+            )  # fmt: skip
         return [row["id"] for row in rows]
 
     assert await start(successor, "of the successor") == [run]

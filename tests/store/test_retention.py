@@ -11,16 +11,17 @@ import pytest
 
 from tests.store.stage import Stage, held_by_another, until_waiting
 from tests.support import Db
+from tminus.domain.likeness import find_likeness
 from tminus.services.heartbeat import Trust
 from tminus.services.observer import Observer
 from tminus.services.retention import Keep, Retention
 from tminus.store import retention
-from tminus.store.pool import Database
+from tminus.store.export_texts import Backup, backup_columns, store_texts
+from tminus.store.pool import Database, Transaction
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 YEAR = timedelta(days=365)
-STORE = "select tminus.store_backups($1, $2, $3, $4, $5, $6)"
 
 
 async def a_run(stage: Stage, *, site: str = "a", state: str = "completed", age: timedelta = YEAR) -> int:
@@ -36,8 +37,18 @@ async def a_run(stage: Stage, *, site: str = "a", state: str = "completed", age:
     return run
 
 
-async def store(db: Database, run: int, text: str, phase: str = "before") -> None:
-    await db.call(STORE, [run], [phase], [sha256(text)], [text], ["# header"], [len(text)])
+async def store(db: Database, run: int, text: str, phase: str = "before", *, other: str | None = None) -> None:
+    async with db.transaction("store a backup") as connection:
+        await write(connection, run, text, phase, other=other)
+
+
+async def write(
+    connection: Transaction, run: int, text: str, phase: str = "before", *, other: str | None = None
+) -> None:
+    like = None if other is None else find_likeness(text, other, sha256(other))
+    backup = Backup(phase=phase, sha256=sha256(text), text=text, header="# header", raw_bytes=len(text), like=like)
+    await store_texts(connection, [backup])
+    await connection.execute("select tminus.store_backups($1, $2, $3, $4, $5)", *backup_columns([(run, backup)]))
 
 
 def sha256(text: str) -> bytes:
@@ -217,11 +228,6 @@ class TestATextThatIsFoundAgain:
 
     TEXT = "# the same again\n"
 
-    @staticmethod
-    def values(run: int) -> tuple[object, ...]:
-        text = TestATextThatIsFoundAgain.TEXT
-        return [run], ["before"], [sha256(text)], [text], ["# header"], [len(text)]
-
     async def an_orphan(self, stage: Stage) -> int:
         run = await a_run(stage)
         await stage.db.fetch("insert into tminus.backup_texts values ($1, $2)", sha256(self.TEXT), self.TEXT)
@@ -234,12 +240,9 @@ class TestATextThatIsFoundAgain:
 
     async def test_the_writer_comes_first(self, stage: Stage) -> None:
         run = await self.an_orphan(stage)
-        async with stage.db.anew("tminus_serve") as writer, asyncio.timeout(5):
-            transaction = writer.transaction()
-            await transaction.start()
-            await writer.fetch(STORE, *self.values(run))
+        async with stage.store.transaction("write") as writer, asyncio.timeout(5):
+            await write(writer, run, self.TEXT)
             found = await retention.forget_texts(stage.store, b"", window=100)
-            await transaction.commit()
         # Also the text that this backup replaced is not forgotten yet: it is the next round's.
         assert found.count == 0
         assert await self.text_of(stage, run) == self.TEXT
@@ -250,8 +253,8 @@ class TestATextThatIsFoundAgain:
             transaction = forgetful.transaction()
             await transaction.start()
             assert await forgetful.fetchval("select forgotten from tminus.forget_texts('', 100)") == 1
-            writing = asyncio.create_task(stage.store.call(STORE, *self.values(run)))
-            await until_waiting(stage.db, "tminus.store_backups(")
+            writing = asyncio.create_task(store(stage.store, run, self.TEXT))
+            await until_waiting(stage.db, "tminus.backup_texts")
             await transaction.commit()
             await writing
         assert await self.text_of(stage, run) == self.TEXT
@@ -270,6 +273,50 @@ class TestATextThatIsFoundAgain:
         await asyncio.gather(*writers)
         dangling = "select count(*) from tminus.backups b where not exists (select from tminus.backup_texts t where t.sha256 = b.sha256)"
         assert await stage.db.value(dangling) == 0
+
+
+class TestATextThatIsStoredAsADifference:
+    BEFORE = "".join(f"/ip address add address=10.0.0.{n}/24\n" for n in range(20))
+    AFTER = BEFORE + "/ip dns set servers=192.0.2.53\n"
+
+    async def test_what_it_differs_from_is_kept_with_it(self, stage: Stage) -> None:
+        run = await a_run(stage)
+        await store(stage.store, run, self.BEFORE, "before")
+        await store(stage.store, run, self.AFTER, "after", other=self.BEFORE)
+        async with stage.db.connect() as connection:
+            await connection.execute("delete from tminus.backups where phase = 'before'")
+        await tidy(stage)
+        texts = await stage.db.fetch("select text, base is null as is_whole from tminus.backup_texts order by depth")
+        assert [tuple(row) for row in texts] == [(self.BEFORE, True), ("/ip dns set servers=192.0.2.53\n", False)]
+        assert await stage.db.value("select tminus.backup_text(id) from tminus.backups") == self.AFTER
+
+    async def test_both_are_forgotten_once_nobody_refers_to_either(self, stage: Stage) -> None:
+        run, young = await a_run(stage), await a_run(stage, age=timedelta())
+        await store(stage.store, run, self.BEFORE, "before")
+        await store(stage.store, run, self.AFTER, "after", other=self.BEFORE)
+        await grow_old(stage.db, run, YEAR)
+        for _ in range(2):
+            await tidy(stage)
+        assert await backups(stage) == [young]
+        assert await stage.db.value("select array_agg(text) from tminus.backup_texts") == [f"# {young}\n"]
+
+    async def test_it_is_stored_whole_where_the_other_is_gone(self, stage: Stage) -> None:
+        run = await a_run(stage)
+        await store(stage.store, run, self.AFTER, "after", other=self.BEFORE)
+        row = (await stage.db.fetch("select * from tminus.backup_texts where sha256 = $1", sha256(self.AFTER)))[0]
+        assert (row["text"], row["base"]) == (self.AFTER, None)
+
+    async def test_no_more_than_eight_are_read_for_one(self, stage: Stage) -> None:
+        run, text = await a_run(stage), self.BEFORE
+        await store(stage.store, run, text)
+        for number in range(12):
+            other, text = text, f"# {number} with an ü\n{text}"
+            await store(stage.store, run, text, "after", other=other)
+            assert await stage.db.value("select tminus.export_text($1)", sha256(text)) == text
+        depths = await stage.db.value(
+            "select array_agg(depth order by depth) from tminus.backup_texts where base is not null"
+        )
+        assert depths == [1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8]
 
 
 async def test_a_text_never_changes(stage: Stage) -> None:

@@ -63,6 +63,7 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
 READING = (
     "api_time",
     "backup_text",
+    "export_text",
     "can_serve",
     "check_cron",
     "plain_site_query",
@@ -94,6 +95,7 @@ READING = (
     "plain_cron",
     "plain_duration",
     "principal",
+    "acting",
     "printable",
     "row_digest",
     "scheduled_script",

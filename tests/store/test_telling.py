@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from tests.store.stage import Stage, add_sites, authorize, insert, refused
 from tests.support import until
 from tminus.channels.letter import Channel
 from tminus.channels.webhook import sign
+from tminus.domain.news import NewsKind
 from tminus.services.notifier import Lane, Notifier
 from tminus.services.observer import Observer
 from tminus.store import news
@@ -365,6 +367,61 @@ async def test_a_mail_server_that_stalls_keeps_no_webhook_waiting(stage: Stage) 
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+async def test_an_endpoint_that_stalls_or_fails_keeps_no_other_waiting(stage: Stage) -> None:
+    for address in ("chat", "pager", "wall"):
+        await contact(stage, "nina", "webhook", address)
+    await add_sites(stage.db, "a")
+    script = await insert(stage.db, notify=["nina"])
+    await authorize(stage.db, script)
+    async with receiver() as stalled, receiver() as failing, receiver() as well:
+        stalled.status, failing.status, well.status = 0, 503, 204
+        boxes = {"chat": stalled, "pager": failing, "wall": well}
+        lanes = [
+            Lane(kind="webhook", address=name, channel=box.channel(name=name, patience=60.0))
+            for name, box in boxes.items()
+        ]
+        task = asyncio.create_task(notifier(stage, *lanes).run())
+        try:
+
+            async def each_was_asked_and_one_took_it() -> bool:
+                states = [row["state"] for row in await letters(stage)]
+                return all(box.calls for box in boxes.values()) and sorted(states) == ["pending", "pending", "sent"]
+
+            await until(each_was_asked_and_one_took_it)
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+    ids = {headers["webhook-id"] for box in boxes.values() for headers, _ in box.calls}
+    assert len(ids) == 3, "each endpoint has a letter of its own"
+
+
+async def test_every_kind_of_news_has_a_letter(stage: Stage) -> None:
+    await contact(stage, "nina")
+    await add_sites(stage.db, "a")
+    script = await insert(stage.db, description="Weekly rule", notify=["nina"])
+    for number, kind in enumerate(NewsKind):
+        queue = 'select tminus.queue_news($1, false, $2, $3, null, \'bob\', \'{"wave": 2, "reason": "because"}\')'
+        await stage.db.fetch(queue, kind, f"test {number}", script)
+    asked = await stage.db.value(
+        "select substring(pg_get_constraintdef(oid) from 'ARRAY.*') from pg_constraint"
+        " where conrelid = 'tminus.contacts'::regclass and pg_get_constraintdef(oid) like '%news%'"
+    )
+    assert set(re.findall(r"'([a-z_]+)'", asked)) == set(NewsKind), "and each can be asked for"
+    async with mail_server() as box:
+        lane = mail_lane(box.channel())
+        it = notifier(stage, lane)
+        await it.gather()
+        for _ in range(2):  # ten at a time
+            await it.deliver(lane)
+        subjects = [letter["Subject"] for letter in box.letters]
+        texts = [letter.get_content() for letter in box.letters]
+    assert len(set(subjects)) == len(NewsKind)
+    assert all(subject.endswith(": Weekly rule") for subject in subjects)
+    assert all(str(script) in text and "sites: 1" in text for text in texts)
+    assert "Wave 2 waits for a person" in "\n".join(subjects)
 
 
 async def test_addresses_that_could_write_headers_or_lead_elsewhere_are_refused(stage: Stage) -> None:

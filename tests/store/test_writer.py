@@ -15,7 +15,9 @@ from tests.store.stage import Stage, held_by_another, start_request, until_waiti
 from tests.support import until
 from tminus.domain.endings import Reason, Step, completed, not_started
 from tminus.errors import Refused, StoreError, StoreUnavailable
-from tminus.store.writer import Backup, EndRequest, Learned, Release, SerialRequest, Start
+from tminus.store.export_texts import Backup
+from tminus.store.pool import statement
+from tminus.store.writer import EndRequest, Learned, Release, SerialRequest, Start
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -83,6 +85,22 @@ async def test_starts_that_are_asked_for_together_share_one_commit(scene: Scene)
     assert await scene.stage.db.value("select count(*) from tminus.backup_texts") == 1, "the same text is stored once"
     rows = await scene.stage.db.fetch("select step, nonce, executing_at is not null as started from tminus.site_runs")
     assert {tuple(row) for row in rows} == {("executing", "0123456789abcdef", True)}
+
+
+async def test_an_ending_whose_first_answer_was_lost_is_known_though_that_one_is_committed_only_now(
+    scene: Scene,
+) -> None:
+    """The server was still at work on it when the connection was lost, and it was said again on another."""
+    run = scene.runs[0]
+    scene.go()
+    assert await scene.writer.start(start(run)) is Start.GO
+    values = [["completed"], [None], ["applied"], [DONE.message], [None], ["[]"], [None], [None]]
+    async with scene.stage.store.transaction("end it for the first time") as first:
+        assert await first.fetch(statement("end_site_runs"), scene.instance, [run], *values)
+        again = asyncio.create_task(scene.writer.end(EndRequest(run=run, ending=DONE)))
+        await until_waiting(scene.stage.db, "Write endings; returns the ids")
+    assert await again is True
+    assert len(await scene.stage.events("site_completed")) == 1
 
 
 async def test_writes_of_all_kinds_share_two_transactions(scene: Scene) -> None:

@@ -77,4 +77,4 @@ async def test_the_page_of_the_api_has_every_route_scope_and_code() -> None:
     assert rows == {(route.method, re.sub(r"{\w+}", "ID", route.path), route.scope) for route in ROUTES}
     codes = set(re.findall(r"^\| (\d{3}) \| `([a-z_]+)` \|", _PAGE, re.MULTILINE))
     assert codes == {(str(kind.status), code.value) for code, kind in KINDS.items()}
-    assert set(SCOPES) == set(re.findall(r"^\| `((?:script|site):[a-z]+)` \|", _PAGE, re.MULTILINE))
+    assert set(SCOPES) == set(re.findall(r"^\| `((?:script|site|contact):[a-z]+)` \|", _PAGE, re.MULTILINE))

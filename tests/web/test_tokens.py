@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from tests.web.conftest import SECRET, Api, serve, token
 from tminus.web.jwks import PublishedKeys
-from tminus.web.routes import ROUTES
+from tminus.web.routes import PATH_PARTS, ROUTES
 from tminus.web.tokens import SCOPES, FixedKeys, parse_jwks
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -111,17 +112,14 @@ async def test_scopes_are_found_where_issuers_write_them(api: Api, given: dict[s
     (await api("GET", "/sites", bearer=signed(**given))).json()
 
 
+_IDS = {name: uuid.UUID(int=0) if part.read is uuid.UUID else 1 for name, part in PATH_PARTS.items()}
+
+
 @pytest.mark.parametrize("scope", sorted(SCOPES))
 async def test_every_route_wants_its_own_scope(api: Api, scope: str) -> None:
-    ids = {
-        "script_id": "0" * 8 + "-0000-0000-0000-" + "0" * 12,
-        "launch_id": "0" * 8 + "-0000-0000-0000-" + "0" * 12,
-        "site_run_id": 1,
-        "site_id": "x",
-    }
     for route in ROUTES:
         bearer = token("alice", *(other for other in SCOPES if other != scope))
-        reply = await api(route.method, route.path.format(**ids), {} if route.body else None, bearer=bearer)
+        reply = await api(route.method, route.path.format(**_IDS), {} if route.body else None, bearer=bearer)
         assert (reply.status == 403) == (route.scope == scope), (route.method, route.path, reply.text)
         if route.scope == scope:
             reply.problem(403, "scope_missing", scope)
@@ -129,8 +127,7 @@ async def test_every_route_wants_its_own_scope(api: Api, scope: str) -> None:
 
 async def test_no_route_can_be_used_without_a_token(api: Api) -> None:
     for route in ROUTES:
-        path = route.path.replace("{site_run_id}", "1").replace("{site_id}", "x")
-        path = path.replace("{script_id}", "0" * 36).replace("{launch_id}", "0" * 36)
+        path = route.path.format(**_IDS)
         (await api(route.method, path, {} if route.body else None, bearer="")).problem(401, "unauthenticated")
 
 

@@ -38,7 +38,9 @@ def _register() -> None:
         rollout,
         scripts,
         sites,
+        tag_caps,
         upcoming,
+        windows,
     )
 
     for module in (
@@ -56,6 +58,8 @@ def _register() -> None:
         backups,
         repairs,
         freezes,
+        windows,
+        tag_caps,
         upcoming,
         audit,
         completion,

@@ -38,7 +38,7 @@ def token(context: Context, person: str, scopes: tuple[str, ...], valid: timedel
     """Make a token with which PERSON may use the HTTP API.
 
     It is signed with api_secret_file. Scopes are script:view, script:create, script:update, script:authorize, script:run,
-    script:delete and site:update.
+    script:delete, site:update, site:freeze and contact:update.
     """
     from tminus.api import located
     from tminus.settings import credentials_base

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import click
 
+from tminus.domain import rollout
 from tminus.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +49,36 @@ class WholeNumber(click.ParamType[int]):
         if not re.fullmatch(r"[0-9]{1,19}", text) or not self._low <= int(text) <= self._high:
             raise UsageError(f"{_called(param)} {text!r} is no whole number from {self._low} to {self._high}")
         return int(text)
+
+
+class Amount(click.ParamType[str]):
+    """A count of sites, or a percentage of all."""
+
+    name = "amount"
+
+    def convert(self, value: object, param: click.Parameter | None, _: click.Context | None) -> str:
+        try:
+            return str(rollout.Amount.parse(str(value)))
+        except ValueError as error:
+            raise UsageError(f"{_called(param)}: {error}") from None
+
+
+class Names(click.ParamType[list[str]]):
+    """A list with commas, each part of it a `part`."""
+
+    name = "list"
+
+    def __init__(self, part: click.ParamType[str] = click.STRING) -> None:
+        self._part = part
+        self.name = f"{part.name},..."
+
+    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> list[str]:
+        if isinstance(value, list):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if "" in parts:
+            raise UsageError(f"{_called(param)} {str(value)!r} is no list with commas; something is missing in it")
+        return [str(self._part.convert(part, param, context)) for part in parts]
 
 
 class Uuid(click.ParamType[UUID]):
@@ -112,6 +143,14 @@ def parse_moment(text: str, timezone: str | None, what: str = "--at") -> datetim
         return _local(moment, text, timezone, what)
     except OverflowError:
         raise UsageError(f"{what} {text!r} is not a year that a router will see") from None
+
+
+def parse_end(text: str | None, timezone: str | None, what: str) -> datetime | None:
+    """Read a time beside others that `timezone` is for: here it counts only where the time has no offset of its own."""
+    if text is None:
+        return None
+    has_offset = re.search(r"\d[Tt ].*(?:[Zz]|[+-]\d[\d:]*)$", text) is not None
+    return parse_moment(text, None if has_offset else timezone, what)
 
 
 def parse_local(text: str) -> datetime:

@@ -12,7 +12,7 @@ the process; a bug in the run on one site ends that run alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import structlog
@@ -125,9 +125,12 @@ class Dispatcher:
                 reach(Point.CLAIMED)
             claimed_at = asyncio.get_running_loop().time()
             mandates = await self._mandates({claim.launch_id for claim in claims})
+            # All this took its time, and what was stopped meanwhile must not so much as be connected to.
+            stopped = await self._stopped({claim.launch_id for claim in claims})
             for claim in claims:
                 content, mandate = self._contents[claim.launch_id], mandates.get(claim.launch_id)
-                self._begin(Run(claim=claim, content=content, claimed_at=claimed_at, mandate=mandate))
+                run = Run(claim=claim, content=content, claimed_at=claimed_at, mandate=mandate)
+                self._begin(run, self._runner.give_back if claim.launch_id in stopped else self._runner.run)
         # A full batch says that more may be waiting; sessions that were freed meanwhile are claimed together. A jump host
         # that has just become full may have hidden sites that need none.
         now = self._contact.places()
@@ -138,12 +141,12 @@ class Dispatcher:
 
     async def _abort_stopped(self) -> None:
         """Give back what has not started of launches that were cancelled, halted or paused."""
-        unstarted = {run.claim.launch_id for run in self._running.values() if run.abortable}
-        if not unstarted:
-            return
-        stopped = await rollout.stopped_launches(self._db, unstarted)
+        stopped = await self._stopped({run.claim.launch_id for run in self._running.values() if run.abortable})
         if stopped:
             self._cancel(lambda run: run.abortable and run.claim.launch_id in stopped)
+
+    async def _stopped(self, unstarted: set[UUID]) -> set[UUID]:
+        return await rollout.stopped_launches(self._db, unstarted) if unstarted else set()
 
     async def _sweep(self) -> None:
         """Settle, every few seconds, what is ours by the database and known to nobody here."""
@@ -160,9 +163,9 @@ class Dispatcher:
                 message="Claimed by this instance and unknown to it, after database trouble: given back, or resolved.",
             )
 
-    def _begin(self, run: Run) -> None:
+    def _begin(self, run: Run, handle: Callable[[Run], Awaitable[None]]) -> None:
         # A task of its own: a service that breaks must not take a running script along.
-        task = asyncio.create_task(self._run(run), name=f"site-run-{run.claim.id}")
+        task = asyncio.create_task(self._run(run, handle), name=f"site-run-{run.claim.id}")
         self._running[task] = run
         self._release[task] = self._contact.hold_place(run.claim.site)
         self._holdings.add(run.claim.id)
@@ -188,9 +191,9 @@ class Dispatcher:
         if not self.draining:
             asyncio.get_running_loop().call_later(_GATHER, self.hint.give)
 
-    async def _run(self, run: Run) -> None:
+    async def _run(self, run: Run, handle: Callable[[Run], Awaitable[None]]) -> None:
         try:
-            await self._runner.run(run)
+            await handle(run)
         except asyncio.CancelledError:
             raise  # given back, or left to the reaper
         except Exception:

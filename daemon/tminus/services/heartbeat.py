@@ -34,8 +34,10 @@ nothing about any router. By a resolver: that a run never started, only after it
 Fences stand one behind the other. The commit of executing demands a live heartbeat in the same statement; every write names
 the instance and the state in its WHERE, and triggers refuse what goes round that; a process that sleeps through all of
 this looks at its trust once more before it sends; and if it sends all the same, its file was deleted by whoever resolved
-the run. A server that was set back is fenced by store/history.py, and an instance that lost nothing waits for the others
-to have looked (tminus.is_unsettled).
+the run. What a dead instance still holds open, since it was frozen in the middle of a transaction or statement, the database
+ends: idle transactions after the ttl, all others when the reaper asks (store/sql/cut_off_the_dead.sql), so that what it had
+is never held for as long as it sleeps. A server that was set back is fenced by store/history.py, and an instance that lost
+nothing waits for the others to have looked (tminus.is_unsettled).
 
 It must never extend its trust by anything but an answer of the database. It fails by ending the process.
 """

@@ -31,6 +31,7 @@ from tminus.store.writer import EndRequest, Writer
 _AT_ONCE = 100
 """Runs that are resolved side by side. Each may take a contact's time, nearly all of it waiting (and a detached script is waited
 for as long as its time lasts), and whoever waits for its turn ends late by as much. Together they fit into app._OTHER_FILES."""
+_SETTLED_BY = 0.2  # seconds after which the server has ended a session and let go of its rows
 _BUSY_FOR = 15.0  # seconds until a daemon looks whether a script that may be running is over
 
 log = structlog.get_logger()
@@ -83,6 +84,12 @@ class Reaper:
             )
             self._observer.reaped(found.dead, found.released + found.orphaned)
             self._released.give()
+        if cut_off := await instances.cut_off_the_dead(self._db):
+            log.warning(
+                "dead_cut_off",
+                sessions=cut_off,
+                message="A daemon that was declared dead had transactions open, frozen; what it held is settled now.",
+            )
         free = _AT_ONCE - self._resolving
         if free > 0:
             async with self._holdings.lock:
@@ -90,7 +97,7 @@ class Reaper:
                     self._resolving += 1
                     self._holdings.add(orphan.id)
                     tasks.create_task(self._resolve(orphan))
-        return self._interval
+        return min(self._interval, _SETTLED_BY) if cut_off else self._interval
 
     async def _resolve(self, orphan: Orphan) -> None:
         with structlog.contextvars.bound_contextvars(

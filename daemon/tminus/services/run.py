@@ -9,15 +9,16 @@ from tminus.device import output as device
 from tminus.device.connection import Connection
 from tminus.domain.digest import SitePart
 from tminus.domain.endings import Ending, Reason, Step
+from tminus.domain.likeness import find_likeness
 from tminus.routeros.commands import Nonce
 from tminus.routeros.export import Export
 from tminus.routeros.facts import Facts
 from tminus.routeros.outcome import Close, ImportAnswer
 from tminus.routeros.text import clean_line
 from tminus.services.authority import Mandate, Refusal
+from tminus.store.export_texts import Backup
 from tminus.store.launches import LaunchContent
 from tminus.store.site_runs import Claim
-from tminus.store.writer import Backup
 
 
 class Ended(Exception):
@@ -103,8 +104,16 @@ class Run:
         return self.claimed_at + self.content.site_timeout.total_seconds()
 
 
-def backup_of(phase: str, export: Export) -> Backup:
-    return Backup(phase=phase, sha256=export.sha256, text=export.text, header=export.header, raw_bytes=export.raw_bytes)
+def backup_of(phase: str, export: Export, *, like: Export | None = None) -> Backup:
+    """Make an export one to be stored. `like` is one of this run that is stored already, and has much of it."""
+    return Backup(
+        phase=phase,
+        sha256=export.sha256,
+        text=export.text,
+        header=export.header,
+        raw_bytes=export.raw_bytes,
+        like=None if like is None else find_likeness(export.text, like.text, like.sha256),
+    )
 
 
 def answer_of(result: device.ExecResult) -> ImportAnswer:

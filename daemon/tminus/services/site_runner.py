@@ -40,6 +40,7 @@ from tminus.services.run import Ended, Paused, Run, Spent, StartedItself, TryLat
 from tminus.services.run_settings import RunSettings
 from tminus.services.story import tell_site_ended
 from tminus.store import site_runs
+from tminus.store.export_texts import Backup
 from tminus.store.pool import Database
 from tminus.store.writer import EndRequest, Release, Start, StartRequest, Writer
 
@@ -144,6 +145,17 @@ class SiteRunner:
                 raise
             reach(Point.READY)
             await self._execute(run)
+
+    async def give_back(self, run: Run) -> None:
+        """Make a claimed run pending again that was not begun: its launch was stopped meanwhile. Nothing is sent."""
+        log.info(
+            "site_given_back",
+            launch_id=str(run.content.id),
+            site_id=run.claim.site.id,
+            site_run=run.claim.id,
+            message="The launch was stopped before the site was connected to; nothing was sent.",
+        )
+        await self._give_back(run)
 
     async def give_up(self, run: Run) -> None:
         """End a run whose handling met a bug of ours: it must not stay open, and must not be tried for ever.
@@ -405,6 +417,9 @@ class SiteRunner:
         ending, after = outcome.ending, outcome.after
         ending = replace(ending, warnings=(*run.warnings, *ending.warnings))
         diff = await aftermath.difference(run.before, after)
+        backups: tuple[Backup, ...] = ()
+        if after is not None and run.content.make_backup:
+            backups = (backup_of("after", after, like=run.before),)
         run.before = None  # 50 KB and more, of which nothing is needed any longer
         shown = commands.without_markers(run.nonce, clean(outcome.output, cap=self._settings.output_cap))
         request = EndRequest(
@@ -412,7 +427,7 @@ class SiteRunner:
             ending=ending,
             output=shown,
             diff=diff,
-            backups=(backup_of("after", after),) if after is not None and run.content.make_backup else (),
+            backups=backups,
             left_file=run.nonce.file if outcome.left else None,
             busy_for=outcome.busy_for,
         )

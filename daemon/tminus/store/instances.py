@@ -72,6 +72,16 @@ async def disclaim_crashes(db: Database, instance: UUID) -> None:
     await db.fetch("disclaim_crashes", instance)
 
 
+def session_name(instance: UUID, use: str = "tminus") -> str:
+    """What the sessions of an instance are called in the database (at most 63 bytes): `cut_off_the_dead` finds them by it."""
+    return f"{use} {instance}"
+
+
+async def cut_off_the_dead(db: Database) -> int:
+    """End what dead instances hold open; return how many sessions. What they held is settled by the next `reap`."""
+    return int((await db.fetch("cut_off_the_dead"))[0]["cut_off"])
+
+
 async def reap(db: Database) -> Reaped:
     row = (await db.call("select * from tminus.reap()"))[0]
     return Reaped(dead=row["dead"], released=row["released"], orphaned=row["orphaned"])

@@ -22,6 +22,7 @@ from tminus.domain.endings import Ending, Step
 from tminus.domain.occurrence import Occurrence
 from tminus.errors import Refused, StoreError, StoreUnavailable
 from tminus.kill_points import Point, reach
+from tminus.store.export_texts import Backup, backup_columns, store_texts
 from tminus.store.intent_files import Intent
 from tminus.store.intent_log import IntentLog
 from tminus.store.lane import Lane, Questions
@@ -42,17 +43,6 @@ class Start(Enum):
     PAUSED = "paused"  # all, or this launch; or this host could not remember the start: nothing was committed
     SPENT = "spent"  # started from here before; the run is not ours any more, it is resolved by what that start left
     NOT_OURS = "not_ours"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backup:
-    """A complete export to be stored with the next write of its run."""
-
-    phase: str
-    sha256: bytes
-    text: str
-    header: str
-    raw_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,15 +230,18 @@ class _Starts(Lane[_StartBatch]):
     async def _commit(self, requests: list[StartRequest]) -> list[asyncpg.Record]:
         """Commit, and remember on this host what was committed. Returns a row for each that may be started."""
         reach(Point.START_WRITING)
-        # One statement, and so one transaction: no start without its backup.
-        rows = await self._db.fetch(
-            "start_executing",
-            self._instance,
-            [r.run for r in requests],
-            [r.nonce for r in requests],
-            [r.uptime for r in requests],
-            *_columns([(r.run, r.backup) for r in requests if r.backup]),
-        )
+        backups = [(r.run, r.backup) for r in requests if r.backup]
+        # One transaction: no start without its backup.
+        async with self._db.transaction("write starts") as connection:
+            await store_texts(connection, [backup for _, backup in backups])
+            rows = await connection.fetch(
+                statement("start_executing"),
+                self._instance,
+                [r.run for r in requests],
+                [r.nonce for r in requests],
+                [r.uptime for r in requests],
+                *backup_columns(backups),
+            )
         if rows:
             reach(Point.START_WRITTEN)
         asked = {r.run: r for r in requests}
@@ -351,6 +344,27 @@ class _Progress(Lane[_ProgressBatch]):
     async def _end(self, connection: Transaction, requests: Sequence[EndRequest]) -> set[int]:
         if not requests:
             return set()
+        ended = await self._write_endings(connection, requests)
+        if left_out := [r for r in requests if r.run not in ended]:
+            # Perhaps the same was said before, its answer lost, and was committed while this statement waited for it: that its
+            # snapshot cannot see. The next one's can.
+            ended |= await self._write_endings(connection, left_out)
+        backups = [(r.run, b) for r in requests if r.run in ended for b in r.backups]
+        if backups:
+            await store_texts(connection, [backup for _, backup in backups])
+            await connection.execute("select tminus.store_backups($1, $2, $3, $4, $5)", *backup_columns(backups))
+        # Also of a run that is another's by now: its new owner knows only its own file.
+        await _owe_cleanup(connection, [(r.run, r.left_file) for r in requests if r.left_file])
+        busy = [(r.run, r.busy_for, r.ending.message) for r in requests if r.run in ended and r.busy_for is not None]
+        if busy:
+            # With the ending, so that nobody finds the router free in between.
+            columns = [list(column) for column in zip(*busy, strict=True)]
+            await connection.execute(statement("hold_sites"), *columns)
+        await connection.execute(statement("move_on_launches"), list(ended))
+        await connection.fetch("select tminus.finish_launches()")
+        return ended
+
+    async def _write_endings(self, connection: Transaction, requests: Sequence[EndRequest]) -> set[int]:
         rows = await connection.fetch(
             statement("end_site_runs"),
             self._instance,
@@ -364,20 +378,7 @@ class _Progress(Lane[_ProgressBatch]):
             [r.diff for r in requests],
             [r.ending.evidence for r in requests],
         )
-        ended: set[int] = {row["id"] for row in rows}
-        backups = [(r.run, b) for r in requests if r.run in ended for b in r.backups]
-        if backups:
-            await connection.execute("select tminus.store_backups($1, $2, $3, $4, $5, $6)", *_columns(backups))
-        # Also of a run that is another's by now: its new owner knows only its own file.
-        await _owe_cleanup(connection, [(r.run, r.left_file) for r in requests if r.left_file])
-        busy = [(r.run, r.busy_for, r.ending.message) for r in requests if r.run in ended and r.busy_for is not None]
-        if busy:
-            # With the ending, so that nobody finds the router free in between.
-            columns = [list(column) for column in zip(*busy, strict=True)]
-            await connection.execute(statement("hold_sites"), *columns)
-        await connection.execute(statement("move_on_launches"), list(ended))
-        await connection.fetch("select tminus.finish_launches()")
-        return ended
+        return {row["id"] for row in rows}
 
     async def _release(self, connection: Transaction, requests: Sequence[Release]) -> set[int]:
         if not requests:
@@ -409,18 +410,6 @@ class _Progress(Lane[_ProgressBatch]):
 async def _owe_cleanup(connection: Transaction, debts: Sequence[tuple[int, str]]) -> None:
     if debts:
         await connection.execute(statement("owe_cleanup"), [run for run, _ in debts], [name for _, name in debts])
-
-
-def _columns(backups: Sequence[tuple[int, Backup]]) -> tuple[list[object], ...]:
-    """Return the arguments of tminus.store_backups."""
-    return (
-        [run for run, _ in backups],
-        [b.phase for _, b in backups],
-        [b.sha256 for _, b in backups],
-        [b.text for _, b in backups],
-        [b.header for _, b in backups],
-        [b.raw_bytes for _, b in backups],
-    )
 
 
 def _merged(earlier: Learned, later: Learned) -> Learned:

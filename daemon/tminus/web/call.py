@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -66,6 +68,11 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def moment(at: datetime) -> str:
+    """Write a moment as tminus.api_time does."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def page_of(documents: list[str], limit: int, cursors: list[tuple[object, ...]]) -> Answer:
     """Answer with a bare array of at most `limit` documents; one more than that was asked for."""
     more = len(documents) > limit
@@ -78,13 +85,23 @@ def make_cursor(*values: object) -> str:
     return base64.urlsafe_b64encode("\n".join(str(value) for value in values).encode()).decode().rstrip("=")
 
 
+def _cursor_value(type_: type, word: str) -> object:
+    """Read one value. ValueError for what the database would not take."""
+    if type_ is int and not re.fullmatch("[0-9]{1,18}", word):
+        raise ValueError(word)
+    value = getattr(type_, "fromisoformat", type_)(word)
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError(word)
+    return value
+
+
 def read_cursor(cursor: str | None, *types: type) -> tuple[object, ...]:
     """Return the values of make_cursor, as these types (`fromisoformat` where a type has it); Nones without a cursor."""
     if cursor is None:
         return (None,) * len(types)
     try:
         words = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().replace("\x00", "").split("\n")
-        return tuple(getattr(type_, "fromisoformat", type_)(word) for type_, word in zip(types, words, strict=True))
+        return tuple(_cursor_value(type_, word) for type_, word in zip(types, words, strict=True))
     except (ValueError, binascii.Error, OverflowError):
         raise Problem(
             Code.INVALID, "cursor: take it from the Link header of the page before", fields={"cursor": "not a cursor"}

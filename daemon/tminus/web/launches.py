@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from tminus.web.call import Answer, Call, page_of, read_cursor
+from tminus.web.fleet_models import Verdict
 from tminus.web.models import BackupQuery, EventPage, Page, SiteRunPage
 from tminus.web.problems import Code, Problem
 
@@ -48,6 +49,13 @@ async def show_site_run(call: Call) -> Answer:
     if document is None:
         raise _no_site_run(call)
     return Answer(text=str(document))
+
+
+async def resolve_site_run(call: Call) -> Answer:
+    """Lay a person's finding beside a site run that is unknown. Nothing is run again."""
+    body = call.body_as(Verdict)
+    await call.value("resolve", call.ids["site_run_id"], body.verdict, body.note, call.person.name)
+    return await show_site_run(call)
 
 
 async def show_output(call: Call) -> Answer:

@@ -18,6 +18,9 @@ from aiohttp.web_protocol import RequestHandler
 from tminus.errors import ConfigError
 
 _PATIENCE = 30.0  # seconds
+_LAST_ANSWERS = (
+    5.0  # seconds that an end waits for answers under way; a client that never reads its own must not keep the process
+)
 _LOOK_EVERY = 2.0
 _MOST_CONNECTIONS = 1000
 _KEEP_ALIVE = 20.0
@@ -82,7 +85,7 @@ async def listen_http(
     """
     connections = _Connections(patience, most)
     application.middlewares.insert(0, connections.follow)
-    runner = web.AppRunner(application, access_log=None, handle_signals=False)
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=_LAST_ANSWERS)
     await runner.setup()
     server = runner.server
     assert server is not None  # noqa: S101 - set-up makes it
@@ -111,7 +114,8 @@ async def listen_http(
             return response
 
     def connect() -> RequestHandler:
-        return Connection(server, loop=loop, keepalive_timeout=_KEEP_ALIVE, **_QUIET)
+        # Nothing is unpacked: a small body could become a large one.
+        return Connection(server, loop=loop, keepalive_timeout=_KEEP_ALIVE, auto_decompress=False, **_QUIET)
 
     host, port = address
     try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 # PostgreSQL stores no NUL.
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
@@ -14,7 +15,7 @@ SiteId = Annotated[
     str,
     Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$", description="Id of a site.", examples=["site_1AbCdEfGhIjKlMnOpQrStUv"]),
 ]
-Seconds = Annotated[float, Field(gt=0, le=604800, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(le=604800, allow_inf_nan=False)]
 
 READ_ONLY = frozenset(
     {
@@ -64,6 +65,11 @@ class _ScriptBody(Body):
         return self.model_fields_set
 
 
+def _is_a_time(value: str) -> str:
+    datetime.fromisoformat(value)
+    return value
+
+
 _Description = Annotated[Text, Field(max_length=2000, description="A human-readable name for the scheduled script.")]
 _Script = Annotated[
     Text, Field(min_length=1, max_length=1048576, description="The full content of the MikroTik RouterOS script.")
@@ -94,9 +100,39 @@ _Variables = Annotated[
         Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")],
         bool | Annotated[int, Field(ge=-(10**18) + 1, le=10**18 - 1)] | Text,
     ],
-    Field(description="Values for $(name) in the script, where a site has none of its own."),
+    Field(description="Values for $(name) in the script; those of a site come before those of the scheduled script."),
 ]
 _Tags = Annotated[list[Word], Field(min_length=1, max_length=100)]
+_LocalTime = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?$",
+        description="Instead of launch_at: on the clock of each site.",
+        examples=["2030-11-25T02:00:00"],
+    ),
+    AfterValidator(_is_a_time),
+]
+_Amount = Annotated[
+    str,
+    Field(
+        pattern=r"^(0|[1-9][0-9]{0,5}|(0|[1-9][0-9]?|100)%)$", description="A count of sites, or a percentage of them."
+    ),
+]
+_WaveSizes = Annotated[
+    list[_Amount],
+    Field(
+        min_length=1,
+        max_length=100,
+        description="Sites of each wave, counts or percentages; what is left is the last.",
+        examples=[["1", "10", "25%"]],
+    ),
+]
+_Confirm = Annotated[
+    float,
+    Field(
+        ge=60, le=2592000, allow_inf_nan=False, description="How long a launch waits for a person, in seconds; a day."
+    ),
+]
 
 
 class SiteQuery(Body):
@@ -109,42 +145,8 @@ class SiteQuery(Body):
     model: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
 
 
-class NewScript(_ScriptBody):
-    """A scheduled script to be made."""
-
-    id: Annotated[
-        UUID | None, Field(description="Its id, if the client chooses it: the same again makes nothing new.")
-    ] = None
-    description: _Description = ""
-    script: _Script
-    sites: _Sites = []
-    test_site_id: SiteId | None = None
-    make_backup: _Backup = True
-    abort_if_offline: _Abort = False
-    notify: _Notify = []
-    launch_at: _LaunchAt | None = None
-    cron: _Cron | None = None
-    timezone: _Zone | None = None
-    start_within: Annotated[Seconds, Field(ge=1, description="How late a start may be, in seconds.")] = 3600
-    site_timeout: Annotated[Seconds, Field(ge=5, le=86400, description="How long one site may take, in seconds.")] = 600
-    max_concurrency: _Concurrency | None = None
-    expects_disconnect: bool = False
-    detached: bool = False
-    guard_version: _Range | None = None
-    guard_free_space: _Space | None = None
-    guard_uptime: _Uptime | None = None
-    guard_cpu_load: _Load | None = None
-    variables: _Variables = {}
-    site_query: SiteQuery | None = None
-
-    def to_be_named(self) -> set[str]:
-        return {"sites"}
-
-
-class ScriptChange(_ScriptBody):
-    """What is to change in a scheduled script; what is left out stays as it is."""
-
-    passed_over = READ_ONLY | {"id"}
+class _Wish(_ScriptBody):
+    """What a client says of a scheduled script."""
 
     description: _Description = ""
     script: _Script = ""
@@ -156,17 +158,53 @@ class ScriptChange(_ScriptBody):
     launch_at: _LaunchAt | None = None
     cron: _Cron | None = None
     timezone: _Zone | None = None
-    start_within: Annotated[Seconds, Field(ge=1)] = 3600
-    site_timeout: Annotated[Seconds, Field(ge=5, le=86400)] = 600
+    local_time: _LocalTime | None = None
+    start_within: Annotated[Seconds, Field(ge=1, description="How late a start may be, in seconds.")] = 3600
+    site_timeout: Annotated[Seconds, Field(ge=5, le=86400, description="How long one site may take, in seconds.")] = 600
     max_concurrency: _Concurrency | None = None
-    expects_disconnect: bool = False
-    detached: bool = False
+    expects_disconnect: Annotated[bool, Field(description="It ends its own session.")] = False
+    detached: Annotated[bool, Field(description="It runs as a job of the router's.")] = False
     guard_version: _Range | None = None
     guard_free_space: _Space | None = None
     guard_uptime: _Uptime | None = None
     guard_cpu_load: _Load | None = None
     variables: _Variables = {}
     site_query: SiteQuery | None = None
+    wave_sizes: _WaveSizes | None = None
+    wave_order: _Tags | None = None
+    wave_pause: (
+        Annotated[Seconds, Field(ge=0, description="How long after a wave the next one begins, in seconds.")] | None
+    ) = None
+    wave_confirm: Annotated[bool, Field(description="A person lets each wave but the first go.")] = False
+    confirm_within: _Confirm | None = None
+    max_failures: _Amount | None = None
+    max_failures_in_wave: _Amount | None = None
+    max_offline: _Amount | None = None
+    windows: Annotated[list[Word], Field(max_length=20, description="Windows, one of which has to be open.")] = []
+    stop_starting_at: Annotated[AwareDatetime, Field(description="No site starts from then on.")] | None = None
+    missed_policy: Annotated[
+        Literal["skip", "run_latest"], Field(description="Whether the latest missed occurrence of cron is made up for.")
+    ] = "skip"
+    until: Annotated[AwareDatetime, Field(description="The end of cron.")] | None = None
+    max_launches: Annotated[int, Field(ge=1, le=1000000, description="How often cron launches it.")] | None = None
+
+
+class NewScript(_Wish):
+    """A scheduled script to be made."""
+
+    id: Annotated[
+        UUID | None, Field(description="Its id, if the client chooses it: the same again makes nothing new.")
+    ] = None
+    script: _Script
+
+    def to_be_named(self) -> set[str]:
+        return {"sites"}
+
+
+class ScriptChange(_Wish):
+    """What is to change in a scheduled script; what is left out stays as it is."""
+
+    passed_over = READ_ONLY | {"id"}
 
 
 class Authorization(Body):
@@ -227,6 +265,7 @@ class SiteChange(Body):
     runner: Word | None = None
     tags: Annotated[list[Word], Field(max_length=100)] = []
     timezone: Annotated[Text, Field(max_length=100)] = "UTC"
+    variables: _Variables = {}
     enabled: bool = True
 
 

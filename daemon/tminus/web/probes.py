@@ -14,6 +14,8 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from tminus.errors import ConfigError
 
+_LAST_ANSWERS = 2.0  # seconds that an end waits for answers under way: a scraper that hangs must not keep the process
+
 
 @asynccontextmanager
 async def serve_probes(
@@ -42,7 +44,9 @@ async def serve_probes(
     application.router.add_get("/metrics", metrics)
     application.router.add_get("/healthz", healthz)
     application.router.add_get("/readyz", readyz)
-    runner = web.AppRunner(application, access_log=None, keepalive_timeout=30, handle_signals=False)
+    runner = web.AppRunner(
+        application, access_log=None, keepalive_timeout=30, handle_signals=False, shutdown_timeout=_LAST_ANSWERS
+    )
     await runner.setup()
     try:
         host, port = address

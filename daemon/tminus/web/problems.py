@@ -92,7 +92,9 @@ KINDS: Mapping[Code, Kind] = {
     ),
     Code.TOO_LARGE: Kind(status=413, type="invalid_request_error", meaning="The body is larger than is taken."),
     Code.NOT_JSON: Kind(
-        status=415, type="invalid_request_error", meaning="A body is JSON, with Content-Type: application/json."
+        status=415,
+        type="invalid_request_error",
+        meaning="A body is JSON, with Content-Type: application/json and no Content-Encoding.",
     ),
     Code.INVALID: Kind(
         status=422,

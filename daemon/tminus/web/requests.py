@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from uuid import UUID
 
 from aiohttp import hdrs, web
@@ -18,7 +20,7 @@ from tminus.web.call import Answer, Call
 from tminus.web.problems import Code, Problem
 from tminus.web.rates import Rates
 from tminus.web.routes import PATH_PARTS, Route
-from tminus.web.tokens import Checker, Person
+from tminus.web.tokens import LEEWAY, Checker, Person
 
 _BODY_WITHIN = 20.0  # seconds
 _KEY = re.compile(r"[!-~]{1,200}")
@@ -30,7 +32,7 @@ def responder(
     """Return the aiohttp handler of a route. It raises Problem and StoreError."""
 
     async def respond(request: web.Request) -> web.StreamResponse:
-        person = await checker.person(request.headers.get(hdrs.AUTHORIZATION))
+        person, valid_until = await checker.proof(_one_header(request, hdrs.AUTHORIZATION, Code.UNAUTHENTICATED))
         if wait := rates.wait(person.name):
             raise Problem(
                 Code.TOO_MANY_REQUESTS,
@@ -42,6 +44,8 @@ def responder(
         ids = _ids(route, request)
         query = _query(route, request)
         raw = await _raw_body(request)
+        if datetime.now(UTC) > valid_until + LEEWAY:
+            raise Problem(Code.UNAUTHENTICATED, "the token has expired while the body arrived")
         body = _body(route, request, raw)
         key = _idempotency_key(route, request)
         async with db.transaction(f"answer {route.handler.__name__}") as transaction:
@@ -51,7 +55,7 @@ def responder(
                 ids=ids,
                 query=query,
                 body=body,
-                if_match=request.headers.get(hdrs.IF_MATCH),
+                if_match=",".join(request.headers.getall(hdrs.IF_MATCH, ())) or None,
             )
             if key is None:
                 answer, replayed = await route.handler(call), False
@@ -85,6 +89,14 @@ async def _answered_before(transaction: Transaction, person: Person, key: str, d
     return Answer(text=row["answer"], status=row["status"], location=row["location"])
 
 
+def _one_header(request: web.Request, name: str, code: Code) -> str | None:
+    """Return a header. Of two, a proxy before us may have looked at the other one."""
+    values = request.headers.getall(name, [])
+    if len(values) > 1:
+        raise Problem(code, f"the header {name} is there more than once")
+    return values[0] if values else None
+
+
 def _ids(route: Route, request: web.Request) -> Mapping[str, UUID | int | str]:
     ids = {}
     for name in route.path_parts:
@@ -113,6 +125,8 @@ def _query(route: Route, request: web.Request) -> BaseModel | None:
 
 
 async def _raw_body(request: web.Request) -> bytes:
+    if hdrs.CONTENT_ENCODING in request.headers:
+        raise Problem(Code.NOT_JSON, "send the body as it is, without a Content-Encoding")
     try:
         async with asyncio.timeout(_BODY_WITHIN):
             return await request.read()
@@ -128,7 +142,8 @@ def _body(route: Route, request: web.Request, raw: bytes) -> BaseModel | None:
     if request.content_type != "application/json":
         raise Problem(Code.NOT_JSON, "send JSON, with Content-Type: application/json")
     try:
-        given = from_json(raw, allow_inf_nan=False)
+        given = from_json(raw, allow_inf_nan=False)  # which bounds how deep it is
+        json.loads(raw.decode(), object_pairs_hook=_each_once, parse_int=str)
     except ValueError as error:
         raise Problem(Code.INVALID, f"the body is not JSON: {error}", fields={"body": "not JSON"}) from None
     if isinstance(given, dict):
@@ -138,6 +153,15 @@ def _body(route: Route, request: web.Request, raw: bytes) -> BaseModel | None:
         return route.body.model_validate_json(to_json(given))
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> None:
+    """Refuse an object that says a key twice: others may have read the other one."""
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise ValueError(f"the key {key[:100]!r} is there more than once")
+        seen.add(key)
 
 
 def _invalid(error: ValidationError) -> Problem:
@@ -157,7 +181,7 @@ def _invalid(error: ValidationError) -> Problem:
 def _idempotency_key(route: Route, request: web.Request) -> str | None:
     if route.method != "POST":
         return None
-    key = request.headers.get("Idempotency-Key")
+    key = _one_header(request, "Idempotency-Key", Code.INVALID)
     if key is not None and not _KEY.fullmatch(key):
         what = "is not 1 to 200 visible ASCII characters"
         raise Problem(Code.INVALID, f"Idempotency-Key {what}", fields={"Idempotency-Key": what})

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from tminus.web import launches, models, scripts, shapes, sites
+from tminus.web import contacts, fleet, fleet_models, launches, models, scripts, shapes, sites
 from tminus.web.call import Answer, Call
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -29,19 +29,25 @@ _UUID = PathPart(
     read=UUID,
     schema={"type": "string", "format": "uuid"},
 )
+_NUMBER = PathPart(
+    pattern=re.compile(r"[1-9][0-9]{0,17}", re.ASCII),
+    read=int,
+    schema={"type": "integer", "minimum": 1, "maximum": 999999999999999999},
+)
+_NAME = PathPart(
+    pattern=re.compile(r"[^\x00-\x1f\x7f]{1,200}"),
+    read=str,
+    schema={"type": "string", "pattern": r"^[^\x00-\x1f\x7f]{1,200}$"},
+)
 PATH_PARTS: Mapping[str, PathPart] = {
     "script_id": _UUID,
     "launch_id": _UUID,
-    "site_run_id": PathPart(
-        pattern=re.compile(r"[1-9][0-9]{0,17}", re.ASCII),
-        read=int,
-        schema={"type": "integer", "minimum": 1, "maximum": 999999999999999999},
-    ),
-    "site_id": PathPart(
-        pattern=re.compile(r"[^\x00-\x1f\x7f]{1,200}"),
-        read=str,
-        schema={"type": "string", "pattern": r"^[^\x00-\x1f\x7f]{1,200}$"},
-    ),
+    "site_run_id": _NUMBER,
+    "freeze_id": _NUMBER,
+    "contact_id": _NUMBER,
+    "site_id": _NAME,
+    "window": _NAME,
+    "tag": _NAME,
 }
 
 
@@ -100,6 +106,10 @@ ROUTES: tuple[Route, ...] = (
           handler=scripts.retry_script, returns=shapes.Launch, status=(202,), body=models.Retry),
     Route(method="POST", path=f"{_SCRIPT}/rehearse", scope="script:run", summary="Do all but run the script, on all sites, now",
           handler=scripts.rehearse_script, returns=shapes.Launch, status=(202,)),
+    Route(method="POST", path=f"{_SCRIPT}/confirm-wave", scope="script:run", summary="Let the next wave of a launch go",
+          handler=scripts.confirm_wave, returns=shapes.ScheduledScript, body=fleet_models.WaveBody, versioned=True),
+    Route(method="POST", path=f"{_SCRIPT}/resolve-sites", scope="script:update", summary="Find the sites that its site_query means now",
+          handler=scripts.resolve_sites, returns=shapes.ScheduledScript, versioned=True),
     Route(method="GET", path=f"{_SCRIPT}/launches", scope=_VIEW, summary="List the launches of a scheduled script, latest first",
           handler=launches.list_launches, returns=shapes.Launch, is_list=True, query=models.Page),
     Route(method="GET", path="/launches/{launch_id}", scope=_VIEW, summary="Show a launch",
@@ -114,6 +124,8 @@ ROUTES: tuple[Route, ...] = (
           handler=launches.show_diff, returns=None),
     Route(method="GET", path=f"{_SITE_RUN}/backup", scope=_VIEW, summary="A stored export",
           handler=launches.show_backup, returns=None, query=models.BackupQuery),
+    Route(method="POST", path=f"{_SITE_RUN}/resolve", scope="script:run", summary="Say what an unknown site run did",
+          handler=launches.resolve_site_run, returns=shapes.SiteRun, body=fleet_models.Verdict),
     Route(method="GET", path="/sites", scope=_VIEW, summary="List sites by id",
           handler=sites.list_sites, returns=shapes.Site, is_list=True, query=models.SitePage),
     Route(method="POST", path="/sites", scope="site:update", summary="Add a site",
@@ -124,4 +136,32 @@ ROUTES: tuple[Route, ...] = (
           handler=sites.put_site, returns=shapes.Site, status=(200, 201), body=models.SiteChange),
     Route(method="GET", path="/events", scope=_VIEW, summary="List the audit trail, newest first",
           handler=launches.list_events, returns=shapes.Event, is_list=True, query=models.EventPage),
+    Route(method="GET", path="/upcoming", scope=_VIEW, summary="List the launches that are to come, the next one first",
+          handler=fleet.list_upcoming, returns=shapes.Upcoming, is_list=True, query=fleet_models.UpcomingQuery),
+    Route(method="GET", path="/freezes", scope=_VIEW, summary="List the freezes that are in force",
+          handler=fleet.list_freezes, returns=shapes.Freeze, is_list=True),
+    Route(method="POST", path="/freezes", scope="site:freeze", summary="Stop all new starts for a time",
+          handler=fleet.freeze, returns=shapes.Freeze, status=(201,), body=fleet_models.NewFreeze),
+    Route(method="POST", path="/freezes/{freeze_id}/thaw", scope="site:freeze", summary="End a freeze before its time",
+          handler=fleet.thaw, returns=shapes.Freeze, is_list=True, body=fleet_models.Thaw),
+    Route(method="GET", path="/windows", scope=_VIEW, summary="List windows, those that are open or open next first",
+          handler=fleet.list_windows, returns=shapes.Window, is_list=True),
+    Route(method="GET", path="/windows/{window}", scope=_VIEW, summary="Show a window",
+          handler=fleet.show_window, returns=shapes.Window),
+    Route(method="PUT", path="/windows/{window}", scope="site:update", summary="Make a window, or replace its rules",
+          handler=fleet.put_window, returns=shapes.Window, status=(200, 201), body=fleet_models.WindowBody),
+    Route(method="DELETE", path="/windows/{window}", scope="site:update", summary="Remove a window",
+          handler=fleet.remove_window, returns=shapes.Window),
+    Route(method="GET", path="/tag-caps", scope=_VIEW, summary="List the caps on tags",
+          handler=fleet.list_caps, returns=shapes.TagCap, is_list=True),
+    Route(method="PUT", path="/tag-caps/{tag}", scope="site:update", summary="Cap on how many sites with a tag something runs at once",
+          handler=fleet.put_cap, returns=shapes.TagCap, body=fleet_models.CapBody),
+    Route(method="DELETE", path="/tag-caps/{tag}", scope="site:update", summary="Lift a cap",
+          handler=fleet.lift_cap, returns=shapes.TagCap),
+    Route(method="GET", path="/contacts", scope="contact:update", summary="List how people are told",
+          handler=contacts.list_contacts, returns=shapes.Contact, is_list=True, query=fleet_models.ContactQuery),
+    Route(method="POST", path="/contacts", scope="contact:update", summary="Add a contact, or change what it is told",
+          handler=contacts.set_contact, returns=shapes.Contact, status=(201,), body=fleet_models.NewContact),
+    Route(method="DELETE", path="/contacts/{contact_id}", scope="contact:update", summary="Write to a contact no more",
+          handler=contacts.disable_contact, returns=shapes.Contact),
 )  # fmt: skip

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from tminus.errors import Refused
 from tminus.store.pool import store_errors
 from tminus.web.call import Answer, Call, page_of, read_cursor
+from tminus.web.fleet_models import WaveBody
 from tminus.web.models import Authorization, NewScript, Pause, Retry, ScriptChange, ScriptPage, Withdrawal
 from tminus.web.problems import Code, Problem, of_store
 
@@ -26,43 +28,33 @@ async def list_scripts(call: Call) -> Answer:
 async def create_script(call: Call) -> Answer:
     new = call.body_as(NewScript)
     script_id = new.id or uuid4()
-    values: tuple[object, ...] = (
-        script_id,
-        call.person.name,
-        new.description,
-        new.script.replace("\r\n", "\n"),
-        new.sites,
-        new.test_site_id,
-        new.make_backup,
-        new.abort_if_offline,
-        new.notify,
-        new.launch_at,
-        None,
-        new.cron,
-        new.timezone,
-        timedelta(seconds=new.start_within),
-        timedelta(seconds=new.site_timeout),
-        new.max_concurrency,
-        new.expects_disconnect,
-        new.detached,
-        new.guard_version,
-        new.guard_free_space,
-        None if new.guard_uptime is None else timedelta(seconds=new.guard_uptime),
-        new.guard_cpu_load,
-        json.dumps(new.variables),
-        None if new.site_query is None else new.site_query.model_dump_json(exclude_none=True),
-        # No windows, no local time, and no end: they are given in SQL or from the command line.
-        [],
-        None,
-        None,
-        "skip",
-        None,
-        None,
-    )
-    is_new = await call.value("submit", *values) is not None
-    if not is_new and not await call.value("compare_submitted", *values):
+    given = new.model_dump(mode="json", exclude={"id"})
+    if new.cron is not None and new.timezone is None:
+        given["timezone"] = "UTC"
+    is_new = await call.value("create_scheduled_script", script_id, call.person.name, json.dumps(given)) is not None
+    if not is_new and not await _is_same(call, script_id, given):
         raise Problem(Code.ALREADY_EXISTS, f"there is another scheduled script {script_id}, with other content")
     return await _script(call, script_id, status=201 if is_new else 200, location=f"/scripts/scheduled/{script_id}")
+
+
+async def _is_same(call: Call, script_id: UUID, given: Mapping[str, object]) -> bool:
+    """Is it what this person wished before? What counts as an edit is the database's rule, so an edit is tried, and undone."""
+    before = json.loads((await _script(call, script_id)).text)
+    if before["created_by"] != call.person.name:
+        return False
+    # Without a moment of its own the daemon's is kept.
+    columns = [name for name in given if name != "launch_at" or given["cron"] is given["local_time"] is None]
+    trial = call.transaction.transaction()
+    await trial.start()
+    try:
+        async with store_errors("compare"):
+            await call.value("edit_scheduled_script", script_id, columns, json.dumps(given), call.person.name)
+            after = json.loads((await _script(call, script_id)).text)
+    except Refused:
+        return False
+    finally:
+        await trial.rollback()
+    return bool(after["updated_at"] == before["updated_at"])
 
 
 async def show_script(call: Call) -> Answer:
@@ -152,6 +144,18 @@ async def pause_script(call: Call) -> Answer:
 async def resume_script(call: Call) -> Answer:
     script_id = call.uuid("script_id")
     await call.value("resume_launch", script_id, call.person.name)
+    return await _script(call, script_id)
+
+
+async def confirm_wave(call: Call) -> Answer:
+    script_id = call.uuid("script_id")
+    await call.value("confirm_wave", script_id, call.body_as(WaveBody).wave, call.person.name)
+    return await _script(call, script_id)
+
+
+async def resolve_sites(call: Call) -> Answer:
+    script_id = call.uuid("script_id")
+    await call.value("resolve_sites", script_id, call.person.name)
     return await _script(call, script_id)
 
 

@@ -66,6 +66,20 @@ class ScheduledScript(_Shape):
     guard_cpu_load: int | None
     variables: dict[str, str | int | bool]
     site_query: dict[str, Any] | None
+    wave_sizes: list[str] | None
+    wave_order: list[str] | None
+    wave_pause: float | None
+    wave_confirm: bool
+    confirm_within: float | None
+    max_failures: str | None
+    max_failures_in_wave: str | None
+    max_offline: str | None
+    windows: list[str]
+    local_time: str | None
+    stop_starting_at: Moment | None
+    missed_policy: Literal["skip", "run_latest"]
+    until: Moment | None
+    max_launches: int | None
     launch_id: UUID | None
     launch_state: str | None
     unserved: list[str]
@@ -165,6 +179,7 @@ class Site(_Shape):
     runner: str | None
     tags: list[str]
     timezone: str
+    variables: dict[str, str | int | bool]
     enabled: bool
     identity: str | None
     model: str | None
@@ -185,6 +200,76 @@ class Event(_Shape):
     principal: str
     session: str
     detail: dict[str, Any]
+
+
+class Upcoming(_Shape):
+    """A launch that is to come, authorized or not; `frozen` says what would hold it back."""
+
+    script_id: UUID
+    description: str
+    launch_at: Moment | None
+    t_minus: str | None
+    cron: str | None
+    timezone: str | None
+    authorized: bool
+    authorized_by: str | None
+    created_by: str
+    sites: Count
+    frozen: str | None
+    launches_left: int | None
+
+
+class Freeze(_Shape):
+    id: int
+    tag: str | None
+    until: Moment
+    reason: str
+    since: Moment
+    frozen_by: str
+
+
+class TimeSpan(_Shape):
+    begins: Moment
+    ends: Moment
+
+
+class Window(_Shape):
+    """`opens_at` and `closes_at` are of the opening that goes on or comes next; both null until a daemon has planned it."""
+
+    name: str
+    timezone: str
+    weekly: list[str]
+    spans: list[TimeSpan]
+    scope: Literal["all", "tag", "named"]
+    tag: str | None
+    is_open: bool
+    opens_at: Moment | None
+    closes_at: Moment | None
+    updated_at: Moment
+    updated_by: str
+
+
+class TagCap(_Shape):
+    tag: str
+    max_running: Count
+    running: Count
+    sites: Count
+    set_at: Moment
+    set_by: str
+
+
+class Contact(_Shape):
+    """`waiting`: letters that are to be delivered; `last_failure`: why the last one that failed did."""
+
+    id: int
+    person: str
+    channel: Literal["mail", "webhook"]
+    address: str
+    news: list[str] | None
+    digest_every: float | None
+    enabled: bool
+    waiting: Count
+    last_failure: str | None
 
 
 class Error(BaseModel):

@@ -28,7 +28,10 @@ async def create_site(call: Call) -> Answer:
     new = call.body_as(NewSite)
     if await call.value("site_exists", new.id):
         raise Problem(Code.ALREADY_EXISTS, f"there is a site {new.id!r} already; PUT changes it")
-    return await _write(call, new.id, new)
+    answer = await _write(call, new.id, new)
+    if answer.status != 201:  # somebody else's was faster
+        raise Problem(Code.ALREADY_EXISTS, f"there is a site {new.id!r} already; PUT changes it")
+    return answer
 
 
 async def put_site(call: Call) -> Answer:
@@ -46,6 +49,7 @@ async def _write(call: Call, site_id: str, change: SiteChange) -> Answer:
                 f"site {site_id!r} would be a second name for site {place['holder']!r}: both are"
                 f" {place['address']} port {place['port']}",
             )
+    await call.value("act_for", call.person.name)
     touched = await call.rows("import_sites", documents, columns)
     added = any(row["added"] for row in touched)
     document = await call.value("site_for_api", site_id)

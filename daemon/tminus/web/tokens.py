@@ -6,6 +6,7 @@ secret HS256. Issuer, audience and expiry are required. No token, and no part of
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,12 +24,15 @@ SCOPES: Mapping[str, str] = {
     "script:create": "make scheduled scripts",
     "script:update": "edit scheduled scripts",
     "script:authorize": "authorize",
-    "script:run": "rehearse, hold and resume launches, retry",
+    "script:run": "rehearse, hold and resume launches, let waves go, retry, resolve",
     "script:delete": "cancel",
-    "site:update": "add and change sites",
+    "site:update": "add and change sites, windows and caps on tags",
+    "site:freeze": "freeze and thaw",
+    "contact:update": "look at and change how people are told",
 }
 
-_LEEWAY = timedelta(seconds=10)
+LEEWAY = timedelta(seconds=10)
+_PUBLIC = frozenset({"RS256", "ES256", "EdDSA"})
 _LEAST_SECRET = 32  # bytes
 _LONGEST_SUBJECT = 200
 _LEAST_RSA = 2048  # bits
@@ -115,7 +119,7 @@ class Checker:
                 algorithms=[key.algorithm],
                 issuer=self.issuer,
                 audience=self.audience,
-                leeway=_LEEWAY,
+                leeway=LEEWAY,
                 options={"require": ["exp", "sub", "iss", "aud"]},
             )
         except jwt.InvalidSignatureError:
@@ -136,6 +140,9 @@ def _person(claims: Mapping[str, Any]) -> Person:
     name = claims["sub"]
     if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_SUBJECT or not name.isprintable():
         raise _refused(f"the subject of the token is not 1 to {_LONGEST_SUBJECT} printable characters")
+    # Names that look the same would be two pairs of eyes.
+    if name != name.strip() or not unicodedata.is_normalized("NFC", name):
+        raise _refused("the subject of the token begins or ends with a blank, or is not in Unicode's form NFC")
     scopes: set[str] = set()
     # RFC 8693 writes one string; some issuers write lists, and under other names.
     for claim in ("scope", "scp", "permissions"):
@@ -190,7 +197,7 @@ def parse_jwks(document: bytes | str) -> tuple[Key, ...]:
     keys = tuple(
         Key(algorithm=algorithm, material=jwk.key, id=jwk.key_id)
         for jwk in parsed.keys
-        if jwk.public_key_use in (None, "sig") and (algorithm := _algorithm(jwk.key)) is not None
+        if jwk.public_key_use in (None, "sig") and (algorithm := _algorithm(jwk.key)) in _PUBLIC & {jwk.algorithm_name}
     )
     if not keys:
         raise ValueError("it has no public key for RS256 (2048 bits or more), ES256 or EdDSA")

@@ -22,10 +22,27 @@ set description = case when 'description' = any ($2::text[]) then n.description 
     guard_cpu_load = case when 'guard_cpu_load' = any ($2) then n.guard_cpu_load else s.guard_cpu_load end,
     variables = case when 'variables' = any ($2) then n.variables else s.variables end,
     site_query = case when 'site_query' = any ($2) then jsonb_strip_nulls(nullif(n.site_query, 'null')) else s.site_query end,
+    wave_sizes = case when 'wave_sizes' = any ($2) then n.wave_sizes else s.wave_sizes end,
+    wave_order = case when 'wave_order' = any ($2) then n.wave_order else s.wave_order end,
+    wave_pause = case when 'wave_pause' = any ($2) then make_interval(secs => n.wave_pause) else s.wave_pause end,
+    wave_confirm = case when 'wave_confirm' = any ($2) then n.wave_confirm else s.wave_confirm end,
+    confirm_within = case when 'confirm_within' = any ($2) then make_interval(secs => n.confirm_within) else s.confirm_within end,
+    max_failures = case when 'max_failures' = any ($2) then n.max_failures else s.max_failures end,
+    max_failures_in_wave = case when 'max_failures_in_wave' = any ($2) then n.max_failures_in_wave else s.max_failures_in_wave end,
+    max_offline = case when 'max_offline' = any ($2) then n.max_offline else s.max_offline end,
+    windows = case when 'windows' = any ($2) then n.windows else s.windows end,
+    local_time = case when 'local_time' = any ($2) then n.local_time else s.local_time end,
+    stop_starting_at = case when 'stop_starting_at' = any ($2) then n.stop_starting_at else s.stop_starting_at end,
+    missed_policy = case when 'missed_policy' = any ($2) then n.missed_policy else s.missed_policy end,
+    until = case when 'until' = any ($2) then n.until else s.until end,
+    max_launches = case when 'max_launches' = any ($2) then n.max_launches else s.max_launches end,
     updated_by = $4
 from jsonb_to_record($3::jsonb) as n (description text, script text, sites text[], test_site_id text, make_backup boolean,
     abort_if_offline boolean, notify text[], launch_at timestamptz, cron text, timezone text, start_within double precision,
     site_timeout double precision, max_concurrency integer, expects_disconnect boolean, detached boolean,
-    guard_version text, guard_free_space bigint, guard_uptime double precision, guard_cpu_load integer, variables jsonb, site_query jsonb)
+    guard_version text, guard_free_space bigint, guard_uptime double precision, guard_cpu_load integer, variables jsonb, site_query jsonb,
+    wave_sizes text[], wave_order text[], wave_pause double precision, wave_confirm boolean, confirm_within double precision, max_failures text,
+    max_failures_in_wave text, max_offline text, windows text[], local_time timestamp, stop_starting_at timestamptz, missed_policy text,
+    until timestamptz, max_launches integer)
 where s.id = $1
 returning s.id

@@ -22,12 +22,20 @@ begin
         if claimed !~ '^[^[:cntrl:]]{1,200}$' then
             raise exception 'a principal is 1 to 200 printable characters'
                 using errcode = 'check_violation';
+        elsif claimed = 'tminus' then
+            raise exception 'tminus is the daemon: nobody acts for it' using errcode = 'insufficient_privilege';
         end if;
         return claimed;
     end if;
     raise exception '% may not act for %: only a member of tminus_gateway may act for another', session_user, claimed
         using errcode = 'insufficient_privilege', hint = format('Leave the name out, or name %s.', session_user);
 end $$;
+
+-- Who changes a table in which no column says it (sites, windows): the caller, or whom a gateway names for this transaction with
+-- set_config('tminus.acting_for', name, true).
+create function tminus.acting() returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$ select tminus.principal(nullif(current_setting('tminus.acting_for', true), '')) $$;
 
 -- True inside the functions of this schema, which run as its owner, and nowhere else.
 create function tminus.is_own_function() returns boolean

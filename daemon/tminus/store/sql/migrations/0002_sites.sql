@@ -63,22 +63,22 @@ declare
     value jsonb;
 begin
     if jsonb_typeof(variables) is distinct from 'object' then
-        raise exception '% is a JSON object', what using errcode = 'check_violation';
+        raise exception '% is a JSON object', what using errcode = 'check_violation', column = 'variables';
     end if;
     if octet_length(variables::text) > 65536 then
-        raise exception '% has more than 65536 bytes', what using errcode = 'check_violation';
+        raise exception '% has more than 65536 bytes', what using errcode = 'check_violation', column = 'variables';
     end if;
     for name, value in select v.key, v.value from jsonb_each(variables) as v loop
         if name !~ '^[A-Za-z][A-Za-z0-9_-]{0,63}$' then
             raise exception '%: % is no name of a variable', what, quote_literal(tminus.printable(name))
-                using errcode = 'check_violation', hint = 'A name is a letter, then letters, digits, ''_'' and ''-'', 64 at most.';
+                using errcode = 'check_violation', column = 'variables', hint = 'A name is a letter, then letters, digits, ''_'' and ''-'', 64 at most.';
         elsif not (case jsonb_typeof(value)
             when 'string' then octet_length(value #>> '{}') <= 8192
             when 'boolean' then true
             when 'number' then value::text ~ '^-?[0-9]{1,18}$'
             else false end) then
             raise exception '%: the value of % is no text (of 8192 bytes at most), whole number, true or false', what, name
-                using errcode = 'check_violation', hint = 'Write a number with a fraction, or a list, as text.';
+                using errcode = 'check_violation', column = 'variables', hint = 'Write a number with a fraction, or a list, as text.';
         end if;
     end loop;
 end $$;
@@ -92,7 +92,7 @@ declare
 begin
     if tg_op = 'UPDATE' and new.id <> old.id then
         raise exception 'the id of site % never changes', old.id
-            using errcode = 'check_violation', hint = 'Insert another site and disable this one.';
+            using errcode = 'check_violation', column = 'id', hint = 'Insert another site and disable this one.';
     end if;
     if new.id !~ '^[^[:cntrl:]]{1,200}$' or new.name !~ '^[^[:cntrl:]]{1,200}$' or new.runner !~ '^[^[:cntrl:]]{1,200}$' then
         raise exception 'site %: id, name and runner are 1 to 200 printable characters', quote_literal(tminus.printable(new.id))
@@ -100,21 +100,21 @@ begin
     end if;
     if new.address !~ '^[A-Za-z0-9:_][A-Za-z0-9._:%-]{0,252}$' then
         raise exception 'site %: % is not an address (an IP address or a host name)', new.id, quote_literal(tminus.printable(new.address))
-            using errcode = 'check_violation';
+            using errcode = 'check_violation', column = 'address';
     end if;
     if new.port not between 1 and 65535 then
-        raise exception 'site %: port % does not lie between 1 and 65535', new.id, new.port using errcode = 'check_violation';
+        raise exception 'site %: port % does not lie between 1 and 65535', new.id, new.port using errcode = 'check_violation', column = 'port';
     end if;
     if new.credential !~ '^[A-Za-z0-9_.-]{1,64}$' then
         raise exception 'site %: credential is the name of one in the daemon''s configuration (letters, digits, ''_'', ''.'' and ''-''), never a secret', new.id
-            using errcode = 'check_violation';
+            using errcode = 'check_violation', column = 'credential';
     end if;
     if new.ssh_profile not in ('modern', 'legacy') then
-        raise exception 'site %: ssh_profile is modern or legacy', new.id using errcode = 'check_violation';
+        raise exception 'site %: ssh_profile is modern or legacy', new.id using errcode = 'check_violation', column = 'ssh_profile';
     end if;
     if new.jump_host !~ '^[^-[:cntrl:][:space:]][^[:cntrl:][:space:]]{0,252}$' then
         raise exception 'site %: jump_host must not begin with ''-'' or contain blanks or control characters', new.id
-            using errcode = 'check_violation';
+            using errcode = 'check_violation', column = 'jump_host';
     end if;
     -- The comment of a public key is not part of it. (No backslashes: what they mean is a setting of the session.)
     parts := string_to_array(btrim(regexp_replace(new.host_key, '[[:space:]]+', ' ', 'g')), ' ');
@@ -123,15 +123,15 @@ begin
         new.host_key := null;
     elsif new.host_key !~ '^(ssh|ecdsa|sk)-[a-z0-9@.-]+ AAAA[A-Za-z0-9+/]+=*$' then
         raise exception 'site %: host_key is not an OpenSSH public key (type and base64, as in ssh_host_ed25519_key.pub)', new.id
-            using errcode = 'check_violation';
+            using errcode = 'check_violation', column = 'host_key';
     end if;
     if new.username !~ '^[^-+[:cntrl:][:space:]][^+[:cntrl:][:space:]]{0,63}$' then
         raise exception 'site %: a RouterOS user name has 1 to 64 characters, does not begin with ''-'' and has no ''+'', blank or control character', new.id
-            using errcode = 'check_violation';
+            using errcode = 'check_violation', column = 'username';
     end if;
     if not tminus.is_timezone(new.timezone) then
         raise exception 'site %: there is no time zone %', new.id, quote_literal(tminus.printable(new.timezone))
-            using errcode = 'check_violation', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
+            using errcode = 'check_violation', column = 'timezone', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
     end if;
     if new.variables <> '{}' or new.variables is null then
         perform tminus.check_variables(new.variables, 'site ' || tminus.printable(new.id) || ': variables');
@@ -175,7 +175,7 @@ begin
     select jsonb_object_agg(key, jsonb_build_object('from', was -> key, 'to', value)) into changed
     from jsonb_each(now_is) where value is distinct from was -> key;
     if changed is not null then
-        perform tminus.record(case tg_op when 'INSERT' then 'site_added' else 'site_changed' end, session_user, null, null, new.id,
+        perform tminus.record(case tg_op when 'INSERT' then 'site_added' else 'site_changed' end, tminus.acting(), null, null, new.id,
             case tg_op when 'INSERT' then now_is else changed end);
     end if;
     return null;

@@ -219,7 +219,7 @@ begin
         return regexp_replace(plain, '(^|(?<= ))(?=[0-9])', '=', 'g');
     elsif plain <> '' then
         raise exception '% % is no range of versions', what, quote_literal(tminus.printable(version_range))
-            using errcode = 'check_violation', hint = 'Write comparisons that must all hold, such as >=7.12 <8, or one version, such as 7.20.8.';
+            using errcode = 'check_violation', column = split_part(what, ':', 1), hint = 'Write comparisons that must all hold, such as >=7.12 <8, or one version, such as 7.20.8.';
     end if;
     return null;
 end $$;
@@ -319,14 +319,14 @@ begin
             new.site_query := tminus.plain_site_query(new.site_query);
             if tg_op = 'INSERT' or new.site_query is distinct from old.site_query then
                 if cardinality(new.sites) > 0 and (tg_op = 'INSERT' or new.sites is distinct from old.sites) then
-                    raise exception 'give sites or site_query, not both' using errcode = 'check_violation';
+                    raise exception 'give sites or site_query, not both' using errcode = 'check_violation', column = 'sites';
                 end if;
                 new.sites := '{}';
             elsif coalesce(cardinality(new.sites), 0) = 0 then
                 new.sites := old.sites;  -- an upsert that says the same again
             elsif new.sites is distinct from old.sites then
                 raise exception 'the sites of scheduled script % are what its site_query means', old.id
-                    using errcode = 'check_violation', hint = 'Edit site_query, or set it to null and give sites.';
+                    using errcode = 'check_violation', column = 'sites', hint = 'Edit site_query, or set it to null and give sites.';
             end if;
         end if;
         new.guard_version := tminus.plain_version_range(new.guard_version, 'guard_version');
@@ -375,7 +375,7 @@ begin
             -- The digest of a cron row holds no launch_at, so nobody but the daemon may choose one.
             if new.launch_at is distinct from old.launch_at and (new.launch_at is not null or old.cron is not null) then
                 raise exception 'launch_at of scheduled script % follows its cron; edit cron, or set cron and timezone to null', old.id
-                    using errcode = 'check_violation';
+                    using errcode = 'check_violation', column = 'launch_at';
             end if;
             -- A change of the rule of time replaces what the daemon had planned by it.
             if (new.cron, coalesce(new.timezone, 'UTC'), new.until, new.max_launches) is distinct from (old.cron, old.timezone, old.until, old.max_launches) then
@@ -384,10 +384,10 @@ begin
         end if;
     end if;
     if octet_length(new.description) > 2000 or octet_length(new.summary) > 10000 then
-        raise exception 'description takes at most 2000 bytes and summary 10000' using errcode = 'check_violation';
+        raise exception 'description takes at most 2000 bytes and summary 10000' using errcode = 'check_violation', column = case when octet_length(new.description) > 2000 then 'description' else 'summary' end;
     end if;
     if new.max_concurrency not between 1 and 100000 then
-        raise exception 'max_concurrency must lie between 1 and 100000' using errcode = 'check_violation';
+        raise exception 'max_concurrency must lie between 1 and 100000' using errcode = 'check_violation', column = 'max_concurrency';
     end if;
 
     if btrim(new.script, e' \t\r\n') = '' then
@@ -395,14 +395,14 @@ begin
     end if;
     if octet_length(new.script) > 1048576 then
         raise exception 'the script is % bytes long; at most 1048576 (1 MiB) are allowed', octet_length(new.script)
-            using errcode = 'check_violation', hint = 'Let the script fetch large data, or split it.';
+            using errcode = 'check_violation', column = 'script', hint = 'Let the script fetch large data, or split it.';
     end if;
 
     if coalesce(cardinality(new.sites), 0) = 0 and new.site_query is null then
-        raise exception 'a scheduled script needs at least one site' using errcode = 'check_violation';
+        raise exception 'a scheduled script needs at least one site' using errcode = 'check_violation', column = 'sites';
     end if;
     if array_ndims(new.sites) > 1 or array_position(new.sites, null) is not null then
-        raise exception 'sites is a plain list of site ids without nulls' using errcode = 'check_violation';
+        raise exception 'sites is a plain list of site ids without nulls' using errcode = 'check_violation', column = 'sites';
     end if;
     if cardinality(new.sites) <> (select count(distinct s) from unnest(new.sites) as s) then
         raise exception 'site % is named more than once',
@@ -419,12 +419,12 @@ begin
     end if;
     if array_ndims(new.notify) > 1 or cardinality(new.notify) > 1000
         or exists (select from unnest(new.notify) as n where n is null or n !~ '^[^[:cntrl:]]{1,200}$') then
-        raise exception 'notify is a plain list of at most 1000 user ids of 1 to 200 printable characters' using errcode = 'check_violation';
+        raise exception 'notify is a plain list of at most 1000 user ids of 1 to 200 printable characters' using errcode = 'check_violation', column = 'notify';
     end if;
 
     perform tminus.check_windows(new.windows);
     if tg_op = 'INSERT' and new.cron is not null and new.launch_at is not null then
-        raise exception 'give launch_at or cron, not both' using errcode = 'check_violation';
+        raise exception 'give launch_at or cron, not both' using errcode = 'check_violation', column = 'launch_at';
     end if;
     if new.local_time is not null then
         if new.cron is not null or new.launch_at is not null and (tg_op = 'INSERT' or new.launch_at is distinct from old.launch_at) then
@@ -479,20 +479,20 @@ begin
         raise exception 'launch_at lies more than ten years ahead' using errcode = 'check_violation', column = 'launch_at';
     end if;
     if new.start_within not between interval '1 second' and interval '168 hours' then
-        raise exception 'start_within must lie between 1 second and 7 days' using errcode = 'check_violation';
+        raise exception 'start_within must lie between 1 second and 7 days' using errcode = 'check_violation', column = 'start_within';
     end if;
     if new.site_timeout not between interval '5 seconds' and interval '24 hours' then
-        raise exception 'site_timeout must lie between 5 seconds and 24 hours' using errcode = 'check_violation';
+        raise exception 'site_timeout must lie between 5 seconds and 24 hours' using errcode = 'check_violation', column = 'site_timeout';
     end if;
     if new.guard_free_space not between 1 and 1000000000000000 then
-        raise exception 'guard_free_space is a number of bytes, from 1 to 1000000000000000' using errcode = 'check_violation';
+        raise exception 'guard_free_space is a number of bytes, from 1 to 1000000000000000' using errcode = 'check_violation', column = 'guard_free_space';
     end if;
     if new.guard_uptime not between interval '1 second' and interval '87600 hours' then
-        raise exception 'guard_uptime must lie between 1 second and ten years' using errcode = 'check_violation';
+        raise exception 'guard_uptime must lie between 1 second and ten years' using errcode = 'check_violation', column = 'guard_uptime';
     end if;
     perform tminus.check_variables(new.variables, 'variables');
     if new.guard_cpu_load not between 0 and 100 then
-        raise exception 'guard_cpu_load is a percentage, from 0 to 100' using errcode = 'check_violation';
+        raise exception 'guard_cpu_load is a percentage, from 0 to 100' using errcode = 'check_violation', column = 'guard_cpu_load';
     end if;
     perform tminus.check_rollout(new);
 

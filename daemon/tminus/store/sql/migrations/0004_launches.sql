@@ -368,8 +368,18 @@ create trigger audit after update on tminus.site_runs for each row
 -- Exports: the normalised text once per SHA-256, and who had it when.
 create table tminus.backup_texts (
     sha256 bytea primary key,
-    text text not null
+    -- All of it where `base` is null; else what stands between the first `head` and the last `tail` characters of the base,
+    -- the rest being alike: the export after a change differs in a few lines from the one before it. To read it:
+    -- tminus.export_text. `depth` is how many texts have to be read for it besides.
+    text text not null,
+    base bytea references tminus.backup_texts (sha256),
+    head integer,
+    tail integer,
+    depth smallint not null default 0,
+    check ((base is null and head is null and tail is null and depth = 0
+        or base is not null and head >= 0 and tail >= 0 and depth between 1 and 8) is true)
 );
+create index backup_texts_by_base on tminus.backup_texts (base) where base is not null;
 create trigger append_only before update or truncate on tminus.backup_texts
     for each statement execute function tminus.refuse_change_of_history();
 do $$

@@ -22,11 +22,11 @@
 -- These three are bound to their operators now, by RETURN, so they need no search_path of their own and can be inlined:
 -- thousands of sites are digested at once.
 create function tminus.netstring(value text) returns text
-language sql immutable parallel safe
+language sql stable parallel safe
 return octet_length(convert_to(value, 'UTF8')) || ':' || value || ',';
 
 create function tminus.digest_field(name text, value text) returns text
-language sql immutable parallel safe
+language sql stable parallel safe
 return case when value is null then '' else tminus.netstring(name) || tminus.netstring(value) end;
 
 -- Of a list, in its order; null for an empty one.
@@ -35,7 +35,7 @@ language sql immutable parallel safe set search_path = pg_catalog, pg_temp
 as $$ select string_agg(tminus.netstring(u.value), '' order by u.position) from unnest(list) with ordinality as u (value, position) $$;
 
 create function tminus.sha256_hex(value text) returns text
-language sql immutable parallel safe
+language sql stable parallel safe
 return encode(sha256(convert_to(value, 'UTF8')), 'hex');
 
 create function tminus.row_digest(s tminus.scheduled_scripts) returns text

@@ -193,7 +193,18 @@ begin
                 when exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running')
                     or exists (select from tminus.busy_sites b where b.site_id = p.site_id and b.free_at is null) then 'busy'
                 else 'missed' end as reason
-        from tminus.launches l
+        from (
+            -- Once for each launch, since its pending sites are many: whether one of them can be late at all (the time of none
+            -- begins before its launch was due and made), and whether the launch stands still.
+            select q.*, q.start_until < tminus.clock() and not exists (
+                    select from tminus.site_runs o where o.launch_id = q.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null
+                ) as stands_still
+            from tminus.launches q
+            where q.finished_at is null
+                and (q.state in ('cancelled', 'halted') or q.stop_starting_at <= tminus.clock() or least(q.due_at, q.started_at) + q.start_within < tminus.clock()
+                    or q.local_time is not null)
+            offset 0
+        ) l
         join tminus.site_runs p on p.launch_id = l.id and p.state = 'pending'
         -- As it was at the last moment at which it could have started.
         cross join lateral (
@@ -203,14 +214,12 @@ begin
                 from tminus.sites s where s.id = p.site_id) end as closed
             offset 0
         ) w
-        where l.finished_at is null
-            and (l.state in ('cancelled', 'halted')
-                or l.stop_starting_at <= tminus.clock()
-                -- Not while a person holds the launch, nor before the wave of the site was opened: its turn has not come.
-                or l.paused_at is null and p.position <= l.open_to and (p.turn_at + l.start_within < tminus.clock()
-                    or p.turn_at is null and p.due_at is not null and tminus.turn_is_over(l.id, p.due_at, l.start_within)
-                    or p.turn_at is null and p.due_at is null and l.start_until < tminus.clock()
-                        and not exists (select from tminus.site_runs o where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null)))
+        where l.state in ('cancelled', 'halted')
+            or l.stop_starting_at <= tminus.clock()
+            -- Not while a person holds the launch, nor before the wave of the site was opened: its turn has not come.
+            or l.paused_at is null and p.position <= l.open_to and (p.turn_at + l.start_within < tminus.clock()
+                or p.turn_at is null and p.due_at is not null and tminus.turn_is_over(l.id, p.due_at, l.start_within)
+                or p.turn_at is null and p.due_at is null and l.stands_still)
         for update of p skip locked
     ) late
     where r.id = late.id and r.state = 'pending';
@@ -353,27 +362,12 @@ create function tminus.record_site_event(p_kind text, p_instance uuid, p_site te
 language sql security definer set search_path = pg_catalog, pg_temp
 as $$ select tminus.record(p_kind, p_instance::text, null, null, p_site, p_detail) $$;
 
--- Store exports, each text once. Arrays of one length, an element a backup: site run, phase, SHA-256, text, header, and
--- the size as the router sent it.
-create function tminus.store_backups(p_runs bigint[], p_phases text[], p_sha256 bytea[], p_texts text[], p_headers text[], p_raw_bytes integer[]) returns void
+-- Store exports whose texts are stored and held (hold_texts.sql). Arrays of one length, an element a backup: site run, phase,
+-- SHA-256, header, and the size as the router sent it.
+create function tminus.store_backups(p_runs bigint[], p_phases text[], p_sha256 bytea[], p_headers text[], p_raw_bytes integer[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
-declare
-    held integer;
 begin
-    loop
-        -- In one order, so that two batches with the same new texts cannot deadlock.
-        insert into tminus.backup_texts (sha256, text)
-        select distinct on (b.sha256) b.sha256, b.text
-        from unnest(p_sha256, p_texts) as b (sha256, text)
-        order by b.sha256
-        on conflict do nothing;
-        -- What is there is held until the commit. One that tminus.forget_texts took away after it was found is missing, and
-        -- is written again. Each statement here looks at a snapshot of its own.
-        select count(*) into held
-        from (select from tminus.backup_texts t where t.sha256 = any (p_sha256) order by t.sha256 for key share) h;
-        exit when held = (select count(distinct u.sha256) from unnest(p_sha256) as u (sha256));
-    end loop;
     insert into tminus.backups (site_id, launch_id, site_run_id, phase, sha256, header, raw_bytes)
     select r.site_id, r.launch_id, r.id, b.phase, b.sha256, b.header, b.raw_bytes
     from unnest(p_runs, p_phases, p_sha256, p_headers, p_raw_bytes) as b (site_run_id, phase, sha256, header, raw_bytes)

@@ -11,13 +11,13 @@ grant select on tminus.sites, tminus.timezones, tminus.scheduled_scripts, tminus
     tminus.launch_counts,
     tminus.schema_migrations
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
-grant execute on function tminus.clock(), tminus.principal(text), tminus.is_own_function(), tminus.is_paused(), tminus.incarnation(), tminus.printable(text), tminus.api_time(timestamptz), tminus.t_minus(timestamptz),
+grant execute on function tminus.clock(), tminus.principal(text), tminus.acting(), tminus.is_own_function(), tminus.is_paused(), tminus.incarnation(), tminus.printable(text), tminus.api_time(timestamptz), tminus.t_minus(timestamptz),
     tminus.microseconds(interval), tminus.plain_duration(interval), tminus.is_timezone(text), tminus.plain_cron(text),
     tminus.is_cron_field(text, integer, integer, text[]), tminus.check_cron(text), tminus.version_rank(text), tminus.plain_version_range(text, text), tminus.is_version_in(text, text),
     tminus.netstring(text), tminus.netstrings(text[]), tminus.digest_field(text, text),
     tminus.sha256_hex(text), tminus.row_digest(tminus.scheduled_scripts), tminus.site_digest(tminus.sites), tminus.site_digest(tminus.sites, text), tminus.site_digests(text[], text, jsonb),
     tminus.check_variables(jsonb, text), tminus.variable_names(text), tminus.variables_field(text[], jsonb, jsonb), tminus.variables_of(uuid, text),
-    tminus.combine_digests(text, text[], text[]), tminus.digest(uuid), tminus.scheduled_script(uuid), tminus.backup_text(bigint),
+    tminus.combine_digests(text, text[], text[]), tminus.digest(uuid), tminus.scheduled_script(uuid), tminus.backup_text(bigint), tminus.export_text(bytea),
     tminus.is_runner_of(tminus.instances, tminus.sites), tminus.can_serve(tminus.instances, tminus.sites),
     tminus.is_alive(tminus.instances), tminus.is_served(text), tminus.why_unserved(tminus.sites)
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
@@ -50,7 +50,7 @@ grant update (sha256, header, raw_bytes, taken_at) on tminus.backups to tminus_d
 -- To hold a text that is there while a backup of it is written; a trigger refuses every change.
 grant update (sha256) on tminus.backup_texts to tminus_daemon;
 grant insert (site_id, site_run_id, file_name, next_try_at), update (attempts, next_try_at, last_error, settled_at) on tminus.cleanup_debts to tminus_daemon;
-grant execute on function tminus.store_backups(bigint[], text[], bytea[], text[], text[], integer[]), tminus.due_scripts(integer), tminus.launch(uuid, uuid, timestamptz), tminus.settle_late(integer),
+grant execute on function tminus.store_backups(bigint[], text[], bytea[], text[], integer[]), tminus.due_scripts(integer), tminus.launch(uuid, uuid, timestamptz), tminus.settle_late(integer),
     tminus.refuse_launch(uuid, text, bigint), tminus.plan(uuid, timestamptz, text), tminus.overtake(uuid, timestamptz), tminus.is_spent(tminus.scheduled_scripts), tminus.claim_site_runs(uuid, integer, text[], integer[]), tminus.settle_pending(),
     tminus.finish_launches(), tminus.tell_launches(integer), tminus.reap(), tminus.sweep(uuid, bigint[]), tminus.claim_orphans(uuid, integer), tminus.keep_late_evidence(bigint, uuid, jsonb),
     tminus.record_site_event(text, uuid, text, jsonb), tminus.is_unsettled(), tminus.is_held_back()

@@ -80,7 +80,7 @@ as $$
     select (select max(s.id) from seen s having count(*) = p_window and bool_or(s.is_old)), (select count(*) from gone)::integer
 $$;
 
--- Texts that no export refers to any more.
+-- Texts that no export, and no text that is stored as what differs from it, refers to any more.
 --
 -- A writer that finds a text holds it (for key share) until its export is committed. So they are locked first, and looked at
 -- again under the lock: whoever held one by then has committed and is seen, whoever comes later waits a moment and finds
@@ -99,9 +99,11 @@ begin
     held := array(
         select t.sha256 from tminus.backup_texts t
         where t.sha256 = any (seen) and not exists (select from tminus.backups b where b.sha256 = t.sha256)
+            and not exists (select from tminus.backup_texts d where d.base = t.sha256)
         for update of t skip locked);
     delete from tminus.backup_texts t
-    where t.sha256 = any (held) and not exists (select from tminus.backups b where b.sha256 = t.sha256);
+    where t.sha256 = any (held) and not exists (select from tminus.backups b where b.sha256 = t.sha256)
+            and not exists (select from tminus.backup_texts d where d.base = t.sha256);
     get diagnostics forgotten = row_count;
 end $$;
 

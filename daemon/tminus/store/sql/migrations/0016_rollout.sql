@@ -58,33 +58,33 @@ declare
 begin
     if s.wave_sizes is not null then
         if array_ndims(s.wave_sizes) > 1 or cardinality(s.wave_sizes) > 100 then
-            raise exception 'wave_sizes is a plain list of at most 100 sizes' using errcode = 'check_violation';
+            raise exception 'wave_sizes is a plain list of at most 100 sizes' using errcode = 'check_violation', column = 'wave_sizes';
         end if;
         select coalesce(u.size, 'null') into wrong
         from unnest(s.wave_sizes) as u (size) where tminus.is_amount(u.size) is not true or u.size in ('0', '0%') limit 1;
         if found then
             raise exception 'wave_sizes: % is no size', quote_literal(tminus.printable(wrong))
-                using errcode = 'check_violation', hint = 'A wave is a count such as 5, or a percentage of all sites such as 10%.';
+                using errcode = 'check_violation', column = 'wave_sizes', hint = 'A wave is a count such as 5, or a percentage of all sites such as 10%.';
         end if;
     end if;
     for name, value in values ('max_failures', s.max_failures), ('max_failures_in_wave', s.max_failures_in_wave), ('max_offline', s.max_offline) loop
         if value is not null and not tminus.is_amount(value) then
             raise exception '%: % is neither a count nor a percentage', name, quote_literal(tminus.printable(value))
-                using errcode = 'check_violation', hint = 'Give a count such as 5, or a percentage such as 10%; 0 halts at the first.';
+                using errcode = 'check_violation', column = name, hint = 'Give a count such as 5, or a percentage such as 10%; 0 halts at the first.';
         end if;
     end loop;
     if s.wave_sizes is null and (s.wave_order is not null or s.wave_pause is not null or s.wave_confirm) then
-        raise exception 'wave_order, wave_pause and wave_confirm go with wave_sizes' using errcode = 'check_violation';
+        raise exception 'wave_order, wave_pause and wave_confirm go with wave_sizes' using errcode = 'check_violation', column = 'wave_sizes';
     end if;
     if s.wave_order is not null and (array_ndims(s.wave_order) > 1 or cardinality(s.wave_order) > 100
         or exists (select from unnest(s.wave_order) as t where t is null or t !~ '^[^[:cntrl:],]{1,200}$')) then
-        raise exception 'wave_order is a plain list of at most 100 tags of 1 to 200 printable characters, without commas' using errcode = 'check_violation';
+        raise exception 'wave_order is a plain list of at most 100 tags of 1 to 200 printable characters, without commas' using errcode = 'check_violation', column = 'wave_order';
     end if;
     if s.wave_pause is not null and s.wave_pause not between interval '0' and interval '168 hours' then
-        raise exception 'wave_pause must lie between 0 and 7 days' using errcode = 'check_violation';
+        raise exception 'wave_pause must lie between 0 and 7 days' using errcode = 'check_violation', column = 'wave_pause';
     end if;
     if s.confirm_within is not null and s.confirm_within not between interval '1 minute' and interval '720 hours' then
-        raise exception 'confirm_within must lie between 1 minute and 30 days' using errcode = 'check_violation';
+        raise exception 'confirm_within must lie between 1 minute and 30 days' using errcode = 'check_violation', column = 'confirm_within';
     end if;
 end $$;
 
@@ -316,7 +316,7 @@ begin
         end if;
         the_sites := array(select r.site_id from tminus.latest_runs(first.id) r where r.site_id = any (sites) order by r.position);
         if cardinality(the_sites) = 0 then
-            raise exception 'a retry needs at least one site' using errcode = 'check_violation';
+            raise exception 'a retry needs at least one site' using errcode = 'check_violation', column = 'sites';
         end if;
     end if;
     insert into tminus.launches (script_id, kind, retry_of, due_at, started_at, start_until, description, script, sites, make_backup,

@@ -87,6 +87,7 @@ as $$
         'runner', s.runner,
         'tags', to_json(s.tags),
         'timezone', s.timezone,
+        'variables', s.variables,
         'enabled', s.enabled,
         'identity', s.identity,
         'model', s.model,

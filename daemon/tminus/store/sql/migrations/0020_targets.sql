@@ -15,24 +15,24 @@ declare
 begin
     if jsonb_typeof(query) <> 'object' or query = '{}' then
         raise exception 'site_query is a JSON object that asks for something'
-            using errcode = 'check_violation', hint = 'For example {"tags": ["edge"], "not_tags": ["lab"], "version": ">=7.12 <8"}.';
+            using errcode = 'check_violation', column = 'site_query', hint = 'For example {"tags": ["edge"], "not_tags": ["lab"], "version": ">=7.12 <8"}.';
     end if;
     for key, value in select q.key, q.value from jsonb_each(query) as q loop
         if key in ('tags', 'any_tags', 'not_tags') then
             if jsonb_typeof(value) <> 'array' or jsonb_array_length(value) not between 1 and 100
                 or exists (select from jsonb_array_elements(value) as e where jsonb_typeof(e) <> 'string' or e #>> '{}' !~ '^[^[:cntrl:]]{1,200}$') then
-                raise exception 'site_query: % is a list of 1 to 100 tags', key using errcode = 'check_violation';
+                raise exception 'site_query: % is a list of 1 to 100 tags', key using errcode = 'check_violation', column = 'site_query';
             end if;
         elsif key in ('version', 'model') then
             if jsonb_typeof(value) <> 'string' or value #>> '{}' !~ '^[^[:cntrl:]]{1,200}$' or btrim(value #>> '{}') = '' then
-                raise exception 'site_query: % is a text', key using errcode = 'check_violation';
+                raise exception 'site_query: % is a text', key using errcode = 'check_violation', column = 'site_query';
             end if;
             if key = 'version' then
                 query := query || jsonb_build_object('version', tminus.plain_version_range(value #>> '{}', 'site_query: version'));
             end if;
         else
             raise exception 'site_query: % is nothing to ask for', quote_literal(tminus.printable(key))
-                using errcode = 'check_violation', hint = 'Ask for tags (all of them), any_tags (one of them), not_tags (none of them), version, or model.';
+                using errcode = 'check_violation', column = 'site_query', hint = 'Ask for tags (all of them), any_tags (one of them), not_tags (none of them), version, or model.';
         end if;
     end loop;
     return (query);

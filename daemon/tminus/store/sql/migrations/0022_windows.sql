@@ -46,36 +46,36 @@ begin
         return new;
     end if;
     if new.name !~ '^[^[:cntrl:]]{1,100}$' then
-        raise exception 'the name of a window has 1 to 100 printable characters' using errcode = 'check_violation';
+        raise exception 'the name of a window has 1 to 100 printable characters' using errcode = 'check_violation', column = 'name';
     end if;
     if new.scope not in ('all', 'tag', 'named') or (new.scope = 'tag') <> (new.tag is not null) then
         raise exception 'the scope of window % is all, tag (with a tag) or named (for scripts that name it)', quote_literal(new.name)
-            using errcode = 'check_violation';
+            using errcode = 'check_violation', column = 'scope';
     end if;
     if not tminus.is_timezone(new.timezone) then
         raise exception 'window %: there is no time zone %', quote_literal(new.name), quote_literal(tminus.printable(new.timezone))
-            using errcode = 'check_violation', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
+            using errcode = 'check_violation', column = 'timezone', hint = 'Use a name of the IANA database, such as Europe/Berlin.';
     end if;
     new.weekly := array(select lower(btrim(r.rule)) from unnest(new.weekly) with ordinality as r (rule, position) order by r.position);
     select r.rule into wrong from unnest(new.weekly) as r (rule) where not tminus.is_weekly_rule(r.rule) limit 1;
     if found or cardinality(new.weekly) > 100 then
         raise exception 'window %: the weekly rule % is not understood', quote_literal(new.name), coalesce(quote_literal(tminus.printable(wrong)), 'beyond the hundredth')
-            using errcode = 'check_violation', hint = 'Write days and times: mon-thu 22:00-04:00, sat,sun 00:00-24:00, daily 02:00-05:00.';
+            using errcode = 'check_violation', column = 'weekly', hint = 'Write days and times: mon-thu 22:00-04:00, sat,sun 00:00-24:00, daily 02:00-05:00.';
     end if;
     if cardinality(new.spans) > 1000
         or exists (select from unnest(new.spans) as s (span) where (isfinite(lower(s.span)) and isfinite(upper(s.span)) and lower(s.span) < upper(s.span)) is not true) then
         raise exception 'window %: spans is a list of at most 1000 ranges with a beginning and a later end', quote_literal(new.name)
-            using errcode = 'check_violation', hint = 'Such as array[tstzrange(''2030-11-25 02:00+00'', ''2030-11-25 05:00+00'')].';
+            using errcode = 'check_violation', column = 'spans', hint = 'Such as array[tstzrange(''2030-11-25 02:00+00'', ''2030-11-25 05:00+00'')].';
     end if;
     if cardinality(new.weekly) + cardinality(new.spans) = 0 then
-        raise exception 'window % has neither a weekly rule nor a span: it would never be open', quote_literal(new.name) using errcode = 'check_violation';
+        raise exception 'window % has neither a weekly rule nor a span: it would never be open', quote_literal(new.name) using errcode = 'check_violation', column = 'weekly';
     end if;
     -- Closed until the daemon has planned it anew.
     new.opens_at := null;
     new.closes_at := null;
     new.planned_at := null;
     new.updated_at := tminus.clock();
-    new.updated_by := session_user;
+    new.updated_by := tminus.acting();
     return new;
 end $$;
 -- The windows that a scheduled script names: each is there. Called by the guard of scheduled scripts.
@@ -86,12 +86,12 @@ declare
     unknown text;
 begin
     if p_windows is null or array_ndims(p_windows) > 1 or cardinality(p_windows) > 20 or array_position(p_windows, null) is not null then
-        raise exception 'windows is a plain list of at most 20 names of windows' using errcode = 'check_violation';
+        raise exception 'windows is a plain list of at most 20 names of windows' using errcode = 'check_violation', column = 'windows';
     end if;
     select n.name into unknown from unnest(p_windows) as n (name) where not exists (select from tminus.windows w where w.name = n.name) limit 1;
     if found then
         raise exception 'there is no window %', quote_literal(tminus.printable(unknown))
-            using errcode = 'foreign_key_violation', hint = 'See tminus.windows.';
+            using errcode = 'foreign_key_violation', column = 'windows', hint = 'See tminus.windows.';
     end if;
 end $$;
 
@@ -111,9 +111,9 @@ begin
         end if;
     end if;
     if tg_op = 'DELETE' then
-        perform tminus.record('window_removed', session_user, null, null, null, jsonb_build_object('window', old.name));
+        perform tminus.record('window_removed', tminus.acting(), null, null, null, jsonb_build_object('window', old.name));
     elsif tg_op = 'INSERT' or new.updated_at is distinct from old.updated_at then
-        perform tminus.record('window_set', session_user, null, null, null,
+        perform tminus.record('window_set', tminus.acting(), null, null, null,
             to_jsonb(new) - '{opens_at,closes_at,planned_at,updated_at,updated_by}'::text[]);
     end if;
     perform pg_notify('tminus', 'window');
