@@ -151,7 +151,7 @@ async def test_what_a_hostile_router_says_does_nothing(desk: Desk) -> None:
         tab.is_clean()
 
 
-PAGES = ("outlook", "launch", "run", "script", "history", "sites", "site", "events", "login")
+PAGES = ("outlook", "launch", "run", "unknown", "script", "history", "sites", "site", "events", "login")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ async def test_nobody_is_kept_out_by_how_it_is_made(
     paths = dict(
         zip(
             PAGES,
-            ("/board/", f"/board/launches/{launch}?outcome=failed", f"/board/runs/{run}", f"/board/scripts/{waiting}",
+            ("/board/", f"/board/launches/{launch}?outcome=failed", f"/board/runs/{run}", f"/board/runs/{unknown}", f"/board/scripts/{waiting}",
              "/board/history", "/board/sites", "/board/sites/site-041", "/board/events", "/board/login"),
             strict=True,
         )

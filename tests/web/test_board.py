@@ -368,6 +368,29 @@ async def test_a_wave_that_waits_is_let_go_by_the_number_that_was_shown(api: Api
     assert await api.db.value("select confirmed_wave from tminus.launches where id = $1::uuid", launch) == 2
 
 
+async def test_somebody_says_what_an_unknown_run_did(api: Api) -> None:
+    _, launch = await launched(api)
+    run = await run_id(api, launch, 5)
+    async with visitor(api) as bob, visitor(api, "carol", "script:view") as carol:
+        assert "<select" not in await carol.see(f"/board/runs/{run}")
+        page = await bob.see(f"/board/runs/{run}")
+        assert "Somebody has to look at this router" in page
+        form = {"csrf": field_of(page, "csrf"), "verdict": "failed/none", "note": "telnet is still on"}
+        refused = await carol.post(
+            f"/board/runs/{run}/resolve", {**form, "csrf": field_of(await carol.see("/board/"), "csrf")}
+        )
+        assert refused.status == 403
+        for wrong in ({"verdict": "wonderful"}, {"note": " "}):
+            assert (await bob.post(f"/board/runs/{run}/resolve", {**form, **wrong})).status == 422
+        reply = await bob.post(f"/board/runs/{run}/resolve", form)
+        assert (reply.status, reply.headers["Location"]) == (303, f"/board/runs/{run}?done=resolve")
+        page = await bob.see(reply.headers["Location"])
+        assert "failed by bob" in page
+        assert "telnet is still on" in page
+        assert "<select" not in page
+        assert (await bob.post(f"/board/runs/{run}/resolve", form)).status == 409
+
+
 async def test_sites_are_a_grid_with_a_word_each_and_what_they_came_to_in_groups(api: Api) -> None:
     _, launch = await launched(api)
     async with visitor(api) as bob:

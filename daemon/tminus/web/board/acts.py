@@ -1,119 +1,74 @@
-"""What a person does on the board: the handlers of the API, given a form. They say what may be done; the database says whether it is."""
+"""What a person does on the board: rows of the API's table, given a form. They say what may be done; the database says whether it is."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from uuid import UUID
 
 from aiohttp import hdrs, web
 from pydantic import ValidationError
 
-from tminus.web import scripts
 from tminus.web.board import review
 from tminus.web.board.page import Visit
 from tminus.web.call import Answer, Call
-from tminus.web.models import Authorization, Body, Pause, Retry, Withdrawal
 from tminus.web.problems import Code, Problem
+from tminus.web.routes import ROUTES, Route
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
-    scope: str
-    handler: Callable[[Call], Awaitable[Answer]]
-    body: type[Body] | None = None
-    fields: tuple[str, ...] = ()
-    """Of the form, beside the secret of the session."""
-
-
-async def confirm_wave(call: Call) -> Answer:
-    """Let the wave go that was shown."""
-    assert isinstance(call.body, Wave)  # noqa: S101 - the table below says so
-    return Answer(text=str(await call.value("confirm_wave", call.uuid("script_id"), call.body.wave, call.person.name)))
-
-
-class Wave(Body):
-    wave: int
-
-
-ACTS: Mapping[str, Act] = {
-    "authorize": Act(
-        scope="script:authorize",
-        handler=scripts.authorize_script,
-        body=Authorization,
-        fields=("digest", "reason", "signature"),
-    ),
-    "withdraw": Act(
-        scope="script:authorize",
-        handler=scripts.withdraw_authorization,
-        body=Withdrawal,
-        fields=("reason",),
-    ),
-    "request-authorization": Act(
-        scope="script:update",
-        handler=scripts.request_authorization,
-    ),
-    "cancel": Act(
-        scope="script:delete",
-        handler=scripts.cancel_script,
-    ),
-    "rehearse": Act(
-        scope="script:run",
-        handler=scripts.rehearse_script,
-    ),
-    "pause": Act(scope="script:run", handler=scripts.pause_script, body=Pause, fields=("note",)),
-    "resume": Act(
-        scope="script:run",
-        handler=scripts.resume_script,
-    ),
-    "confirm-wave": Act(scope="script:run", handler=confirm_wave, body=Wave, fields=("wave",)),
-    "retry": Act(
-        scope="script:run",
-        handler=scripts.retry_script,
-        body=Retry,
-        fields=("launch_id",),
-    ),
+_SCRIPT = "/scripts/scheduled/{script_id}"
+_BY_NAME = {(route.method, route.path): route for route in ROUTES}
+OF_SCRIPTS: Mapping[str, Route] = {
+    "cancel": _BY_NAME["DELETE", _SCRIPT],
+    **{
+        name: _BY_NAME["POST", f"{_SCRIPT}/{name}"]
+        for name in (
+            *("authorize", "withdraw", "request-authorization", "rehearse"),
+            *("pause", "resume", "retry", "confirm-wave"),
+        )
+    },
 }
+OF_SITE_RUNS: Mapping[str, Route] = {"resolve": _BY_NAME["POST", "/site-runs/{site_run_id}/resolve"]}
+_BESIDE = {"back", "read"}
+"""Fields of forms that are for the board alone."""
 
 
-async def do(name: str, visit: Visit, form: Mapping[str, str]) -> web.StreamResponse:
+async def do(name: str, route: Route, visit: Visit, form: Mapping[str, str]) -> web.StreamResponse:
     """Do it, and show what came of it. A digest that is no longer that of the script gets the page with what changed."""
-    act = ACTS[name]
-    unknown = form.keys() - set(act.fields) - {"back", "read"}
-    if unknown:
+    fields = set() if route.body is None else route.body.model_fields.keys()
+    if form.keys() - fields - _BESIDE:
         raise Problem(Code.BAD_REQUEST, "this is no form of this board")
-    given = {name: form[name].replace("\r\n", "\n") for name in act.fields if form.get(name, "").strip()}
-    script_id = visit.uuid("script_id")
+    given = {field: form[field].replace("\r\n", "\n") for field in fields if form.get(field, "").strip()}
     try:
-        body = None if act.body is None else act.body.model_validate_strings(given)
+        body = None if route.body is None else route.body.model_validate_strings(given)
     except ValidationError as error:
         raise Problem(Code.INVALID, _sentence(error)) from None
     try:
-        async with visit.db.transaction(f"do {act.handler.__name__}") as transaction:
+        async with visit.db.transaction(f"do {route.handler.__name__}") as transaction:
             call = Call(
                 person=visit.session.person,
                 transaction=transaction,
-                ids={"script_id": script_id},
+                ids=visit.ids,
                 query=None,
                 body=body,
                 if_match=None,
             )
-            answer = await act.handler(call)
+            answer = await route.handler(call)
     except Problem as problem:
         if problem.code is Code.STALE_DIGEST:
-            return await review.show_stale(visit, script_id, given["digest"])
+            return await review.show_stale(visit, visit.uuid("script_id"), given["digest"])
         raise
-    return web.Response(status=303, headers={hdrs.LOCATION: _back(name, script_id, form.get("back"), answer)})
+    return web.Response(status=303, headers={hdrs.LOCATION: f"{_next(visit, form.get('back'), answer)}?done={name}"})
 
 
-def _back(name: str, script_id: UUID, back: str | None, answer: Answer) -> str:
-    said = f"?done={name}"
+def _next(visit: Visit, back: str | None, answer: Answer) -> str:
+    """Return the page to go on with: the launch that this began, the page that the form was on, or that of the script."""
     if answer.location is not None and answer.location.startswith("/launches/"):
-        return f"/board{answer.location}{said}"
+        return f"/board{answer.location}"
+    if "site_run_id" in visit.ids:
+        return f"/board/runs/{visit.ids['site_run_id']}"
     try:
-        return f"/board/launches/{UUID(back or '')}{said}"
+        return f"/board/launches/{UUID(back or '')}"
     except ValueError:
-        return f"/board/scripts/{script_id}{said}"
+        return f"/board/scripts/{visit.ids['script_id']}"
 
 
 def _sentence(error: ValidationError) -> str:

@@ -24,7 +24,7 @@ from tminus.web.board.sessions import Session, Sessions
 from tminus.web.board.stream import follow
 from tminus.web.problems import KINDS, Code, Problem, of_store
 from tminus.web.rates import Rates
-from tminus.web.routes import PATH_PARTS
+from tminus.web.routes import PATH_PARTS, Route
 from tminus.web.tokens import Checker, Person
 
 log = structlog.get_logger()
@@ -87,7 +87,8 @@ class Board:
             router.add_get(path, self._answer(self._looking(page)))
         router.add_get("/board/stream", self._answer(self._stream))
         router.add_get("/board/launches/{launch_id}/stream", self._answer(self._stream))
-        router.add_post("/board/scripts/{script_id}/{act}", self._answer(self._act))
+        router.add_post("/board/scripts/{script_id}/{act}", self._answer(self._acting(acts.OF_SCRIPTS)))
+        router.add_post("/board/runs/{site_run_id}/{act}", self._answer(self._acting(acts.OF_SITE_RUNS)))
         router.add_get("/board/login", self._answer(self._show_login))
         router.add_post("/board/login", self._answer(self._log_in))
         router.add_post("/board/logout", self._answer(self._log_out))
@@ -225,16 +226,21 @@ class Board:
             raise Problem(Code.BAD_REQUEST, "this is no form of this board")
         return fields
 
-    async def _act(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["act"]
-        act = acts.ACTS.get(name)
-        if act is None:
-            raise Problem(Code.NOT_FOUND, "there is nothing here")
-        form = await self._form(request)
-        session = self._known(request, scope=act.scope)
-        if not session.signed(form.pop("csrf", None)):
-            raise Problem(Code.NOT_ALLOWED, "the page was made before you logged in; open it again. Nothing was done")
-        return await acts.do(name, self._visit(request, session), form)
+    def _acting(self, known: Mapping[str, Route]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def act(request: web.Request) -> web.StreamResponse:
+            name = request.match_info["act"]
+            route = known.get(name)
+            if route is None:
+                raise Problem(Code.NOT_FOUND, "there is nothing here")
+            form = await self._form(request)
+            session = self._known(request, scope=route.scope)
+            if not session.signed(form.pop("csrf", None)):
+                raise Problem(
+                    Code.NOT_ALLOWED, "the page was made before you logged in; open it again. Nothing was done"
+                )
+            return await acts.do(name, route, self._visit(request, session), form)
+
+        return act
 
     async def _show_login(self, request: web.Request) -> web.StreamResponse:
         return self._login_page(request, _next(request.query.get("next")))

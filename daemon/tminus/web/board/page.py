@@ -25,6 +25,7 @@ SAID: Mapping[str, str] = {
     "pause": "The launch is paused: what runs ends, nothing more begins.",
     "resume": "The launch goes on.",
     "confirm-wave": "The next wave goes.",
+    "resolve": "What you found is kept beside what could be proved.",
     "retry": "What is safe to repeat is launched again.",
 }
 """What a page says after an act."""
