@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -366,6 +367,27 @@ async def test_a_wave_that_waits_is_let_go_by_the_number_that_was_shown(api: Api
         assert (await bob.act(script, "confirm-wave", page, wave="3", back=launch)).status == 409
         assert (await bob.act(script, "confirm-wave", page, wave="2", back=launch)).status == 303
     assert await api.db.value("select confirmed_wave from tminus.launches where id = $1::uuid", launch) == 2
+
+
+async def test_steps_say_no_more_than_what_is_known(api: Api) -> None:
+    script = await submit(api, sites=SITES[:3], make_backup=False)
+    launch = await boards.launch(api, script)
+    await api.db.run(
+        f"set session_replication_role = replica; update tminus.launches set make_backup = false where id = '{launch}'"
+    )
+    await boards.end(api, launch, 1, 1, "unknown")
+    await boards.end(api, launch, 2, 2, "offline")
+    await boards.run(api, launch, 3, 3, "checking")
+    async with visitor(api) as bob:
+
+        async def steps(position: int) -> list[tuple[str, str]]:
+            page = await bob.see(f"/board/runs/{await run_id(api, launch, position)}")
+            return re.findall(r'<li class="(\w+)">(\w+)', page.split('class="steps"')[1].split("</ol>")[0])
+
+        began = [("done", "connecting"), ("done", "checking"), ("begun", "executing"), ("ahead", "verifying")]
+        assert await steps(1) == began
+        assert {state for state, _ in await steps(2)} == {"ahead"}
+        assert [state for state, _ in await steps(3)] == ["done", "now", "ahead", "ahead"]
 
 
 async def test_somebody_says_what_an_unknown_run_did(api: Api) -> None:
