@@ -22,4 +22,4 @@ as $$
     where r.launch_id = p_launch
 $$;
 
-grant execute on function tminus.cells(uuid) to tminus_author, tminus_approver, tminus_reader, tminus_gateway;
+grant execute on function tminus.cells(uuid) to tminus_gateway;
