@@ -200,3 +200,20 @@ async def test_what_another_device_says_is_no_evidence(database: Db, tmp_path: P
         run = (await database.finished(script))["r1"]
         assert ending(run) == ("unknown", "unknown", "connection_lost"), run["message"]
         assert "Another device answers there now: its serial number is HC0OTHER0ONE" in run["message"]
+
+
+async def test_a_session_is_used_again_while_the_ending_of_its_site_waits_to_be_written(
+    database: Db, tmp_path: Path
+) -> None:
+    spec = FleetSpec(site_specs=tuple(SiteSpec(id=site, version="7.20.8") for site in ("r1", "r2")))
+    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet, max_sessions=1):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(SLOW)
+        await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_STARTED), 20)
+        async with database.connect() as other, other.transaction():
+            await other.execute("select from tminus.site_runs where site_id = 'r1' for update")
+            await asyncio.wait_for(fleet.journal.wait("r2", Kind.IMPORT_STARTED), 20)
+            state = await other.fetchval("select state from tminus.site_runs where site_id = 'r1'")
+            assert state == "running", "it has ended, and nobody could write that yet"
+        runs = await database.finished(script)
+        assert [ending(runs[site]) for site in ("r1", "r2")] == [("completed", "applied", None)] * 2

@@ -55,13 +55,13 @@ def show_review(review: Review) -> None:
         ),
         ("digest", review.digest),
     )
-    show_stored(review.findings, review.script, row.site_timeout, summary=review.summary)
+    show_stored(review.findings, review.script, row.site_timeout, row.post_checks, summary=review.summary)
     _show_changes(review)
     console.rule("script")
     console.print(screen.text(review.script.rstrip("\n")), soft_wrap=True)
     console.rule()
     _show_rendering(review)
-    if screen.hides_something(review.script):
+    if screen.hides_something(row.code):
         console.print(
             screen.text(
                 "The script has characters that are not seen: they are written as \\x1b or \\u202e above.", "bold red"
@@ -86,21 +86,26 @@ def _sites(review: Review) -> str:
 
 def _show_rendering(review: Review) -> None:
     """Print what the first site is given, and on which sites nothing would be run."""
-    from tminus.routeros.rendering import RenderingRefused, template
+    from tminus.routeros.post_checks import render
+    from tminus.routeros.rendering import RenderingRefused
 
-    if not any(site.variables for site in review.sites) and not names_in(review.script):
+    if not any(site.variables for site in review.sites) and not names_in(review.row.code):
         return
     console, refused, shown = screen.console(), [], False
     for site in review.sites:
         try:
-            rendered = template(review.script.encode()).render(dict(site.variables)).decode()
+            rendered = render(
+                review.script.encode(), [check.encode() for check in review.row.post_checks], dict(site.variables)
+            )
         except RenderingRefused as error:
             refused.append(f"On {site.id} nothing would be run: {error}")
             continue
         if not shown:
             shown = True
             console.print(screen.text(f"As {site.id} is given it ('tminus render {review.id} SITE' shows others):"))
-            console.print(screen.text(rendered.rstrip("\n")), soft_wrap=True)
+            console.print(screen.text(rendered.script.decode().rstrip("\n")), soft_wrap=True)
+            for check in rendered.checks:
+                console.print(screen.text(f"true afterwards: {check.decode()}"), soft_wrap=True)
             console.rule()
     for line in refused[:_SITES_SHOWN]:
         console.print(screen.text(line, "bold red"), soft_wrap=True)

@@ -42,6 +42,8 @@ class ShownSite:
         notes = [seen, *([self.version] if self.version else [])]
         if not self.enabled:
             notes.append("disabled")
+        if self.part.ssh_profile != "modern":
+            notes.append(f"{self.part.ssh_profile} SSH algorithms")
         if self.part.host_key is None:
             notes.append("no pinned key")
         if self.since_last in ("changed", "added"):
@@ -81,6 +83,7 @@ class Review:
     ttl: timedelta | None
     signature_required_by: tuple[str, ...]  # daemons
     requested: str | None
+    test: str | None  # of exactly this content, and how it ended
     last: LastAuthorized | None
     whole: str  # the object of tminus.review
 
@@ -132,9 +135,11 @@ def facts(review: Review) -> list[tuple[str, str]]:
         ("offline sites", "fail at launch" if row.abort_if_offline else "are tried again"),
         ("session", _session(row)),
         ("only where", _guards(row)),
+        ("true afterwards", "\n".join(row.post_checks) or "(no post-checks)"),
         ("variables", "none" if review.variables == "{}" else review.variables),
         ("site query", review.site_query or "none: the sites are given"),
         ("test site", row.test_site_id or "none"),
+        *([("test", review.test)] if review.test else []),
     ]
 
 

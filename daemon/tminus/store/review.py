@@ -31,7 +31,7 @@ async def read_review(connection: asyncpg.Connection | Transaction, script_id: U
 def _review(row: asyncpg.Record) -> Review:
     seen = json.loads(row["review"])
     part = row_part(row, row["id"])
-    names = names_in(part.script)
+    names = names_in(part.code)
     sites = tuple(_site(each, names) for each in seen["sites"])
     digest = combine(row_digest(part), [(site.id, site_digest(site.part)) for site in sites])
     if digest != seen["digest"]:
@@ -49,6 +49,7 @@ def _review(row: asyncpg.Record) -> Review:
         ttl=None if seen["authorization_ttl"] is None else timedelta(seconds=seen["authorization_ttl"]),
         signature_required_by=tuple(seen["signature_required_by"]),
         requested=None if seen["requested"] is None else f"by {seen['requested']['by']} at {seen['requested']['at']}",
+        test=_test(seen["test"], required=seen["require_test"]),
         last=None if seen["last_authorized"] is None else _last(seen["last_authorized"]),
         whole=row["review"],
     )
@@ -74,6 +75,15 @@ def _site(seen: dict[str, Any], names: tuple[str, ...]) -> ShownSite:
         last_seen=seen["last_seen_at"],
         since_last=seen["since_last"],
     )
+
+
+def _test(seen: dict[str, Any] | None, *, required: bool) -> str | None:
+    if seen is None:
+        return "not tested as it is now, and it has to be" if required else None
+    told = f"on {seen['site']} at {seen['at'][:16].replace('T', ' ')} UTC by {seen['by']}: {seen['outcome']}"
+    if seen["outcome"] in ("pending", "running", "completed"):
+        return told
+    return f"{told} ({seen['message'] or seen['reason']})"
 
 
 def _last(seen: dict[str, Any]) -> LastAuthorized:

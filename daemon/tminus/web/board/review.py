@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from aiohttp import web
 from tminus.domain.review import Review, ShownSite, changes, differences, facts, lines_between, script_diff
 from tminus.domain.variables import names_in
 from tminus.routeros.lint import Finding, from_json
-from tminus.routeros.rendering import RenderingRefused, template
+from tminus.routeros.post_checks import render
+from tminus.routeros.rendering import RenderingRefused
 from tminus.store.pool import Transaction
 from tminus.store.review import read_review
 from tminus.web.board.page import Visit, row, rows
@@ -23,7 +25,7 @@ from tminus.web.problems import Code, Problem
 _LAUNCHES = 20
 _SITES = 50
 _DIFF = 400  # lines
-_RENDERED = 64 * 1024 * 1024  # bytes of scripts with values in them that are made for one page
+_RENDER_FOR = 1.5  # seconds, which is enough for hundreds of sites
 _NO_CURSOR = (None, None)
 
 
@@ -145,28 +147,27 @@ def _summary_of_sites(review: Review) -> list[tuple[int, str]]:
 
 def _render(review: Review, asked: str | None) -> Rendering | None:
     """Put the values of sites into the script, as far as there is time; None where the script names no variables."""
-    if not names_in(review.script) and not any(site.variables for site in review.sites):
+    if not names_in(review.row.code) and not any(site.variables for site in review.sites):
         return None
-    try:
-        made = template(review.script.encode())
-    except RenderingRefused as error:
-        return Rendering(site="", text=None, refused=[("any site", str(error))], looked_at=len(review.sites))
+    script, checks = review.script.encode(), [check.encode() for check in review.row.post_checks]
     refused: list[tuple[str, str]] = []
     shown: tuple[str, str] | None = None
-    looked_at = spent = 0
+    looked_at, until = 0, time.monotonic() + _RENDER_FOR
     # The site that was asked for comes first, whatever its place.
     for site in sorted(review.sites, key=lambda each: each.id != asked):
-        if spent > _RENDERED:
+        if time.monotonic() > until:
             break
         looked_at += 1
         try:
-            rendered = made.render(dict(site.variables))
+            rendered = render(script, checks, dict(site.variables))
         except RenderingRefused as error:
             refused.append((site.id, str(error)))
             continue
-        spent += len(rendered)
         if shown is None:
-            shown = site.id, rendered.decode("utf-8", "replace")
+            afterwards = "".join(
+                f"\n# true afterwards: {check.decode('utf-8', 'replace')}" for check in rendered.checks
+            )
+            shown = site.id, rendered.script.decode("utf-8", "replace").rstrip("\n") + afterwards
     return Rendering(
         site=shown[0] if shown else "", text=shown[1] if shown else None, refused=refused, looked_at=looked_at
     )
