@@ -397,7 +397,7 @@ async def test_submit_writes_exactly_what_was_asked(cli: Cli, tmp_path: Path) ->
 NOT_A_CLIENTS = {
     *("created_by", "created_at", "updated_by", "updated_at", "status", "status_reason", "started_at", "finished_at"),
     *("authorization_id", "authorized_at", "authorized_by", "authorization_expires_at", "cancelled_at", "cancelled_by"),
-    *("findings", "summary_generated", "run_now_at", "run_now_by"),
+    *("findings", "summary_generated", "run_now_at", "run_now_by", "run_now_launch"),
 }
 
 

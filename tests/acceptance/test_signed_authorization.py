@@ -129,11 +129,11 @@ class Scene:
 
 
 @asynccontextmanager
-async def open_scene(db: Db, folder: Path, *sites: str) -> AsyncIterator[Scene]:
+async def open_scene(db: Db, folder: Path, *sites: str, base: str = "127.45.7.1") -> AsyncIterator[Scene]:
     keys = folder / "keys"
     bob, carol, mallory = (Approver.make(keys, name) for name in ("bob", "carol", "mallory"))
     async with simulate(
-        FleetSpec(site_specs=tuple(SiteSpec(id=site, version="7.20.8") for site in sites), base="127.45.7.1")
+        FleetSpec(site_specs=tuple(SiteSpec(id=site, version="7.20.8") for site in sites), base=base)
     ) as fleet:
         await db.run(fleet.inventory_sql(None))
         await db.run("alter table tminus.launches drop constraint if exists launches_check")  # the owner may

@@ -131,6 +131,9 @@ READING = (
     "authorized_digests",
     "retry_statement",
     "launch_statement",
+    "run_now_statement",
+    "test_statement",
+    "as_tested",
 )
 MAY_CALL: dict[str, frozenset[str]] = {
     **dict.fromkeys(READING, EVERYONE),
@@ -175,6 +178,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "plan",
             "overtake",
             "is_spent",
+            "signed_run_now",
             "claim_site_runs",
             "settle_pending",
             "finish_launches",

@@ -189,10 +189,13 @@ async def test_where_signatures_are_required_it_is_refused_by_the_database_and_b
     script = await authorized(stage)
     sign = "set session_replication_role = replica; update tminus.instances set requires_signature ="
     await stage.db.run(f"{sign} true")
-    assert "launches only what was signed" in await refused(stage.db, "bob", RUN_NOW, script)
+    assert "runs only what its approver has signed" in await refused(stage.db, "bob", RUN_NOW, script)
     await stage.db.run(f"{sign} false")
     await stage.db.value(RUN_NOW, script, role="bob")
     async with launches.due_scripts(stage.store, limit=5) as transaction:
         [due] = [each for each in transaction.due if each.id == script]
     signed = replace(due, authorization=replace(due.authorization, signature="signed"))
-    assert "had it run now" in (why_not_covered(signed.occasion, distinct=True) or "")
+    assert (
+        why_not_covered(signed.occasion, distinct=True)
+        == "what somebody had run now needs a signature of its own, which expires"
+    )

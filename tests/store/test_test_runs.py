@@ -104,7 +104,7 @@ async def test_who_may_not_act_on_it_and_what_cannot_be_tested_is_refused(stage:
     assert "cannot run now on lab" in await refused(stage.db, "alice", TEST, script)
     await stage.db.value("select tminus.thaw($1, 'over')", freeze, role="bob")
     await stage.db.run("set session_replication_role = replica; update tminus.instances set requires_signature = true")
-    assert "runs only what was signed" in await refused(stage.db, "alice", TEST, script)
+    assert "tests only what its approver has signed" in await refused(stage.db, "alice", TEST, script)
     await stage.db.run("set session_replication_role = replica; update tminus.instances set requires_signature = false")
     await stage.db.submit(":put 1", ["lab"], due_in=300)
     assert "could be in its way" in await refused(stage.db, "alice", TEST, script)

@@ -183,6 +183,22 @@ def test_an_act_of_its_own_is_signed_for_its_own_launch() -> None:
     assert b"act: launch\nscript" in occasion(launch=LAUNCH).statement().text()
 
 
+@pytest.mark.parametrize("row", [ROW, CRON, LOCAL], ids=["once", "rule", "local time"])
+def test_what_is_run_now_is_signed_for_its_own_launch_and_is_held_to_no_time_but_its_end(row: RowPart) -> None:
+    now = occasion(
+        row=row, moved=True, due_at=AT - timedelta(days=3), launch=LAUNCH, given=authorization(row, expires=AT)
+    )
+    assert why_not_covered(now, distinct=True) is None
+    assert f"act: run_now\nlaunch: {LAUNCH}\n".encode() in now.statement().text()
+    assert why_not_now(now, now.due_at + timedelta(hours=3), longest_launch=timedelta(hours=2)) is None
+    assert "passed" in (why_not_now(now, now.due_at + timedelta(hours=4), longest_launch=timedelta(hours=2)) or "")
+    for change in ({"launch": None}, {"authorization": authorization(row)}):
+        assert "signature of its own" in (why_not_covered(replace(now, **change), distinct=True) or "")  # type: ignore[arg-type]
+    assert "their own" in (
+        why_not_covered(replace(now, authorization=authorization(row, approver="alice")), distinct=True) or ""
+    )
+
+
 @pytest.mark.parametrize(
     ("seconds", "expires_after", "may"),
     [

@@ -193,8 +193,8 @@ class TestOccurrence:
     LAUNCH = uuid.UUID(int=7)
 
     def name(self, *, kind: LaunchKind = LaunchKind.SCHEDULED, launch: uuid.UUID = LAUNCH, recurring: bool = False,
-             due_at: datetime = NOON, digest: str | None = "d") -> Occurrence:  # fmt: skip
-        return Occurrence.of(digest=digest, kind=kind, launch=launch, due_at=due_at, recurring=recurring)
+             due_at: datetime = NOON, digest: str | None = "d", moved: bool = False) -> Occurrence:  # fmt: skip
+        return Occurrence.of(digest=digest, kind=kind, launch=launch, due_at=due_at, recurring=recurring, moved=moved)
 
     def test_a_launch_that_was_deleted_and_inserted_again_is_the_same(self) -> None:
         assert self.name() == self.name(launch=uuid.UUID(int=8))
@@ -207,6 +207,13 @@ class TestOccurrence:
         assert self.name() != self.name(digest="edited")
         assert len({self.name(kind=kind) for kind in LaunchKind}) == len(LaunchKind)
         assert self.name(kind=LaunchKind.RETRY) != self.name(kind=LaunchKind.RETRY, launch=uuid.UUID(int=8))
+
+    def test_what_is_run_now_is_one_launch_more_of_a_rule_and_the_only_one_of_a_time(self) -> None:
+        now = self.name(recurring=True, moved=True)
+        assert now == self.name(recurring=True, moved=True, due_at=NOON + timedelta(hours=1))
+        assert now != self.name(recurring=True, moved=True, launch=uuid.UUID(int=8))
+        assert now != self.name(recurring=True)
+        assert self.name(moved=True) == self.name()
 
     def test_a_key_is_of_one_site_and_does_not_depend_on_how_a_moment_is_written(self) -> None:
         other_zone = NOON.astimezone(__import__("zoneinfo").ZoneInfo("Asia/Tokyo"))

@@ -6,6 +6,7 @@ import json
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import click
 
@@ -13,7 +14,7 @@ from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
 from tminus.cli.inputs import Duration, find_script
 from tminus.cli.review import Review, launch_time, read_review, show_review
-from tminus.cli.signing import sign_statement, signer
+from tminus.cli.signing import check_signing, expiry, sign_statement, signer, with_signature
 from tminus.errors import TminusError, UsageError
 
 _LARGEST_SIGNATURE = 16384  # bytes
@@ -194,11 +195,20 @@ async def withdraw(context: Context, script: str, *, reason: str, person: str | 
 @click.argument("script", metavar="ID")
 @click.option("--reason", metavar="TEXT", help="Why, for whoever asks later.")
 @click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
+@with_signature
 @as_person
 @as_json_option
 @asynchronous
 async def run_now(
-    context: Context, script: str, *, reason: str | None, yes: bool, person: str | None, as_json: bool
+    context: Context,
+    script: str,
+    *,
+    reason: str | None,
+    yes: bool,
+    key: Path | None,
+    lasts: timedelta | None,
+    person: str | None,
+    as_json: bool,
 ) -> None:
     """Have an authorized scheduled script start now and not at its time; of a cron rule, beside it.
 
@@ -206,26 +216,45 @@ async def run_now(
     """
     from tminus.store.pool import statement
 
+    check_signing(key, lasts, yes=yes)
     async with context.connect() as connection:
         seen = await read_review(connection, await find_script(connection, script))
+    if key is not None:
+        show_review(seen)
     if not yes and sys.stdin.isatty():
         called = screen.one_line(seen.description, 60) or "without a description"
         question = f"Run {seen.id} ({called}) now on {screen.plural(len(seen.sites), 'site')}? Its own time: {launch_time(seen)}."
         if not click.confirm(question, err=as_json):
             raise TminusError(f"scheduled script {seen.id} was left to its time")
+    launch, expires, signature = uuid4(), None, None
+    if key is not None:
+        expires = expiry(lasts)
+        signature = await _sign(context, seen, key, person, expires, run_now=launch)
     async with context.connect() as connection:
-        answer = json.loads(await connection.fetchval(statement("run_now"), seen.id, person, reason))
+        answer = json.loads(
+            await connection.fetchval(statement("run_now"), seen.id, person, reason, launch, signature, expires)
+        )
     if as_json:
         print_json(answer)
         return
     click.echo(f"runs now: {answer['id']}; see tminus watch {answer['id']}")
 
 
-async def _sign(context: Context, seen: Review, key: Path, person: str | None, expires: datetime | None) -> str:
-    """Sign what was shown, as it was computed here."""
+async def _sign(
+    context: Context,
+    seen: Review,
+    key: Path,
+    person: str | None,
+    expires: datetime | None,
+    *,
+    run_now: UUID | None = None,
+) -> str:
+    """Sign what was shown, as it was computed here: for its own time, or to run now as that launch."""
     from tminus.domain.authorization import Statement
 
     stated = Statement(
+        act="launch" if run_now is None else "run_now",
+        launch=run_now,
         script=str(seen.id),
         digest=seen.digest,
         sites=len(seen.sites),

@@ -5,23 +5,30 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import click
 
 from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
 from tminus.cli.inputs import Duration, find_script
+from tminus.cli.retry_plan import show_plan
+from tminus.cli.review import read_review
+from tminus.cli.signing import check_signing, expiry, sign_statement, signer, with_signature
 from tminus.cli.status import site_runs_table
 from tminus.cli.watch import EVERY, Patience
-from tminus.errors import StoreUnavailable, TminusError
+from tminus.domain.digest import combine, row_digest, site_digest
+from tminus.errors import StoreUnavailable, TminusError, UsageError
 
 if TYPE_CHECKING:
     import asyncpg
     from rich.console import Console
     from rich.text import Text
+
+    from tminus.domain.authorization import Statement
 
 
 @click.command()
@@ -68,11 +75,21 @@ async def rehearse(
 @click.command("request-test")
 @click.argument("script", metavar="ID")
 @click.option("--timeout", type=Duration(), help="Give up waiting after this long.")
+@click.option("--yes", is_flag=True, help="With --sign: show what would be run, but do not ask.")
+@with_signature
 @as_person
 @as_json_option
 @asynchronous
 async def request_test(
-    context: Context, script: str, *, timeout: timedelta | None, person: str | None, as_json: bool
+    context: Context,
+    script: str,
+    *,
+    timeout: timedelta | None,
+    yes: bool,
+    key: Path | None,
+    lasts: timedelta | None,
+    person: str | None,
+    as_json: bool,
 ) -> None:
     """Run a scheduled script on its test site now, and tell how it ended.
 
@@ -81,9 +98,18 @@ async def request_test(
     """
     from tminus.store.pool import statement
 
+    check_signing(key, lasts, yes=yes)
     async with context.connect() as connection:
         script_id = await find_script(connection, script)
-        launch: UUID = await connection.fetchval(statement("request_test"), script_id, person)
+    launch, expires, signature = uuid4(), None, None
+    if key is not None:
+        expires = expiry(lasts)
+        stated = await _what_is_tested(context, script_id, launch, await signer(context, person), expires)
+        if not yes and not click.confirm("Sign exactly this?", err=as_json):
+            raise TminusError(f"scheduled script {script_id} is not tested; nothing was changed")
+        signature = await sign_statement(stated, key)
+    async with context.connect() as connection:
+        await connection.fetchval(statement("request_test"), script_id, person, launch, signature, expires)
     try:
         async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
             _, runs = await _finished(context, launch)
@@ -101,6 +127,36 @@ async def request_test(
         console.print(screen.text(f"The test {launch} {'completed' if passed else 'did not complete'}."))
         console.print(site_runs_table(runs))
     sys.exit(0 if passed else 1)
+
+
+async def _what_is_tested(
+    context: Context, script_id: UUID, launch: UUID, approver: str, expires: datetime
+) -> Statement:
+    """Show what a test would run and where, and return what has to be signed for it, computed from what is shown."""
+    from tminus.domain.authorization import Statement, as_tested
+    from tminus.domain.variables import names_in
+    from tminus.store.pool import statement
+    from tminus.store.site_runs import read_site, read_variables
+
+    async with context.connect() as connection:
+        seen = await read_review(connection, script_id)
+        row = await connection.fetchrow(statement("test_site"), script_id)
+    if row is None:
+        raise UsageError(f"scheduled script {script_id} has no test site")
+    site = read_site(row).part_of(names_in(seen.row.code), read_variables(seen.variables))
+    digest = combine(row_digest(as_tested(seen.row)), [(site.id, site_digest(site))])
+    show_plan(("test of", str(script_id)), script=seen.script, sites=(site,), digest=digest)
+    return Statement(
+        act="test",
+        launch=launch,
+        script=str(script_id),
+        digest=digest,
+        sites=1,
+        author=seen.created_by,
+        editor=seen.updated_by,
+        approver=approver,
+        expires=expires,
+    )
 
 
 async def _finished(context: Context, launch: UUID) -> tuple[asyncpg.Record, list[asyncpg.Record]]:

@@ -85,18 +85,25 @@ async def read_retry(connection: asyncpg.Connection, launch: UUID, sites: list[s
 def show_retry(plan: RetryPlan) -> None:
     """Print all that would be run, and where."""
     content = plan.content
-    lines = [
-        f"{site.id}  {site.address}{'' if site.port == 22 else f':{site.port}'}" for site in plan.sites[:_SITES_SHOWN]
-    ]
-    more = len(plan.sites) - _SITES_SHOWN
-    print_facts(
+    show_plan(
         ("retry of", f"launch {content.id}, due {screen.moment(content.due_at)}"),
+        script=content.row.script,
+        sites=plan.sites,
+        digest=plan.digest,
+    )
+
+
+def show_plan(title: tuple[str, str], *, script: str, sites: tuple[SitePart, ...], digest: str) -> None:
+    lines = [f"{site.id}  {site.address}{'' if site.port == 22 else f':{site.port}'}" for site in sites[:_SITES_SHOWN]]
+    more = len(sites) - _SITES_SHOWN
+    print_facts(
+        title,
         ("sites", "\n".join([*lines, *([f"… and {more} more"] if more > 0 else [])])),
-        ("digest", plan.digest),
+        ("digest", digest),
     )
     console = screen.console()
     console.rule("script")
-    console.print(screen.text(content.row.script.rstrip("\n")), soft_wrap=True)
+    console.print(screen.text(script.rstrip("\n")), soft_wrap=True)
     console.rule()
-    if screen.hides_something(content.row.script):
+    if screen.hides_something(script):
         click.echo("The script has characters that are not seen: they are written as \\x1b or \\u202e above.", err=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -14,7 +13,7 @@ from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
 from tminus.cli.inputs import WholeNumber, find_script
 from tminus.cli.retry_plan import read_retry, show_retry
-from tminus.cli.signing import expiry, sign_statement, signer, with_signature
+from tminus.cli.signing import check_signing, expiry, sign_statement, signer, with_signature
 from tminus.errors import TminusError, UsageError
 
 
@@ -123,6 +122,7 @@ async def retry(
     """
     from tminus.store.pool import statement
 
+    check_signing(key, lasts, yes=yes)
     async with context.connect() as connection:
         script_id = await find_script(connection, script)
         frame = await connection.fetchrow(statement("progress_frame"), script_id)
@@ -132,8 +132,6 @@ async def retry(
         plan = await read_retry(connection, before, list(sites) or None) if key is not None else None
     signature, expires, new_id = None, None, uuid4()
     if plan is not None and key is not None:
-        if not yes and not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise UsageError("there is no terminal to show what would be run; look at it there, or say --yes")
         show_retry(plan)
         if not yes and not click.confirm("Sign exactly this?", err=as_json):
             raise TminusError(f"launch {before} is not retried; nothing was changed")

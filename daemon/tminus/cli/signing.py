@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,6 +40,14 @@ _lasts = click.option(
 def with_signature(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of an act that is signed for one launch: `key` and `lasts`."""
     return _key(_lasts(command))
+
+
+def check_signing(key: Path | None, lasts: timedelta | None, *, yes: bool) -> None:
+    """Raise UsageError where nothing could be shown that is signed, or there is nothing to sign."""
+    if key is None and lasts is not None:
+        raise UsageError("--expires goes with --sign")
+    if key is not None and not yes and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("there is no terminal to show what would be run; look at it there, or say --yes")
 
 
 def expiry(lasts: timedelta | None) -> datetime:

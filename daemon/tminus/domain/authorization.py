@@ -22,6 +22,8 @@ NAMESPACE = "tminus-authorization@v1"
 _EARLY = timedelta(seconds=30)
 """By so much this host's clock may be behind the database's."""
 
+_TEST_STARTS_WITHIN = timedelta(minutes=15)
+
 _FARTHEST = timedelta(hours=14)
 """No clock on a wall is farther from UTC. A time zone is no part of what is signed, so a time on the clocks of the sites is
 held against what it can be in any zone."""
@@ -117,18 +119,28 @@ class Occasion:
     row: RowPart
     sites: tuple[str, ...] | None  # null: those that were authorized
     kind: LaunchKind
-    launch: UUID | None  # null: it is about to be made
+    launch: UUID | None  # null: it is about to be made, and nothing was signed for it alone
     due_at: datetime
     authorization: Authorization | None
     moved: bool = False  # a person has it start at another time than its own
 
+    @property
+    def act(self) -> str:
+        """What has to be signed."""
+        if self.kind is not LaunchKind.SCHEDULED:
+            return str(self.kind)
+        return "run_now" if self.moved else "launch"
+
+    @property
+    def at_its_time(self) -> bool:
+        """Nobody asked for this launch by itself: its time has to be the one that was signed."""
+        return self.act == "launch"
+
     def statement(self) -> Statement:
-        """Return what has to be signed. What a person asks for once more has a launch of its own, and is signed for it."""
+        """Return what has to be signed. What a person asks for by itself has a launch of its own, and is signed for it."""
         assert self.authorization is not None  # noqa: S101 - see why_not_covered
-        again = self.kind is not LaunchKind.SCHEDULED
-        return self.authorization.statement(
-            script=self.row.id, act=str(self.kind) if again else "launch", launch=self.launch if again else None
-        )
+        launch = None if self.at_its_time else self.launch
+        return self.authorization.statement(script=self.row.id, act=self.act, launch=launch)
 
     def statement_of(self, further: FurtherAct) -> Statement:
         """Return what has to be signed for an act on this launch: this host's own view of it, and what the act names."""
@@ -143,7 +155,7 @@ class Occasion:
         )
 
 
-def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:  # noqa: PLR0912 - a case for each
+def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:
     """Say what the signed authorization, whose signature is verified elsewhere, does not cover; None if it covers all of it.
 
     `distinct`: the approver has to be somebody else than the author and the last editor.
@@ -159,21 +171,50 @@ def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:  # noq
         return "the sites are not those that were signed"
     if distinct and authorization.approver in (authorization.author, authorization.editor):
         return f"{authorization.approver} signed what is their own"
-    if occasion.moved:
-        return "somebody had it run now, and what was signed is its own time"
+    if occasion.at_its_time:
+        return _why_not_its_time(row, occasion.due_at)
+    if occasion.launch is None or authorization.expires is None:
+        what = "what somebody had run now" if occasion.moved else f"a {occasion.kind}"
+        return f"{what} needs a signature of its own, which expires"
+    return None
+
+
+def _why_not_its_time(row: RowPart, due_at: datetime) -> str | None:
     if row.local_time is not None:
-        if occasion.kind is LaunchKind.SCHEDULED and not _may_be_local(row.local_time, occasion.due_at):
+        if not _may_be_local(row.local_time, due_at):
             return "its time is not the one that was signed in any time zone"
     elif row.cron is None:
-        if occasion.kind is LaunchKind.SCHEDULED and occasion.due_at != row.launch_at:
+        if due_at != row.launch_at:
             return "its time is not the one that was signed"
-    elif occasion.kind is LaunchKind.SCHEDULED and not _is_occurrence(row.cron, row.timezone, occasion.due_at):
+    elif not _is_occurrence(row.cron, row.timezone, due_at):
         return "its time is none of the cron rule that was signed"
-    elif occasion.kind is LaunchKind.SCHEDULED and row.until is not None and occasion.due_at > row.until:
+    elif row.until is not None and due_at > row.until:
         return "its time is after the end of the cron rule that was signed"
-    if occasion.kind is not LaunchKind.SCHEDULED and authorization.expires is None:
-        return f"a {occasion.kind} needs a signature of its own, which expires"
     return None
+
+
+def as_tested(row: RowPart) -> RowPart:
+    """Return it as it is tested, as tminus.as_tested does: now or never, without all that is about sites, waves and times."""
+    return replace(
+        row,
+        abort_if_offline=True,
+        start_within=min(row.start_within, _TEST_STARTS_WITHIN),
+        max_concurrency=None,
+        wave_sizes=None,
+        wave_order=None,
+        wave_pause=None,
+        wave_confirm=False,
+        confirm_within=None,
+        max_failures=None,
+        max_failures_in_wave=None,
+        max_offline=None,
+        windows=(),
+        local_time=None,
+        stop_starting_at=None,
+        missed_policy="skip",
+        until=None,
+        max_launches=None,
+    )
 
 
 def may_start(occasion: Occasion, confirmed: int) -> int | None:
@@ -222,7 +263,7 @@ def why_not_now(occasion: Occasion, now: datetime, *, longest_launch: timedelta)
 
 def _latest_due(occasion: Occasion) -> datetime:
     """Return when the last site is due: with a local time the launch itself is due with the first."""
-    if occasion.row.local_time is None or occasion.kind is not LaunchKind.SCHEDULED:
+    if occasion.row.local_time is None or not occasion.at_its_time:
         return occasion.due_at
     return occasion.row.local_time.replace(tzinfo=UTC) + _FARTHEST
 

@@ -6,6 +6,7 @@ stays the same. So the name is made of what was authorized:
     once          of a scheduled script with a time of its own: its digest holds that time, and an edit makes another one
     at <moment>   of one with a cron rule, whose digest is the same for all its occurrences
     <kind> <id>   of what a person asks for once more (a test, a retry): a launch of its own
+    run_now <id>  of a cron rule's launch beside its times, which a person asks for
 
 A rehearsal starts nothing and spends nothing.
 """
@@ -29,9 +30,20 @@ class Occurrence:
     name: str
 
     @classmethod
-    def of(cls, *, digest: str | None, kind: LaunchKind, launch: UUID, due_at: datetime, recurring: bool) -> Self:
+    def of(
+        cls,
+        *,
+        digest: str | None,
+        kind: LaunchKind,
+        launch: UUID,
+        due_at: datetime,
+        recurring: bool,
+        moved: bool = False,
+    ) -> Self:
         if digest is None or kind is not LaunchKind.SCHEDULED:
             return cls(digest=digest or "", name=f"{kind} {launch}")
+        if recurring and moved:
+            return cls(digest=digest, name=f"run_now {launch}")
         if recurring:
             return cls(digest=digest, name=f"at {due_at.astimezone(UTC).isoformat(timespec='microseconds')}")
         return cls(digest=digest, name="once")

@@ -28,6 +28,7 @@ from tminus.domain.authorization import (
     Authorization,
     FurtherAct,
     Occasion,
+    Statement,
     may_start,
     why_not_acted,
     why_not_covered,
@@ -322,8 +323,8 @@ class Authority:
         if site.host_key is None:
             return False
         if digest not in self._vouched:
-            for script, authorization in await launches.signed_for_site(self._db, digest):
-                if not authorization.contradicts_itself() and await self._is_signed(script, authorization):
+            for stated, authorization in await launches.signed_for_site(self._db, digest):
+                if not authorization.contradicts_itself() and await self._is_signed(stated, authorization):
                     self._vouch(authorization)
                     break
         if digest not in self._vouched:
@@ -332,14 +333,13 @@ class Authority:
         self._vouched.add(site_digest(replace(site, variables=None)))
         return True
 
-    async def _is_signed(self, script: str, authorization: Authorization) -> bool:
+    async def _is_signed(self, stated: Statement, authorization: Authorization) -> bool:
         signature = authorization.signature
         if signature is None:
             return False
         try:
-            text = authorization.statement(script=script).text()
             return await self._signers.why_invalid(
-                text, signature, signer=authorization.approver, namespace=NAMESPACE
+                stated.text(), signature, signer=authorization.approver, namespace=NAMESPACE
             ) is None  # fmt: skip
         except (CannotVerify, ValueError):
             return False

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from tminus.domain.authorization import Authorization, FurtherAct, Occasion
+from tminus.domain.authorization import Authorization, FurtherAct, Occasion, Statement
 from tminus.domain.digest import RowPart
 from tminus.domain.endings import Effect, LaunchKind, LaunchState, Reason, State
 from tminus.domain.guards import Guards
@@ -38,6 +38,7 @@ class DueScript:
     created_by: str
     authorized_by: str
     run_now_by: str | None
+    run_now_launch: UUID | None  # which was signed for
     authorization: Authorization
 
     @property
@@ -47,7 +48,7 @@ class DueScript:
             row=self.row,
             sites=self.sites,
             kind=LaunchKind.SCHEDULED,
-            launch=None,
+            launch=self.run_now_launch,
             due_at=self.launch_at,
             moved=self.run_now_by is not None,
             authorization=self.authorization,
@@ -130,6 +131,7 @@ class LaunchContent:
             launch=self.id,
             due_at=self.due_at,
             recurring=self.row.cron is not None,
+            moved=self.run_now_by is not None,
         )
 
     @property
@@ -245,6 +247,7 @@ def _due(row: asyncpg.Record) -> DueScript:
         created_by=row["created_by"],
         authorized_by=row["authorized_by"],
         run_now_by=row["run_now_by"],
+        run_now_launch=row["launch_id"],
         authorization=read_authorization(row),
     )
 
@@ -356,10 +359,14 @@ async def refuse_authorization(db: Database, script: UUID, authorization: int, r
     await db.fetch("refuse_authorization", script, authorization, reason)
 
 
-async def signed_for_site(db: Database, site_digest: str) -> list[tuple[str, Authorization]]:
-    """Return signed authorizations (with the ids of their scripts) that say of a site what `site_digest` says of it."""
-    rows = await db.fetch("vouchers_of_site", site_digest)
-    return [(str(row["script_id"]), read_authorization(row)) for row in rows]
+async def signed_for_site(db: Database, site_digest: str) -> list[tuple[Statement, Authorization]]:
+    """Return signed authorizations, with what was signed, that say of a site what `site_digest` says of it."""
+    found: list[tuple[Statement, Authorization]] = []
+    for row in await db.fetch("vouchers_of_site", site_digest):
+        given = read_authorization(row)
+        script = str(row["script_id"])
+        found.append((given.statement(script=script, act=row["act"], launch=row["launch_id"]), given))
+    return found
 
 
 async def further_acts(db: Database, launch: UUID) -> list[FurtherAct]:

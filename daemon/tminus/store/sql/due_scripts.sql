@@ -1,4 +1,5 @@
--- Scheduled scripts whose time has come, locked until the end of the transaction, with what was authorized of each.
+-- Scheduled scripts whose time has come, locked until the end of the transaction, with what was authorized of each: to have it run now, where
+-- that was signed.
 -- $1: how many. No row: nothing is due, or another instance has it.
 select
     s.id, s.script, s.sites, s.make_backup, s.abort_if_offline, s.test_site_id, s.launch_at, s.cron, s.timezone, s.start_within,
@@ -6,6 +7,6 @@ select
     s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load,
     s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches, s.post_checks,
     s.description, s.created_by, s.authorized_by, s.run_now_at, s.run_now_by, tminus.clock() as now,
-    a.digest, a.row_digest, a.site_ids, a.site_digests, a.author, a.editor, a.approver, a.expires_at, a.signature
+    a.digest, a.row_digest, a.site_ids, a.site_digests, a.author, a.editor, a.approver, a.expires_at, a.signature, a.launch_id
 from tminus.due_scripts($1) s
-join tminus.authorizations a on a.id = s.authorization_id
+join tminus.authorizations a on a.id = coalesce(tminus.signed_run_now(s), s.authorization_id)

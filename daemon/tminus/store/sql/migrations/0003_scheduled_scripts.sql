@@ -73,6 +73,8 @@ create table tminus.scheduled_scripts (
     -- A person had it start then and not at its time: see 0026_run_now.sql.
     run_now_at timestamptz,
     run_now_by text,
+    -- The id that its launch is to have, chosen beforehand: a restored database makes no second launch of it, and a signature names it.
+    run_now_launch uuid,
     cancelled_at timestamptz,
     cancelled_by text,
     created_at timestamptz not null,
@@ -83,7 +85,7 @@ create table tminus.scheduled_scripts (
     findings jsonb check (jsonb_typeof(findings) = 'array' and octet_length(findings::text) <= 262144),
     summary_generated boolean not null default false,
 
-    constraint run_now_only_when_scheduled check ((run_now_at is null) = (run_now_by is null) and (run_now_at is null or status = 'scheduled')),
+    constraint run_now_only_when_scheduled check ((run_now_at is null) = (run_now_by is null) and (run_now_at is null) = (run_now_launch is null) and (run_now_at is null or status = 'scheduled')),
     constraint scheduled_only_when_authorized check (status <> 'scheduled' or authorization_id is not null)
 );
 -- The due query, and the queries for what was missed and for the next occurrence of a cron row, each by its own index.
@@ -123,8 +125,9 @@ create table tminus.authorizations (
     -- The approver's, over tminus.statement: an SSH signature (armoured SSHSIG). The daemon verifies it, not the database.
     signature text check (octet_length(signature) <= 16384),
     -- What it is the authorization of. 'launch': all launches of the scheduled script. Else one act on one launch: to make it
-    -- (a retry, of the sites that are named here), to let its wave `wave` go, or to let it go on that was paused at `paused_at`.
-    act text not null default 'launch' check (act in ('launch', 'retry', 'confirm', 'resume')),
+    -- (a retry or a test, of the sites that are named here; now, and not at its time), to let its wave `wave` go, or to let it go on that was
+    -- paused at `paused_at`.
+    act text not null default 'launch' check (act in ('launch', 'run_now', 'retry', 'test', 'confirm', 'resume')),
     launch_id uuid,
     wave integer,
     paused_at timestamptz,
@@ -134,6 +137,8 @@ create table tminus.authorizations (
     -- A further act is recorded here because it is signed. (Where nobody asks for signatures, the event is all.)
     check (act = 'launch' or signature is not null and expires_at is not null)
 );
+-- One launch is made by one signature.
+create unique index authorizations_one_launch on tminus.authorizations (launch_id) where act in ('run_now', 'retry', 'test');
 create index authorizations_by_launch on tminus.authorizations (launch_id) where launch_id is not null;
 create index authorizations_by_script on tminus.authorizations (script_id, id);
 create trigger append_only before update or delete or truncate on tminus.authorizations
@@ -279,7 +284,7 @@ begin
         if new.status <> 'unauthorized' or new.status_reason is not null or new.started_at is not null or new.finished_at is not null
             or new.authorization_id is not null or new.authorized_at is not null or new.authorized_by is not null or new.authorization_expires_at is not null
             or new.cancelled_at is not null or new.cancelled_by is not null or new.created_at is not null or new.updated_at is not null
-            or new.findings is not null or new.summary_generated or new.run_now_at is not null or new.run_now_by is not null
+            or new.findings is not null or new.summary_generated or new.run_now_at is not null or new.run_now_by is not null or new.run_now_launch is not null
             or new.updated_by is distinct from new.created_by and new.updated_by is not null then
             raise exception 'a scheduled script begins unauthorized: status, started_at, authorized_*, run_now_*, cancelled_*, created_at, updated_* and findings are not the client''s to set'
                 using errcode = 'insufficient_privilege', hint = 'Insert without them, then call tminus.authorize(id, digest, approver).';

@@ -55,7 +55,7 @@ end $$;
 create function tminus.content_of(s tminus.scheduled_scripts) returns jsonb
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-    select to_jsonb(s) - '{id,sites,summary,notify,created_by,updated_by,status,status_reason,started_at,finished_at,authorization_id,authorized_at,authorized_by,authorization_expires_at,run_now_at,run_now_by,cancelled_at,cancelled_by,created_at,updated_at,findings,summary_generated}'::text[]
+    select to_jsonb(s) - '{id,sites,summary,notify,created_by,updated_by,status,status_reason,started_at,finished_at,authorization_id,authorized_at,authorized_by,authorization_expires_at,run_now_at,run_now_by,run_now_launch,cancelled_at,cancelled_by,created_at,updated_at,findings,summary_generated}'::text[]
         || jsonb_build_object('launch_at', case when s.cron is null then tminus.api_time(s.launch_at) end)
 $$;
 
@@ -70,6 +70,16 @@ begin
     if found then
         raise exception 'the daemon % % only what its approver has signed', demanding, p_what
             using errcode = 'object_not_in_prerequisite_state', hint = p_how;
+    end if;
+end $$;
+
+-- The id of a launch that is to be made is the client's to choose, once.
+create function tminus.require_new_launch(p_launch uuid) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from tminus.launches l where l.id = p_launch) or exists (select from tminus.authorizations a where a.launch_id = p_launch) then
+        raise exception 'launch % was asked for already; a new one needs a new id', p_launch using errcode = 'unique_violation';
     end if;
 end $$;
 

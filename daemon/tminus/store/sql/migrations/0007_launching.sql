@@ -37,6 +37,11 @@ begin
     for update skip locked;
 end $$;
 
+-- What was signed to have a scheduled script run now, as an authorization; null: nothing was.
+create function tminus.signed_run_now(s tminus.scheduled_scripts) returns bigint
+language sql stable set search_path = pg_catalog, pg_temp
+as $$ select max(a.id) from tminus.authorizations a where a.launch_id = s.run_now_launch and a.act = 'run_now' $$;
+
 -- Make a launch of a due scheduled script, which the same transaction has locked, recomputed and compared. Null where it
 -- is not due any more, had this occurrence already (the clock was set back), overlaps, the instance is dead, or all is paused. `p_next` is
 -- the occurrence after this one, for cron.
@@ -58,18 +63,23 @@ begin
         or tminus.living_state(p_instance) is null or tminus.is_held_back() then
         return null;
     end if;
-    select * into a from tminus.authorizations where id = s.authorization_id;
+    -- What was signed to have it run now is an authorization of its own, of this launch.
+    select * into a from tminus.authorizations where id = coalesce(tminus.signed_run_now(s), s.authorization_id);
+    if exists (select from tminus.launches l where l.id = s.run_now_launch) then
+        perform tminus.refuse_launch(s.id, 'launch ' || s.run_now_launch || ', as which it was to run now, exists already');
+        return null;
+    end if;
     is_overlap := (s.cron is not null or s.run_now_at is not null) and tminus.is_under_way(s.id);
     if is_overlap then
         perform tminus.insert_missed_launch(s, 'overlap', 'The previous launch was still running.', due);
     else
         the_waves := tminus.wave_ends(s.wave_sizes, cardinality(s.sites));
-        insert into tminus.launches (script_id, due_at, started_at, start_until, description, script, sites, make_backup,
+        insert into tminus.launches (id, script_id, due_at, started_at, start_until, description, script, sites, make_backup,
             abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
             wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
             guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, windows, local_time, stop_starting_at, missed_policy, until, max_launches, post_checks,
             waves, open_to, digest, authorization_id, authorized_by, run_now_by, created_by)
-        values (s.id, due, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
+        values (coalesce(s.run_now_launch, gen_random_uuid()), s.id, due, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
             s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
             s.wave_sizes, s.wave_order, s.wave_pause, s.wave_confirm, s.confirm_within, s.max_failures, s.max_failures_in_wave, s.max_offline,
             s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches, s.post_checks,
@@ -102,6 +112,7 @@ begin
         launch_at = case when s.cron is null then s.launch_at when tminus.is_spent(s) then null when s.run_now_at is null then p_next else s.launch_at end,
         run_now_at = null,
         run_now_by = null,
+        run_now_launch = null,
         started_at = case when the_launch is null then s.started_at else tminus.clock() end,
         finished_at = case when the_launch is null then s.finished_at end
     where u.id = s.id;
@@ -215,15 +226,20 @@ begin
 end $$;
 
 -- Content that is not what was authorized (it can only differ where somebody went round the triggers), or an authorization that does not
--- count: nothing is run. `p_authorization`: only where this is the one.
+-- count: nothing is run. `p_authorization`: only where this is the one. What was signed to run now is refused by itself: its own time stays.
 create function tminus.refuse_launch(p_script uuid, p_reason text, p_authorization bigint default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     update tminus.scheduled_scripts u
-    set status = 'unauthorized', status_reason = p_reason, authorization_id = null, authorized_at = null, authorized_by = null,
-        authorization_expires_at = null
-    where u.id = p_script and u.status = 'scheduled' and (p_authorization is null or u.authorization_id = p_authorization);
+    set run_now_at = null, run_now_by = null, run_now_launch = null
+    where u.id = p_script and u.status = 'scheduled' and p_authorization is null and tminus.signed_run_now(u) is not null;
+    if not found then
+        update tminus.scheduled_scripts u
+        set status = 'unauthorized', status_reason = p_reason, authorization_id = null, authorized_at = null, authorized_by = null,
+            authorization_expires_at = null
+        where u.id = p_script and u.status = 'scheduled' and (p_authorization is null or u.authorization_id = p_authorization);
+    end if;
     if found then
         perform tminus.record('launch_refused', 'tminus', p_script, null, null, jsonb_build_object('reason', p_reason));
     end if;

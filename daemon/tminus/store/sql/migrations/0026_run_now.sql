@@ -9,23 +9,39 @@ as $$
 begin
     new.run_now_at := null;
     new.run_now_by := null;
+    new.run_now_launch := null;
     return new;
 end $$;
 create trigger c_forget_run_now before update on tminus.scheduled_scripts
     for each row when (new.run_now_at is not null and new.status <> 'scheduled')
     execute function tminus.forget_run_now();
 
+-- What `approver` (null: the caller) signs to have a scheduled script start now as the launch `launch`, a new UUID of the signer's choice. Null
+-- if there is no such scheduled script, or it does not wait for its time. See tminus.statement_text.
+create function tminus.run_now_statement(id uuid, launch uuid, approver text, expires timestamptz) returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select tminus.statement_text('run_now', run_now_statement.launch, s.id, tminus.digest(s.id), cardinality(s.sites), s.created_by, s.updated_by,
+        coalesce(run_now_statement.approver, session_user), run_now_statement.expires)
+    from tminus.scheduled_scripts s
+    where s.id = run_now_statement.id and s.status = 'scheduled'
+$$;
+
 -- Have an authorized scheduled script start now: one with a time of its own instead of then, one with a cron rule beside it. What was
 -- authorized stays as it is, and is compared as ever; but its time was a part of that, so this takes an approver as an authorization does.
--- `by` is the person, or null for the caller. `reason` is for whoever asks later. Returns the scheduled script as the API shows it.
-create function tminus.run_now(id uuid, by text default null, reason text default null) returns json
+-- `by` is the person, or null for the caller. `reason` is for whoever asks later. Where daemons ask for signatures, the approver's over
+-- tminus.run_now_statement(id, launch, by, expires) is needed. `launch` is the id of the launch, or null. Returns the scheduled script as the
+-- API shows it.
+create function tminus.run_now(id uuid, by text default null, reason text default null, launch uuid default null, signature text default null,
+    expires timestamptz default null) returns json
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     s tminus.scheduled_scripts;
     who text := tminus.principal(run_now.by);
     why text := nullif(btrim(run_now.reason), '');
-    demanding text;
+    a tminus.authorizations;
+    the_launch uuid := coalesce(run_now.launch, gen_random_uuid());
     closed record;
 begin
     s := tminus.lock_script(run_now.id);
@@ -47,11 +63,6 @@ begin
             using errcode = 'object_not_in_prerequisite_state';
     elsif octet_length(why) > 4000 then
         raise exception 'the reason has % bytes; at most 4000 are kept', octet_length(why) using errcode = 'check_violation';
-    end if;
-    select i.name into demanding from tminus.instances i where i.requires_signature and tminus.is_alive(i) limit 1;
-    if found then
-        raise exception 'the daemon % launches only what was signed, and a signature covers the time of scheduled script %', demanding, s.id
-            using errcode = 'object_not_in_prerequisite_state', hint = 'Edit its time, and have it signed again.';
     end if;
     if s.authorization_expires_at <= tminus.clock() then
         raise exception 'the authorization of scheduled script % expired at %', s.id, tminus.api_time(s.authorization_expires_at)
@@ -78,9 +89,29 @@ begin
     if found then
         raise exception 'scheduled script % cannot run now on %: %', s.id, closed.site, closed.because using errcode = 'object_not_in_prerequisite_state';
     end if;
-    update tminus.scheduled_scripts u set run_now_at = tminus.clock(), run_now_by = who where u.id = s.id;
+    if run_now.signature is null then
+        perform tminus.require_signature('runs', format('Use tminus run-now %s --sign KEY, or sign tminus.run_now_statement and give the signature.', s.id));
+    end if;
+    perform tminus.require_new_launch(the_launch);
+    if run_now.signature is not null then
+        if run_now.launch is null then
+            raise exception 'a signature is for one launch: give its id, which it names, too' using errcode = 'check_violation';
+        end if;
+        perform tminus.check_signer(who, s.created_by, s.updated_by, run_now.expires);
+        select * into a from tminus.authorizations q where q.id = s.authorization_id;
+        if tminus.digest(s.id) is distinct from a.digest then
+            raise exception 'scheduled script % is not what was authorized any more: one of its sites was changed', s.id
+                using errcode = 'object_not_in_prerequisite_state', hint = 'Have it authorized again.';
+        end if;
+        insert into tminus.authorizations (script_id, act, launch_id, digest, row_digest, site_ids, site_digests, content, author, editor, approver,
+            reason, expires_at, signature)
+        values (s.id, 'run_now', the_launch, a.digest, a.row_digest, a.site_ids, a.site_digests, a.content, s.created_by, s.updated_by, who,
+            why, run_now.expires, tminus.plain_signature(run_now.signature));
+    end if;
+    update tminus.scheduled_scripts u set run_now_at = tminus.clock(), run_now_by = who, run_now_launch = the_launch where u.id = s.id;
     perform tminus.record('run_now', who, s.id, null, null, jsonb_strip_nulls(jsonb_build_object('authorization', s.authorization_id,
-        'launch_at', tminus.api_time(s.launch_at), 'reason', why)));
+        'launch_at', tminus.api_time(s.launch_at), 'reason', why,
+        'signed', run_now.signature is not null)));
     perform pg_notify('tminus', 'scheduled_script');
     return tminus.scheduled_script(s.id);
 end $$;
@@ -104,7 +135,7 @@ begin
         message := 'Missed: no daemon could start it within ' || s.start_within || ' of ' || tminus.api_time(s.run_now_at) || ', when ' || s.run_now_by || ' had it run now.';
         perform tminus.insert_missed_launch(s, 'missed', message, s.run_now_at);
         update tminus.scheduled_scripts u
-        set run_now_at = null, run_now_by = null,
+        set run_now_at = null, run_now_by = null, run_now_launch = null,
             status = case when s.cron is null then 'cancelled' else u.status end,
             status_reason = case when s.cron is null then message else u.status_reason end,
             cancelled_at = case when s.cron is null then tminus.clock() end,
@@ -119,4 +150,6 @@ begin
     return settled;
 end $$;
 
-grant execute on function tminus.run_now(uuid, text, text) to tminus_author, tminus_approver, tminus_gateway;
+grant execute on function tminus.run_now_statement(uuid, uuid, text, timestamptz)
+    to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
+grant execute on function tminus.run_now(uuid, text, text, uuid, text, timestamptz) to tminus_author, tminus_approver, tminus_gateway;
