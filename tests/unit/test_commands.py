@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 
@@ -13,7 +14,7 @@ from tminus.routeros.facts import Version
 from tminus.routeros.language import parse
 from tminus.routeros.text import lines
 
-NONCE = Nonce("0123456789abcdef")
+NONCE = Nonce.of_run("0123456789abcdef", UUID(int=41))
 VERSIONS = [Version(6, 49), Version(7, 9), Version(7, 13), Version(7, 20)]
 KINDS = ["ID", "BUSY", "FREE", "LOAD", "END", "FILED", "OK", "ERR", "JOB", "LEFT", "SIZE", "LOG", "JOBS"]
 
@@ -81,7 +82,7 @@ def test_every_public_command_is_tested_here() -> None:
         "cpu_load_seen",
     }
     readers |= {"listed_size", "after_size"}
-    others = {"Nonce", "Version", "dataclass", *readers}
+    others = {"Nonce", "UUID", "Version", "dataclass", *readers}
     public = {name for name in vars(commands) if name[0] != "_" and callable(getattr(commands, name))}
     assert public - others == {name.split()[0].rstrip(",") for name in COMMANDS}
 
@@ -89,7 +90,7 @@ def test_every_public_command_is_tested_here() -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_script_is_imported_as_a_whole_and_the_marker_follows_it_directly(version: Version) -> None:
     command = commands.start(NONCE, version, stamp=False)
-    assert f'/import file-name="{NONCE.file}"; :put ("TMINUS-OK-" . "{NONCE.value}")' in command
+    assert f'/import file-name="{NONCE.file}"; :put ("TMINUS-OK-" . "{NONCE.value}-{NONCE.proof}")' in command
     assert "verbose" not in command
     assert command.startswith(":onerror ") == ((version.major, version.minor) >= (7, 13))
 
@@ -101,6 +102,25 @@ def test_stamped_the_start_is_logged_before_everything_and_the_end_after_the_mar
     places = [command.index(word) for word in ("/import", "TMINUS-OK-", f"{NONCE.value} done")]
     assert places == sorted(places)
     assert (f"{NONCE.value} failed" in command) == version.has_onerror
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_proves_an_end_bears_what_a_script_cannot_find_out(version: Version) -> None:
+    # A script lists files and reads the log; it does not see the line that started it.
+    seen = [NONCE.file, NONCE.output_file, NONCE.export_file, NONCE.log_line("connected"), NONCE.log_line("start")]
+    assert len(NONCE.proof) == 16
+    assert not [text for text in seen if NONCE.proof in text]
+    for name, command in COMMANDS.items():
+        assert (NONCE.proof in command) == name.startswith("start"), name
+    proving = [NONCE.marker("OK"), NONCE.marker("ERR"), NONCE.log_line("done"), NONCE.log_line("failed")]
+    assert all(text.endswith(NONCE.proof) for text in proving)
+    assert commands.start(NONCE, version, stamp=True).count(NONCE.proof) == (4 if version.has_onerror else 2)
+
+
+def test_the_proof_is_made_anew_from_the_launch_and_differs_by_launch_and_by_attempt() -> None:
+    assert Nonce.of_run(NONCE.value, UUID(int=41)) == NONCE
+    others = (Nonce.of_run(NONCE.value, UUID(int=42)), Nonce.of_run("fedcba9876543210", UUID(int=41)))
+    assert len({NONCE.proof, *(other.proof for other in others)}) == 3
 
 
 def test_an_export_never_holds_secrets() -> None:

@@ -7,9 +7,11 @@ together by the device from two strings, so that an echo of our own line is neve
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from uuid import UUID
 
 from tminus.routeros.facts import Version
 
@@ -21,9 +23,14 @@ _ANY_SCRIPT = "tminus-[0-9a-f]+[.]rsc"
 
 @dataclass(frozen=True, slots=True)
 class Nonce:
-    """Sixteen random hexadecimal digits that name one attempt: its file, its markers, its lines in the router's log."""
+    """Sixteen random hexadecimal digits that name one attempt: its file, its markers, its lines in the router's log.
+
+    A script finds them out: it can list files and read the log. So what is to prove how it ended bears `proof` besides,
+    sixteen more digits that stand nowhere but in the line that starts it.
+    """
 
     value: str
+    proof: str = ""
 
     def __post_init__(self) -> None:
         if not _NONCE.fullmatch(self.value):
@@ -32,6 +39,11 @@ class Nonce:
     @classmethod
     def fresh(cls) -> Nonce:
         return cls(secrets.token_hex(8))
+
+    @classmethod
+    def of_run(cls, value: str, launch: UUID) -> Nonce:
+        """Return that of a run. A launch's id is random, and no router is told it; so it is made anew by any instance."""
+        return cls(value, hashlib.sha256(f"{launch}:{value}".encode()).hexdigest()[:16])
 
     @property
     def file(self) -> str:
@@ -54,14 +66,18 @@ class Nonce:
         return self.value[0] == "0"
 
     def marker(self, kind: str) -> str:
-        """Return the line that the device prints, for example TMINUS-OK-0123456789abcdef."""
-        return f"TMINUS-{kind}-{self.value}"
+        """Return the line that the device prints, for example TMINUS-END-0123456789abcdef; OK and ERR have the proof, too."""
+        return f"TMINUS-{kind}-{self._named(kind)}"
 
     def _put(self, kind: str, more: str = "") -> str:
-        return f':put ("TMINUS-{kind}-" . "{self.value}"{more})'
+        return f':put ("TMINUS-{kind}-" . "{self._named(kind)}"{more})'
+
+    def _named(self, kind: str) -> str:
+        return f"{self.value}-{self.proof}" if self.proof and kind in ("OK", "ERR") else self.value
 
     def log_line(self, what: str) -> str:
-        return f"tminus {self.value} {what}"
+        """Return a line of the router's log; `done` and `failed` have the proof, too."""
+        return f"tminus {self.value} {what}" + (f" {self.proof}" if self.proof and what in ("done", "failed") else "")
 
 
 def identify(nonce: Nonce, *, stamp: bool, look: bool = True, resources: bool = False) -> str:

@@ -342,8 +342,10 @@ class SiteRunner:
         if isinstance(verdict, Ending):
             run.verdict = verdict
             return await self._verify(run, verdict, connection, result)
-        found = await self._resolve(run, verdict, connection)
-        return self._found(found, result.output, listening=not connection.closed)
+        # With its exit status the session of the script is over, though the connection is there.
+        listening = not connection.closed and result.exit_status is None
+        found = await self._resolve(run, verdict, connection, session_open=listening)
+        return self._found(found, result.output, listening=listening)
 
     async def _follow_job(self, run: Run, connection: Connection, execution: Execution) -> _Outcome:
         """The script runs without us: see that it was started, then look over new connections until it is over."""
@@ -380,7 +382,13 @@ class SiteRunner:
         return _Outcome(ending=ending, output=result.output, after=tidied.export, left=tidied.left)
 
     async def _resolve(
-        self, run: Run, verdict: Unresolved, connection: Connection, *, job_started: bool = False
+        self,
+        run: Run,
+        verdict: Unresolved,
+        connection: Connection,
+        *,
+        session_open: bool = False,
+        job_started: bool = False,
     ) -> Answer:
         """The session proves nothing. Look on the router, over a new connection; the old one is left alone till then."""
         assert run.facts is not None  # noqa: S101
@@ -404,7 +412,7 @@ class SiteRunner:
             version=run.facts.version,
             take_export=True,
             deadline=run.deadline,
-            session_open=not connection.closed,
+            session_open=session_open,
             detached=content.detached,
             job_started=job_started,
             expects_disconnect=content.expects_disconnect,
