@@ -54,8 +54,27 @@ class Tidied:
     warnings: tuple[str, ...] = ()
 
 
-async def tidy_up(run: Run, connection: Connection, settings: RunSettings) -> Tidied:
-    """Remove our files and take the export afterwards. What went wrong is a warning."""
+async def tidy_up(run: Run, connection: Connection, contact: Contact, settings: RunSettings) -> Tidied:
+    """Remove our files and take the export afterwards, then close the connection. What went wrong is a warning.
+
+    Where the connection was lost meanwhile it is tried over another one, once: the janitor would come much later.
+    """
+    tidied = await _tidy(run, connection, settings)
+    lost = connection.closed
+    await connection.close()
+    if not lost or not (tidied.left or tidied.export is None):
+        return tidied
+    try:
+        again = await contact.connect(run.claim.site, host_key=connection.host_key)
+    except (DeviceError, ConfigError) as error:
+        return replace(tidied, warnings=(*tidied.warnings, f"And once more: {sentence(error)}"))
+    try:
+        return await _tidy(run, again, settings)
+    finally:
+        await again.close()
+
+
+async def _tidy(run: Run, connection: Connection, settings: RunSettings) -> Tidied:
     assert run.facts is not None  # noqa: S101 - the run was prepared
     left, warnings = True, []
     try:

@@ -376,8 +376,7 @@ class SiteRunner:
             if returned is None:
                 return _Outcome(ending=ending, output=result.output, left=True)
             run.verdict, connection = ending, returned
-        tidied = await aftermath.tidy_up(run, connection, self._settings)
-        await connection.close()
+        tidied = await aftermath.tidy_up(run, connection, self._contact, self._settings)
         ending = replace(ending, warnings=(*ending.warnings, *tidied.warnings))
         return _Outcome(ending=ending, output=result.output, after=tidied.export, left=tidied.left)
 
