@@ -135,7 +135,7 @@ def export(nonce: Nonce, version: Version) -> str:
 
 
 def remove_and_export(nonce: Nonce, version: Version) -> str:
-    """Remove our file, say how many are left, then export: one round trip instead of two."""
+    """Remove our file, see whether it is gone, then export: one round trip instead of two."""
     return f"{remove(nonce)}; {export(nonce, version)}"
 
 
@@ -160,25 +160,27 @@ def fence(nonce: Nonce) -> str:
 
 
 def remove(nonce: Nonce) -> str:
-    """Remove our files of this attempt and say how many are left: TMINUS-LEFT-<nonce>-0 is what proves them gone."""
+    """Remove our files of this attempt, and look for them again; `says_gone` reads the answer."""
     return _remove(nonce, f'name~"tminus-{nonce.value}"')
 
 
 def _remove(nonce: Nonce, which: str) -> str:
     found = f"[/file find where {which}]"
-    left = nonce._put("LEFT", f' . "-" . [:len {found}]')
     # One by one: what `remove` says to an empty list is not the same in every version, and would keep the rest from running.
-    return f":foreach i in={found} do={{ /file remove $i }}; {left}"
+    # Counted by a second loop, so that nothing more of the language is needed for what everything else hangs on.
+    one_left, none_left = nonce._put("LEFT", ' . "-1"'), nonce._put("LEFT", ' . "-0"')
+    kept = f":foreach i in={found} do={{ {one_left} }}"
+    return f":foreach i in={found} do={{ /file remove $i }}; {kept}; {none_left}"
 
 
 def says_gone(nonce: Nonce, said: list[str]) -> bool:
-    """Read the answer to `remove`."""
-    return f"{nonce.marker('LEFT')}-0" in said
+    """Read the answer to `remove`: that the second look came to its end, and found none."""
+    return f"{nonce.marker('LEFT')}-0" in said and f"{nonce.marker('LEFT')}-1" not in said
 
 
 def after_removal(nonce: Nonce, output: bytes) -> bytes:
     """Return what of the answer to `remove_and_export` is the export."""
-    return _behind(f"{nonce.marker('LEFT')}-", output)
+    return _behind(f"{nonce.marker('LEFT')}-0", output)
 
 
 def after_size(nonce: Nonce, output: bytes) -> bytes:
@@ -243,10 +245,11 @@ def job_started(nonce: Nonce, said: list[str]) -> str | None:
     return next((line.removeprefix(mark) for line in said if line.startswith(mark)), None)
 
 
-def evidence(nonce: Nonce, *, look: bool = True) -> str:
+def evidence(nonce: Nonce, *, look: bool = True, jobs: bool = True) -> str:
     """What is to be known of this attempt: the log, our jobs, version, uptime. After a lost connection, and of a job.
 
-    Without `look` version and uptime alone, for a router that does not show us its log or its jobs.
+    Without `jobs` for a router that does not show us its jobs; without `look` version and uptime alone, for one that does not
+    show its log.
 
     With the lines of the log that tell of a reboot, in their order. A job that runs our script is known by the name of the
     file; the pattern is written so that it does not find this very line.
@@ -254,7 +257,9 @@ def evidence(nonce: Nonce, *, look: bool = True) -> str:
     log = f'[/log find where message~"tminus {nonce.value}|^router .*rebooted"]'
     ours = f'[/system script job find where script~"tminus-{nonce.value}[.]rsc"]'
     count = nonce._put("JOBS", f' . "-" . [:len {ours}]')
-    looked = f':foreach i in={log} do={{ :put [/log get $i message] }}; :do {{ {count} }} on-error={{ :put "" }}; '
+    looked = f":foreach i in={log} do={{ :put [/log get $i message] }}; "
+    if jobs:
+        looked += f':do {{ {count} }} on-error={{ :put "" }}; '
     asked = f":put [/system resource get version]; :put [/system resource get uptime]; {nonce._put('LOG')}"
     return f"{looked}{asked}" if look else asked
 

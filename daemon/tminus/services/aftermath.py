@@ -87,7 +87,7 @@ async def _tidy(run: Run, connection: Connection, settings: RunSettings) -> Tidi
         left = not commands.says_gone(run.nonce, said)
         if left:
             warnings.append(f"The file {run.nonce.file} could not be removed; it is tried again.")
-        if left and not any(line.startswith(run.nonce.marker("LEFT")) for line in said):
+        if left and f"{run.nonce.marker('LEFT')}-0" not in said:
             # What fails keeps the rest of its line from running.
             taken = await take_export(connection, run.nonce, run.facts.version, settings)
         else:
