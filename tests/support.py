@@ -92,7 +92,7 @@ class Db:
         try:
             yield connection
         finally:
-            await connection.close(timeout=5)
+            await connection.close(timeout=30)  # a machine may be busy with other things
 
     async def fetch(self, sql: str, *arguments: object, role: str | None = None) -> list[asyncpg.Record]:
         async with self.connect(role) as connection:

@@ -23,8 +23,9 @@ from tminus.store.migrate import check_schema_of, ensure_login
 from tminus.store.pool import open_database
 from tminus.web.app import Limits, make_application, refusal
 from tminus.web.jwks import PublishedKeys
+from tminus.web.key_file import KeyFile
 from tminus.web.listener import listen_http
-from tminus.web.tokens import Checker, FixedKeys, Key, KeySource, parse_jwks, read_secret, secret_key
+from tminus.web.tokens import Checker, Key, KeySource, parse_jwks, read_secret, secret_key
 
 EMBEDDED_LOGIN = "tminus_api"
 """Whom the API is in an embedded server."""
@@ -77,9 +78,9 @@ def key_source(settings: Settings, base: Path) -> KeySource:
         case str() as url, None, None:
             return PublishedKeys(url)
         case None, Path() as file, None:
-            return FixedKeys(_keys_of(located(file, base)))
+            return KeyFile(located(file, base), _keys_of)
         case None, None, Path() as file:
-            return FixedKeys((secret_key(read_secret(located(file, base))),))
+            return KeyFile(located(file, base), lambda secret: (secret_key(read_secret(secret)),))
         case _:
             raise ConfigError(
                 "the API needs what proves its tokens: set one of api_jwks_url, api_jwks_file and api_secret_file"

@@ -24,6 +24,7 @@ from tminus.store.instances import session_name
 from tminus.store.intent_log import IntentLog
 from tminus.store.migrate import check_schema_of, ensure_login, migrate
 from tminus.store.pool import open_database
+from tminus.store.writer import LANES
 
 EMBEDDED_LOGIN = "tminus_serve"
 """Whom the daemon is in an embedded server: a login that can neither author nor approve."""
@@ -64,11 +65,20 @@ async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = 
                 # Each connection is asked first whether this database still knows what we started.
                 open_database(
                     place.dsn,
-                    size=8,
+                    size=4,
                     application=session_name(intents.instance),
                     greet=history.compare,
                     idle_within=settings.heartbeat_ttl,  # who is declared dead must not hold its runs for longer
                 ) as db,
+                # Starts and endings wait for no other duty. A connection for each lane of the writer, so that each plans its
+                # few statements once: to plan all on every connection costs more than to run them.
+                open_database(
+                    place.dsn,
+                    size=LANES,
+                    application=session_name(intents.instance, "tminus writer"),
+                    greet=history.compare,
+                    idle_within=settings.heartbeat_ttl,
+                ) as writing,
                 # The heartbeat waits for nobody; and who lives on a server has told it what it started.
                 open_database(
                     place.dsn,
@@ -87,6 +97,7 @@ async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = 
                 parts = Parts(
                     settings=settings,
                     db=db,
+                    writing=writing,
                     heart=heart,
                     contact=contact,
                     intents=intents,

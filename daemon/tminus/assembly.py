@@ -29,6 +29,7 @@ from tminus.services.site_runner import SiteRunner
 from tminus.services.window_planner import WindowPlanner
 from tminus.settings import Settings
 from tminus.signatures import Signers
+from tminus.store.act_log import ActLog
 from tminus.store.history import History
 from tminus.store.intent_log import IntentLog
 from tminus.store.pool import Database
@@ -43,6 +44,7 @@ class Parts:
         *,
         settings: Settings,
         db: Database,
+        writing: Database,
         heart: Database,
         contact: Contact,
         intents: IntentLog,
@@ -64,7 +66,7 @@ class Parts:
         )
         tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         self.trust = Trust(ttl=settings.heartbeat_ttl, margin=settings.heartbeat_margin)
-        authority = self.authority = _authority(settings, db, signers)
+        authority = self.authority = _authority(settings, db, signers, intents)
         if authority is not None:
             contact.vouches_for = authority.vouches_for
         self.health = Health(
@@ -79,7 +81,9 @@ class Parts:
         )
         self.numbers = StoreNumbers(db, failed=lambda: self.metrics.store_failed("metrics"))
         self.registry.register(self.numbers)
-        self.writer = Writer(db, self.instance, intents=intents, failed=lambda: self.metrics.store_failed("writer"))
+        self.writer = Writer(
+            writing, self.instance, intents=intents, failed=lambda: self.metrics.store_failed("writer")
+        )
         run = RunSettings(
             stamp_log=settings.stamp_log,
             command_timeout=settings.command_timeout,
@@ -88,6 +92,7 @@ class Parts:
             export_cap=settings.export_cap,
             output_cap=settings.output_cap,
             settle_for=min(20.0, settings.resolve_within),
+            test_sites=frozenset(settings.test_sites),
         )
         runner = SiteRunner(
             db=db,
@@ -97,6 +102,7 @@ class Parts:
             contact=contact,
             settings=run,
             observer=self.metrics,
+            refused_logins=settings.max_refused_logins,
             authority=authority,
         )
         self.holdings = holdings
@@ -104,6 +110,16 @@ class Parts:
             heart, self.instance, self.trust, interval=settings.heartbeat_interval, observer=self.metrics
         )
         self.rollout = Rollout(db, self.trust, poll_interval=settings.poll_interval, observer=self.metrics)
+        self.janitor = Janitor(
+            db,
+            self.instance,
+            self.trust,
+            contact,
+            poll_interval=settings.poll_interval,
+            command_timeout=settings.command_timeout,
+            stamp_log=settings.stamp_log,
+            observer=self.metrics,
+        )
         self.dispatcher = Dispatcher(
             db,
             self.instance,
@@ -116,6 +132,7 @@ class Parts:
             poll_interval=settings.poll_interval,
             observer=self.metrics,
             ended=self.rollout.hint,
+            stopped=self.janitor.hint,
             authority=authority,
         )
         self.launcher = Launcher(
@@ -140,16 +157,6 @@ class Parts:
             observer=self.metrics,
             released=self.dispatcher.hint,
         )
-        self.janitor = Janitor(
-            db,
-            self.instance,
-            self.trust,
-            contact,
-            poll_interval=settings.poll_interval,
-            command_timeout=settings.command_timeout,
-            stamp_log=settings.stamp_log,
-            observer=self.metrics,
-        )
 
         self.pause = PauseWatch(
             db,
@@ -169,6 +176,10 @@ class Parts:
         self.retention = Retention(db, self.trust, keep, observer=self.metrics)
         self.window_planner = WindowPlanner(db, poll_interval=settings.poll_interval, observer=self.metrics)
         self.sealer = Sealer(db, self.trust, settings.state_dir, interval=settings.poll_interval, observer=self.metrics)
+        self.metrics.watch_trust(
+            signatures=lambda: authority is None or authority.trouble is None,
+            audit_trail=lambda: not self.sealer.changed,
+        )
         self.notifier = Notifier(
             db,
             lanes,
@@ -181,10 +192,15 @@ class Parts:
         self.linter = Linter(db, self.instance, poll_interval=settings.poll_interval, observer=self.metrics)
 
 
-def _authority(settings: Settings, db: Database, signers: Signers | None) -> Authority | None:
+def _authority(settings: Settings, db: Database, signers: Signers | None, intents: IntentLog) -> Authority | None:
     if signers is None:
         return None
     spec = settings.authorization
     return Authority(
-        db, signers, distinct=spec.approval == "distinct", longest_launch=timedelta(seconds=spec.longest_launch)
+        db,
+        signers,
+        distinct=spec.approval == "distinct",
+        longest_launch=timedelta(seconds=spec.longest_launch),
+        acts=ActLog(settings.state_dir),
+        is_spent=intents.is_spent,
     )

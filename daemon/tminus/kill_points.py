@@ -23,6 +23,7 @@ class Point(StrEnum):
     UPLOADED = "uploaded"  # the file was sent
     READY = "ready"  # all is checked; next is the point of no return
     START_WRITING = "start_writing"  # `executing` is about to be written
+    START_COMMITTING = "start_committing"  # the point of no return is said to the database, and not committed
     START_WRITTEN = "start_written"  # it is committed; nobody was told yet
     SENDING = "sending"  # the command that starts the script is about to be sent
     SENT = "sent"  # it was sent; with a delay, the script runs

@@ -62,6 +62,7 @@ class Lifecycle:
                 runner_tags=settings.runner_tags,
                 credentials=tuple(settings.credentials),
                 jump_hosts=tuple(settings.jump_hosts),
+                test_sites=settings.test_sites,
             ),
             max_sessions=settings.max_sessions,
             ttl=settings.heartbeat_ttl,

@@ -107,6 +107,8 @@ class Settings(BaseSettings):
     # Who this process is to sites that name a runner.
     instance_name: str = Field(default_factory=socket.gethostname, pattern=_NAME)
     runner_tags: tuple[Annotated[str, Field(pattern=_NAME)], ...] = ()
+    # On which sites this process runs what nobody has authorized, where the database allows it there too.
+    test_sites: tuple[str, ...] = ()
     http_listen: str = "127.0.0.1:9468"
     log_level: str = "info"
     log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
@@ -126,6 +128,7 @@ class Settings(BaseSettings):
 
     # How much at once, and how often to look.
     max_sessions: int = Field(default=200, ge=1, le=20000)
+    max_refused_logins: int = Field(default=5, ge=0, le=1000)
     poll_interval: float = Field(default=2.0, ge=0.05, le=10)
     drain_timeout: Seconds = 660.0
 

@@ -397,7 +397,7 @@ async def test_submit_writes_exactly_what_was_asked(cli: Cli, tmp_path: Path) ->
 NOT_A_CLIENTS = {
     *("created_by", "created_at", "updated_by", "updated_at", "status", "status_reason", "started_at", "finished_at"),
     *("authorization_id", "authorized_at", "authorized_by", "authorization_expires_at", "cancelled_at", "cancelled_by"),
-    *("findings", "summary_generated"),
+    *("findings", "summary_generated", "run_now_at", "run_now_by"),
 }
 
 
@@ -421,7 +421,7 @@ async def test_submit_has_an_option_for_each_column_that_is_a_clients(cli: Cli) 
         *("--guard-version", ">=7.12", "--guard-free-space", "5", "--guard-uptime", "10m", "--guard-cpu-load", "80"),
         *("--var", "n=5", "--window", "nights"),
         *("--cron", "@weekly", "--timezone", "Europe/Berlin", "--run-latest", "--until", f"{NEXT_YEAR}-07-01T02:00"),
-        *("--max-launches", "9"),
+        *("--max-launches", "9", "--post-check", "1 = 1", "--post-check", "true"),
     )
     script = await cli.submit(*options, "--id", "018f5bda-4690-4432-8472-358b2734f19b")
     ended = await cli.submit("--expects-disconnect", "--local-time", f"{NEXT_YEAR}-03-01T03:00")
@@ -461,6 +461,7 @@ async def test_submit_has_an_option_for_each_column_that_is_a_clients(cli: Cli) 
         "cron": "0 0 * * 0",
         "missed_policy": "run_latest",
         "max_launches": 9,
+        "post_checks": ["1 = 1", "true"],
         # A local time beside a rule is one of the rule's zone, unless it says its offset.
         "until": datetime(NEXT_YEAR, 7, 1, tzinfo=UTC),
     }

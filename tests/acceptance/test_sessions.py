@@ -223,3 +223,20 @@ async def test_a_script_that_writes_what_proves_its_end_itself_and_leaves_proves
             assert ending(runs[name]) == ("unknown", "unknown", "connection_lost"), runs[name]["message"]
             assert "TMINUS-OK-" not in (runs[name]["output"] or "")
             assert len(fleet.journal.starts(name)) == 1
+
+
+async def test_a_session_is_used_again_while_the_ending_of_its_site_waits_to_be_written(
+    database: Db, tmp_path: Path
+) -> None:
+    spec = FleetSpec(site_specs=tuple(SiteSpec(id=site, version="7.20.8") for site in ("r1", "r2")))
+    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet, max_sessions=1):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(SLOW)
+        await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_STARTED), 20)
+        async with database.connect() as other, other.transaction():
+            await other.execute("select from tminus.site_runs where site_id = 'r1' for update")
+            await asyncio.wait_for(fleet.journal.wait("r2", Kind.IMPORT_STARTED), 20)
+            state = await other.fetchval("select state from tminus.site_runs where site_id = 'r1'")
+            assert state == "running", "it has ended, and nobody could write that yet"
+        runs = await database.finished(script)
+        assert [ending(runs[site]) for site in ("r1", "r2")] == [("completed", "applied", None)] * 2

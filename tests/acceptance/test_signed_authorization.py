@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.test_rehearsal import tminus
 from tests.signing import Approver
 from tests.support import Daemon, Db, run_daemon, until
 from tminus.simulator import Fleet, FleetSpec, Kind, SiteSpec, simulate
@@ -397,7 +398,7 @@ ATTACKS: tuple[Attack, ...] = (
 RUNS_ONCE = {with_another_site_added_to_the_launch}
 
 
-async def test_the_owner_of_the_database_makes_no_router_run_what_nobody_signed(database: Db, tmp_path: Path) -> None:
+async def test_database_owner_as_attacker_makes_no_router_run_what_nobody_signed(database: Db, tmp_path: Path) -> None:
     names = [attack.__name__ for attack in ATTACKS]
     async with open_scene(database, tmp_path, "honest", "victim", *names) as scene, scene.running() as daemon:
         honest = await signed(
@@ -585,4 +586,55 @@ async def test_no_rehearsal_puts_its_file_in_the_place_of_one_that_is_started(da
             assert "could be taken for another" in (message or "")
         assert not scene.fleet.journal.events("r1", Kind.UPLOAD)
         assert not scene.fleet.journal.events("r2", Kind.UPLOAD)
+        await daemon.stop()
+
+
+async def test_each_further_act_on_a_launch_needs_a_signature_of_its_own(database: Db, tmp_path: Path) -> None:
+    """The owner lets a paused launch go on, and nothing more is started; what an approver signs for is, once."""
+    async with open_scene(database, tmp_path, "r1", "r2") as scene, scene.running() as daemon:
+        script = await signed(scene, "r1", due_in=2, script=":delay 3s\n", sites=["r1", "r2"], max_concurrency=1)
+        await scene.fleet.journal.wait("r1", Kind.IMPORT_STARTED)
+        await database.value("select tminus.pause_launch($1, 'wait')", script, role="alice")
+
+        async def kept() -> bool:
+            return (tmp_path / "serve/state/acts.jsonl").exists()
+
+        await until(kept)
+        await database.run(
+            BEHIND + "update tminus.launches set paused_at = null, paused_by = null, pause_note = null;"
+            " update tminus.site_runs set not_before = null"
+        )
+        await scene.settled(script)
+        assert [run[:2] for run in await scene.runs(script)] == [("completed", None), ("failed", "guard_failed")]
+        assert "nobody signed for it to go on" in ((await scene.runs(script))[1][2] or "")
+        assert (scene.ran("r1"), scene.ran("r2")) == (1, 0)
+        assert "act_not_signed" in {event["event"] for event in daemon.log()}
+
+        code, _, said = await tminus(database, "retry", str(script), login="bob")
+        assert (code, "retries only what its approver has signed" in said) == (1, True), said
+        again = ("retry", str(script), "--sign", str(scene.bob.key), "--yes")
+        code, out, said = await tminus(database, *again, login="bob")
+        assert code == 0, said
+        assert "act: retry\n" in said
+        assert ":delay 3s" in out
+        await scene.settled(script)
+        assert (scene.ran("r1"), scene.ran("r2")) == (1, 1)
+        # The same signature again: the owner makes the retry one that was never run.
+        await database.run(
+            BEHIND + "delete from tminus.busy_sites; delete from tminus.cleanup_debts; delete from tminus.backups;"
+            " update tminus.launches set state = 'running', finished_at = null, due_at = tminus.clock(),"
+            " start_until = tminus.clock() + interval '1 hour' where kind = 'retry';"
+            " update tminus.site_runs r set state = 'pending', step = null, reason = null, effect = null, message = null,"
+            " finished_at = null, executing_at = null, instance_id = null, nonce = null"
+            " from tminus.launches l where l.id = r.launch_id and l.kind = 'retry'"
+        )  # fmt: skip
+
+        async def refused() -> bool:
+            return "start_refused" in {event["event"] for event in daemon.log()}
+
+        await until(refused)
+        await until(
+            lambda: database.value("select not exists (select from tminus.site_runs where finished_at is null)")
+        )
+        assert (scene.ran("r1"), scene.ran("r2")) == (1, 1)
         await daemon.stop()

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.faults.invariants import Excuses
@@ -30,12 +30,14 @@ class Row:
     noticed: float = 0.0
     recovered: float = 0.0
     violations: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     def add(self, measured: Measured) -> None:
         self.runs += 1
         self.noticed = max(self.noticed, measured.noticed or 0.0)
         self.recovered = max(self.recovered, measured.recovered or 0.0)
         self.violations += measured.violations
+        self.said += filter(None, [measured.said])
 
 
 Report = dict[str, Row]
@@ -63,16 +65,17 @@ async def run_campaign(
     seed: int,
     side_by_side: int,
     seconds: float = float("inf"),
+    own_network: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Run each scenario so many times, as far as they can be begun within `seconds`.
 
-    A rig serves one fault class, and is made anew after a violation.
+    `own_network`: all addresses are ours, and each rig has its own. A rig serves one fault class, and is made anew after a violation.
     """
     end = time.monotonic() + seconds
-    by_rig: defaultdict[tuple[str, bool, int], list[Scenario]] = defaultdict(list)
+    by_rig: defaultdict[tuple[str, bool, int, bool], list[Scenario]] = defaultdict(list)
     for scenario in scenarios:
-        by_rig[scenario.fault, scenario.routers_by_proxy, scenario.sites].append(scenario)
+        by_rig[scenario.fault, scenario.routers_by_proxy, scenario.sites, scenario.own_network].append(scenario)
     report: Report = {scenario.id: Row() for group in by_rig.values() for scenario in group}
     work: list[Sequence[tuple[Scenario, int]]] = []
     for group in by_rig.values():
@@ -84,7 +87,17 @@ async def run_campaign(
         for batch in queue:
             if time.monotonic() > end:
                 return
-            await _run_batch(postgres, folder / f"rig-{next(_rigs)}", batch, seed, report, tell)
+            number = next(_rigs)
+            spec = FleetSpec(sites=batch[0][0].sites, export_ms=150)
+            if own_network:
+                spec = replace(spec, base=f"127.{100 + number % 100}.0.1")
+            left = list(batch)
+            try:
+                await _run_batch(postgres, folder / f"rig-{number}", spec, left, seed, report, tell)
+            except Exception as error:  # noqa: BLE001 - told and counted: no rig, nothing shown; the others go on
+                for scenario, _ in left:
+                    report[scenario.id].add(Measured(violations=[f"rig: it could not be set up: {error!r}"]))
+                tell(f"{len(left)} runs had no rig: {error!r} ({folder / f'rig-{number}'})")
 
     async with asyncio.TaskGroup() as workers:
         for _ in range(side_by_side):
@@ -95,24 +108,25 @@ async def run_campaign(
 async def _run_batch(
     postgres: str,
     folder: Path,
-    batch: Sequence[tuple[Scenario, int]],
+    spec: FleetSpec,
+    left: list[tuple[Scenario, int]],
     seed: int,
     report: Report,
     tell: Callable[[str], None],
 ) -> None:
-    left = list(batch)
+    """Run them, and take each out of the list when it was run."""
+    told = frozenset().union(*(scenario.told for scenario, _ in left))
+    first = left[0][0]
     for attempt in itertools.count(1):
-        told = frozenset().union(*(scenario.told for scenario, _ in batch))
-        first = batch[0][0]
-        spec = FleetSpec(sites=first.sites, export_ms=150)
         async with open_rig(postgres, folder / str(attempt), spec=spec, routers_by_proxy=first.routers_by_proxy) as rig:
             while left:
-                scenario, number = left.pop(0)
+                scenario, number = left[0]
                 begun = time.monotonic()
                 measured = await run_scenario(rig, scenario, f"{seed} {scenario.id} {number}")
                 logs = rig.log_violations(Excuses(told=told))
                 measured.violations += logs
                 report[scenario.id].add(measured)
+                left.pop(0)
                 took = time.monotonic() - begun
                 tell(f"{scenario.id} run {number + 1}: {took:.1f} s, {len(measured.violations)} violations")
                 for violation in measured.violations:
@@ -135,4 +149,5 @@ def table(report: Report) -> str:
     lines.append(
         f"{'all':34} {total:5} {broken:10} {'':10} {max((r.recovered for r in report.values()), default=0):12.1f}"
     )
+    lines += [f"{name}: {said}" for name, row in report.items() for said in row.said]
     return "\n".join(lines)

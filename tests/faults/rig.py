@@ -29,13 +29,16 @@ from tests.support import Daemon, Db, fresh_database, start_daemon, until
 from tminus.kill_points import Point
 from tminus.simulator import Fleet, FleetSpec, simulate
 
+SLOWNESS = float(os.environ.get("FAULTS_SLOWNESS", "1"))
+"""By what the time is multiplied that is allowed for the machine's own work, a heartbeat's among it, where it has much else to do."""
+TTL, REAP = 3.0 * SLOWNESS, 0.5
 # Every proportion of the real thing, and recoveries that take seconds.
 PROFILE: dict[str, object] = {
     "poll_interval": 0.5,
-    "heartbeat_interval": 0.5,
-    "heartbeat_ttl": 3.0,
-    "heartbeat_margin": 0.5,
-    "reap_interval": 0.5,
+    "heartbeat_interval": 0.5 * SLOWNESS,
+    "heartbeat_ttl": TTL,
+    "heartbeat_margin": 0.5 * SLOWNESS,
+    "reap_interval": REAP,
     "drain_timeout": 20.0,
     "connect_timeout": 3.0,
     "login_timeout": 5.0,
@@ -43,14 +46,13 @@ PROFILE: dict[str, object] = {
     "export_timeout": 8.0,
     "resolve_within": 10.0,
 }
-TTL, REAP = 3.0, 0.5
-NOTICED_WITHIN = TTL + REAP + 1.5
+NOTICED_WITHIN = TTL + REAP + 1.5 * SLOWNESS
 """Seconds from the death of an instance until another has declared it dead: ttl, one round of the reaper, and the machine."""
 
 CONTACT = 40.0
 """Seconds that a resolution may take: `resolve_within` to reach the router, and 20 s of watching what may still run."""
 
-BOUND = TTL + REAP + CONTACT + 5.0
+BOUND = TTL + REAP + CONTACT + 5.0 * SLOWNESS
 """Seconds from a fault until every site run has ended, what has to be run once more included."""
 
 _RESTART_AFTER = 0.2  # seconds, as systemd's RestartSec
@@ -119,7 +121,7 @@ class Rig:
         name = urlsplit(self.db.dsn).path
         return f"postgresql://tminus_serve@127.0.0.1:{slot.proxy.port}{name}?sslmode=disable"
 
-    async def everybody_lives(self, *, within: float = 60.0) -> None:
+    async def everybody_lives(self, *, within: float = 60.0 * SLOWNESS) -> None:
         """Wait until a daemon is ready in every place, and is trusted."""
 
         async def look() -> bool:
@@ -139,7 +141,7 @@ class Rig:
 
         await until(look, within=within)
 
-    async def all_routers_are_free(self, *, within: float = 60.0) -> None:
+    async def all_routers_are_free(self, *, within: float = 60.0 * SLOWNESS) -> None:
         """Wait until no router is held back for what an earlier fault left running there: the next one is not to pay for it."""
 
         async def look() -> bool:
@@ -183,7 +185,7 @@ class Rig:
         for plan in self._plans.iterdir():
             plan.unlink()
 
-    async def taken(self, point: Point, *, within: float = 30.0) -> int:
+    async def taken(self, point: Point, *, within: float = 30.0 * SLOWNESS) -> int:
         """Wait until somebody took the plan for `point`; the process id."""
 
         async def look() -> int:
@@ -213,7 +215,7 @@ class Rig:
     async def launch(self, sites: Collection[str] | None = None, *, seconds: float = 1.0, **columns: object) -> Any:
         """Submit and authorize a script that is due now; its id."""
         chosen = list(sites or [site.id for site in self.fleet.sites])
-        times = {"site_timeout": timedelta(seconds=30), "start_within": timedelta(seconds=30)}
+        times = {"site_timeout": timedelta(seconds=30), "start_within": timedelta(seconds=30 * SLOWNESS)}
         columns = {**times, "script": self.text(seconds=seconds), **columns}
         text = str(columns.pop("script"))
         for ahead in (0.7, 5.0, 30.0):
@@ -270,7 +272,12 @@ class Rig:
     async def violations(self, *scripts: object, excuses: Excuses = NO_EXCUSE, footprints: bool = True) -> list[str]:
         """Everything that does not hold, of these scripts and of who lived through it. Empty is good."""
         found = await check_runs(self.db, self.fleet, scripts or self.submitted, excuses=excuses)
-        for slot in self.slots if footprints else ():
+        return found + (await self.footprint_violations() if footprints else [])
+
+    async def footprint_violations(self) -> list[str]:
+        """What those who lived through it hold more than before, once they have nothing to do any more."""
+        found: list[str] = []
+        for slot in self.slots:
             before = self._footprints.get(slot.pid) if slot.running else None
             if before is not None and slot.daemon is not None and slot.daemon.url:
                 found += await self._look_at(slot.daemon, before)

@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,8 +21,9 @@ from functools import partial
 import asyncpg
 
 from tests.faults.invariants import NO_EXCUSE, TOLD, Excuses
+from tests.faults.namespace import find_route, lose_route
 from tests.faults.proxy import Proxy
-from tests.faults.rig import BOUND, NOTICED_WITHIN, PROFILE, TTL, Rig
+from tests.faults.rig import BOUND, NOTICED_WITHIN, PROFILE, SLOWNESS, TTL, Rig
 from tests.support import until
 from tminus.kill_points import Point
 from tminus.simulator import Kind
@@ -34,6 +36,7 @@ class Measured:
     noticed: float | None = None
     recovered: float | None = None
     violations: list[str] = field(default_factory=list)
+    said: str = ""  # figures of its own, for a line below the table
 
     def demand(self, holds: object, sentence: str) -> None:
         if not holds:
@@ -51,6 +54,7 @@ class Scenario:
     routers_by_proxy: bool = False
     sites: int = 4
     told: frozenset[str] = TOLD
+    own_network: bool = False  # it takes away routes, which can be done in a network namespace alone
 
     @property
     def id(self) -> str:
@@ -58,7 +62,13 @@ class Scenario:
 
 
 async def _settle(
-    rig: Rig, measured: Measured, *scripts: object, since: float, excuses: Excuses = NO_EXCUSE, within: float = BOUND
+    rig: Rig,
+    measured: Measured,
+    *scripts: object,
+    since: float,
+    excuses: Excuses = NO_EXCUSE,
+    within: float = BOUND,
+    footprints: bool = True,
 ) -> Measured:
     """Wait for the endings and for everybody to live again, and ask the oracle."""
     if await rig.ended(*scripts, within=within) is None:
@@ -68,7 +78,7 @@ async def _settle(
         await rig.everybody_lives()
     except AssertionError:
         measured.demand(False, "A9: /readyz did not return to 200")
-    measured.violations += await rig.violations(*scripts, excuses=excuses)
+    measured.violations += await rig.violations(*scripts, excuses=excuses, footprints=footprints)
     rig.forget_plans()
     return measured
 
@@ -115,7 +125,7 @@ async def _host_vanishes_at(point: Point, within: float, rig: Rig, rng: random.R
     measured.noticed = await rig.seconds_until_dead(pid, since)
     ended = await rig.ended(script)
     recovered = time.time() - since
-    limit = max(NOTICED_WITHIN, TTL + 1.5) + within
+    limit = max(NOTICED_WITHIN, TTL + 1.5 * SLOWNESS) + within * SLOWNESS
     measured.demand(
         ended is not None and recovered <= limit, f"A3: {recovered:.1f} s until all had ended, not {limit:.0f}"
     )
@@ -215,7 +225,7 @@ async def _frozen_at(point: Point, within: float, rig: Rig, rng: random.Random) 
     measured.demand(await rig.ended(script) is not None, "A3: not all sites ended while it slept")
     measured.recovered = time.time() - since
     # The locks of a transaction in which it was frozen are held for the ttl at most.
-    limit = max(NOTICED_WITHIN, TTL + 1.5) + within
+    limit = max(NOTICED_WITHIN, TTL + 1.5 * SLOWNESS) + within * SLOWNESS
     measured.demand(measured.recovered <= limit, f"A3: {measured.recovered:.1f} s until all had ended, not {limit:.0f}")
     before = await rig.db.site_runs(script)
     events = {site: len(rig.fleet.journal.starts(site)) for site in before}
@@ -256,6 +266,10 @@ async def _blocked_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
 _ONE_CLAIM = 200  # sites that one daemon may take alone: its max_sessions
 
 
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counts.most_common())
+
+
 async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
     """One of the daemons is killed in the middle of a launch over all sites; the other has to end them all."""
     measured = Measured()
@@ -266,7 +280,7 @@ async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
         started: int = await rig.db.value("select count(*) from tminus.site_runs where executing_at is not null")
         return started >= count // 4
 
-    await until(under_way, within=120)
+    await until(under_way, within=120 * SLOWNESS)
     shares = await rig.db.fetch(
         "select pid, count(*) as share from tminus.site_runs r join tminus.instances i on i.id = r.instance_id group by 1 order by 2"
     )
@@ -278,11 +292,20 @@ async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
     os.kill(pid, signal.SIGKILL)
     since = time.time()
     measured.noticed = await rig.seconds_until_dead(pid, since)
-    measured.demand(measured.noticed <= NOTICED_WITHIN + 3, f"A3: noticed only after {measured.noticed:.1f} s")
+    measured.demand(
+        measured.noticed <= NOTICED_WITHIN + 3 * SLOWNESS, f"A3: noticed only after {measured.noticed:.1f} s"
+    )
     # What has to be resolved takes a contact; what has to be run, its time.
-    await _settle(rig, measured, script, since=since, within=BOUND + count / 4)
+    await _settle(rig, measured, script, since=since, within=BOUND + count / 4 * SLOWNESS)
     runs = await rig.db.site_runs(script)
-    measured.demand(len(runs) == count, f"A3: {len(runs)} of {count} sites have an ending")
+    ended = [run for run in runs.values() if run["finished_at"] is not None]
+    measured.demand(len(ended) == count, f"A3: {len(ended)} of {count} sites have an ending")
+    starts = Counter(len(rig.fleet.journal.starts(site)) for site in runs)
+    states = Counter("/".join(filter(None, (run["state"], run["reason"]))) for run in ended)
+    measured.said = (
+        f"{count} sites, {shares[-1]['share']} of them the killed one's: {len(ended)} endings ({_listed(states)}); by the journal "
+        + ", ".join(f"{number} started {times} times" for times, number in sorted(starts.items()))
+    )
     victim.halted = False
     await rig.everybody_lives()
     return measured
@@ -370,7 +393,7 @@ async def _cut_when(moment: str, cut: str, comes_back: bool, rig: Rig, rng: rand
         kind = _MOMENTS[moment]
         count = len(rig.fleet.journal.events(site, kind))
         script = await rig.launch()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(30 * SLOWNESS):
             await rig.fleet.journal.wait(site, kind, count=count + 1)
         _CUTS[cut](proxy)
     since = time.time()
@@ -378,8 +401,12 @@ async def _cut_when(moment: str, cut: str, comes_back: bool, rig: Rig, rng: rand
         await asyncio.sleep(rng.uniform(0.5, 3))
         await _mend(proxy)
     excuses = Excuses(unreachable=() if comes_back else (site,))
-    await _settle(rig, measured, script, since=since, excuses=excuses, within=BOUND + 30)
+    # Who cannot be reached is looked for again and again, which is work in hand.
+    await _settle(rig, measured, script, since=since, excuses=excuses, within=BOUND + 30, footprints=comes_back)
     await _mend(proxy)
+    if not comes_back:
+        await rig.all_routers_are_free()
+        measured.violations += await rig.footprint_violations()
     runs = await rig.db.site_runs(script)
     for other, run in runs.items():
         measured.demand(
@@ -388,11 +415,41 @@ async def _cut_when(moment: str, cut: str, comes_back: bool, rig: Rig, rng: rand
     return measured
 
 
+async def _route_lost_when(moment: str, comes_back: bool, rig: Rig, rng: random.Random) -> Measured:
+    """The route to a router is gone: packets vanish in both directions, and neither side hears of it."""
+    measured = Measured()
+    site = rng.choice(rig.fleet.sites)
+    kind = _MOMENTS[moment]
+    count = len(rig.fleet.journal.events(site.id, kind))
+    script = await rig.launch()
+    async with asyncio.timeout(30 * SLOWNESS):
+        await rig.fleet.journal.wait(site.id, kind, count=count + 1)
+    await lose_route(site.address)
+    since = time.time()
+    try:
+        if comes_back:
+            await asyncio.sleep(rng.uniform(0.5, 12))
+            await find_route(site.address)
+        excuses = Excuses(unreachable=() if comes_back else (site.id,))
+        await _settle(rig, measured, script, since=since, excuses=excuses, within=BOUND + 30, footprints=comes_back)
+    finally:
+        if not comes_back:
+            await find_route(site.address)
+    await rig.all_routers_are_free()
+    if not comes_back:
+        measured.violations += await rig.footprint_violations()
+    for other, run in (await rig.db.site_runs(script)).items():
+        measured.demand(
+            other == site.id or run["state"] == "completed", f"A6: {other} has nothing to do with it: {run['message']}"
+        )
+    return measured
+
+
 async def _sleep_until(condition: Callable[[], bool]) -> None:
     async def look() -> bool:
         return condition()
 
-    await until(look, within=30, every=0.01)
+    await until(look, within=30 * SLOWNESS, every=0.01)
 
 
 async def _mend(proxy: Proxy) -> None:
@@ -425,9 +482,9 @@ async def _slow(what: str, rig: Rig, rng: random.Random) -> Measured:
         return all(runs.get(other, {}).get("state") == "completed" for other in others)
 
     try:
-        await until(done, within=10)
+        await until(done, within=10 * SLOWNESS)
     except AssertionError:
-        measured.demand(False, f"A6: the others did not end within 10 s beside a {what}")
+        measured.demand(False, f"A6: the others did not end within {10 * SLOWNESS:.0f} s beside a {what}")
     await _settle(rig, measured, script, since=since, excuses=Excuses(unreachable=(site,)), within=BOUND + 30)
     await _mend(proxy)
     return measured
@@ -444,7 +501,7 @@ async def _clock_steps(by: timedelta, rig: Rig, rng: random.Random) -> Measured:
     """The clock of the database jumps during a launch, and jumps back later."""
     measured = Measured()
     script = await rig.launch(seconds=2.0)
-    await until(partial(_is_launched, rig, script), within=30)
+    await until(partial(_is_launched, rig, script), within=30 * SLOWNESS)
     await asyncio.sleep(rng.uniform(0, 3))
     since = time.time()
     await rig.db.move_clock(by)
@@ -470,7 +527,7 @@ async def _told_to_end(point: Point, signals: int, rig: Rig, rng: random.Random)
     for _ in range(signals):
         os.kill(pid, signal.SIGTERM)
     rig.go_on(point)
-    limit = float(str(PROFILE["drain_timeout"])) + 10
+    limit = float(str(PROFILE["drain_timeout"])) + 10 * SLOWNESS
     try:
         await _sleep_until_within(lambda: len(slot.exits) > lives, limit)
     except AssertionError:
@@ -534,7 +591,8 @@ def _all(rig: Rig) -> list[str]:
 
 _RUN_POINTS = (
     Point.CLAIMED, Point.CONNECTED, Point.EXPORTING, Point.BACKED_UP, Point.UPLOADED, Point.READY, Point.START_WRITING,
-    Point.START_WRITTEN, Point.SENDING, Point.SENT, Point.ANSWERED, Point.ENDING, Point.ENDING_WRITING, Point.ENDING_WRITTEN,
+    Point.START_COMMITTING, Point.START_WRITTEN, Point.SENDING, Point.SENT, Point.ANSWERED, Point.ENDING, Point.ENDING_WRITING,
+    Point.ENDING_WRITTEN,
 )  # fmt: skip
 
 
@@ -549,16 +607,25 @@ def _scenarios() -> list[Scenario]:
         routers_by_proxy: bool = False,
         sites: int = 4,
         told: frozenset[str] = TOLD,
+        own_network: bool = False,
     ) -> None:
         found.append(
-            Scenario(fault=fault, name=name, act=act, routers_by_proxy=routers_by_proxy, sites=sites, told=told)
+            Scenario(
+                fault=fault,
+                name=name,
+                act=act,
+                routers_by_proxy=routers_by_proxy,
+                sites=sites,
+                told=told,
+                own_network=own_network,
+            )
         )
 
     for point in (Point.LAUNCHING, Point.LAUNCHED, *_RUN_POINTS):
         add("F1", f"killed at {point}", partial(_killed_at, point, 0.0))
     add("F1", "killed in the export", partial(_killed_at, Point.EXPORTING, 0.1))
     add("F1", "killed in the script", partial(_killed_at, Point.SENT, 0.5))
-    for point in (Point.LAUNCHING, Point.START_WRITTEN, Point.ENDING_WRITING):
+    for point in (Point.LAUNCHING, Point.START_COMMITTING, Point.START_WRITTEN, Point.ENDING_WRITING):
         add("F1", f"host vanishes at {point}", partial(_host_vanishes_at, point, 6.0))
     for point in (Point.REAPED, Point.ORPHAN_TAKEN, Point.ORPHAN_RESOLVED):
         add("F1", f"killed at {point}", partial(_killed_recovering, point))
@@ -568,7 +635,9 @@ def _scenarios() -> list[Scenario]:
         add("F1", f"killed at {point}", partial(_killed_beside, point))
     add("F1", f"killed at {Point.DEBT_PAID}", _killed_paying_a_debt)
 
-    for point in (Point.CLAIMED, Point.READY, Point.START_WRITING, *_WRITTEN, Point.ENDING, Point.ENDING_WRITING):
+    for point in (
+        Point.CLAIMED, Point.READY, Point.START_WRITING, Point.START_COMMITTING, *_WRITTEN, Point.ENDING, Point.ENDING_WRITING,
+    ):  # fmt: skip
         add("F2", f"frozen at {point}", partial(_frozen_at, point, 5.0))
     add("F2", f"frozen at {Point.SENT}", partial(_frozen_at, Point.SENT, 25.0))
     for point in (Point.READY, Point.SENDING, Point.SENT, Point.BEATING):
@@ -598,6 +667,9 @@ def _scenarios() -> list[Scenario]:
         partial(_cut_when, "after the start", "freeze", False),
         routers_by_proxy=True,
     )
+    for moment in _MOMENTS:
+        add("F13", f"route lost {moment}", partial(_route_lost_when, moment, True), own_network=True)
+    add("F13", "route lost for good", partial(_route_lost_when, "after the start", False), own_network=True)
     for what in ("trickle", "round trip of 2 s", "8 kbit"):
         add("F14", what, partial(_slow, what), routers_by_proxy=True)
 

@@ -34,7 +34,8 @@ _LATE = _START_WITHIN + _SITE_TIMEOUT + BOUND + 30.0
 """Seconds from its time until every site of a launch has ended, whatever happened meanwhile, the next fault included."""
 
 _POINTS = (
-    Point.CLAIMED, Point.EXPORTING, Point.UPLOADED, Point.READY, Point.START_WRITING, Point.START_WRITTEN, Point.SENDING,
+    Point.CLAIMED, Point.EXPORTING, Point.UPLOADED, Point.READY, Point.START_WRITING, Point.START_COMMITTING,
+    Point.START_WRITTEN, Point.SENDING,
     Point.SENT, Point.ANSWERED, Point.ENDING, Point.ENDING_WRITING, Point.ENDING_WRITTEN, Point.REAPED, Point.ORPHAN_TAKEN,
     Point.ORPHAN_RESOLVED, Point.LAUNCHING, Point.LAUNCHED, Point.HOUSEKEPT, Point.BEATING,
 )  # fmt: skip

@@ -23,7 +23,7 @@ _WALK = "tests/property/test_ownership.py"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """One line of one file, changed. `seen_by`: a test where the walk cannot see it; `equivalent`: why nothing could."""
+    """One line of one file, changed. `seen_by`: arguments of pytest where the walk cannot see it; `equivalent`: why nothing could."""
 
     name: str
     file: str
@@ -53,6 +53,12 @@ def _trigger(name: str, old: str, new: str, **more: str) -> Mutant:
     return Mutant(name=name, file="migrations/0004_launches.sql", old=old, new=new, **more)
 
 
+def _lock(name: str, file: str, old: str, new: str, scene: str, **more: str) -> Mutant:
+    """A lock that is not taken. One act after the other does not miss it."""
+    seen_by = f"tests/property/test_interleavings.py -k {scene}"
+    return Mutant(name=name, file=f"{file}.sql", old=old, new=new, seen_by=seen_by, **more)
+
+
 _LIVES = "exists (select from tminus.instances i where i.id = $1 and i.state in ('alive', 'draining'))"
 
 MUTANTS = (
@@ -78,6 +84,7 @@ MUTANTS = (
     _running("claim: before its next try", " and (r.not_before is null or r.not_before <= tminus.clock())", ""),
     _running("claim: of a cancelled launch", "where l.finished_at is null and l.state = 'running' and l.paused_at is null and (l.max_concurrency is null", "where l.finished_at is null and l.paused_at is null and (l.max_concurrency is null"),
     _running("claim: two on one router", "where c.site_rank = 1", "where true"),
+    _running("claim: a test on any site", "and (not w.of_test or r.site_id = any (me.test_sites))", "", seen_by="tests/store/test_test_runs.py"),
     _running("claim: beyond the cap", "else least(p_capacity, l.max_concurrency - (", "else greatest(p_capacity, l.max_concurrency - ("),
     _running("claim: the old nonce", "nonce = case when r.rehearsal then '0' else '1' end || left(replace(gen_random_uuid()::text, '-', ''), 15),", "nonce = coalesce(r.nonce, '10112233aabbccdd'),"),
     _running("orphans: of the living", "where q.state = 'running' and q.instance_id is null\n            and (tminus.can_serve", "where q.state = 'running' and q.executing_at is not null\n            and (tminus.can_serve"),
@@ -87,7 +94,7 @@ MUTANTS = (
     _launching("due: before its time", "s.launch_at <= tminus.clock() and tminus.clock() <= s.launch_at + s.start_within\n        and (s", "tminus.clock() <= s.launch_at + s.start_within\n        and (s",
               equivalent="tminus.launch asks once more; this one saves it the look"),
     _launching("launch: by the dead", "or tminus.living_state(p_instance) is null", "or false"),
-    _launching("launch: before its time", "s.launch_at is null or s.launch_at > tminus.clock() or tminus.clock()", "s.launch_at is null or tminus.clock()",
+    _launching("launch: before its time", "due is null or due > tminus.clock() or tminus.clock()", "due is null or tminus.clock()",
               equivalent="tminus.due_scripts asks before; together they are tested by the mutant that lacks both"),
     _act("cancel: what runs", "where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.state = 'pending';", "where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.finished_at is null;"),
     _running("settle: whose time is not over", "and (p.turn_at + l.start_within < tminus.clock()", "and (p.turn_at < tminus.clock()"),
@@ -97,6 +104,21 @@ MUTANTS = (
     _trigger("trigger: an owner is replaced", "when (old.instance_id <> new.instance_id)", "when (false)"),
     _trigger("trigger: the living are robbed", "when (old.state = 'running' and new.state = 'running' and old.instance_id is not null and new.instance_id is null)", "when (false)"),
     _trigger("index: two on one router", "create unique index site_runs_one_running_per_site on tminus.site_runs (site_id) where state = 'running';", "create index site_runs_one_running_per_site on tminus.site_runs (site_id) where state = 'running';", seen_by="tests/store/test_claiming.py"),
+    _lock("lock: the launch of a start", "start_executing", "    for key share skip locked\n), stored", "), stored", "claimed"),
+    _lock("lock: the launch of a cancel", "migrations/0006_acts", "    perform from tminus.launches l where l.script_id = s.id and l.state = 'running' and l.finished_at is null for update;\n", "", "claimed"),
+    _lock("lock: the launch of a halt", "migrations/0016_rollout", "q.confirmed_wave <= q.wave)\n    for update;", "q.confirmed_wave <= q.wave);", "claimed"),
+    _lock("lock: the launch of a pause", "migrations/0016_rollout", "q.state = 'running' and q.finished_at is null\n    for update;", "q.state = 'running' and q.finished_at is null;", "claimed"),
+    _lock("lock: what a person acts on", "migrations/0006_acts", "where id = p_id for update;", "where id = p_id;", "waiting"),
+    _lock("lock: the sites of an authorization", "migrations/0006_acts", "    perform from tminus.sites where sites.id = any (s.sites) order by sites.id for share;\n    if", "    if", "waiting",
+          equivalent="an edit that comes within is like one that comes after: the site's digest differs at its claim, and it is not run"),
+    _lock("lock: the sites of a rehearsal", "migrations/0006_acts", "    perform from tminus.sites where sites.id = any (s.sites) order by sites.id for share;\n    -- Now", "    -- Now", "waiting"),
+    _lock("lock: the places of a launch", "migrations/0008_running", "l.max_concurrency is not null\n        for no key update skip locked\n", "l.max_concurrency is not null\n", "launched"),
+    _lock("lock: who is reaped", "migrations/0008_running", "q.heartbeat_at + q.ttl < tminus.clock()\n            for update skip locked)", "q.heartbeat_at + q.ttl < tminus.clock())", "silent"),
+    _lock("lock: what is late", "migrations/0007_launching", "        for update of q skip locked\n    loop", "    loop", "late"),
+    _lock("lock: what is closed", "migrations/0007_launching", "        for no key update of q, s skip locked\n", "", "ended"),
+    _lock("lock: the text that is stored", "hold_texts", " order by t.sha256 for key share", "", "text"),
+    _lock("lock: the text that is forgotten", "migrations/0011_retention", "\n        for update of t skip locked);", ");", "text"),
+    _lock("lock: what is resolved", "migrations/0006_acts", "where q.id = resolve.site_run for no key update;", "where q.id = resolve.site_run;", "over"),
 )  # fmt: skip
 
 
@@ -130,26 +152,38 @@ def judge(mutant: Mutant, examples: int) -> Verdict:
         shutil.copytree(_ROOT / "daemon/tminus", package, ignore=shutil.ignore_patterns("__pycache__"))
         apply(mutant, package)
         killed_by, seen = None, "-"
-        for test in dict.fromkeys((_WALK, mutant.seen_by)):
-            passed, said = _run(test, Path(folder), examples)
-            if found := re.search(r"walked (\d+) examples.*wrong at (\d+|None)", said):
-                seen = found[2] if found[2] != "None" else f"> {found[1]}"
-            if not passed:
-                killed_by = test if test != _WALK else "the walk" if "known races" in said else "a known race"
-                break
+        test = mutant.seen_by
+        passed, said = _run(test, Path(folder), examples)
+        if found := re.search(r"walked (\d+) examples.*wrong at (\d+|None)|(\d+) schedules of", said):
+            seen = found[3] or (found[2] if found[2] != "None" else f"> {found[1]}")
+        if not passed:
+            killed_by = (
+                "the walk" if "known races" in said else "a known race" if test == _WALK else _name_of(test)
+            )  # fmt: skip
     return Verdict(mutant=mutant, killed_by=killed_by, examples=seen, seconds=time.monotonic() - begun)
+
+
+def _name_of(test: str) -> str:
+    """The module, and which of its tests."""
+    module, *which = test.split(" -k ")
+    return " ".join((Path(module).stem, *which))
 
 
 def _run(test: str, package_parent: Path, examples: int) -> tuple[bool, str]:
     """Whether a test passes with the copy. SystemExit where it cannot be run at all."""
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", test, "-x", "-q", "-s"],
+        [sys.executable, "-m", "pytest", *test.split(), "-x", "-q", "-s"],
         cwd=_ROOT,
         env=os.environ
-        | {"PYTHONPATH": str(package_parent), "OWNERSHIP_EXAMPLES": str(examples), "OWNERSHIP_UNSHRUNK": "1"},
+        | {
+            "PYTHONPATH": str(package_parent),
+            "OWNERSHIP_EXAMPLES": str(examples),
+            "OWNERSHIP_UNSHRUNK": "1",
+            "INTERLEAVINGS": "first",
+        },
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=3600,  # a machine may be busy with other things
         check=False,
     )
     if ran.returncode not in (0, 1):

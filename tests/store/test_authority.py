@@ -27,12 +27,13 @@ from tminus.services.loop import Hint
 from tminus.services.observer import Observer
 from tminus.signatures import Signers
 from tminus.store import launches
+from tminus.store.act_log import ActLog
 from tminus.store.site_runs import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PART = SitePart(id="a", jump_host=None, address="", port=22, username=None, credential=None, host_key=HOST_KEY)
-SITE = Site(part=PART, seen_host_key=None, ssh_profile="modern", runner=None, enabled=True, serial=None)
+SITE = Site(part=PART, seen_host_key=None, runner=None, enabled=True, serial=None)
 PASSWORD = Credential(name="default", username="admin", password=SecretStr("secret"))
 
 
@@ -49,7 +50,14 @@ class NoNetwork:
 
 async def authority(stage: Stage, folder: Path, *approvers: Approver) -> Authority:
     (folder / "allowed").write_text("".join(approver.signs_for() for approver in approvers))
-    return Authority(stage.store, Signers(folder / "allowed", None), distinct=True, longest_launch=timedelta(days=1))
+    return Authority(
+        stage.store,
+        Signers(folder / "allowed", None),
+        distinct=True,
+        longest_launch=timedelta(days=1),
+        acts=ActLog(folder),
+        is_spent=lambda _: False,
+    )
 
 
 async def site(stage: Stage) -> Site:
@@ -84,6 +92,7 @@ async def test_a_password_is_sent_to_nobody_for_whom_no_approver_signed(stage: S
         replace(there.part, port=2222),
         replace(there.part, host_key=HOST_KEY[:-1] + "z"),
         replace(there.part, host_key=None),
+        replace(there.part, ssh_profile="legacy"),
     ):
         with pytest.raises(ConfigError, match="nobody has signed"):
             await contact.connect(replace(there, part=elsewhere))
@@ -173,6 +182,8 @@ async def test_an_occurrence_that_is_made_up_for_is_judged_by_its_own_time(stage
             Signers(tmp_path / "allowed", None),
             distinct=True,
             longest_launch=timedelta(days=1),
+            acts=ActLog(tmp_path),
+            is_spent=lambda _: False,
             # Of several that are in time by the database, by this host only the latest two are.
             now=lambda: datetime.now(UTC) + moved + timedelta(minutes=8),
         ),

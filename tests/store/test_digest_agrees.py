@@ -20,6 +20,7 @@ def as_columns(vector: dict[str, Any]) -> dict[str, Any]:
         "wave_confirm": False,
         "windows": [],
         "missed_policy": "skip",
+        "post_checks": [],
         **vector["row"],
     }
     for duration in {"start_within", "site_timeout", "wave_pause", "confirm_within", "guard_uptime"} & row.keys():
@@ -44,11 +45,13 @@ async def test_sql_computes_the_parts_of_every_vector(database: Db) -> None:
             )
             sites = [
                 await connection.fetchval(
-                    "select tminus.site_digest(s, tminus.variables_field(tminus.variable_names($2), $3::jsonb, s.variables))"
+                    "select tminus.site_digest(s, tminus.variables_field("
+                    "tminus.variable_names(tminus.code($2, $4)), $3::jsonb, s.variables))"
                     " from jsonb_populate_record(null::tminus.sites, $1::jsonb) as s",
                     json.dumps({"variables": {}} | site),
                     vector["row"]["script"],
                     json.dumps(vector["row"].get("variables", {})),
+                    vector["row"].get("post_checks", []),
                 )
                 for site in vector["sites"]
             ]
@@ -68,6 +71,7 @@ async def test_sql_shows_an_approver_the_digest_of_every_vector(database: Db) ->
                 "timezone": "UTC",
                 "variables": {},
                 "enabled": True,
+                "allow_tests": False,
             }
             moments = {"created_at": "2030-01-01T00:00:00Z", "updated_at": "2030-01-01T00:00:00Z"}
             for number, site in enumerate(vector["sites"]):

@@ -137,7 +137,14 @@ async def test_a_refused_launch_is_unauthorized_again_and_says_why(stage: Stage)
 
 @pytest.mark.parametrize(
     "change",
-    ["address = '192.0.2.66'", "port = 2222", "username = 'other'", "credential = 'other'", f"host_key = '{HOST_KEY}'"],
+    [
+        "address = '192.0.2.66'",
+        "port = 2222",
+        "username = 'other'",
+        "credential = 'other'",
+        "ssh_profile = 'legacy'",
+        f"host_key = '{HOST_KEY}'",
+    ],
 )
 async def test_a_site_that_changes_after_the_authorization_fails_alone(stage: Stage, change: str) -> None:
     """The row stays scheduled, the launch is made, and the run keeps the digest that was authorized."""
@@ -161,7 +168,7 @@ async def test_what_is_learned_of_a_site_and_how_it_is_called_are_no_part_of_it(
     await add_sites(stage.db, "a")
     before = await stage.db.value("select tminus.site_digest(s) from tminus.sites s")
     await stage.db.run(
-        "update tminus.sites set name = 'n', tags = '{t}', enabled = false, ssh_profile = 'legacy', identity = 'i', serial = 's',"
+        "update tminus.sites set name = 'n', tags = '{t}', enabled = false, runner = 'r', identity = 'i', serial = 's',"
         " version = 'v', model = 'm', seen_host_key = 'k', last_seen_at = now(), timezone = 'Europe/Berlin'"
     )
     assert await stage.db.value("select tminus.site_digest(s) from tminus.sites s") == before

@@ -97,6 +97,7 @@ async def test_those_in_notify_and_the_author_hear_and_nobody_hears_of_what_he_d
         ("authorization_expired", "authorization_expired"),
         ("wave_asked", "wave_waiting"),
         ("halted", "halted"),
+        ("run_now", "run_now"),
         ("launch_refused", "launch_refused"),
     ],
 )

@@ -65,7 +65,8 @@ def test_the_text_that_is_signed(vector: dict[str, dict[str, str]]) -> None:
     fields = vector["fields"]
     expires = None if fields["expires"] is None else datetime.fromisoformat(fields["expires"])
     launch = None if fields["launch"] is None else UUID(fields["launch"])
-    statement = Statement(**{**fields, "expires": expires, "launch": launch})  # type: ignore[arg-type]
+    moments = {name: datetime.fromisoformat(fields[name]) for name in ("due", "since") if fields.get(name)}
+    statement = Statement(**{**fields, **moments, "expires": expires, "launch": launch})  # type: ignore[arg-type]
     assert statement.text().decode() == vector["text"]
 
 

@@ -16,7 +16,23 @@ from tminus.routeros.text import lines
 
 NONCE = Nonce.of_run("0123456789abcdef", UUID(int=41))
 VERSIONS = [Version(6, 49), Version(7, 9), Version(7, 13), Version(7, 20)]
-KINDS = ["ID", "BUSY", "FREE", "LOAD", "END", "FILED", "OK", "ERR", "JOB", "LEFT", "SIZE", "LOG", "JOBS"]
+KINDS = [
+    "PARSED",
+    "CHECK",
+    "ID",
+    "BUSY",
+    "FREE",
+    "LOAD",
+    "END",
+    "FILED",
+    "OK",
+    "ERR",
+    "JOB",
+    "LEFT",
+    "SIZE",
+    "LOG",
+    "JOBS",
+]
 
 
 def everything() -> Iterator[tuple[str, str]]:
@@ -36,6 +52,8 @@ def everything() -> Iterator[tuple[str, str]]:
     yield "evidence", commands.evidence(NONCE)
     yield "jobs", commands.jobs()
     yield "history", commands.history()
+    yield "try_post_check", commands.try_post_check(NONCE, 1, "[:len [/ip route find gateway=10.0.0.1]] > 0")
+    yield "post_check", commands.post_check(NONCE, 1, "[:len [/ip route find gateway=10.0.0.1]] > 0")
     for version in VERSIONS:
         name = f"{version.major}.{version.minor}"
         yield f"export {name}", commands.export(NONCE, version)
@@ -81,6 +99,8 @@ def test_every_public_command_is_tested_here() -> None:
         "job_started",
         "free_space_seen",
         "cpu_load_seen",
+        "is_post_check_read",
+        "post_check_result",
     }
     readers |= {"listed_size", "after_size"}
     others = {"Nonce", "UUID", "Version", "dataclass", *readers}

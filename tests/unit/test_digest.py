@@ -86,6 +86,7 @@ def row_of(vector: dict[str, Any]) -> RowPart:
             "start_within": timedelta(microseconds=row["start_within"]),
             "site_timeout": timedelta(microseconds=row["site_timeout"]),
             "windows": tuple(row.get("windows", ())),
+            "post_checks": tuple(row.get("post_checks", ())),
             "local_time": _moment(row.get("local_time")),
             "stop_starting_at": _moment(row.get("stop_starting_at")),
             "until": _moment(row.get("until")),
@@ -98,7 +99,7 @@ def row_of(vector: dict[str, Any]) -> RowPart:
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_the_vectors_hold(vector: dict[str, Any]) -> None:
     row = row_digest(row_of(vector))
-    names, of_row = names_in(vector["row"]["script"]), vector["row"].get("variables", {})
+    names, of_row = names_in(row_of(vector).code), vector["row"].get("variables", {})
     sites = [
         site_digest(
             SitePart(**site | {"variables": digest_field(named_values(names, of_row, site.get("variables", {})))})

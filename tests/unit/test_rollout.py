@@ -111,6 +111,15 @@ GOOD = Tally(sites=1, completed=1)
         (ask(Tally(sites=9, completed=1, offline=8), REST, limits=Limits(failures=Amount(number=0))), Move.OPEN),
         (ask(Tally(sites=9, completed=1, offline=8), REST, limits=Limits(offline=Amount(number=7))), Move.HALT),
         (ask(Tally(sites=9, completed=9)), Move.DONE),
+        # A percentage of a wave is one of its own sites: 1 of 5, and not 1 of 25.
+        (
+            ask(
+                Tally(sites=5, completed=4, failed=1),
+                Tally(sites=20, open=20),
+                limits=Limits(failures_in_wave=Amount(number=10, percent=True)),
+            ),
+            Move.HALT,
+        ),
     ],
 )
 def test_decisions(decision: Decision, move: Move) -> None:
@@ -147,15 +156,17 @@ class Played:
         return found
 
 
+# Small ones, which a few failures exceed, and none at all as often.
+some_limit = st.none() | st.sampled_from(amounts("0", "1", "2", "3", "5%", "10%", "20%", "34%", "50%"))
 ENDS = st.sampled_from(["completed", "completed", "completed", "failed", "unknown", "offline", "skipped"])
 
 
 @given(
     ends=st.lists(ENDS, min_size=1, max_size=40),
-    sizes=st.lists(parts, max_size=4),
-    limits=st.builds(Limits, failures=st.none() | parts, failures_in_wave=st.none() | parts, offline=st.none() | parts),
+    sizes=st.lists(parts | st.sampled_from(amounts("1", "2", "3", "10%", "25%")), max_size=4),
+    limits=st.builds(Limits, failures=some_limit, failures_in_wave=some_limit, offline=some_limit),
 )
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_no_site_starts_after_the_ending_that_halts(ends: list[str], sizes: list[Amount], limits: Limits) -> None:
     play = Played(ends, wave_sizes(sizes, len(ends)))
     opened = 1

@@ -47,7 +47,8 @@ class Routers:
     def __init__(self, *lines: Line | Exception) -> None:
         self.lines, self.keys = list(lines), list[str]()
 
-    async def connect(self, _site: object, *, host_key: str) -> Line:
+    async def connect(self, _site: object, *, host_key: str, covered: object) -> Line:
+        assert covered is None
         self.keys.append(host_key)
         line = self.lines.pop(0)
         if isinstance(line, Exception):
@@ -58,7 +59,7 @@ class Routers:
 async def tidy_up(line: Line, routers: Routers) -> Tidied:
     settings = cast(RunSettings, SimpleNamespace(export_timeout=5.0, export_cap=1 << 20, command_timeout=5.0))
     facts = SimpleNamespace(version=Version(7, 20))
-    run = cast(Run, SimpleNamespace(nonce=NONCE, facts=facts, claim=SimpleNamespace(site=None)))
+    run = cast(Run, SimpleNamespace(nonce=NONCE, facts=facts, claim=SimpleNamespace(site=None), site_part=None))
     return await aftermath.tidy_up(run, cast(Connection, line), cast(Contact, routers), settings)
 
 

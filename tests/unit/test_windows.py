@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.vixie import MINUTE, transitions
+from tests.unit.wall import is_open
 from tminus.domain.windows import Span, Weekly, Window, next_opening, parse_weekly
 
 ZONES = (
@@ -32,19 +33,6 @@ NIGHTS = Weekly(days=frozenset({0, 1, 2, 3}), begins=time(22), ends=time(4))
 
 def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def is_open(window: Window, moment: datetime) -> bool:
-    """The rule, as plainly as it can be written."""
-    wall = moment.astimezone(window.zone)
-    clock, today, yesterday = wall.time().replace(fold=0), wall.weekday(), (wall.weekday() - 1) % 7
-    for rule in window.weekly:
-        if rule.begins < rule.ends:
-            if today in rule.days and rule.begins <= clock < rule.ends:
-                return True
-        elif (today in rule.days and clock >= rule.begins) or (yesterday in rule.days and clock < rule.ends):
-            return True
-    return any(span.begins <= moment < span.ends for span in window.spans)
 
 
 moments_of_day = st.times().map(lambda t: t.replace(second=0, microsecond=0))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 MONTHS = dict(
     zip(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], range(1, 13), strict=True)
 )
@@ -61,24 +64,44 @@ class Rule:
         return day or weekday if self.either_day else day and weekday
 
 
-def occurrences(cron: str, timezone: str, start: datetime, end: datetime) -> list[datetime]:
-    """Return every minute from `start` until before `end` at which `cron` runs in `timezone`. Both are whole minutes."""
-    rule, zone = Rule.read(cron), ZoneInfo(timezone)
-    found: list[datetime] = []
+@dataclass(frozen=True, slots=True)
+class Minute:
+    moment: datetime
+    wall: datetime
+    is_second: bool  # the clock on the wall showed it before
+    skipped: tuple[datetime, ...]  # what it jumped over since the minute before
+
+
+def minutes(timezone: str, start: datetime, end: datetime) -> list[Minute]:
+    """Return every minute from `start` until before `end`. Both are whole minutes."""
+    zone, found = ZoneInfo(timezone), []
     moment, previous = start, wall_clock(start - MINUTE, zone)
     while moment < end:
-        local, wall = moment.astimezone(zone), wall_clock(moment, zone)
-        due = rule.names(wall)
-        if rule.fixed:
-            due = due and local.utcoffset() == local.replace(fold=0).utcoffset()  # not its second pass
-            skipped = previous + MINUTE
-            while skipped < wall:
-                due = due or rule.names(skipped)
-                skipped += MINUTE
-        if due:
-            found.append(moment)
+        local = moment.astimezone(zone)
+        wall = local.replace(tzinfo=None, fold=0)
+        skipped, over = [], previous + MINUTE
+        while over < wall:
+            skipped.append(over)
+            over += MINUTE
+        is_second = local.utcoffset() != local.replace(fold=0).utcoffset()
+        found.append(Minute(moment, wall, is_second, tuple(skipped)))
         previous, moment = wall, moment + MINUTE
     return found
+
+
+def due(rule: Rule, scanned: Iterable[Minute]) -> list[datetime]:
+    """Return when `rule` runs: of a fixed time what was jumped over counts, and its second pass does not."""
+    return [
+        minute.moment
+        for minute in scanned
+        if (rule.names(minute.wall) and not (rule.fixed and minute.is_second))
+        or (rule.fixed and any(map(rule.names, minute.skipped)))
+    ]
+
+
+def occurrences(cron: str, timezone: str, start: datetime, end: datetime) -> list[datetime]:
+    """Return every minute from `start` until before `end` at which `cron` runs in `timezone`. Both are whole minutes."""
+    return due(Rule.read(cron), minutes(timezone, start, end))
 
 
 def wall_clock(moment: datetime, zone: ZoneInfo) -> datetime:
@@ -86,11 +109,17 @@ def wall_clock(moment: datetime, zone: ZoneInfo) -> datetime:
 
 
 def transitions(timezone: str, start: datetime, end: datetime) -> list[datetime]:
-    """Return the changes of the clock of `timezone`, to the hour before which each lies."""
-    zone, moment, found = ZoneInfo(timezone), start, []
-    while moment < end:
-        following = moment + timedelta(hours=1)
-        if moment.astimezone(zone).utcoffset() != following.astimezone(zone).utcoffset():
-            found.append(following.astimezone(UTC))
-        moment = following
+    """Return the changes of the clock of `timezone`, to the hour before which each lies. (No zone sets its clock twice a day.)"""
+    zone, day, found = ZoneInfo(timezone), start, []
+    following = offset(day, zone)
+    while day < end:
+        before, following = following, offset(day + 24 * HOUR, zone)
+        if before != following:
+            hours = [day + number * HOUR for number in range(25)]
+            found += [after for at, after in pairwise(hours) if offset(at, zone) != offset(after, zone)]
+        day += 24 * HOUR
     return found
+
+
+def offset(moment: datetime, zone: ZoneInfo) -> timedelta | None:
+    return moment.astimezone(zone).utcoffset()

@@ -114,6 +114,16 @@ VECTORS = [
         },
         [{}],
     ),
+    ("ssh_profile: left out where it is modern", {}, [{"ssh_profile": "legacy", "variables": {"x": "y"}}]),
+    (
+        "post-checks: in the order of the row, and variables are named in them, too",
+        {
+            "script": ":put $(zone)",
+            "post_checks": ["[:len [/ip route find gateway=$(gateway)]] > 0", "true"],
+            "variables": {"zone": "a", "gateway": "10.0.0.1"},
+        },
+        [{}],
+    ),
     ("netstrings: text that looks like the canonical form", {"script": "6:script,3:abc,"}, [{"id": "2:id,6:site_1,"}]),
 ]
 
@@ -139,7 +149,7 @@ def part(fields: dict[str, object]) -> str:
     for name, value in fields.items():
         if value is not None:
             sha256.update(netstring(name))
-            if isinstance(value, list) and name == "windows":
+            if isinstance(value, list) and name in ("windows", "post_checks"):
                 text = b"".join(netstring(each) for each in value).decode()
             elif isinstance(value, list):
                 text = ",".join(value)
@@ -155,7 +165,15 @@ def vector(name: str, row: dict[str, object], sites: list[dict[str, object]]) ->
     of_row = row.get("variables", {})
     row_digest = part({name: value for name, value in row.items() if name != "variables"})
     site_digests = [
-        part(site | {"variables": variables(str(row["script"]), of_row, site.get("variables", {}))}) for site in sites
+        part(
+            site
+            | {
+                "variables": variables(
+                    "\n".join((str(row["script"]), *row.get("post_checks", ()))), of_row, site.get("variables", {})
+                )
+            }
+        )
+        for site in sites
     ]
     whole = netstring("tminus1") + netstring(row_digest)
     for site, digest in zip(sites, site_digests, strict=True):

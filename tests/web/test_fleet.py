@@ -182,3 +182,50 @@ async def test_sites_and_windows_are_changed_in_the_name_of_the_person_and_of_no
         await connection.execute("select set_config('tminus.acting_for', 'bob', false)")
         with pytest.raises(Exception, match="alice may not act for bob"):
             await connection.execute("select tminus.acting()")
+
+
+async def test_what_is_authorized_is_run_now_by_somebody_who_did_not_write_it(api: Api) -> None:
+    made = await api.submit()
+    path = f"/scripts/scheduled/{made['id']}"
+    (await api("POST", f"{path}/run", person="bob")).problem(409, "conflict", "Authorize it first")
+    await api("POST", f"{path}/authorize", {"digest": await api.digest(made["id"])}, person="bob")
+    (await api("POST", f"{path}/run")).problem(403, "not_allowed", "alice is the author")
+    (await api("POST", f"{path}/run", {"reason": 5}, person="bob")).problem(422, "invalid", "reason")
+    first, again = [
+        await api("POST", f"{path}/run", {"reason": "the line is down"}, person="carol", Idempotency_Key="run-1")
+        for _ in range(2)
+    ]
+    assert first.json()["status"] == "scheduled"
+    assert first.text == again.text
+    assert (await latest_event(api))[1:] == ("carol", "api")
+    at, who = (
+        await api.db.fetch("select run_now_at, run_now_by from tminus.scheduled_scripts where id = $1", made["id"])
+    )[0]
+    assert (at is not None, who) == (True, "carol")
+    (await api("POST", f"{path}/run", person="bob")).problem(409, "conflict", "already, by carol")
+
+
+async def test_a_script_is_tested_where_that_is_allowed(api: Api) -> None:
+    made = await api.submit(test_site_id="c")
+    path = f"/scripts/scheduled/{made['id']}/test"
+    (await api("POST", path)).problem(403, "not_allowed", "not there for tests")
+    await api.db.run(
+        "update tminus.sites set allow_tests = true, host_key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA' where id = 'c';"
+        " insert into tminus.instances (id, name, host, pid, version, max_sessions, ttl, credentials, test_sites)"
+        " values (gen_random_uuid(), 'lab', 'lab', 1, '1', 1, interval '1 hour', '{default}', '{c}')"
+    )
+    reply = await api("POST", path, person="dora")
+    launch = reply.json(202)
+    assert (launch["kind"], launch["counts"]["pending"], launch["created_by"]) == ("test", 1, "dora")
+    assert (await api("GET", reply.headers["Location"])).json() == launch
+    (run,) = (await api("GET", f"/launches/{launch['id']}/site-runs")).json()
+    assert run["site_id"] == "c"
+    (await api("POST", path)).problem(409, "conflict", "being tested already")
+
+
+async def test_what_needs_no_words_needs_no_body(api: Api) -> None:
+    made = await api.submit()
+    path = f"/scripts/scheduled/{made['id']}"
+    (await api("POST", f"{path}/retry")).problem(409, "conflict", "not launched yet")
+    (await api("POST", f"{path}/withdraw")).problem(415, "not_json")
+    (await api("PUT", path)).problem(415, "not_json")

@@ -9,11 +9,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from tests.web.conftest import SECRET
+from tests.web.conftest import SECRET, token
 from tests.web.test_tokens import RSA_KEY
 from tminus.errors import ConfigError
 from tminus.web.jwks import check_url
-from tminus.web.tokens import parse_jwks, read_secret
+from tminus.web.key_file import KeyFile
+from tminus.web.problems import Problem
+from tminus.web.tokens import Checker, parse_jwks, read_secret, secret_key
 
 
 def test_a_set_without_a_usable_public_key_is_refused() -> None:
@@ -52,3 +54,39 @@ def test_a_secret_that_is_weak_or_open_is_refused(tmp_path: Path) -> None:
     file.chmod(0o604)
     with pytest.raises(ConfigError, match="everybody may read"):
         read_secret(file)
+
+
+async def test_a_secret_that_is_replaced_or_taken_away_proves_nothing_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tminus.web.key_file._LOOK_EVERY", 0.0)
+    file = tmp_path / "api.secret"
+
+    def write(secret: bytes) -> None:
+        new = tmp_path / "new"
+        new.write_bytes(secret)
+        new.chmod(0o600)
+        new.rename(file)
+
+    write(SECRET)
+    checker = Checker(
+        issuer="tminus", audience="tminus", source=KeyFile(file, lambda path: (secret_key(read_secret(path)),))
+    )
+    old = f"Bearer {token()}"
+    assert (await checker.person(old)).name == "alice"
+    write(b"x" * 32)
+    with pytest.raises(Problem, match="signature") as refused:
+        await checker.person(old)
+    assert refused.value.status == 401
+    for spoil in (file.unlink, lambda: write(b"short"), lambda: file.write_bytes(b"")):
+        spoil()
+        with pytest.raises(Problem, match="cannot be read") as refused:
+            await checker.person(old)
+        assert refused.value.status == 503
+    write(SECRET)
+    assert (await checker.person(old)).name == "alice"
+
+
+def test_a_file_that_is_not_good_to_begin_with_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        KeyFile(tmp_path / "none", lambda path: (secret_key(read_secret(path)),))

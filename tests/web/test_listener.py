@@ -11,6 +11,10 @@ import pytest
 
 from tests.support import until
 from tests.web.conftest import Api, serve, token
+from tminus.store.pool import open_database
+from tminus.web.app import Limits, make_application, refusal
+from tminus.web.listener import listen_http
+from tminus.web.tokens import Checker, FixedKeys
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -84,3 +88,43 @@ async def test_there_is_an_end_to_how_many_may_connect(api: Api) -> None:
                     return False
 
         await until(answered, within=10)
+
+
+async def test_it_says_whether_it_is_ready_without_a_token(api: Api) -> None:
+    reply = await api("GET", "/healthz", bearer="")
+    assert (reply.status, reply.text) == (200, "ok\n")
+    reply = await api("GET", "/readyz", bearer="")
+    assert (reply.status, reply.text) == (200, "ready\n")
+
+
+async def test_it_is_not_ready_while_the_database_does_not_answer(api: Api) -> None:
+    async with open_database(api.db.dsn_as("api"), size=1, application="test gone") as store:
+        application = make_application(
+            store,
+            Checker(issuer="tminus", audience="tminus", source=FixedKeys(())),
+            Limits(requests_per_minute=1, body=1),
+        )
+    # Its pool is closed by now, as if the server were gone.
+    async with (
+        listen_http(("127.0.0.1", 0), application, setting="api_listen", refuse=refusal("")) as (host, port),
+        api.session.get(f"http://{host}:{port}/readyz") as response,
+    ):
+        assert response.status == 503
+        assert (await response.json())["code"] == "database_unavailable"
+
+
+async def test_acts_and_refusals_are_told_in_the_log_and_what_is_only_read_is_not(
+    api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    made = await api.submit(person="carol")
+    (await api("GET", "/sites")).json()
+    await api("GET", "/sites", bearer=token("dora", "script:run"))
+    await api("DELETE", f"/scripts/scheduled/{made['id']}", bearer="rubbish")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "api_answered" in line]
+    assert len(lines) == 3, lines
+    for line, words in zip(
+        lines, (("carol", "POST", "201"), ("dora", "403", "script:view"), ("DELETE", "401")), strict=True
+    ):
+        assert all(word in line for word in words), line
+        assert "rubbish" not in line

@@ -31,6 +31,7 @@ _ROLLOUT = {
     "abort_if_offline": True,
     "guard_free_space": 1000000,
     "guard_cpu_load": 80,
+    "post_checks": ["[:len [/ip route find gateway=10.0.0.1]] > 0", "true"],
 }
 _RULE = {
     "launch_at": None,
@@ -73,6 +74,21 @@ async def test_a_rule_of_time_has_its_end_and_what_becomes_of_missed_ones(api: A
     assert list(problem["fields"]) == ["missed_policy"]
     changed = (await api("PUT", path, {**once, "missed_policy": "skip", "until": None, "max_launches": None})).json()
     assert (changed["launch_at"], changed["cron"]) == ("2035-02-01T00:00:00.000000Z", None)
+
+
+async def test_what_was_read_before_the_next_occurrence_was_planned_can_be_put_back(api: Api) -> None:
+    read = await api.submit(**_RULE)
+    path = f"{SCRIPTS}/{read['id']}"
+    for planned in ("2034-01-02 01:30:00+00", "2034-01-09 01:30:00+00"):
+        await api.db.run(
+            "set session_replication_role = replica;"
+            f" update tminus.scheduled_scripts set launch_at = '{planned}' where id = '{read['id']}'"
+        )
+        back = (await api("PUT", path, read)).json()
+        assert (back["launch_at"][:10], back["updated_at"]) == (planned[:10], read["updated_at"]), "and that is no edit"
+        read = back
+    changed = (await api("PUT", path, {**read, "cron": "0 3 * * tue"})).json()
+    assert (changed["cron"], changed["launch_at"]) == ("0 3 * * tue", None), "planned anew"
 
 
 async def test_a_local_time_and_windows_are_made_shown_and_put_back(api: Api) -> None:
@@ -143,6 +159,8 @@ async def test_the_same_wish_again_leaves_its_authorization_alone(api: Api) -> N
         ({"cron": "@daily"}, "launch_at", "not both"),
         ({"timezone": "UTC"}, "timezone", "goes with cron"),
         ({"script": " \n"}, "script", "empty"),
+        ({"post_checks": ["true", "a\nb"]}, "post_checks", "no expression"),
+        ({"post_checks": [""]}, "post_checks.0", "at least 1"),
     ],
 )  # fmt: skip
 async def test_what_breaks_a_rule_is_refused_with_the_name_of_the_field(
@@ -160,11 +178,12 @@ async def test_a_body_takes_every_column_that_is_a_clients(api: Api) -> None:
         "select column_name as name from information_schema.columns where table_schema = 'tminus' and table_name = $1"
     )
     # A summary that was made from an older script would stay for good.
-    own = READ_ONLY | {"id", "summary", "authorization_id", "summary_generated"}
+    own = READ_ONLY | {"id", "summary", "authorization_id", "summary_generated", "run_now_at", "run_now_by"}
     row = {row["name"] for row in await api.db.fetch(columns, "scheduled_scripts")}
     assert row - own == set(ScriptChange.model_fields)
     assert set(NewScript.model_fields) == set(ScriptChange.model_fields) | {"id"}
     learned = {"identity", "model", "serial", "version", "seen_host_key", "last_seen_at", "created_at", "updated_at"}
+    learned |= {"allow_tests"}  # the owner's
     assert {row["name"] for row in await api.db.fetch(columns, "sites")} - learned == set(NewSite.model_fields)
 
 

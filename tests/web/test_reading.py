@@ -91,6 +91,38 @@ async def test_a_launch_is_held_and_goes_on_and_is_retried_when_it_is_over(api: 
     (await api("POST", f"/scripts/scheduled/{other['id']}/retry", {"launch_id": launch})).problem(404, "not_found")
 
 
+async def test_every_list_that_has_pages_is_whole_when_they_are_put_together(api: Api) -> None:
+    script, launch = await launched(api, ["a", "b", "c"])
+    (await api("POST", f"/scripts/scheduled/{script['id']}/pause", {"note": "x"}, person="bob")).json()
+    other = await api.submit(sites=["a"])
+    for _ in range(2):
+        rehearsal = (await api("POST", f"/scripts/scheduled/{other['id']}/rehearse")).json(202)
+        await api.db.run(
+            "set session_replication_role = replica; update tminus.launches set state = 'finished',"
+            f" due_at = due_at - interval '1 hour', finished_at = tminus.clock() where id = '{rehearsal['id']}';"
+            f" delete from tminus.site_runs where launch_id = '{rehearsal['id']}'"
+        )
+    for path in (
+        "/sites?",
+        "/scripts/scheduled?",
+        "/events?",
+        f"/events?script_id={script['id']}&",
+        f"/scripts/scheduled/{other['id']}/launches?",
+        f"/launches/{launch}/site-runs?",
+        f"/launches/{launch}/site-runs?outcome=completed&",
+    ):
+        whole = await api("GET", f"{path}limit=100")
+        assert "Link" not in whole.headers, path
+        found: list[Any] = []
+        following = f"{path}limit=1"
+        while following:
+            page = await api("GET", following)
+            (entry,) = page.json()
+            found.append(entry)
+            following = page.headers.get("Link", "").removeprefix("<").removesuffix('>; rel="next"')
+        assert [{**it, "t_minus": ""} for it in found] == [{**it, "t_minus": ""} for it in whole.json()], path
+
+
 async def test_what_a_router_printed_is_plain_text_whatever_it_is(api: Api) -> None:
     _, launch = await launched(api, ["a", "b", "c"])
     runs = (await api("GET", f"/launches/{launch}/site-runs")).json()

@@ -13,6 +13,7 @@ from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, as_person, asynchronous, print_json
 from tminus.cli.inputs import Duration, find_script
 from tminus.cli.review import Review, launch_time, read_review, show_review
+from tminus.cli.signing import sign_statement, signer
 from tminus.errors import TminusError, UsageError
 
 _LARGEST_SIGNATURE = 16384  # bytes
@@ -189,33 +190,51 @@ async def withdraw(context: Context, script: str, *, reason: str, person: str | 
         click.echo("Its signature exists all the same: see 'What remains' in docs/security.md.")
 
 
-async def _sign(context: Context, seen: Review, key: Path, person: str | None, expires: datetime | None) -> str:
-    """Sign what was shown, as it was computed here; the database is only asked who the caller is."""
-    from tminus.domain.authorization import NAMESPACE, Statement
-    from tminus.signatures import sign as ssh_sign
+@click.command("run-now")
+@click.argument("script", metavar="ID")
+@click.option("--reason", metavar="TEXT", help="Why, for whoever asks later.")
+@click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
+@as_person
+@as_json_option
+@asynchronous
+async def run_now(
+    context: Context, script: str, *, reason: str | None, yes: bool, person: str | None, as_json: bool
+) -> None:
+    """Have an authorized scheduled script start now and not at its time; of a cron rule, beside it.
 
-    if person is None:
-        async with context.connect() as connection:
-            person = str(await connection.fetchval("select session_user"))
+    It takes an approver: the time was authorized, too. What is run is what was authorized.
+    """
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        seen = await read_review(connection, await find_script(connection, script))
+    if not yes and sys.stdin.isatty():
+        called = screen.one_line(seen.description, 60) or "without a description"
+        question = f"Run {seen.id} ({called}) now on {screen.plural(len(seen.sites), 'site')}? Its own time: {launch_time(seen)}."
+        if not click.confirm(question, err=as_json):
+            raise TminusError(f"scheduled script {seen.id} was left to its time")
+    async with context.connect() as connection:
+        answer = json.loads(await connection.fetchval(statement("run_now"), seen.id, person, reason))
+    if as_json:
+        print_json(answer)
+        return
+    click.echo(f"runs now: {answer['id']}; see tminus watch {answer['id']}")
+
+
+async def _sign(context: Context, seen: Review, key: Path, person: str | None, expires: datetime | None) -> str:
+    """Sign what was shown, as it was computed here."""
+    from tminus.domain.authorization import Statement
+
     stated = Statement(
         script=str(seen.id),
         digest=seen.digest,
         sites=len(seen.sites),
         author=seen.created_by,
         editor=seen.updated_by,
-        approver=person,
+        approver=await signer(context, person),
         expires=expires,
     )
-    try:
-        text = stated.text()
-    except ValueError as error:
-        raise UsageError(f"{error}; it cannot be signed") from error
-    click.echo(_shown(text), err=True, nl=False)
-    return await ssh_sign(text, key, namespace=NAMESPACE)
-
-
-def _shown(text: bytes) -> str:
-    return "".join(f"  {screen.visible(line)}\n" for line in text.decode().rstrip("\n").split("\n"))
+    return await sign_statement(stated, key)
 
 
 def _expiry(seen: Review, lasts: timedelta | None, *, signed: bool) -> datetime | None:
@@ -252,4 +271,4 @@ def _read_signature(file: Path) -> tuple[str, datetime | None]:
     return begin + rest, expires
 
 
-COMMANDS = (review, request, authorize, sign, withdraw)
+COMMANDS = (review, request, authorize, sign, withdraw, run_now)

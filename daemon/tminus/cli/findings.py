@@ -16,11 +16,11 @@ _SEVERITIES = {"error": "bold red", "danger": "red", "warning": "yellow", "note"
 _BEFORE, _AFTER = 60, 40  # characters around the place that are shown of a long line
 
 
-def look_at(script: str, site_timeout: timedelta) -> Inspection:
+def look_at(script: str, site_timeout: timedelta, post_checks: Sequence[str] = ()) -> Inspection:
     """Look at a script here, as the daemon does."""
     from tminus.routeros.lint import inspect
 
-    return inspect(script.encode(), site_timeout=site_timeout)
+    return inspect(script.encode(), site_timeout=site_timeout, post_checks=post_checks)
 
 
 def refusal(seen: Inspection) -> str:
@@ -37,7 +37,9 @@ def show_seen(script: str, seen: Inspection) -> None:
         show_findings(seen.findings)
 
 
-def show_stored(findings: str | None, script: str, site_timeout: timedelta, *, summary: str | None) -> None:
+def show_stored(
+    findings: str | None, script: str, site_timeout: timedelta, post_checks: Sequence[str] = (), *, summary: str | None
+) -> None:
     """Print the findings (a list in JSON) that a daemon stored, and what is found here where that differs.
 
     Who authorizes does not have to trust the database for it: the script is looked at here as well.
@@ -46,7 +48,7 @@ def show_stored(findings: str | None, script: str, site_timeout: timedelta, *, s
 
     console = screen.console()
     console.rule("findings")
-    seen = look_at(script, site_timeout)
+    seen = look_at(script, site_timeout, post_checks)
     stored = None if findings is None else from_json(json.loads(findings))
     if stored == seen.findings:
         if stored:

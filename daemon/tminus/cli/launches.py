@@ -116,6 +116,7 @@ def _print(console: Console, frame: asyncpg.Record, groups: list[asyncpg.Record]
         ("finished", screen.text(screen.moment(frame["finished_at"]) or "not yet")),
         ("time", screen.text(screen.seconds(frame["seconds"]))),
         ("authorized by", screen.text(frame["authorized_by"] or "nobody")),
+        ("run now by", screen.text(frame["run_now_by"]) if frame["run_now_by"] else None),
         ("progress", screen.text(f"{screen.plural(frame['sites'], 'site')}: {counts(frame)}")),
     ):
         if value:

@@ -1,4 +1,4 @@
-"""`tminus rehearse`: which sites are ready for a scheduled script, found out days before its launch."""
+"""`tminus rehearse` and `tminus request-test`: what is found out of a scheduled script before its launch."""
 
 from __future__ import annotations
 
@@ -65,8 +65,46 @@ async def rehearse(
     sys.exit(0 if frame["ready"] == frame["sites"] else 1)
 
 
+@click.command("request-test")
+@click.argument("script", metavar="ID")
+@click.option("--timeout", type=Duration(), help="Give up waiting after this long.")
+@as_person
+@as_json_option
+@asynchronous
+async def request_test(
+    context: Context, script: str, *, timeout: timedelta | None, person: str | None, as_json: bool
+) -> None:
+    """Run a scheduled script on its test site now, and tell how it ended.
+
+    It need not be authorized: the site has to be there for that, in the database and in the configuration of a daemon. The exit
+    code is 0 if it completed.
+    """
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        script_id = await find_script(connection, script)
+        launch: UUID = await connection.fetchval(statement("request_test"), script_id, person)
+    try:
+        async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
+            _, runs = await _finished(context, launch)
+    except TimeoutError:
+        raise TminusError(
+            f"the test {launch} had not finished when --timeout was over; it goes on without us"
+        ) from None
+    passed = all(row["outcome"] == "completed" for row in runs)
+    if as_json:
+        print_json(
+            {"launch_id": launch, "script_id": script_id, "passed": passed, "site_runs": [dict(row) for row in runs]}
+        )
+    else:
+        console = screen.console()
+        console.print(screen.text(f"The test {launch} {'completed' if passed else 'did not complete'}."))
+        console.print(site_runs_table(runs))
+    sys.exit(0 if passed else 1)
+
+
 async def _finished(context: Context, launch: UUID) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
-    """Wait for the end of the rehearsal, through restarts of the database; return it and its site runs.
+    """Wait for the end of a rehearsal or test, through restarts of the database; return it and its site runs.
 
     What keeps it from going on is said on stderr, once.
     """
@@ -81,7 +119,7 @@ async def _finished(context: Context, launch: UUID) -> tuple[asyncpg.Record, lis
                     frame = await connection.fetchrow(statement("rehearsal_frame"), launch)
                     patience.seen()
                     if frame is None:
-                        raise TminusError(f"the rehearsal {launch} is not there any more")
+                        raise TminusError(f"the launch {launch} is not there any more")
                     if frame["finished_at"] is not None:
                         return frame, await connection.fetch(statement("site_runs_by_urgency"), launch, None)
                     warn(None if frame["instances"] else screen.no_daemon())
@@ -116,4 +154,4 @@ def _report(console: Console, frame: asyncpg.Record, runs: list[asyncpg.Record])
             console.print(screen.text(f"{row['site_id']}: {warning}", "yellow"), soft_wrap=True)
 
 
-COMMANDS = (rehearse,)
+COMMANDS = (rehearse, request_test)

@@ -50,6 +50,8 @@ class ShownSite:
         notes = [seen, *([self.version] if self.version else [])]
         if not self.enabled:
             notes.append("disabled")
+        if self.part.ssh_profile != "modern":
+            notes.append(f"{self.part.ssh_profile} SSH algorithms")
         if self.part.host_key is None:
             notes.append("no pinned key")
         if self.since_last in ("changed", "added"):
@@ -89,6 +91,7 @@ class Review:
     ttl: timedelta | None
     signature_required_by: tuple[str, ...]  # daemons
     requested: str | None
+    test: str | None  # of exactly this content, and how it ended
     last: LastAuthorized | None
     whole: str  # the object of tminus.review
 
@@ -107,7 +110,7 @@ async def read_review(connection: asyncpg.Connection, script_id: UUID) -> Review
         raise UsageError(f"there is no scheduled script {script_id}")
     seen = json.loads(row["review"])
     part = row_part(row, row["id"])
-    names = names_in(part.script)
+    names = names_in(part.code)
     sites = tuple(_site(each, names) for each in seen["sites"])
     digest = combine(row_digest(part), [(site.id, site_digest(site.part)) for site in sites])
     if digest != seen["digest"]:
@@ -125,6 +128,7 @@ async def read_review(connection: asyncpg.Connection, script_id: UUID) -> Review
         ttl=None if seen["authorization_ttl"] is None else timedelta(seconds=seen["authorization_ttl"]),
         signature_required_by=tuple(seen["signature_required_by"]),
         requested=None if seen["requested"] is None else f"by {seen['requested']['by']} at {seen['requested']['at']}",
+        test=_test(seen["test"], required=seen["require_test"]),
         last=None if seen["last_authorized"] is None else _last(seen["last_authorized"]),
         whole=row["review"],
     )
@@ -150,6 +154,15 @@ def _site(seen: dict[str, Any], names: tuple[str, ...]) -> ShownSite:
         last_seen=seen["last_seen_at"],
         since_last=seen["since_last"],
     )
+
+
+def _test(seen: dict[str, Any] | None, *, required: bool) -> str | None:
+    if seen is None:
+        return "not tested as it is now, and it has to be" if required else None
+    told = f"on {seen['site']} at {seen['at'][:16].replace('T', ' ')} UTC by {seen['by']}: {seen['outcome']}"
+    if seen["outcome"] in ("pending", "running", "completed"):
+        return told
+    return f"{told} ({seen['message'] or seen['reason']})"
 
 
 def _last(seen: dict[str, Any]) -> LastAuthorized:
@@ -213,9 +226,11 @@ def show_review(review: Review) -> None:
         ("offline sites", "fail at launch" if row.abort_if_offline else "are tried again"),
         ("session", _session(row)),
         ("only where", _guards(row)),
+        ("true afterwards", "\n".join(row.post_checks) or "(no post-checks)"),
         ("variables", "none" if review.variables == "{}" else review.variables),
         ("site query", review.site_query or "none: the sites are given"),
         ("test site", row.test_site_id or "none"),
+        *([("test", review.test)] if review.test else []),
         (screen.plural(len(review.sites), "site"), _sites(review)),
         ("summary", review.summary or "none yet"),
         *(
@@ -225,13 +240,13 @@ def show_review(review: Review) -> None:
         ),
         ("digest", review.digest),
     )
-    show_stored(review.findings, review.script, row.site_timeout, summary=review.summary)
+    show_stored(review.findings, review.script, row.site_timeout, row.post_checks, summary=review.summary)
     _show_changes(review)
     console.rule("script")
     console.print(screen.text(review.script.rstrip("\n")), soft_wrap=True)
     console.rule()
     _show_rendering(review)
-    if screen.hides_something(review.script):
+    if screen.hides_something(review.row.code):
         console.print(
             screen.text(
                 "The script has characters that are not seen: they are written as \\x1b or \\u202e above.", "bold red"
@@ -296,21 +311,26 @@ def _guards(row: RowPart) -> str:
 
 def _show_rendering(review: Review) -> None:
     """Print what the first site is given, and on which sites nothing would be run."""
-    from tminus.routeros.rendering import RenderingRefused, template
+    from tminus.routeros.post_checks import render
+    from tminus.routeros.rendering import RenderingRefused
 
-    if not any(site.variables for site in review.sites) and not names_in(review.script):
+    if not any(site.variables for site in review.sites) and not names_in(review.row.code):
         return
     console, refused, shown = screen.console(), [], False
     for site in review.sites:
         try:
-            rendered = template(review.script.encode()).render(dict(site.variables)).decode()
+            rendered = render(
+                review.script.encode(), [check.encode() for check in review.row.post_checks], dict(site.variables)
+            )
         except RenderingRefused as error:
             refused.append(f"On {site.id} nothing would be run: {error}")
             continue
         if not shown:
             shown = True
             console.print(screen.text(f"As {site.id} is given it ('tminus render {review.id} SITE' shows others):"))
-            console.print(screen.text(rendered.rstrip("\n")), soft_wrap=True)
+            console.print(screen.text(rendered.script.decode().rstrip("\n")), soft_wrap=True)
+            for check in rendered.checks:
+                console.print(screen.text(f"true afterwards: {check.decode()}"), soft_wrap=True)
             console.rule()
     for line in refused[:_SITES_SHOWN]:
         console.print(screen.text(line, "bold red"), soft_wrap=True)

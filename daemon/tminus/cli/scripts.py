@@ -42,7 +42,8 @@ async def resolve_sites(context: Context, script: str, *, person: str | None, as
 @asynchronous
 async def render(context: Context, script: str, site: str, *, as_json: bool) -> None:
     """Show a scheduled script as a site is given it: with the site's values for the $(names) in it."""
-    from tminus.routeros.rendering import RenderingRefused, template
+    from tminus.routeros.post_checks import render as render_all
+    from tminus.routeros.rendering import RenderingRefused
     from tminus.store.pool import statement
 
     async with context.connect() as connection:
@@ -52,13 +53,21 @@ async def render(context: Context, script: str, site: str, *, as_json: bool) -> 
         raise UsageError(f"there is no site {site!r}; 'tminus site list' shows them")
     variables = json.loads(row["variables"])
     try:
-        rendered = template(row["script"].encode()).render(variables).decode()
+        found = render_all(row["script"].encode(), [check.encode() for check in row["post_checks"]], variables)
     except RenderingRefused as refused:
         raise TminusError(f"on {site} nothing would be run: {refused}") from None
+    rendered, checks = found.script.decode(), [check.decode() for check in found.checks]
     if not row["is_target"]:
         click.echo(f"tminus: {site} is none of the sites of {script_id}", err=True)
     if as_json:
-        print_json({"id": str(script_id), "site_id": site, "variables": variables, "script": rendered})
+        shown = {
+            "id": str(script_id),
+            "site_id": site,
+            "variables": variables,
+            "script": rendered,
+            "post_checks": checks,
+        }
+        print_json(shown)
     elif sys.stdout.isatty():
         screen.console().print(screen.text(rendered.rstrip("\n")), soft_wrap=True)
     else:

@@ -143,6 +143,8 @@ def _print_launches(console: Console, heading: str, rows: list[asyncpg.Record], 
 
 def _progress(row: asyncpg.Record) -> str:
     """Return how far a launch is, as words. A site that is ready ends a rehearsal as skipped, so there we count the ready."""
+    if row["kind"] == "test":
+        return f"test: {counts(row)}"
     if row["kind"] != "rehearsal":
         return counts(row)
     ready = f"rehearsal: {row['ready']} of {row['sites']} ready"

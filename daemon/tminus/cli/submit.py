@@ -116,6 +116,7 @@ async def submit(
                 given["max_failures_in_wave"],
                 given["max_offline"],
                 summary if summary.strip(" \t\r\n") else None,
+                list(given["post_checks"]),
             )
             sent = True
             is_new = await _insert(connection, values)
@@ -127,7 +128,7 @@ async def submit(
         raise StoreUnavailable(
             f"{error}; it is not known whether it was submitted; try again with --id {new_id}"
         ) from error
-    seen = look_at(script, given["site_timeout"])
+    seen = look_at(script, given["site_timeout"], given["post_checks"])
     if as_json:
         if not seen.valid:
             click.echo(f"tminus: {refusal(seen)}", err=True)

@@ -46,6 +46,7 @@ class Given(TypedDict):
     site_timeout: timedelta
     expects_disconnect: bool
     detached: bool
+    post_checks: tuple[str, ...]
     no_backup: bool
     abort_if_offline: bool
     description: str
@@ -143,6 +144,12 @@ GROUPS: dict[str, tuple[click.Option, ...]] = {
         ),
         click.Option(
             ["--detached"], is_flag=True, help="Run it as a job of the router's, which a lost session does not stop."
+        ),
+        click.Option(
+            ["--post-check", "post_checks"],
+            multiple=True,
+            metavar="EXPR",
+            help="Has to be true on each site afterwards; repeat it.",
         ),
         click.Option(["--no-backup"], is_flag=True, help="Run without storing an export before."),
         click.Option(

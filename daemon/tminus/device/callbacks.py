@@ -72,13 +72,19 @@ class Transport(asyncssh.SSHClientConnection):
 class Client(asyncssh.SSHClient):
     """Judges the host key, hands out the credential once, and notes how far the connection came."""
 
-    def __init__(self, *, pinned: tuple[HostKey, ...], credential: Credential | None) -> None:
-        """Prepare to log in with a credential; with None the connection is dropped after the key exchange."""
+    def __init__(self, *, pinned: tuple[HostKey, ...], credential: Credential | None, held: bool = False) -> None:
+        """Prepare to log in with a credential; with None the connection is dropped after the key exchange.
+
+        `held`: the credential is used only once `go` is settled.
+        """
         loop = asyncio.get_running_loop()
         self.pinned = pinned
         self.credential = credential
         self.exchange_ended: asyncio.Future[None] = loop.create_future()
         self.login_ended: asyncio.Future[None] = loop.create_future()
+        self.go: asyncio.Future[None] = loop.create_future()
+        if not held:
+            _settle(self.go)
         self.exchanged = False
         self.logged_in = False
         self.presented: HostKey | None = None
@@ -104,6 +110,10 @@ class Client(asyncssh.SSHClient):
         before, self.presented = self.presented, HostKey(kind=key.get_algorithm(), blob=key.public_data)
         return (not self.pinned or self.presented in self.pinned) and before in (None, self.presented)
 
+    def let_go(self) -> None:
+        """Let the credential be used, where it is held."""
+        _settle(self.go)
+
     def begin_auth(self, username: str) -> None:
         self.exchanged = True
         if self.credential is None and self._connection is not None:
@@ -118,16 +128,19 @@ class Client(asyncssh.SSHClient):
         self.reason = exc
         _settle(self.exchange_ended)
         _settle(self.login_ended)
+        _settle(self.go)
         self.on_lost()
 
-    def public_key_auth_requested(self) -> list[asyncssh.SSHKey] | None:
+    async def public_key_auth_requested(self) -> list[asyncssh.SSHKey] | None:
+        await self._may_go()
         # The key, not a key pair: asyncssh makes a pair for each connection, and notes in it the signature algorithm
         # that this router wants. A shared pair would be signed with for another router.
         if self._spend_secret() and self.credential and self.credential.key:
             return [self.credential.key]
         return None
 
-    def password_auth_requested(self) -> str | None:
+    async def password_auth_requested(self) -> str | None:
+        await self._may_go()
         if self._spend_secret() and self.credential and self.credential.password:
             return self.credential.password.get_secret_value()
         return None
@@ -135,20 +148,25 @@ class Client(asyncssh.SSHClient):
     def kbdint_auth_requested(self) -> str | None:
         return None if self.secret_used else ""
 
-    def kbdint_challenge_received(
+    async def kbdint_challenge_received(
         self, name: str, instructions: str, lang: str, prompts: Sequence[tuple[str, bool]]
     ) -> list[str] | None:
         match prompts:
             case []:
                 return []
             case [(_, False)]:  # not echoed, and alone: the password
-                password = self.password_auth_requested()
+                password = await self.password_auth_requested()
                 return None if password is None else [password]
             case _:
                 return None
 
+    async def _may_go(self) -> None:
+        await asyncio.shield(self.go)
+
     def _spend_secret(self) -> bool:
         """Return whether the secret may be used: once, since a second use would be a second failed login."""
+        if self.login_ended.done():
+            return False  # the connection was lost meanwhile
         unspent, self.secret_used = not self.secret_used, True
         return unspent
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+from collections.abc import Awaitable, Callable
 
 import asyncssh
 
@@ -33,13 +34,21 @@ class Connector:
         self._policy = policy
         self._prepared = {profile: _prepare(profile, limits) for profile in SshProfile}
 
-    async def connect(self, target: Target, credential: Credential, *, through: Gate | None = None) -> Connection:
+    async def connect(
+        self,
+        target: Target,
+        credential: Credential,
+        *,
+        through: Gate | None = None,
+        admit: Callable[[], Awaitable[None]] | None = None,
+    ) -> Connection:
         """Log in to a router; raise Offline, HostKeyChanged, LoginRefused, ConnectionLost or DeviceTimeout.
 
         `through` is the jump host; then JumpHostFailed says that the router was not looked at. The wait for it is not part
         of the time that the router has.
 
-        The host key is judged before anything of the credential is used, and at most one login is attempted.
+        The host key is judged before anything of the credential is used, and at most one login is attempted. `admit` is awaited
+        between the two, with a deadline of its own; what it raises ends the connection, and nobody was asked for a login.
         ConfigError is raised if there is no user name, or one that must not reach a router.
         """
         username = target.username if target.username is not None else credential.username
@@ -55,9 +64,9 @@ class Connector:
                 f"no host key is pinned for {target}, which presents {presented}; not logged in;"
                 f" compare it with the router's and pin it with 'tminus site pin {target.site_id}'"
             )
-        client = Client(pinned=() if pinned is None else (pinned,), credential=credential)
+        client = Client(pinned=() if pinned is None else (pinned,), credential=credential, held=admit is not None)
         lane = None if through is None else await through.enter(target)
-        transport = await self._log_in(target, client, username, lane)
+        transport = await self._log_in(target, client, username, lane, admit)
         return Connection(target, self.limits, transport, client, lane)
 
     async def dial(self, host: JumpHost) -> tuple[Transport, Client]:
@@ -77,8 +86,22 @@ class Connector:
         transport.set_keepalive(count_max=NEVER)
         return transport, client
 
-    async def _log_in(self, target: Target, client: Client, username: str, lane: Lane | None) -> Transport:
+    async def _log_in(
+        self,
+        target: Target,
+        client: Client,
+        username: str,
+        lane: Lane | None,
+        admit: Callable[[], Awaitable[None]] | None = None,
+    ) -> Transport:
         transport = await self._exchange_keys(target, client, username, lane)
+        if admit is not None:
+            try:
+                await admit()
+            except BaseException:
+                transport.abort()
+                raise
+            client.let_go()
         try:
             async with asyncio.timeout(self.limits.login_timeout):
                 await client.login_ended

@@ -35,7 +35,8 @@ __all__ = ["Dial", "Gate", "JumpHost", "Lane"]
 
 _FIRST_PAUSE = 1.0  # seconds without an attempt after a failure; doubled each time
 _LONGEST_PAUSE = 60.0
-_PAUSE_AFTER_REFUSAL = 60.0
+_PAUSE_AFTER_REFUSAL = 600.0  # each attempt is a failed login there, and all sites behind it ask for one
+_LONGEST_AFTER_REFUSAL = 3600.0
 """After a refused login or a changed key: a person has to act, and firewalls count failed logins."""
 _PATIENCE = 30.0  # seconds that a site waits for its place
 
@@ -270,8 +271,12 @@ class Gate:
             transport, client = await self._dial(self.host)
         except DeviceError as error:
             self._problem = str(error)
-            least = _PAUSE_AFTER_REFUSAL if isinstance(error, LoginRefused | HostKeyChanged) else _FIRST_PAUSE
-            self._pause = min(max(2 * self._pause, least), _LONGEST_PAUSE)
+            least, longest = _FIRST_PAUSE, _LONGEST_PAUSE
+            if isinstance(error, HostKeyChanged):
+                least = _LONGEST_PAUSE
+            elif isinstance(error, LoginRefused):
+                least, longest = _PAUSE_AFTER_REFUSAL, _LONGEST_AFTER_REFUSAL
+            self._pause = min(max(2 * self._pause, least), longest)
             self._paused_until = loop.time() + self._pause
             return JumpHostFailed(self._problem)
         finally:

@@ -7,12 +7,13 @@ is in the intent log (domain/occurrence.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from tminus.domain.digest import RowPart, combine, row_digest
 from tminus.domain.endings import LaunchKind
+from tminus.domain.rollout import Amount, wave_sizes
 from tminus.domain.timing import next_occurrence
 
 NAMESPACE = "tminus-authorization@v1"
@@ -31,7 +32,10 @@ class Statement:
     """What is signed. A field a line, in this order, in UTF-8, each line ended by one newline."""
 
     act: str = "launch"
-    launch: UUID | None = None  # of acts on a launch of their own
+    launch: UUID | None = None  # of an act on one launch: a retry has the id that is named here
+    due: datetime | None = None  # of an act on a launch that is under way: which occurrence it is
+    wave: int | None = None  # the one that may go
+    since: datetime | None = None  # when the launch that may go on was paused
     script: str
     digest: str
     sites: int
@@ -42,11 +46,14 @@ class Statement:
 
     def text(self) -> bytes:
         """Return the bytes, as tminus.statement_text has them with one newline more. ValueError: a field is no line."""
-        expires = self.expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if self.expires else "never"
+        expires = _moment(self.expires) if self.expires else "never"
         lines = [
             "tminus authorization, version 1",
             f"act: {self.act}",
             *([f"launch: {self.launch}"] if self.launch else []),
+            *([f"due: {_moment(self.due)}"] if self.due else []),
+            *([f"wave: {self.wave}"] if self.wave else []),
+            *([f"since: {_moment(self.since)}"] if self.since else []),
             f"script: {self.script}",
             f"digest: {self.digest}",
             f"sites: {self.sites}",
@@ -58,6 +65,18 @@ class Statement:
         if any("\n" in line or "\0" in line for line in lines):
             raise ValueError("a name in the authorization holds a line break")
         return "".join(line + "\n" for line in lines).encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FurtherAct:
+    """What an approver has signed for a launch that is under way, as the database tells it."""
+
+    act: str  # confirm or resume
+    wave: int | None
+    since: datetime | None
+    approver: str
+    expires: datetime
+    signature: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +120,7 @@ class Occasion:
     launch: UUID | None  # null: it is about to be made
     due_at: datetime
     authorization: Authorization | None
+    moved: bool = False  # a person has it start at another time than its own
 
     def statement(self) -> Statement:
         """Return what has to be signed. What a person asks for once more has a launch of its own, and is signed for it."""
@@ -110,8 +130,20 @@ class Occasion:
             script=self.row.id, act=str(self.kind) if again else "launch", launch=self.launch if again else None
         )
 
+    def statement_of(self, further: FurtherAct) -> Statement:
+        """Return what has to be signed for an act on this launch: this host's own view of it, and what the act names."""
+        assert self.authorization is not None  # noqa: S101 - see why_not_covered
+        return replace(
+            self.authorization.statement(script=self.row.id, act=further.act, launch=self.launch),
+            due=self.due_at,
+            wave=further.wave,
+            since=further.since,
+            approver=further.approver,
+            expires=further.expires,
+        )
 
-def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:
+
+def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:  # noqa: PLR0912 - a case for each
     """Say what the signed authorization, whose signature is verified elsewhere, does not cover; None if it covers all of it.
 
     `distinct`: the approver has to be somebody else than the author and the last editor.
@@ -128,6 +160,8 @@ def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:
     own = {name.strip().lower() for name in (authorization.author, authorization.editor)}
     if distinct and authorization.approver.strip().lower() in own:
         return f"{authorization.approver} signed what is their own"
+    if occasion.moved:
+        return "somebody had it run now, and what was signed is its own time"
     if row.local_time is not None:
         if occasion.kind is LaunchKind.SCHEDULED and not _may_be_local(row.local_time, occasion.due_at):
             return "its time is not the one that was signed in any time zone"
@@ -140,6 +174,28 @@ def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:
         return "its time is after the end of the cron rule that was signed"
     if occasion.kind is not LaunchKind.SCHEDULED and authorization.expires is None:
         return f"a {occasion.kind} needs a signature of its own, which expires"
+    return None
+
+
+def may_start(occasion: Occasion, confirmed: int) -> int | None:
+    """Say how many of its sites may be started while its waves up to `confirmed` may go; None: nothing waits for a person.
+
+    Raises ValueError where a size makes no sense. (A retry has one wave.)
+    """
+    row, authorization = occasion.row, occasion.authorization
+    if not row.wave_confirm or authorization is None or occasion.kind is not LaunchKind.SCHEDULED:
+        return None
+    sizes = wave_sizes([Amount.parse(size) for size in row.wave_sizes or ()], len(authorization.sites))
+    return sum(sizes[:confirmed])
+
+
+def why_not_acted(occasion: Occasion, further: FurtherAct, now: datetime, *, distinct: bool) -> str | None:
+    """Say why a further act does not count, besides its signature; None if it does."""
+    authorization = occasion.authorization
+    if authorization is not None and distinct and further.approver in (authorization.author, authorization.editor):
+        return f"{further.approver} signed what is their own"
+    if now > further.expires:
+        return f"it expired at {further.expires.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     return None
 
 
@@ -178,3 +234,7 @@ def _may_be_local(local_time: datetime, moment: datetime) -> bool:
 
 def _is_occurrence(cron: str, timezone: str | None, moment: datetime) -> bool:
     return next_occurrence(cron, timezone or "UTC", moment - timedelta(seconds=1)) == moment
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -9,7 +9,8 @@ Canonical form (any language can compute it)::
                     and for each site, in order: netstring(site id) netstring(hex(sha256(site part)))))
 
 Booleans are "true"/"false" (expects_disconnect, detached, wave_confirm: nothing where false), lists are joined by commas
-(windows: their netstrings one after the other, nothing where none is named), durations whole microseconds in decimal,
+(windows, post_checks: their netstrings one after the other, nothing where there is none), ssh_profile is nothing where it
+is modern, durations whole microseconds in decimal,
 moments 2025-10-30T10:00:00.000000Z, local_time the same without its Z.
 """
 
@@ -54,6 +55,12 @@ class RowPart:
     missed_policy: str = "skip"
     until: datetime | None = None
     max_launches: int | None = None
+    post_checks: tuple[str, ...] = ()
+
+    @property
+    def code(self) -> str:
+        """All that may name variables: the script, and what is checked after it."""
+        return "\n".join((self.script, *self.post_checks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +72,7 @@ class SitePart:
     username: str | None
     credential: str | None
     host_key: str | None
+    ssh_profile: str = "modern"
     variables: str | None = None  # as domain.variables.digest_field writes them
 
 
@@ -102,6 +110,7 @@ def row_digest(row: RowPart) -> str:
         _field("missed_policy", None if row.missed_policy == "skip" else row.missed_policy),
         _field("until", _moment(row.until)),
         _field("max_launches", None if row.max_launches is None else str(row.max_launches)),
+        _field("post_checks", _names(row.post_checks)),
     )
 
 
@@ -115,6 +124,7 @@ def site_digest(site: SitePart) -> str:
         _field("username", site.username),
         _field("credential", site.credential),
         _field("host_key", site.host_key),
+        _field("ssh_profile", None if site.ssh_profile == "modern" else site.ssh_profile),
         _field("variables", site.variables),
     )
 

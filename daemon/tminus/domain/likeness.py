@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+_BLOCK = 2048  # characters that are compared at once
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Likeness:
@@ -23,20 +25,24 @@ class Likeness:
 def find_likeness(text: str, other: str, sha256: bytes) -> Likeness | None:
     """Return what `text` has in common with `other`, whose SHA-256 is given; None if that is less than half of it."""
     longest = min(len(text), len(other))
-    head = _most(longest, lambda count: text[:count] == other[:count])
-    tail = _most(longest - head, lambda count: text[len(text) - count :] == other[len(other) - count :])
+    head = _most(longest, lambda begin, end: text[begin:end] == other[begin:end])
+    ends = len(text), len(other)
+    tail = _most(
+        longest - head,
+        lambda begin, end: text[ends[0] - end : ends[0] - begin] == other[ends[1] - end : ends[1] - begin],
+    )
     if (head + tail) * 2 < len(text):
         return None
     return Likeness(sha256=sha256, head=head, tail=tail, middle=text[head : len(text) - tail])
 
 
-def _most(longest: int, is_same: Callable[[int], bool]) -> int:
-    """Return the largest count up to `longest` that is the same, if all smaller ones are, too. Comparing slices is cheap."""
-    same, different = 0, longest + 1
-    while different - same > 1:
-        count = (same + different) // 2
-        if is_same(count):
-            same = count
+def _most(longest: int, is_same: Callable[[int, int], bool]) -> int:
+    """Return how much is the same, up to `longest`, of two texts of which `is_same` compares a stretch: block by block."""
+    same, size = 0, _BLOCK
+    while size and same < longest:
+        end = min(same + size, longest)
+        if is_same(same, end):
+            same = end
         else:
-            different = count
+            size //= 2
     return same

@@ -18,6 +18,7 @@ class NewsKind(StrEnum):
     AUTHORIZATION_WITHDRAWN = "authorization_withdrawn"
     AUTHORIZATION_EXPIRED = "authorization_expired"
     ABOUT_TO_LAUNCH = "about_to_launch"
+    RUN_NOW = "run_now"
     LAUNCHED = "launched"
     LAUNCH_REFUSED = "launch_refused"
     SITES_FAILED = "sites_failed"

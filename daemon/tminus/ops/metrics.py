@@ -40,6 +40,7 @@ class Metrics:
         self, registry: CollectorRegistry, *, max_sessions: int, health: Health, heartbeat_age: Callable[[], float]
     ) -> None:
         self._health = health
+        self._registry = registry
         self._launches = Counter("tminus_launches", "Launches made", registry=registry)
         self._refused = Counter(
             "tminus_launches_refused", "Launches refused: content not as authorized", registry=registry
@@ -127,6 +128,19 @@ class Metrics:
             self._ticks.labels(service)
         for service in (*_SERVICES, "writer", "metrics"):
             self._store_errors.labels(service)
+
+    def watch_trust(self, *, signatures: Callable[[], bool], audit_trail: Callable[[], bool]) -> None:
+        """Export whether signatures can be verified, and whether the audit trail is the one that is known here."""
+        Gauge(
+            "tminus_signatures_verifiable",
+            "1 while this host can verify signatures, or needs none; else nothing is started",
+            registry=self._registry,
+        ).set_function(signatures)
+        Gauge(
+            "tminus_audit_trail_unchanged",
+            "0 once the audit trail was found not to be the one that this host remembers",
+            registry=self._registry,
+        ).set_function(audit_trail)
 
     def launched(self, sites: int) -> None:
         self._launches.inc()

@@ -269,6 +269,36 @@ def jobs_running(nonce: Nonce, said: list[str]) -> int | None:
     return _number_after(f"{nonce.marker('JOBS')}-", said)
 
 
+def try_post_check(nonce: Nonce, number: int, check: str) -> str:
+    """Have the router parse a post-check: a line is parsed whole, and nothing of the check is run.
+
+    The check has to be one expression (routeros.post_checks), so that it cannot leave the block.
+    """
+    tried = nonce._put("PARSED", f' . "-{number}"')
+    return f":if (false) do={{ :local tminus ({check}) }}; {tried}"
+
+
+def is_post_check_read(nonce: Nonce, number: int, said: list[str]) -> bool:
+    """Read the answer to `try_post_check`."""
+    return f"{nonce.marker('PARSED')}-{number}" in said
+
+
+def post_check(nonce: Nonce, number: int, check: str) -> str:
+    """Evaluate a post-check: the device prints the type and the text of what it gave."""
+    told = nonce._put("CHECK", f' . "-{number}-" . [:typeof $tminus] . "-" . [:tostr $tminus]')
+    return f":local tminus ({check}); {told}"
+
+
+def post_check_result(nonce: Nonce, number: int, said: list[str]) -> tuple[str, str] | None:
+    """Read from the answer to `post_check` the type and the text of the value; None where there is none. True is bool, true."""
+    mark = f"{nonce.marker('CHECK')}-{number}-"
+    told = next((line.removeprefix(mark) for line in said if line.startswith(mark)), None)
+    if told is None:
+        return None
+    kind, _, text = told.partition("-")
+    return kind, text
+
+
 def jobs() -> str:
     """What runs on the router now. For a person to read: whether a foreground import is listed is not known."""
     return "/system script job print"

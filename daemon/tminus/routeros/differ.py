@@ -27,7 +27,7 @@ def diff_exports(before: str, after: str) -> str:
     head = next(compress(count(), map(ne, a, b)), shorter)
     tail = min(next(compress(count(), map(ne, reversed(a), reversed(b))), shorter), shorter - head)
     skipped, kept = max(head - _CONTEXT, 0), max(tail - _CONTEXT, 0)
-    menus_a, menus_b = _menu_of_each(a)[skipped:], _menu_of_each(b)[skipped:]
+    menus_a, menus_b = _menu_of_each(a, skipped, len(a) - kept), _menu_of_each(b, skipped, len(b) - kept)
     a, b = a[skipped : len(a) - kept], b[skipped : len(b) - kept]
     diff = ["--- before", "+++ after"]
     for group in _BoundedMatcher(a, b).get_grouped_opcodes(_CONTEXT):
@@ -46,6 +46,8 @@ def diff_exports(before: str, after: str) -> str:
 
 def _in_the_order_of(first: list[str], second: list[str]) -> list[str]:
     """Return the menus of `second` in the order in which `first` has them; one that it has not stays behind its neighbour."""
+    if _heads(first) == _heads(second):  # nearly always
+        return second
     wanted, found = _menus(first), _menus(second)
     common = [key for key in found if key in wanted]
     if common == [key for key in wanted if key in found]:
@@ -64,6 +66,11 @@ def _in_the_order_of(first: list[str], second: list[str]) -> list[str]:
     return [line for key in order for line in found[key]]
 
 
+def _heads(said: list[str]) -> list[str]:
+    """Return the lines that name a menu."""
+    return [line for line in said if line[:1] == "/"]
+
+
 def _menus(said: list[str]) -> dict[tuple[str, int], list[str]]:
     """Cut an export at the lines that name a menu. A menu that comes again has a number of its own."""
     menus: dict[tuple[str, int], list[str]] = {}
@@ -77,10 +84,11 @@ def _menus(said: list[str]) -> dict[tuple[str, int], list[str]]:
     return menus
 
 
-def _menu_of_each(said: list[str]) -> list[str]:
-    """Return for each line the menu that it is of, or nothing."""
-    current, menus = "", []
-    for line in said:
+def _menu_of_each(said: list[str], start: int, stop: int) -> list[str]:
+    """Return for each line from `start` to `stop` the menu that it is of, or nothing."""
+    current = next((said[index] for index in range(start - 1, -1, -1) if said[index][:1] == "/"), "")
+    menus = []
+    for line in said[start:stop]:
         if line[:1] == "/":
             current = line
         menus.append(current)

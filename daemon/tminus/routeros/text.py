@@ -1,8 +1,10 @@
-"""Device output is hostile: make it safe to store and to show."""
+"""Device output is hostile, and may hold secrets: make it safe to store and to show."""
 
 from __future__ import annotations
 
 import re
+
+from tminus.routeros.redaction import redact
 
 # CSI and OSC sequences and other escapes of two bytes. An OSC that does not end on its line loses its beginning only, so
 # that it hides nothing of what follows.
@@ -22,7 +24,7 @@ _PLAIN = b"\t\n" + bytes(range(0x20, 0x7F))
 
 
 def clean(data: bytes | str, *, cap: int = 65536) -> str:
-    """Return `data` as text without control characters, escape sequences or bidi tricks.
+    """Return `data` as text without control characters, escape sequences or bidi tricks, and without known secrets.
 
     `cap` is in characters: of a longer text the first two thirds and the last third stay, with a line that tells how
     much was left out. Invalid UTF-8 becomes U+FFFD. Never raises, and cleaning twice changes nothing.
@@ -30,6 +32,7 @@ def clean(data: bytes | str, *, cap: int = 65536) -> str:
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     if not _is_plain(text):
         text = _UNSAFE.sub("", _LINE_ENDS.sub("\n", _ESCAPES.sub("", text)))
+    text = redact(text)
     if len(text) <= cap:
         return text
     note = f"\n[{len(text) - cap} characters left out]\n"

@@ -31,6 +31,7 @@ from tminus.routeros.export import Export
 from tminus.routeros.outcome import judge_import
 from tminus.routeros.remains import has_rebooted
 from tminus.routeros.text import lines
+from tminus.services import post_checks
 from tminus.services.contact import SMALL, Contact, find_remains
 from tminus.services.exports import complete_export, take_export
 from tminus.services.run import Run, answer_of, sentence
@@ -54,18 +55,19 @@ class Tidied:
     warnings: tuple[str, ...] = ()
 
 
-async def tidy_up(run: Run, connection: Connection, contact: Contact, settings: RunSettings) -> Tidied:
+async def tidy_up(run: Run, connection: Connection, contact: Contact | None, settings: RunSettings) -> Tidied:
     """Remove our files and take the export afterwards, then close the connection. What went wrong is a warning.
 
-    Where the connection was lost meanwhile it is tried over another one, once: the janitor would come much later.
+    Where the connection was lost meanwhile it is tried over another one, once, as the janitor would come much later; not
+    without `contact`, where others tried to log in already.
     """
     tidied = await _tidy(run, connection, settings)
     lost = connection.closed
     await connection.close()
-    if not lost or not (tidied.left or tidied.export is None):
+    if contact is None or not lost or not (tidied.left or tidied.export is None):
         return tidied
     try:
-        again = await contact.connect(run.claim.site, host_key=connection.host_key)
+        again = await contact.connect(run.claim.site, host_key=connection.host_key, covered=run.site_part)
     except (DeviceError, ConfigError) as error:
         return replace(tidied, warnings=(*tidied.warnings, f"And once more: {sentence(error)}"))
     try:
@@ -143,6 +145,34 @@ async def see_it_return(
     return check_failed(message, warnings=ending.warnings), None
 
 
+async def check(
+    run: Run, connection: Connection, ending: Ending, contact: Contact, settings: RunSettings, *, is_new: bool
+) -> tuple[Ending, Connection]:
+    """After a proved end: evaluate the post-checks, over a new connection, since the old one proves no way in.
+
+    It is tried for as long as the site's time lasts. Returns the ending, and the connection to go on with: the new one, or
+    the old one where no other was to be had.
+    """
+    loop = asyncio.get_running_loop()
+    until = max(run.deadline, loop.time() + settings.resolve_within)
+    new = connection if is_new else None
+    while True:
+        try:
+            if new is None or new.closed:
+                new = await contact.connect(run.claim.site, host_key=connection.host_key, covered=run.site_part)
+            judged = await post_checks.judge(new, run.nonce, run.post_checks, ending, settings)
+        except (LoginRefused, HostKeyChanged, ConfigError) as error:
+            return post_checks.unchecked(ending, str(error)), connection
+        except DeviceError as error:
+            if loop.time() >= until:
+                return post_checks.unchecked(ending, str(error)), connection
+            await asyncio.sleep(min(_BETWEEN_TRIES, max(until - loop.time(), 0)))
+            continue
+        if new is not connection:
+            connection.abort()
+        return judged, new
+
+
 async def _goes_away(run: Run, connection: Connection, settings: RunSettings) -> bool:
     """Ask the router something again and again until it does not answer."""
     loop = asyncio.get_running_loop()
@@ -193,7 +223,7 @@ async def listen_on(
     verdict = judge_import(answer_of(result), run.nonce, run.script, catches=catches)
     if not isinstance(verdict, Ending):
         return
-    await keep_late(run, verdict)
+    await keep_late(run, post_checks.not_made(verdict, run.post_checks))
     try:
         await busy_sites.free(db, run.claim.id, f"The session ended: {verdict.message}")
     except StoreError as error:

@@ -51,12 +51,12 @@ class Analyst:
         self._deadline = deadline
         self._process: asyncio.subprocess.Process | None = None
 
-    async def look_at(self, script: bytes, site_timeout: timedelta) -> Analysis:
+    async def look_at(self, script: bytes, site_timeout: timedelta, post_checks: Sequence[str] = ()) -> Analysis:
         """Return what is found in a script. Where that fails, the only finding says so: it is not tried for ever."""
         why = ""
         for _ in range(_TRIES):
             try:
-                return await self._ask(script, site_timeout)
+                return await self._ask(script, site_timeout, post_checks)
             except _Ended as ended:
                 await self.stop()
                 why = str(ended)
@@ -66,10 +66,10 @@ class Analyst:
                 break
         return Analysis(findings=(_not_analysed(why),), summary=None, failed=why)
 
-    async def _ask(self, script: bytes, site_timeout: timedelta) -> Analysis:
+    async def _ask(self, script: bytes, site_timeout: timedelta, post_checks: Sequence[str]) -> Analysis:
         try:
             async with asyncio.timeout(self._deadline):
-                answer = json.loads(await self._exchange(script, site_timeout))
+                answer = json.loads(await self._exchange(script, site_timeout, post_checks))
         except TimeoutError:
             raise _Failed(f"it took longer than {self._deadline:g} s") from None
         except (OSError, EOFError, ValueError) as problem:
@@ -82,7 +82,7 @@ class Analyst:
             case _:
                 raise _Failed("the process that looks at it gave no answer that is understood")
 
-    async def _exchange(self, script: bytes, site_timeout: timedelta) -> bytes:
+    async def _exchange(self, script: bytes, site_timeout: timedelta, post_checks: Sequence[str]) -> bytes:
         if self._process is None:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -96,7 +96,8 @@ class Analyst:
         to, from_ = self._process.stdin, self._process.stdout
         assert to is not None and from_ is not None  # noqa: S101, PT018 - both are pipes
         microseconds = site_timeout // timedelta(microseconds=1)
-        to.write(b"%d %d\n" % (len(script), microseconds) + script)
+        checks = json.dumps(post_checks).encode()
+        to.write(b"%d %d %d\n" % (len(script), microseconds, len(checks)) + script + checks)
         await to.drain()
         length = int(await from_.readuntil(b"\n"))
         if not 0 < length <= _LONGEST_ANSWER:

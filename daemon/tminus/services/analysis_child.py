@@ -1,6 +1,7 @@
 """The process in which scripts are looked at: reads one after the other from stdin, and answers each on stdout.
 
-A request is a line ``BYTES MICROSECONDS`` (length of the script, site_timeout) and the script; an answer is a line
+A request is a line ``BYTES MICROSECONDS BYTES`` (length of the script, site_timeout, length of the post-checks), the script,
+and the post-checks as a JSON list; an answer is a line
 ``BYTES`` and a JSON object, ``{"findings": [...], "summary": ...}`` or ``{"error": ...}``. It ends when stdin does.
 """
 
@@ -29,15 +30,16 @@ def main() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     while header := requests.readline():
-        length, microseconds = map(int, header.split())
-        answer = _answer(requests.read(length), timedelta(microseconds=microseconds))
+        length, microseconds, of_checks = map(int, header.split())
+        script, checks = requests.read(length), json.loads(requests.read(of_checks))
+        answer = _answer(script, timedelta(microseconds=microseconds), checks)
         answers.write(b"%d\n%s" % (len(answer), answer))
         answers.flush()
 
 
-def _answer(script: bytes, site_timeout: timedelta) -> bytes:
+def _answer(script: bytes, site_timeout: timedelta, post_checks: list[str]) -> bytes:
     try:
-        seen = inspect(script, site_timeout=site_timeout)
+        seen = inspect(script, site_timeout=site_timeout, post_checks=post_checks)
         answer: dict[str, object] = {
             "findings": [each.as_json() for each in seen.findings],
             "summary": seen.summary,

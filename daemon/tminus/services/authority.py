@@ -5,12 +5,16 @@ lie in memory and are used) with a signature that this host verifies by files of
 word for any of it. Nothing is read from the database between its answer and the start; what a started launch may still
 do is asked again for each site, and the signature at least every half minute.
 
+What people do with a launch that is under way (it is paused, halted or cancelled; it goes on, its next wave goes) is kept on this
+host as well: what the database says of that counts only where it holds something back.
+
 It fails closed: where signatures cannot be verified (a file cannot be read), `trouble` says so and nothing is claimed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,18 +23,32 @@ from uuid import UUID
 
 import structlog
 
-from tminus.domain.authorization import NAMESPACE, Authorization, Occasion, why_not_covered, why_not_now
+from tminus.domain.authorization import (
+    NAMESPACE,
+    Authorization,
+    FurtherAct,
+    Occasion,
+    may_start,
+    why_not_acted,
+    why_not_covered,
+    why_not_now,
+)
 from tminus.domain.digest import SitePart, site_digest
+from tminus.domain.occurrence import Occurrence
 from tminus.domain.timing import next_occurrence
 from tminus.signatures import CannotVerify, Signers
 from tminus.store import launches
+from tminus.store.act_log import Act, ActLog, Did, Standing
 from tminus.store.launches import DueScript, LaunchContent
 from tminus.store.pool import Database
 
 NOT_AS_SIGNED = "the site is not as it was signed (its address, credential or key was changed)"
 
+NOT_CONFIRMED = "its wave has to be confirmed by a signature, and is not"
+
 _VERIFIED_FOR = 30.0  # seconds
 _REMEMBERED = 200  # launches
+_STOPPED = 50  # launches that are looked at together
 
 log = structlog.get_logger()
 
@@ -42,6 +60,13 @@ class Mandate:
     occasion: Occasion
     sites: dict[str, str]  # id, digest
     longest_launch: timedelta
+    occurrence: Occurrence | None = None  # of a launch that was made
+    confirmed: int = 1  # up to which of its waves it may go, by signature
+
+    @property
+    def may_start(self) -> int | None:
+        """How many of its sites; None: any."""
+        return may_start(self.occasion, self.confirmed)
 
     def names_another(self, site: SitePart) -> bool:
         return self.sites.get(site.id) != site_digest(site)
@@ -52,6 +77,10 @@ class Mandate:
             return "no host key is pinned for this site, and only what is pinned can be signed"
         if self.names_another(site):
             return NOT_AS_SIGNED
+        count = self.may_start
+        if count is not None and self.occasion.row.wave_order is None and site.id not in list(self.sites)[:count]:
+            # With an order by tags, which nobody signs, the number of sites is held against it: see Authority.why_not.
+            return NOT_CONFIRMED
         return why_not_now(self.occasion, now, longest_launch=self.longest_launch)
 
 
@@ -69,7 +98,7 @@ class _Known:
 
 
 class Authority:
-    """`distinct`: an approver may not sign what they wrote. `now` is this host's clock."""
+    """`distinct`: an approver may not sign what they wrote. `now` is this host's clock. `is_spent`: of the intent log."""
 
     def __init__(
         self,
@@ -78,13 +107,25 @@ class Authority:
         *,
         distinct: bool,
         longest_launch: timedelta,
+        acts: ActLog,
+        is_spent: Callable[[int], bool],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._db = db
         self._signers = signers
         self._distinct = distinct
         self._longest_launch = longest_launch
+        self._acts = acts
+        self._is_spent = is_spent
         self._now = now
+        self._unkept: str | None = None  # why something could not be written to this host's disk
+        self._stopped: set[tuple[UUID, datetime | None]] = (
+            set()
+        )  # launches of which that is kept; and since when they are paused
+        self._admitted: OrderedDict[Occurrence, set[str]] = (
+            OrderedDict()
+        )  # sites that may be started, of launches in waves
+        self._held: set[tuple[UUID, str]] = set()  # that was told
         self._known: OrderedDict[UUID, _Known] = OrderedDict()
         self._vouched: set[str] = set()  # digests of sites
         self._told: set[tuple[UUID, datetime]] = set()
@@ -97,7 +138,17 @@ class Authority:
         except CannotVerify as error:
             self._tell(str(error))
         else:
-            self._tell(None)
+            self._tell(self._unkept)
+        return self.trouble is None
+
+    async def is_ready(self) -> bool:
+        """Whether anything may be claimed: signatures can be verified, and what people stopped is known here."""
+        if self._unkept is not None:
+            with contextlib.suppress(OSError):
+                await self._acts.probe()
+                self._unkept = None
+        if self.look_for_trouble():
+            await self._look_at_stopped()
         return self.trouble is None
 
     async def may_launch(self, script: DueScript) -> Mandate | Refusal | None:
@@ -160,10 +211,110 @@ class Authority:
             self._known.move_to_end(content.id)
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
+        if isinstance(known.answer, Mandate):
+            return await self._as_it_stands(content, known.answer)
         return known.answer
 
     def why_not(self, mandate: Mandate, site: SitePart) -> str | None:
-        return mandate.why_not(site, self._now())
+        """Say why nothing may be started on `site` now; None if it may."""
+        if mandate.occurrence is not None and (why := _why_held(self._acts.standing(mandate.occurrence))) is not None:
+            return why  # it was stopped since the mandate was looked at
+        return mandate.why_not(site, self._now()) or self._why_not_admitted(mandate, site.id)
+
+    async def _look_at_stopped(self) -> None:
+        """Keep, on this host, which launches were paused, halted or cancelled: it counts until somebody signs."""
+        for launch, since in await launches.stopped_by_people(self._db, self._stopped, limit=_STOPPED):
+            content = await launches.launch_content(self._db, launch)
+            answer = await self._judge(content.occasion)
+            if answer is None:
+                return  # signatures cannot be verified now; nothing is started meanwhile
+            if isinstance(answer, Mandate):  # of what nobody signed nothing is started anyway
+                did = Did.OVER if since is None else Did.PAUSED
+                if not await self._keep(Act(occurrence=content.occurrence, did=did, since=since)):
+                    return
+            self._stopped.add((launch, since))
+
+    async def _as_it_stands(self, content: LaunchContent, mandate: Mandate) -> Mandate | Refusal | None:
+        """Hold a launch back as this host saw people do it, or let it go on where that is signed. None: not now."""
+        standing = self._acts.standing(content.occurrence)
+        try:
+            waits = may_start(content.occasion, standing.confirmed) not in (None, len(mandate.sites))
+        except ValueError as error:
+            return Refusal(why=f"its waves make no sense: {error}")
+        if not standing.is_over and (standing.paused or waits):
+            try:
+                further = await launches.further_acts(self._db, content.id)
+            except (ValueError, TypeError):
+                further = []
+            for act in further:
+                if not (act.act == "resume" and act.since in standing.paused) and not (
+                    act.act == "confirm" and act.wave == standing.confirmed + 1
+                ):
+                    continue
+                why = await self._why_not_acted(content.occasion, act)
+                if self.trouble is not None:
+                    return None
+                if why is not None:
+                    self._tell_held(content, f"the act '{act.act}' by {act.approver} does not count: {why}")
+                    continue
+                did = Did.RESUMED if act.act == "resume" else Did.CONFIRMED
+                if not await self._keep(Act(occurrence=content.occurrence, did=did, since=act.since, wave=act.wave)):
+                    return None
+                log.info("act_verified", launch_id=str(content.id), act=act.act, by=act.approver, wave=act.wave)
+                standing = self._acts.standing(content.occurrence)
+        if (held := _why_held(standing)) is not None:
+            self._tell_held(content, held)
+            return Refusal(why=held)
+        return replace(mandate, occurrence=content.occurrence, confirmed=standing.confirmed)
+
+    async def _why_not_acted(self, occasion: Occasion, act: FurtherAct) -> str | None:
+        try:
+            return why_not_acted(
+                occasion, act, self._now(), distinct=self._distinct
+            ) or await self._signers.why_invalid(
+                occasion.statement_of(act).text(), act.signature, signer=act.approver, namespace=NAMESPACE
+            )
+        except CannotVerify as error:
+            self._tell(str(error))
+            return str(error)
+        except ValueError as error:
+            return str(error)
+
+    async def _keep(self, act: Act) -> bool:
+        """Write it to this host's disk. False: nothing may be started, since it would be forgotten."""
+        try:
+            await self._acts.keep(act)
+        except OSError as error:
+            self._unkept = f"what people did with a launch cannot be kept in state_dir: {error.strerror}"
+            self._tell(self._unkept)
+            return False
+        return True
+
+    def _why_not_admitted(self, mandate: Mandate, site: str) -> str | None:
+        """Hold the number of sites that a launch may start against those that it started from this host, or is about to."""
+        count, occurrence = mandate.may_start, mandate.occurrence
+        if count is None or occurrence is None:
+            return None
+        if occurrence not in self._admitted:
+            self._admitted[occurrence] = {each for each in mandate.sites if self._is_spent(occurrence.key(each))}
+            while len(self._admitted) > _REMEMBERED:
+                self._admitted.popitem(last=False)
+        admitted = self._admitted[occurrence]
+        if site not in admitted and len(admitted) >= count:
+            return NOT_CONFIRMED
+        admitted.add(site)
+        return None
+
+    def _tell_held(self, content: LaunchContent, why: str) -> None:
+        if (content.id, why) not in self._held:
+            self._held = {(content.id, why)} | (self._held if len(self._held) < _REMEMBERED else set())
+            log.error(
+                "act_not_signed",
+                launch_id=str(content.id),
+                script_id=str(content.script_id),
+                reason=why,
+                todo="nothing of it is started; have an approver sign, or find out who changed the database",
+            )
 
     async def vouches_for(self, site: SitePart) -> bool:
         """Whether an approver ever signed for exactly this site: only to such a one is a password sent."""
@@ -225,3 +376,12 @@ class Authority:
             else:
                 log.error("signatures_not_verifiable", error=trouble, todo="nothing is started until they are")
         self.trouble = trouble
+
+
+def _why_held(standing: Standing) -> str | None:
+    if standing.is_over:
+        return "this host saw that its launch was halted or cancelled"
+    if standing.paused:
+        since = min(standing.paused).astimezone(UTC)
+        return f"its launch was paused at {since:%Y-%m-%d %H:%M:%S} UTC, and nobody signed for it to go on"
+    return None

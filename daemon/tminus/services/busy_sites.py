@@ -21,6 +21,7 @@ from tminus.domain.endings import Reason, State
 from tminus.errors import ConfigError, DeviceError, StoreError
 from tminus.routeros.remains import judge_remains, why_over
 from tminus.routeros.text import clean_line
+from tminus.services import post_checks
 from tminus.services.contact import Contact, find_remains
 from tminus.services.resolver import Question, question_about
 from tminus.store import busy_sites, site_runs
@@ -111,6 +112,7 @@ async def _ask(visit: _Visit, question: Question, connection: Connection) -> str
         stamped=visit.stamp_log,
     )
     if verdict.state in (State.COMPLETED, State.FAILED):
+        verdict = post_checks.not_made(verdict, question.post_checks)
         detail = {"verdict": str(verdict.state), "effect": str(verdict.effect), "message": verdict.message}
         await site_runs.keep_late_evidence(visit.db, visit.busy.run.id, visit.instance, json.dumps(detail))
         log.warning("late_evidence", state=str(verdict.state), message=f"{verdict.message} Kept as an event.")

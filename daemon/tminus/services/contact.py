@@ -65,8 +65,15 @@ class Contact:
                 f"credential '{name}' of {site.id} is not in this daemon's configuration; add [credentials.{name}] or name another"
             ) from None
 
-    async def connect(self, site: Site, *, host_key: str | None = None, covered: SitePart | None = None) -> Connection:
-        """Log in once. Raises DeviceError or ConfigError.
+    async def connect(
+        self,
+        site: Site,
+        *,
+        host_key: str | None = None,
+        covered: SitePart | None = None,
+        admit: Callable[[], Awaitable[None]] | None = None,
+    ) -> Connection:
+        """Log in once. Raises DeviceError or ConfigError, and what `admit` raises: see Connector.connect.
 
         `host_key` stands in for a site that has none yet. `covered` is what an authorization covers of the site, where that
         is more than how it is reached.
@@ -78,7 +85,7 @@ class Contact:
                 f"nobody has signed for {site.id} as it is now, so it is not sent the password of credential '{credential.name}';"
                 " use a private key, or have an approver sign a script for it"
             )
-        return await self._connector.connect(target, credential, through=self._gate(site))
+        return await self._connector.connect(target, credential, through=self._gate(site), admit=admit)
 
     async def _is_vouched_for(self, site: Site, covered: SitePart | None) -> bool:
         if self.vouches_for is None:
@@ -111,7 +118,7 @@ class Contact:
             port=part.port,
             username=part.username,
             host_key=site.host_key or host_key,
-            ssh_profile=SshProfile(site.ssh_profile),
+            ssh_profile=SshProfile(part.ssh_profile),
             jump_host=part.jump_host,
         )
 

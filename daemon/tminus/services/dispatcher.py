@@ -35,7 +35,8 @@ from tminus.store.site_runs import Claim
 
 _BATCH = 100
 _SWEEP = 5.0  # seconds between looks for runs that nobody here knows
-_GATHER = 0.2  # seconds that freed sessions are gathered before the next claim
+_GATHER = 0.1  # seconds that freed sessions are gathered before the next claim,
+_GATHERED = 20  # or so many, or a tenth of all if that is more
 _LEFT = 0.25  # seconds after which is claimed what other instances have left of what waits
 _CONTENTS = 50  # launches whose content is kept in memory
 
@@ -57,10 +58,12 @@ class Dispatcher:
         poll_interval: float,
         observer: Observer,
         ended: Hint,
+        stopped: Hint,
         authority: Authority | None = None,
     ) -> None:
         self._db = db
         self._site_ended = ended
+        self._stopped_ended = stopped
         self._instance = instance
         self._trust = trust
         self._may_start = may_start
@@ -75,7 +78,10 @@ class Dispatcher:
         self._authority = authority
         self._contents: dict[UUID, LaunchContent] = {}
         self._running: dict[asyncio.Task[None], Run] = {}
-        self._open: set[int] = set()  # those of them whose ending is not written yet: they take a place
+        self._open: set[int] = set()  # those of them whose ending is not written yet
+        self._sessions: set[int] = set()  # those of them whose router is not done with: they take a session
+        self._freed_since = 0  # sessions, since the latest claim
+        self._gathering: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self.draining = False
@@ -112,17 +118,21 @@ class Dispatcher:
 
     async def _work(self) -> float:
         await self._abort_stopped()
-        free = self._max_sessions - len(self._open)
         if self.draining or not self._trust.lives() or not self._may_start():
             return self._poll_interval
-        if self._authority is not None and not self._authority.look_for_trouble():
+        if self._authority is not None and not await self._authority.is_ready():
             return self._poll_interval
         async with self._holdings.lock:
             await self._sweep()
             places = self._contact.places()
+            free = self._count_free()
             claims = await self._claim(min(free, _BATCH), places) if free > 0 else []
             if claims:
                 reach(Point.CLAIMED)
+            if claims and not self._trust.lives():
+                # The database answered too late: they would end for that alone. Nobody knows them, so a sweep gives them back.
+                self._swept_at = float("-inf")
+                return self._poll_interval
             claimed_at = asyncio.get_running_loop().time()
             mandates = await self._mandates({claim.launch_id for claim in claims})
             # All this took its time, and what was stopped meanwhile must not so much as be connected to.
@@ -130,7 +140,7 @@ class Dispatcher:
             for claim in claims:
                 content, mandate = self._contents[claim.launch_id], mandates.get(claim.launch_id)
                 run = Run(claim=claim, content=content, claimed_at=claimed_at, mandate=mandate)
-                self._begin(run, self._runner.give_back if claim.launch_id in stopped else self._runner.run)
+                self._begin(run, self._give_back if claim.launch_id in stopped else self._runner.run)
         # A full batch says that more may be waiting; sessions that were freed meanwhile are claimed together. A jump host
         # that has just become full may have hidden sites that need none.
         now = self._contact.places()
@@ -138,6 +148,15 @@ class Dispatcher:
         if filled or (len(claims) == min(free, _BATCH) and free > _BATCH):
             return 0.0
         return min(_LEFT, self._poll_interval) if claims and len(claims) < free else self._poll_interval
+
+    def _count_free(self) -> int:
+        """Return how many sessions are free, for a claim; those that are freed from now on are gathered for the next."""
+        self._freed_since = 0
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        # A session is free once its router is done with; but endings that cannot be written do not pile up for ever.
+        return self._max_sessions - max(len(self._sessions), len(self._open) - self._max_sessions)
 
     async def _abort_stopped(self) -> None:
         """Give back what has not started of launches that were cancelled, halted or paused."""
@@ -170,31 +189,50 @@ class Dispatcher:
         self._release[task] = self._contact.hold_place(run.claim.site)
         self._holdings.add(run.claim.id)
         self._open.add(run.claim.id)
+        self._sessions.add(run.claim.id)
         self._idle.clear()
-        self._observer.sessions(len(self._open))
+        self._observer.sessions(len(self._sessions))
         task.add_done_callback(self._ended)
-        run.written.add_done_callback(lambda _: self._freed(run))
+        run.hung_up.add_done_callback(lambda _: self._freed(run))
+        run.written.add_done_callback(lambda _: self._written(run))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         run = self._running.pop(task)
         self._release.pop(task)()
         self._holdings.remove(run.claim.id)
         self._freed(run)
+        self._written(run)
 
     def _freed(self, run: Run) -> None:
-        """A run ended, or its ending was written while its script is still listened to: its place is free."""
+        """Nothing more is asked of a router: its session is free, while the ending is written or its script is listened to."""
+        if run.claim.id not in self._sessions:
+            return
+        self._sessions.remove(run.claim.id)
+        self._observer.sessions(len(self._sessions))
+        if self.draining:
+            return
+        self._freed_since += 1
+        if self._freed_since >= max(_GATHERED, self._max_sessions // 10):
+            self.hint.give()
+        elif self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(_GATHER, self.hint.give)
+
+    def _written(self, run: Run) -> None:
+        """A run ended, or its ending was written while its script is still listened to."""
         self._open.discard(run.claim.id)
-        self._observer.sessions(len(self._open))
         self._site_ended.give()
         if not self._open:
             self._idle.set()
-        if not self.draining:
-            asyncio.get_running_loop().call_later(_GATHER, self.hint.give)
+
+    async def _give_back(self, run: Run) -> None:
+        await self._runner.give_back(run)
+        self._stopped_ended.give()
 
     async def _run(self, run: Run, handle: Callable[[Run], Awaitable[None]]) -> None:
         try:
             await handle(run)
         except asyncio.CancelledError:
+            self._stopped_ended.give()
             raise  # given back, or left to the reaper
         except Exception:
             log.exception(
@@ -223,6 +261,8 @@ class Dispatcher:
             content = self._contents[launch] = await launches.launch_content(self._db, launch)
             if content.rehearsal:
                 log.info("rehearsal_started", launch_id=str(launch), script_id=str(content.script_id))
+            elif content.kind is LaunchKind.TEST:
+                log.info("test_started", launch_id=str(launch), script_id=str(content.script_id))
             elif content.kind is LaunchKind.RETRY:
                 log.info("retry_started", launch_id=str(launch), script_id=str(content.script_id))
         for launch in list(self._contents)[: max(len(self._contents) - _CONTENTS, 0)]:

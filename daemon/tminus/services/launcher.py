@@ -116,7 +116,7 @@ class Launcher:
             )
             return None
         next_at = None
-        if script.row.cron is not None and script.row.timezone is not None:
+        if script.row.cron is not None and script.row.timezone is not None and script.run_now_by is None:
             # From the occurrence that is due, never from now alone, or a late start would lose or repeat one. A rule
             # that cannot be read any more (another zone database) launches this once; planning then says what is wrong.
             with contextlib.suppress(ValueError):
@@ -132,7 +132,7 @@ class Launcher:
                 "launch_not_made",
                 script_id=str(script.id),
                 due_at=script.launch_at.isoformat(),
-                message="the previous launch still runs, or this occurrence was launched already, or this instance is not heard of",
+                message="a launch of it still runs, or this occurrence was launched already, or this instance is not heard of",
             )
         return launch
 
@@ -203,7 +203,12 @@ def _not_after(moment: datetime | None, until: datetime | None) -> datetime | No
 def _newest(script: DueScript) -> DueScript:
     """Return it with the occurrence that is launched: the latest that is due, where that makes up for those before it."""
     row = script.row
-    if row.missed_policy == "run_latest" and row.cron is not None and row.timezone is not None:
+    if (
+        script.run_now_by is None
+        and row.missed_policy == "run_latest"
+        and row.cron is not None
+        and row.timezone is not None
+    ):
         # A rule that cannot be read any more: see _launch.
         with contextlib.suppress(ValueError):
             newest = min(script.now, row.until or script.now)

@@ -56,6 +56,8 @@ def _act(news: News) -> str:  # noqa: PLR0912 - a case for each kind
             return "Authorization expired"
         case NewsKind.ABOUT_TO_LAUNCH:
             return f"About to launch on {sites}"
+        case NewsKind.RUN_NOW:
+            return f"{by} has it run now on {sites}"
         case NewsKind.LAUNCHED:
             return f"Launched on {sites}"
         case NewsKind.LAUNCH_REFUSED:

@@ -52,7 +52,7 @@ class Linter:
             return self._poll_interval
         scripts = await findings.unlinted_scripts(self._db, self._instance, limit=_BATCH)
         for script in scripts:
-            analysis = await self._analyst.look_at(script.script, script.site_timeout)
+            analysis = await self._analyst.look_at(script.script, script.site_timeout, script.post_checks)
             if self._told_to_stop():  # and so was perhaps the process that looked
                 return self._poll_interval
             kept = await findings.keep_findings(

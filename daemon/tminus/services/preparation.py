@@ -17,7 +17,7 @@ import structlog
 
 from tminus.device.connection import Connection
 from tminus.domain.digest import site_digest
-from tminus.domain.endings import Effect, Ending, Reason, Step, not_started, skipped
+from tminus.domain.endings import Effect, Ending, LaunchKind, Reason, Step, not_started, skipped
 from tminus.domain.guards import Measured, broken_guards
 from tminus.domain.variables import named_values
 from tminus.errors import (
@@ -36,11 +36,14 @@ from tminus.kill_points import Point, reach
 from tminus.routeros import commands, messages
 from tminus.routeros.facts import is_version_in, parse_serial
 from tminus.routeros.outcome import judge_dry_run
-from tminus.routeros.rendering import RenderingRefused, template
+from tminus.routeros.post_checks import render
+from tminus.routeros.rendering import RenderingRefused
 from tminus.routeros.text import clean_line, lines
+from tminus.services import post_checks
 from tminus.services.authority import NOT_AS_SIGNED, Authority, Mandate, Refusal
 from tminus.services.contact import SMALL, Contact, introduce, remove_files
 from tminus.services.exports import take_export
+from tminus.services.logins import Logins, NotAsked
 from tminus.services.run import Ended, Run, StartedItself, TryLater, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.store import site_runs
@@ -64,6 +67,7 @@ class Preparation:
         instance: UUID,
         contact: Contact,
         authority: Authority | None,
+        logins: Logins,
         settings: RunSettings,
         step: Callable[[Run, Step], None],
     ) -> None:
@@ -72,6 +76,7 @@ class Preparation:
         self._instance = instance
         self._contact = contact
         self._authority = authority
+        self._logins = logins
         self._settings = settings
         self._step = step
         self._loop = asyncio.get_running_loop()
@@ -83,6 +88,7 @@ class Preparation:
         if not site.enabled:
             raise Ended(skipped(Reason.SITE_DISABLED, "The site is disabled."))
         content = run.content
+        self._check_test(run)
         if run.claim.authorized_site != site_digest(run.site_part):
             message = (
                 "The site is not as it was authorized (its address, credential, key or a variable of the script was"
@@ -103,6 +109,7 @@ class Preparation:
             await self._upload(run, connection)
             reach(Point.UPLOADED)
             await self._check_upload(run, connection)
+            await self._try_post_checks(run, connection)
             self._check_readiness(run, connection)
             if run.content.rehearsal:
                 raise Ended(skipped(Reason.REHEARSED, _ready(run), warnings=tuple(run.warnings)))
@@ -111,12 +118,23 @@ class Preparation:
         except DeviceTimeout as error:
             raise self._lost(run, Reason.TIMED_OUT, error) from error
 
+    def _check_test(self, run: Run) -> None:
+        """What nobody has authorized runs where this host's own configuration allows it, on a router that is known for sure."""
+        site = run.claim.site
+        if run.content.kind is not LaunchKind.TEST:
+            return
+        if site.id not in self._settings.test_sites:
+            message = f"Not started: {site.id} is none of the test_sites of this daemon's configuration."
+            raise Ended(not_started(Reason.GUARD_FAILED, message))
+        if site.part.host_key is None:
+            raise Ended(not_started(Reason.GUARD_FAILED, f"Not started: no host key is pinned for {site.id}."))
+
     async def _render(self, run: Run) -> None:
         """Put the site's values into the script: in a thread, since a large script takes its time to be read."""
         content = run.content
         try:
-            found = await asyncio.to_thread(template, content.script)
-            run.rendered = found.render(named_values(content.names, content.variables, run.claim.site.variables))
+            values = named_values(content.names, content.variables, run.claim.site.variables)
+            run.rendered = await asyncio.to_thread(render, content.script, content.post_checks, values)
         except RenderingRefused as refused:
             raise Ended(not_started(Reason.SCRIPT_REJECTED, f"{refused} Nothing was sent.")) from refused
 
@@ -145,13 +163,12 @@ class Preparation:
 
     async def _connect(self, run: Run) -> Connection:
         """Log in. One lost SYN is not a verdict: two tries. A refused login is final for this launch."""
-        site = run.claim.site
         try:
             try:
-                return await self._contact.connect(site, covered=run.site_part)
+                return await self._log_in(run)
             except (Offline, JumpHostFailed):
                 await asyncio.sleep(self._settings.second_try_after)
-                return await self._contact.connect(site, covered=run.site_part)
+                return await self._log_in(run)
         except Offline as error:
             if run.content.abort_if_offline:
                 raise Ended(not_started(Reason.OFFLINE, sentence(error))) from error
@@ -168,6 +185,31 @@ class Preparation:
             raise Ended(not_started(Reason.HOST_KEY_CHANGED, sentence(error))) from error
         except ConfigError as error:
             raise Ended(not_started(Reason.AUTH_FAILED, sentence(error))) from error
+
+    async def _log_in(self, run: Run) -> Connection:
+        """Log in once, when it is this site's turn to be asked. A refusal counts for the launch: see services/logins.py."""
+        site = run.claim.site
+        launch, credential = run.content.id, site.part.credential or "default"
+        ticket = self._logins.ticket(launch, credential)
+        try:
+            connection = await self._contact.connect(site, covered=run.site_part, admit=ticket.enter)
+        except LoginRefused:
+            ticket.refused()
+            run.login_refused = True
+            raise
+        except NotAsked:
+            await self.look_at_logins(run)
+            raise
+        else:
+            ticket.took()
+            return connection
+        finally:
+            ticket.leave()
+
+    async def look_at_logins(self, run: Run) -> None:
+        """Halt the launch, if the credential is what is wrong."""
+        with contextlib.suppress(StoreError):  # whoever is not asked next looks again
+            await self._logins.look(run.content.id, run.claim.site.part.credential or "default")
 
     async def _identify(self, run: Run, connection: Connection) -> None:
         """The proof of being online: a command that prints our nonce. Tells version, identity and uptime."""
@@ -347,6 +389,14 @@ class Preparation:
             if isinstance(verdict, Ending):
                 raise Ended(verdict) if verdict.effect is Effect.NONE else StartedItself(verdict)
             run.warnings += verdict
+
+    async def _try_post_checks(self, run: Run, connection: Connection) -> None:
+        """A check that the router cannot read would say nothing afterwards: then nothing is started."""
+        why = await post_checks.why_refused(
+            connection, run.nonce, run.post_checks, deadline=self._settings.command_timeout
+        )
+        if why is not None:
+            raise Ended(not_started(Reason.SCRIPT_REJECTED, f"{why} Nothing was run."))
 
     def _check_readiness(self, run: Run, connection: Connection) -> None:
         """The last look before the point of no return: a connection to start on, and time for the script."""

@@ -20,7 +20,7 @@ import structlog
 from tminus.device.connection import Connection
 from tminus.domain.digest import SitePart
 from tminus.domain.endings import Ending, Reason, State, unknown
-from tminus.domain.variables import named_values, names_in
+from tminus.domain.variables import named_values
 from tminus.errors import (
     ConfigError,
     ConnectionLost,
@@ -34,6 +34,7 @@ from tminus.routeros import commands
 from tminus.routeros.export import Export
 from tminus.routeros.facts import Version, parse_serial
 from tminus.routeros.outcome import judge_output
+from tminus.routeros.post_checks import Rendered, render
 from tminus.routeros.remains import (
     Expected,
     Remains,
@@ -41,8 +42,9 @@ from tminus.routeros.remains import (
     judge_remains,
     may_be_running,
 )
-from tminus.routeros.rendering import RenderingRefused, template
+from tminus.routeros.rendering import RenderingRefused
 from tminus.routeros.text import clean
+from tminus.services import post_checks
 from tminus.services.contact import SMALL, Contact, fence, find_remains, remove_files
 from tminus.services.exports import file_size, take_export
 from tminus.services.run_settings import RunSettings
@@ -80,31 +82,36 @@ class Question:
     job_started: bool = False  # the router said so
     expects_disconnect: bool = False
     covered: SitePart | None = None  # what its authorization covers of the site
+    post_checks: tuple[bytes, ...] = ()  # of a run that is found to have come to its end
 
     def since(self) -> timedelta:
         """How long ago the uptime was read."""
         return timedelta(seconds=asyncio.get_running_loop().time() - self.identified_at)
 
 
-def _rendered(orphan: Orphan) -> bytes:
-    """The script as its site was given it: who asks has seen that the site's digest, variables included, is the same."""
-    values = named_values(names_in(orphan.script.decode()), orphan.script_variables, orphan.site.variables)
+def _rendered(orphan: Orphan) -> Rendered:
+    """The script and its post-checks as its site was given them: who asks has seen that the digest of the site, variables
+    included, is the same.
+    """
+    values = named_values(orphan.names, orphan.script_variables, orphan.site.variables)
     try:
-        return template(orphan.script).render(values)
+        return render(orphan.script, orphan.post_checks, values)
     except RenderingRefused:
-        return orphan.script  # of which less can be told
+        return Rendered(script=orphan.script, checks=orphan.post_checks)  # of which less can be told
 
 
 def question_about(orphan: Orphan, reason: Reason, message: str) -> Question:
     """Ask about a run of which only the database knows: its daemon is gone, or its ending is written."""
     now = asyncio.get_running_loop().time()
     executing_for = orphan.executing_for.total_seconds()
+    rendered = _rendered(orphan)
     return Question(
         site=orphan.site,
         covered=orphan.site_now,
         host_key=None,
         nonce=commands.Nonce.of_run(orphan.nonce, orphan.launch_id),
-        script=_rendered(orphan),
+        script=rendered.script,
+        post_checks=rendered.checks,
         reason=reason,
         message=message,
         uptime_before=orphan.uptime_before,
@@ -126,6 +133,14 @@ class Answer:
     output: bytes = b""  # of a detached script
 
 
+class _NotChecked(Exception):
+    """The script ran to its end, and the connection did not last for the post-checks."""
+
+    def __init__(self, ending: Ending, error: Exception) -> None:
+        super().__init__(str(error))
+        self.ending = ending
+
+
 async def resolve(question: Question, contact: Contact, settings: RunSettings) -> Answer:
     """Look on the router, for `resolve_within` at most, or as long as a script that ends its session has to come back.
 
@@ -136,6 +151,7 @@ async def resolve(question: Question, contact: Contact, settings: RunSettings) -
     if question.expects_disconnect or question.job_started:
         until = max(until, question.deadline)
     last = "no answer"
+    proved: Ending | None = None  # that it came to its end; its post-checks could not be made yet
     pause = 0.0 if question.job_started else _FIRST_TRY_AFTER
     while True:
         await asyncio.sleep(min(pause, max(until - loop.time(), 0)))
@@ -152,7 +168,9 @@ async def resolve(question: Question, contact: Contact, settings: RunSettings) -
             continue
         try:
             answer = await _look(question, connection, settings)
-        except (ConnectionLost, DeviceTimeout) as error:
+        except (ConnectionLost, DeviceTimeout, _NotChecked) as error:
+            if isinstance(error, _NotChecked):
+                proved = error.ending
             last = str(error)
             connection.abort()
             if loop.time() >= until:
@@ -163,6 +181,8 @@ async def resolve(question: Question, contact: Contact, settings: RunSettings) -
             raise
         await connection.close()
         return answer
+    if proved is not None:
+        return Answer(ending=post_checks.unchecked(proved, last), file_gone=False)
     why = f"The router could not be asked about it: {last.rstrip('.')}."
     return Answer(ending=unknown(question.reason, _after(question.message, why)), file_gone=False, may_be_running=True)
 
@@ -183,6 +203,11 @@ async def _look(question: Question, connection: Connection, settings: RunSetting
     output = await _output(question, connection, settings)
     ending = _judge(question, remains, output, settings, username=connection.username)
     running = False
+    if ending.state is State.COMPLETED and question.post_checks:
+        try:
+            ending = await post_checks.judge(connection, question.nonce, question.post_checks, ending, settings)
+        except (ConnectionLost, DeviceTimeout) as error:
+            raise _NotChecked(ending, error) from error
     if ending.state is State.UNKNOWN:
         running = remains is None or _may_be_running(question, remains)
         ending = replace(ending, evidence=await _evidence(question, connection, settings, remains))

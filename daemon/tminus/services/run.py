@@ -14,6 +14,7 @@ from tminus.routeros.commands import Nonce
 from tminus.routeros.export import Export
 from tminus.routeros.facts import Facts
 from tminus.routeros.outcome import Close, ImportAnswer
+from tminus.routeros.post_checks import Rendered
 from tminus.routeros.text import clean_line
 from tminus.services.authority import Mandate, Refusal
 from tminus.store.export_texts import Backup
@@ -62,8 +63,9 @@ class Run:
     connection: Connection | None = None
     facts: Facts | None = None
     identified_at: float = 0.0
+    login_refused: bool = False
     stamped: bool = False  # our line is in the router's log
-    rendered: bytes | None = None  # the script for this site
+    rendered: Rendered | None = None  # the script and its post-checks for this site
     free_space: int | None = None  # bytes, where the router was asked
     leftovers: tuple[Nonce, ...] = ()  # whose files lie on the router
     before: Export | None = None
@@ -75,7 +77,9 @@ class Run:
     committed: bool = False
     warnings: list[str] = field(default_factory=list)
     verdict: Ending | None = None
-    # Done once the ending is written; the script of a run that timed out may still be listened to after that.
+    # Done once nothing more is asked of the router: its session is free for another site. Its script may still be listened to.
+    hung_up: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    # Done once the ending is written.
     written: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     step_since: float = 0.0
     step: Step = Step.CONNECTING
@@ -92,7 +96,12 @@ class Run:
     @property
     def script(self) -> bytes:
         """What the router is given."""
-        return self.content.script if self.rendered is None else self.rendered
+        return self.content.script if self.rendered is None else self.rendered.script
+
+    @property
+    def post_checks(self) -> tuple[bytes, ...]:
+        """What has to be true on this router afterwards."""
+        return self.content.post_checks if self.rendered is None else self.rendered.checks
 
     @property
     def abortable(self) -> bool:

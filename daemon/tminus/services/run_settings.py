@@ -23,3 +23,5 @@ class RunSettings:
     settle_for: float = 20.0
     # How long after its end a script that is expected to end its session has to do so.
     disconnect_within: float = 30.0
+    # Sites on which this host lets unauthorized scripts be tested, whatever the database says.
+    test_sites: frozenset[str] = frozenset()

@@ -34,7 +34,8 @@ class Sealer:
         self._observer = observer
         heads = audit.remembered_heads(state_dir)
         self._known = heads[-1] if heads else None
-        self._compared = False
+        self.changed = False
+        """The trail is not the one that this host knows."""
         self._remembered_at = float("-inf")
         self.hint = Hint()
 
@@ -44,18 +45,18 @@ class Sealer:
     async def _work(self) -> float:
         if not self._trust.lives():
             return self._interval
-        if self._known is not None and not self._compared:
-            if not await audit.knows_head(self._db, self._known):
-                log.error(
-                    "audit_trail_changed",
-                    seal=self._known.seq,
-                    hash=self._known.hash,
-                    todo="the audit trail was written anew, or the database was set back; see 'tminus audit verify'",
-                )
-            self._compared = True
+        if self._known is not None and not self.changed and not await audit.knows_head(self._db, self._known):
+            self.changed = True
+            log.error(
+                "audit_trail_changed",
+                seal=self._known.seq,
+                hash=self._known.hash,
+                todo="the audit trail was written anew, or the database was set back; see 'tminus audit verify'",
+            )
         sealed, head = await audit.seal_events(self._db, limit=_BATCH)
         if sealed and head is not None:
             log.info("audit_sealed", acts=sealed, seal=head.seq, hash=head.hash)
+            self._known = head
             await self._remember(head)
         return 0.0 if sealed == _BATCH else self._interval
 

@@ -33,7 +33,9 @@ from tminus.services.authority import Authority
 from tminus.services.contact import SMALL, Contact, remove_files
 from tminus.services.endings import write_ending
 from tminus.services.heartbeat import Trust
+from tminus.services.logins import Logins, NotAsked
 from tminus.services.observer import Observer
+from tminus.services.post_checks import unchecked
 from tminus.services.preparation import Preparation, check_time
 from tminus.services.resolver import Answer, Question, resolve
 from tminus.services.run import Ended, Paused, Run, Spent, StartedItself, TryLater, answer_of, backup_of, sentence
@@ -45,6 +47,7 @@ from tminus.store.pool import Database
 from tminus.store.writer import EndRequest, Release, Start, StartRequest, Writer
 
 _PAUSED_FOR = 30.0  # seconds until a run that met a pause may be claimed again
+_NOT_ASKED_FOR = 5.0  # seconds until a site that was not asked for a login may be claimed again
 _BUSY_FOR = 15.0  # seconds until a daemon looks whether a script that may be running is over
 _LISTENED_FOR = 180.0  # the same where this daemon goes on listening to it
 
@@ -73,8 +76,10 @@ class SiteRunner:
         contact: Contact,
         settings: RunSettings,
         observer: Observer,
+        refused_logins: int,
         authority: Authority | None = None,
     ) -> None:
+        """`refused_logins`: see Logins."""
         self._db = db
         self._writer = writer
         self._instance = instance
@@ -89,6 +94,7 @@ class SiteRunner:
             instance=instance,
             contact=contact,
             authority=authority,
+            logins=Logins(db, bound=refused_logins),
             settings=settings,
             step=self._step,
         )
@@ -121,12 +127,18 @@ class SiteRunner:
                     await self._preparation.prepare(run)
             except Ended as stop:
                 await self._end_unstarted(run, stop.ending)
+                if run.login_refused:
+                    await self._preparation.look_at_logins(run)
                 return
             except StartedItself as started:
                 await self._end_started_itself(run, started.ending)
                 return
             except TryLater as later:
                 await self._put_off(run, later)
+                return
+            except NotAsked as waits:
+                log.info("site_not_asked", message=str(waits))
+                await self._give_back(run, wait=_NOT_ASKED_FOR)
                 return
             except TimeoutError:
                 ending = not_started(
@@ -140,6 +152,7 @@ class SiteRunner:
                 if run.connection is not None:
                     run.connection.abort()
                 log.info("site_given_back", message="Nothing was started; it is pending again.")
+                run.ended = True  # a second cancel must not end the wait for what is written now
                 if self._trust.lives():
                     await self._give_back(run)
                 raise
@@ -155,6 +168,7 @@ class SiteRunner:
             site_run=run.claim.id,
             message="The launch was stopped before the site was connected to; nothing was sent.",
         )
+        run.ended = True
         await self._give_back(run)
 
     async def give_up(self, run: Run) -> None:
@@ -341,6 +355,8 @@ class SiteRunner:
         self._step(run, Step.VERIFYING)
         if isinstance(verdict, Ending):
             run.verdict = verdict
+            if verdict.state is State.COMPLETED and run.post_checks:
+                run.verdict = unchecked(verdict, "the daemon met an error of its own before them; see its log")
             return await self._verify(run, verdict, connection, result)
         # With its exit status the session of the script is over, though the connection is there.
         listening = not connection.closed and result.exit_status is None
@@ -370,13 +386,20 @@ class SiteRunner:
         )
 
     async def _verify(self, run: Run, ending: Ending, connection: Connection, result: ExecResult) -> _Outcome:
-        """Decided. See the router come back, remove our files, take the export afterwards."""
+        """Decided. See the router come back, make the post-checks, remove our files, take the export afterwards."""
+        is_new = False
         if run.content.expects_disconnect and ending.state is State.COMPLETED:
             ending, returned = await aftermath.see_it_return(run, connection, ending, self._contact, self._settings)
             if returned is None:
                 return _Outcome(ending=ending, output=result.output, left=True)
-            run.verdict, connection = ending, returned
-        tidied = await aftermath.tidy_up(run, connection, self._contact, self._settings)
+            is_new, connection = returned is not connection, returned
+        if ending.state is State.COMPLETED and run.post_checks:
+            ending, connection = await aftermath.check(
+                run, connection, ending, self._contact, self._settings, is_new=is_new
+            )
+        run.verdict = ending
+        contact = None if run.post_checks else self._contact  # post-checks have logged in again, or tried to
+        tidied = await aftermath.tidy_up(run, connection, contact, self._settings)
         ending = replace(ending, warnings=(*ending.warnings, *tidied.warnings))
         return _Outcome(ending=ending, output=result.output, after=tidied.export, left=tidied.left)
 
@@ -415,6 +438,7 @@ class SiteRunner:
             detached=content.detached,
             job_started=job_started,
             expects_disconnect=content.expects_disconnect,
+            post_checks=run.post_checks,
         )
         return await resolve(question, self._contact, self._settings)
 
@@ -444,6 +468,8 @@ class SiteRunner:
     async def _end(self, run: Run, ending: Ending, request: EndRequest) -> None:
         """Write the ending, however long the database is away. If the run is not ours any more, keep it as evidence."""
         self._step(run, run.step)
+        if not run.hung_up.done():
+            run.hung_up.set_result(None)
         try:
             ours = await write_ending(self._writer, self._trust, request)
         except StoreError:
@@ -460,7 +486,7 @@ class SiteRunner:
             ending,
             self._observer,
             seconds=self._loop.time() - run.claimed_at,
-            rehearsal=run.content.rehearsal,
+            counts=not run.content.on_trial,
         )
 
     async def _keep_late(self, run: Run, ending: Ending) -> None:

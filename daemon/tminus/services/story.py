@@ -33,12 +33,12 @@ def tell_launched(script: DueScript, launch: UUID, observer: Observer) -> None:
     )
 
 
-def tell_site_ended(ending: Ending, observer: Observer, *, seconds: float, rehearsal: bool = False) -> None:
+def tell_site_ended(ending: Ending, observer: Observer, *, seconds: float, counts: bool = True) -> None:
     """One site ended, `seconds` after this attempt began. Launch and site are bound by the caller.
 
-    Of a rehearsal nothing is counted: a site that is not ready is no failure, and nobody is paged for it.
+    Of a rehearsal or a test nothing is counted (`counts`): a site that is not ready is no failure, and nobody is paged for it.
     """
-    if not rehearsal:
+    if counts:
         observer.site_ended(ending)
     facts = {
         "state": str(ending.state),
@@ -63,11 +63,12 @@ def tell_launch_ended(launch: EndedLaunch, observer: Observer) -> None:
     if launch.kind is LaunchKind.REHEARSAL:
         _tell_rehearsal_ended(launch)
         return
-    observer.launch_ended(launch.state)
+    if launch.kind is not LaunchKind.TEST:
+        observer.launch_ended(launch.state)
     with structlog.contextvars.bound_contextvars(script_id=str(launch.script_id), launch_id=str(launch.id)):
         for ending in launch.endings:
             if not ending.told:
-                _tell_settled(ending, observer)
+                _tell_settled(ending, observer if launch.kind is not LaunchKind.TEST else None)
         facts = {
             "state": str(launch.state),
             "reason": launch.reason,
@@ -107,10 +108,10 @@ def _tell_rehearsal_ended(launch: EndedLaunch) -> None:
     )
 
 
-def _tell_settled(ending: EndingCount, observer: Observer) -> None:
-    observer.site_ended(
-        Ending(state=ending.state, effect=ending.effect, reason=ending.reason, message=""), ending.count
-    )
+def _tell_settled(ending: EndingCount, observer: Observer | None) -> None:
+    if observer is not None:
+        settled = Ending(state=ending.state, effect=ending.effect, reason=ending.reason, message="")
+        observer.site_ended(settled, ending.count)
     log.info(
         "sites_not_run",
         state=str(ending.state),

@@ -17,17 +17,26 @@ class Unlinted:
     script: bytes
     sha256: bytes
     site_timeout: timedelta
+    post_checks: tuple[str, ...]
 
 
 async def unlinted_scripts(db: Database, instance: UUID, *, limit: int) -> list[Unlinted]:
     rows = await db.fetch("unlinted_scripts", limit, instance)
     return [
-        Unlinted(id=row["id"], script=row["script"].encode(), sha256=row["sha256"], site_timeout=row["site_timeout"])
+        Unlinted(
+            id=row["id"],
+            script=row["script"].encode(),
+            sha256=row["sha256"],
+            site_timeout=row["site_timeout"],
+            post_checks=tuple(row["post_checks"]),
+        )
         for row in rows
     ]
 
 
 async def keep_findings(db: Database, seen: Unlinted, *, findings: str, summary: str | None) -> bool:
     """Write the findings (a JSON list). False: the script was edited meanwhile, or another daemon was first."""
-    row = await db.fetchrow("keep_findings", seen.id, seen.sha256, seen.site_timeout, findings, summary)
+    row = await db.fetchrow(
+        "keep_findings", seen.id, seen.sha256, seen.site_timeout, findings, summary, list(seen.post_checks)
+    )
     return row is not None

@@ -27,6 +27,7 @@ class Reach:
     runner_tags: tuple[str, ...] = ()
     credentials: tuple[str, ...] = ()
     jump_hosts: tuple[str, ...] = ()
+    test_sites: tuple[str, ...] = ()  # where it runs what nobody has authorized
 
 
 async def register(
@@ -55,6 +56,7 @@ async def register(
         list(reach.jump_hosts),
         memory or instance,
         requires_signature,
+        list(reach.test_sites),
     )
 
 

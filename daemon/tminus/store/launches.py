@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from tminus.domain.authorization import Authorization, Occasion
+from tminus.domain.authorization import Authorization, FurtherAct, Occasion
 from tminus.domain.digest import RowPart
 from tminus.domain.endings import Effect, LaunchKind, LaunchState, Reason, State
 from tminus.domain.guards import Guards
@@ -24,7 +24,10 @@ from tminus.store.site_runs import read_variables
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueScript:
-    """A scheduled script that is due, as it is now, beside what was authorized of it."""
+    """A scheduled script that is due, as it is now, beside what was authorized of it.
+
+    `launch_at` is when it is due: its time, or the moment at which `run_now_by` had it start instead.
+    """
 
     id: UUID
     row: RowPart
@@ -34,6 +37,7 @@ class DueScript:
     description: str
     created_by: str
     authorized_by: str
+    run_now_by: str | None
     authorization: Authorization
 
     @property
@@ -45,6 +49,7 @@ class DueScript:
             kind=LaunchKind.SCHEDULED,
             launch=None,
             due_at=self.launch_at,
+            moved=self.run_now_by is not None,
             authorization=self.authorization,
         )
 
@@ -61,6 +66,7 @@ class LaunchContent:
     names: tuple[str, ...]  # in $(name), wherever
     due_at: datetime
     kind: LaunchKind
+    run_now_by: str | None  # who had it start before its time, or beside its rule
     digest: str | None
     authorization: Authorization | None
 
@@ -68,6 +74,11 @@ class LaunchContent:
     def rehearsal(self) -> bool:
         """Stop before the point of no return."""
         return self.kind is LaunchKind.REHEARSAL
+
+    @property
+    def on_trial(self) -> bool:
+        """Nobody has authorized it: a site that it fails on is no failure of a change that was wanted."""
+        return self.kind in (LaunchKind.REHEARSAL, LaunchKind.TEST)
 
     @property
     def make_backup(self) -> bool:
@@ -94,6 +105,11 @@ class LaunchContent:
     def detached(self) -> bool:
         """It runs as a job of the router's, without a session."""
         return self.row.detached
+
+    @property
+    def post_checks(self) -> tuple[bytes, ...]:
+        """What has to be true after it, as it was given."""
+        return tuple(check.encode() for check in self.row.post_checks)
 
     @property
     def guards(self) -> Guards:
@@ -124,6 +140,7 @@ class LaunchContent:
             kind=self.kind,
             launch=self.id,
             due_at=self.due_at,
+            moved=self.run_now_by is not None,
             authorization=self.authorization,
         )
 
@@ -222,11 +239,12 @@ def _due(row: asyncpg.Record) -> DueScript:
         id=row["id"],
         row=row_part(row, row["id"]),
         sites=tuple(row["sites"]),
-        launch_at=row["launch_at"],
+        launch_at=row["run_now_at"] or row["launch_at"],
         now=row["now"],
         description=row["description"],
         created_by=row["created_by"],
         authorized_by=row["authorized_by"],
+        run_now_by=row["run_now_by"],
         authorization=read_authorization(row),
     )
 
@@ -291,16 +309,23 @@ async def launch_content(db: Database, launch: UUID) -> LaunchContent:
     row = await db.fetchrow("launch_content", launch)
     if row is None:
         raise LookupError(f"launch {launch} vanished")
+    return read_content(row)
+
+
+def read_content(row: asyncpg.Record) -> LaunchContent:
+    """Make one of a row of launch_content.sql."""
+    part = row_part(row, row["script_id"])
     return LaunchContent(
         id=row["id"],
         script_id=row["script_id"],
-        row=row_part(row, row["script_id"]),
+        row=part,
         script=row["script"].encode(),
         variables=read_variables(row["variables"]),
-        names=names_in(row["script"]),
+        names=names_in(part.code),
         due_at=row["due_at"],
         kind=LaunchKind(row["kind"]),
-        digest=row["digest"],
+        run_now_by=row["run_now_by"],
+        digest=row["launch_digest"],
         authorization=None if row["row_digest"] is None else read_authorization(row),
     )
 
@@ -335,6 +360,29 @@ async def signed_for_site(db: Database, site_digest: str) -> list[tuple[str, Aut
     """Return signed authorizations (with the ids of their scripts) that say of a site what `site_digest` says of it."""
     rows = await db.fetch("vouchers_of_site", site_digest)
     return [(str(row["script_id"]), read_authorization(row)) for row in rows]
+
+
+async def further_acts(db: Database, launch: UUID) -> list[FurtherAct]:
+    """Return what was signed for a launch since it was made. Raises ValueError or TypeError if it makes no sense."""
+    return [
+        FurtherAct(
+            act=row["act"],
+            wave=row["wave"],
+            since=row["paused_at"],
+            approver=row["approver"],
+            expires=row["expires_at"],
+            signature=row["signature"],
+        )
+        for row in await db.fetch("further_acts", launch)
+    ]
+
+
+async def stopped_by_people(
+    db: Database, known: Collection[tuple[UUID, datetime | None]], *, limit: int
+) -> list[tuple[UUID, datetime | None]]:
+    """Return launches that are paused (since when), or were halted or cancelled (None), but for those that are `known`."""
+    rows = await db.fetch("stopped_by_people", [launch for launch, _ in known], [since for _, since in known], limit)
+    return [(row["id"], row["paused_at"]) for row in rows]
 
 
 async def housekeeping(db: Database) -> Housekeeping:

@@ -22,7 +22,6 @@ class Site:
 
     part: SitePart
     seen_host_key: str | None
-    ssh_profile: str
     runner: str | None
     enabled: bool
     serial: str | None
@@ -75,12 +74,17 @@ class Orphan:
     expects_disconnect: bool
     detached: bool
     script_variables: Variables
+    post_checks: tuple[bytes, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In $(name), wherever."""
+        return names_in(b"\n".join((self.script, *self.post_checks)).decode())
 
     @property
     def site_now(self) -> SitePart:
         """What the digest would cover of the site now."""
-        names = names_in(self.script.decode())
-        return self.site.part_of(names, self.script_variables)
+        return self.site.part_of(self.names, self.script_variables)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +181,7 @@ def read_orphan(row: asyncpg.Record) -> Orphan:
         expects_disconnect=row["expects_disconnect"],
         detached=row["detached"],
         script_variables=read_variables(row["script_variables"]),
+        post_checks=tuple(check.encode() for check in row["post_checks"]),
     )
 
 
@@ -191,9 +196,9 @@ def read_site(row: asyncpg.Record) -> Site:
             username=row["username"],
             credential=row["credential"],
             host_key=row["host_key"],
+            ssh_profile=row["ssh_profile"],
         ),
         seen_host_key=row["seen_host_key"],
-        ssh_profile=row["ssh_profile"],
         runner=row["runner"],
         enabled=row["enabled"],
         serial=row["serial"],

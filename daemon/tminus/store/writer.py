@@ -1,4 +1,4 @@
-"""Everything that site runs write, gathered into few transactions, in two lanes.
+"""Everything that site runs write, gathered into few transactions, in three lanes.
 
 The point of no return is never delayed for the sake of a batch; but while a transaction is under way the next gathers,
 so that a commit is shared by all who wait for one. Progress (steps, endings, facts) is gathered for a moment, which
@@ -28,7 +28,10 @@ from tminus.store.intent_log import IntentLog
 from tminus.store.lane import Lane, Questions
 from tminus.store.pool import Database, Transaction, statement
 
-_GATHER_PROGRESS = 0.15  # seconds
+LANES = 3  # each writes over a connection of its own
+
+_GATHER_PROGRESS = 0.25  # seconds
+_GATHER_SERIALS = 0.03  # seconds: a router waits for it
 _SETTLES_WITHIN = 15.0  # seconds that a start waits for all instances to have looked at a server that is new to them
 
 log = structlog.get_logger()
@@ -114,10 +117,20 @@ class _StartBatch:
 
 
 @dataclass(slots=True)
+class _SerialBatch:
+    serials: Questions[SerialRequest, str | None] = field(default_factory=Questions)
+
+    def apart(self) -> list[Self]:
+        return [type(self)(one) for one in self.serials.apart()]
+
+    def fail(self, error: StoreError) -> None:
+        self.serials.fail(error)
+
+
+@dataclass(slots=True)
 class _ProgressBatch:
     ends: Questions[EndRequest, bool] = field(default_factory=Questions)
     releases: Questions[Release, bool] = field(default_factory=Questions)
-    serials: Questions[SerialRequest, str | None] = field(default_factory=Questions)
     steps: dict[int, Step] = field(default_factory=dict)
     learned: dict[str, Learned] = field(default_factory=dict)
 
@@ -126,7 +139,6 @@ class _ProgressBatch:
         return [
             *(new(ends=one) for one in self.ends.apart()),
             *(new(releases=one) for one in self.releases.apart()),
-            *(new(serials=one) for one in self.serials.apart()),
             *(new(steps={run: step}) for run, step in self.steps.items()),
             *(new(learned={site: learned}) for site, learned in self.learned.items()),
         ]
@@ -134,7 +146,6 @@ class _ProgressBatch:
     def fail(self, error: StoreError) -> None:
         self.ends.fail(error)
         self.releases.fail(error)
-        self.serials.fail(error)
 
 
 class Writer:
@@ -153,6 +164,7 @@ class Writer:
         failed: Callable[[], None] = lambda: None,
     ) -> None:
         self._starts = _Starts(db, instance, failed=failed, intents=intents)
+        self._serials = _Serials(db, failed=failed)
         self._progress = _Progress(db, instance, failed=failed)
 
     def note_step(self, run: int, step: Step) -> None:
@@ -172,9 +184,9 @@ class Writer:
     async def serial_owner(self, request: SerialRequest) -> str | None:
         """Note that the site is the router with this serial number; return another site that is so already, else None."""
         try:
-            return await self._progress.ask(self._progress.next.serials, request)
+            return await self._serials.ask(self._serials.next.serials, request)
         except Refused:  # both sites at the same moment: by now the other one is to be seen
-            return await self._progress.ask(self._progress.next.serials, request)
+            return await self._serials.ask(self._serials.next.serials, request)
 
     async def end(self, request: EndRequest) -> bool:
         """Write an ending. False: the run is not ours any more, and nothing was written."""
@@ -188,6 +200,7 @@ class Writer:
         """Write what was gathered, for ever. Ends only by being cancelled; whoever still waits is told so."""
         async with asyncio.TaskGroup() as lanes:
             lanes.create_task(self._starts.serve())
+            lanes.create_task(self._serials.serve())
             lanes.create_task(self._progress.serve())
 
 
@@ -242,6 +255,8 @@ class _Starts(Lane[_StartBatch]):
                 [r.uptime for r in requests],
                 *backup_columns(backups),
             )
+            if rows:
+                reach(Point.START_COMMITTING)
         if rows:
             reach(Point.START_WRITTEN)
         asked = {r.run: r for r in requests}
@@ -290,6 +305,23 @@ def _intent(row: asyncpg.Record, request: StartRequest) -> Intent:
     )
 
 
+class _Serials(Lane[_SerialBatch]):
+    """Which router a site is, where it names its serial number for the first time."""
+
+    def __init__(self, db: Database, *, failed: Callable[[], None]) -> None:
+        super().__init__(gather=_GATHER_SERIALS, failed=failed)
+        self._db = db
+
+    def new(self) -> _SerialBatch:
+        return _SerialBatch()
+
+    async def write(self, batch: _SerialBatch) -> None:
+        requests = batch.serials.requests()
+        rows = await self._db.fetch("serial_owners", [r.site for r in requests], [r.serial for r in requests])
+        owners = {row["site"]: row["owner"] for row in rows}
+        batch.serials.answer(lambda r: owners.get(r.site))
+
+
 class _Progress(Lane[_ProgressBatch]):
     """What is shown to people, and the endings."""
 
@@ -312,8 +344,6 @@ class _Progress(Lane[_ProgressBatch]):
 
     async def write(self, batch: _ProgressBatch) -> None:
         held: dict[str, Learned] = {}
-        owners: dict[str, str] = {}
-        serials = batch.serials.requests()
         async with self._db.transaction("write progress") as connection:
             ended = await self._end(connection, [r for r, _ in batch.ends.asked])
             released = await self._release(connection, [r for r, _ in batch.releases.asked])
@@ -324,11 +354,6 @@ class _Progress(Lane[_ProgressBatch]):
                     list(batch.steps),
                     [str(step) for step in batch.steps.values()],
                 )
-            if serials:
-                rows = await connection.fetch(
-                    statement("serial_owners"), [r.site for r in serials], [r.serial for r in serials]
-                )
-                owners = {row["site"]: row["owner"] for row in rows}
             if batch.learned:
                 written = await self._learn(connection, list(batch.learned.values()))
                 held = {site: learned for site, learned in batch.learned.items() if site not in written}
@@ -338,7 +363,6 @@ class _Progress(Lane[_ProgressBatch]):
             reach(Point.ENDING_WRITTEN)
         batch.ends.answer(lambda r: r.run in ended)
         batch.releases.answer(lambda r: r.run in released)
-        batch.serials.answer(lambda r: owners.get(r.site))
         self.keep(_ProgressBatch(learned=held))
 
     async def _end(self, connection: Transaction, requests: Sequence[EndRequest]) -> set[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -15,11 +16,15 @@ from tminus.store.pool import Database
 from tminus.web.openapi import document
 from tminus.web.problems import KINDS, Code, Problem, of_store
 from tminus.web.rates import Rates
-from tminus.web.requests import responder
+from tminus.web.requests import PERSON, responder
 from tminus.web.routes import ROUTES
 from tminus.web.tokens import Checker
 
 log = structlog.get_logger()
+
+_READY_FOR = 1.0  # seconds: who asks without a token makes no work for the database
+_LONGEST_PATH = 300  # characters, in the log
+_NEWSWORTHY = frozenset({401, 403, 429})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -72,6 +77,20 @@ def add_api(application: web.Application, db: Database, checker: Checker, limits
     async def show_openapi(_: web.Request) -> web.Response:
         return web.Response(text=openapi, content_type="application/json")
 
+    answered = float("-inf")
+
+    async def readyz(_: web.Request) -> web.Response:
+        nonlocal answered
+        if time.monotonic() - answered > _READY_FOR:
+            await db.call("select 1")
+            answered = time.monotonic()
+        return web.Response(text="ready\n")
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    application.router.add_get("/healthz", healthz, allow_head=False)
+    application.router.add_get("/readyz", readyz, allow_head=False)
     application.router.add_get("/openapi.json", show_openapi, allow_head=False)
     application.router.add_get("/errors/{code}", _explain, allow_head=False)
     for route in ROUTES:
@@ -92,10 +111,13 @@ def _problems(docs: str) -> Middleware:
 
     @web.middleware
     async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+        begun = time.monotonic()
+        why: str | None = None
         try:
             response = await handler(request)
         except Problem as problem:
             response = _failure(problem, docs)
+            why = problem.message
         except StoreError as error:
             response = _failure(of_store(error), docs)
             if response.status >= 500:
@@ -106,6 +128,17 @@ def _problems(docs: str) -> Middleware:
             log.exception("api_defect", method=request.method, path=request.path)
             response = _failure(Problem(Code.INTERNAL, "a defect of tminus; its log has the details"), docs)
         response.headers.update(_SAFE)
+        if request.method != "GET" or response.status in _NEWSWORTHY:
+            log.info(
+                "api_answered",
+                method=request.method,
+                path=request.path[:_LONGEST_PATH],
+                status=response.status,
+                person=request.get(PERSON),
+                remote=request.remote,
+                why=why,
+                took_ms=round((time.monotonic() - begun) * 1000),
+            )
         return response
 
     return answer_problems

@@ -127,6 +127,14 @@ _WaveSizes = Annotated[
         examples=[["1", "10", "25%"]],
     ),
 ]
+_PostChecks = Annotated[
+    list[Annotated[Text, Field(min_length=1, max_length=1000)]],
+    Field(
+        max_length=20,
+        description="RouterOS expressions that have to be true on each site afterwards.",
+        examples=[["[:len [/ip route find gateway=10.0.0.1]] > 0"]],
+    ),
+]
 _Confirm = Annotated[
     float,
     Field(
@@ -187,6 +195,7 @@ class _Wish(_ScriptBody):
     ] = "skip"
     until: Annotated[AwareDatetime, Field(description="The end of cron.")] | None = None
     max_launches: Annotated[int, Field(ge=1, le=1000000, description="How often cron launches it.")] | None = None
+    post_checks: _PostChecks = []
 
 
 class NewScript(_Wish):
@@ -233,6 +242,12 @@ class Pause(Body):
     """Why a launch is held."""
 
     note: Annotated[Text, Field(min_length=1, max_length=1000, description="For whoever asks later.")]
+
+
+class RunNow(Body):
+    """Why it does not wait for its time."""
+
+    reason: Annotated[Text | None, Field(max_length=1000, description="For whoever asks later.")] = None
 
 
 class Retry(Body):

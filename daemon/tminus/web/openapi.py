@@ -67,7 +67,10 @@ def _operation(route: Route) -> dict[str, Any]:
     }
     if route.body is not None:
         schema = {"$ref": f"#/components/schemas/{route.body.__name__}"}
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {
+            "required": route.body_is_needed,
+            "content": {"application/json": {"schema": schema}},
+        }
     return operation
 
 

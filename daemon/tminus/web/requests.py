@@ -23,6 +23,7 @@ from tminus.web.routes import PATH_PARTS, Route
 from tminus.web.tokens import LEEWAY, Checker, Person
 
 _BODY_WITHIN = 20.0  # seconds
+PERSON = web.RequestKey("person", str)
 _KEY = re.compile(r"[!-~]{1,200}")
 
 
@@ -33,6 +34,7 @@ def responder(
 
     async def respond(request: web.Request) -> web.StreamResponse:
         person, valid_until = await checker.proof(_one_header(request, hdrs.AUTHORIZATION, Code.UNAUTHENTICATED))
+        request[PERSON] = person.name
         if wait := rates.wait(person.name):
             raise Problem(
                 Code.TOO_MANY_REQUESTS,
@@ -139,6 +141,8 @@ def _body(route: Route, request: web.Request, raw: bytes) -> BaseModel | None:
         if raw.strip() not in (b"", b"{}"):
             raise Problem(Code.INVALID, "this takes no body")
         return None
+    if not raw.strip() and not route.body_is_needed:
+        return route.body()
     if request.content_type != "application/json":
         raise Problem(Code.NOT_JSON, "send JSON, with Content-Type: application/json")
     try:

@@ -68,6 +68,13 @@ class Route:
     """Answers with an ETag; a PUT takes If-Match."""
 
     @property
+    def body_is_needed(self) -> bool:
+        """Whether a request without a body says too little. A PUT always says what it is to be."""
+        return self.body is not None and (
+            self.method != "POST" or any(field.is_required() for field in self.body.model_fields.values())
+        )
+
+    @property
     def path_parts(self) -> list[str]:
         return re.findall(r"{(\w+)}", self.path)
 
@@ -104,6 +111,10 @@ ROUTES: tuple[Route, ...] = (
           handler=scripts.resume_script, returns=shapes.ScheduledScript, versioned=True),
     Route(method="POST", path=f"{_SCRIPT}/retry", scope="script:run", summary="Launch it again where that is safe",
           handler=scripts.retry_script, returns=shapes.Launch, status=(202,), body=models.Retry),
+    Route(method="POST", path=f"{_SCRIPT}/run", scope="script:run", summary="Have it start now, and not at its time",
+          handler=scripts.run_script, returns=shapes.ScheduledScript, body=models.RunNow, versioned=True),
+    Route(method="POST", path=f"{_SCRIPT}/test", scope="script:run", summary="Run it on its test site, before it is authorized",
+          handler=scripts.test_script, returns=shapes.Launch, status=(202,)),
     Route(method="POST", path=f"{_SCRIPT}/rehearse", scope="script:run", summary="Do all but run the script, on all sites, now",
           handler=scripts.rehearse_script, returns=shapes.Launch, status=(202,)),
     Route(method="POST", path=f"{_SCRIPT}/confirm-wave", scope="script:run", summary="Let the next wave of a launch go",

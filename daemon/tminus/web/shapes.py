@@ -80,6 +80,7 @@ class ScheduledScript(_Shape):
     missed_policy: Literal["skip", "run_latest"]
     until: Moment | None
     max_launches: int | None
+    post_checks: list[str]
     launch_id: UUID | None
     launch_state: str | None
     unserved: list[str]

@@ -24,7 +24,7 @@ SCOPES: Mapping[str, str] = {
     "script:create": "make scheduled scripts",
     "script:update": "edit scheduled scripts",
     "script:authorize": "authorize",
-    "script:run": "rehearse, hold and resume launches, let waves go, retry, resolve",
+    "script:run": "rehearse, test, run now, hold and resume launches, let waves go, retry, resolve",
     "script:delete": "cancel",
     "site:update": "add and change sites, windows and caps on tags",
     "site:freeze": "freeze and thaw",
@@ -63,7 +63,7 @@ class KeySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FixedKeys:
-    """Keys of a file, or the shared secret."""
+    """Keys that stay as they are."""
 
     known: tuple[Key, ...]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,6 +17,7 @@ from .encoding import bytes_of_note, offset_of
 from .finding import Finding, Place, Severity, finding, grouped
 from .names import unknown_names
 from .pitfalls import delays, pitfalls, troubles
+from .post_checks import of_post_checks
 from .reachability import cuts
 from .steps import Reading
 from .summary import summary
@@ -41,8 +42,8 @@ class Inspection:
     summary: str
 
 
-def inspect(source: bytes, *, site_timeout: timedelta = SITE_TIMEOUT) -> Inspection:
-    """Look at a script. The same bytes give the same answer; nothing is raised for any bytes."""
+def inspect(source: bytes, *, site_timeout: timedelta = SITE_TIMEOUT, post_checks: Sequence[str] = ()) -> Inspection:
+    """Look at a script and its post-checks. The same bytes give the same answer; nothing is raised for any bytes."""
     refusal, program = _read(source)
     found: list[Finding] = []
     refused = None
@@ -56,6 +57,7 @@ def inspect(source: bytes, *, site_timeout: timedelta = SITE_TIMEOUT) -> Inspect
     found.extend(bytes_of_note(source))
     found.extend(_of_steps(reading, site_timeout))
     found.extend(variable_pitfalls(program.program, reading.assigned))
+    found.extend(of_post_checks(source, post_checks))
     return Inspection(
         valid=refusal is None,
         message=refusal.message if refusal else None,

@@ -36,6 +36,7 @@ set description = case when 'description' = any ($2::text[]) then n.description 
     missed_policy = case when 'missed_policy' = any ($2) then n.missed_policy else s.missed_policy end,
     until = case when 'until' = any ($2) then n.until else s.until end,
     max_launches = case when 'max_launches' = any ($2) then n.max_launches else s.max_launches end,
+    post_checks = case when 'post_checks' = any ($2) then n.post_checks else s.post_checks end,
     updated_by = $4
 from jsonb_to_record($3::jsonb) as n (description text, script text, sites text[], test_site_id text, make_backup boolean,
     abort_if_offline boolean, notify text[], launch_at timestamptz, cron text, timezone text, start_within double precision,
@@ -43,6 +44,6 @@ from jsonb_to_record($3::jsonb) as n (description text, script text, sites text[
     guard_version text, guard_free_space bigint, guard_uptime double precision, guard_cpu_load integer, variables jsonb, site_query jsonb,
     wave_sizes text[], wave_order text[], wave_pause double precision, wave_confirm boolean, confirm_within double precision, max_failures text,
     max_failures_in_wave text, max_offline text, windows text[], local_time timestamp, stop_starting_at timestamptz, missed_policy text,
-    until timestamptz, max_launches integer)
+    until timestamptz, max_launches integer, post_checks text[])
 where s.id = $1
 returning s.id

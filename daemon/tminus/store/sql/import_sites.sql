@@ -30,5 +30,5 @@ where (s.name, s.address, s.port, s.username, s.credential, s.host_key, s.ssh_pr
     is distinct from
     (excluded.name, excluded.address, excluded.port, excluded.username, excluded.credential, excluded.host_key, excluded.ssh_profile,
         excluded.jump_host, excluded.runner, excluded.tags, excluded.timezone, excluded.variables, excluded.enabled)
--- The snapshot of this statement does not hold what it inserts.
-returning s.id, not exists (select from tminus.sites was where was.id = s.id) as added
+-- What was there, even if it came after the snapshot of this statement, was locked to be updated.
+returning s.id, s.xmax = 0 as added

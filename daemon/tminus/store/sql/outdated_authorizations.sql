@@ -5,7 +5,7 @@ from tminus.scheduled_scripts s
 join tminus.authorizations a on a.id = s.authorization_id
 cross join lateral unnest(a.site_ids, a.site_digests) as u (site_id, site_digest)
 join tminus.sites t on t.id = u.site_id
-where s.status = 'scheduled' and u.site_id = any ($1::text[]) and u.site_digest <> tminus.site_digest(t, tminus.variables_field(tminus.variable_names(s.script), s.variables, t.variables))
+where s.status = 'scheduled' and u.site_id = any ($1::text[]) and u.site_digest <> tminus.site_digest(t, tminus.variables_field(tminus.variable_names(tminus.code(s.script, s.post_checks)), s.variables, t.variables))
     and s.id in (select script_id from tminus.scheduled_script_sites where site_id = any ($1))
 group by s.id
 order by s.launch_at, s.id

@@ -1,4 +1,4 @@
--- Rehearsal $1 at this moment. `instances` is how many daemons are alive. No row: there is no such launch.
+-- Rehearsal or test $1 at this moment. `instances` is how many daemons are alive. No row: there is no such launch.
 select l.finished_at, (select count(*) from tminus.instances i where tminus.is_alive(i)) as instances, c.sites, c.ready
 from tminus.launches l
 cross join lateral (select * from tminus.launch_counts c where c.launch_id = l.id) c

@@ -23,6 +23,6 @@ cross join lateral (
         group by r.wave
     ) w
 ) c
-where l.finished_at is null and l.state = 'running' and l.kind <> 'rehearsal'
+where l.finished_at is null and l.state = 'running' and l.kind not in ('rehearsal', 'test')
     and (l.waves > 1 or l.paused_at is not null or l.max_failures is not null or l.max_failures_in_wave is not null or l.max_offline is not null)
 order by l.due_at, l.id

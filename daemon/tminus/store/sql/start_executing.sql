@@ -32,6 +32,7 @@ where r.id = n.id and r.instance_id is not distinct from $1 and r.state = (selec
     and not r.rehearsal
     and exists (select from allowed a where a.id = r.launch_id offset 0)
     and exists (select from living) and exists (select from stored)
-    and not (select tminus.is_held_back()) and not tminus.is_frozen(r.site_id)
+    and not (select tminus.is_held_back())
+    and (not (select exists (select from tminus.freezes f where f.until > tminus.clock())) or not tminus.is_frozen(r.site_id))
     and not exists (select from tminus.lost_starts x where x.launch_id = r.launch_id and x.site_id = r.site_id offset 0)
 returning r.id, r.nonce, r.launch_id, r.site_id, r.executing_at

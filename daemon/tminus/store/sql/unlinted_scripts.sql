@@ -1,6 +1,6 @@
 -- Scheduled scripts that no daemon has looked at yet. $1: how many; $2: the instance that asks: each takes them in another
 -- order, so that several daemons seldom look at the same one. No row: all are looked at.
-select s.id, s.script, s.site_timeout, sha256(convert_to(s.script, 'UTF8')) as sha256
+select s.id, s.script, s.site_timeout, s.post_checks, sha256(convert_to(s.script, 'UTF8')) as sha256
 from (
     select id from tminus.scheduled_scripts
     where findings is null and status <> 'cancelled'

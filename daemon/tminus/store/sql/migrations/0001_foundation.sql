@@ -53,7 +53,9 @@ create table tminus.policy (
     -- distinct: the approver is neither the author nor the last editor. off: one person may do both.
     approval text not null default 'distinct' check (approval in ('distinct', 'off')),
     -- How long an authorization lasts; null: until an edit. What has not begun by then has to be authorized again.
-    authorization_ttl interval check (authorization_ttl between interval '1 minute' and interval '87600 hours')
+    authorization_ttl interval check (authorization_ttl between interval '1 minute' and interval '87600 hours'),
+    -- Whether only what completed on its test site, as it is, may be authorized: see 0027_test_runs.sql.
+    require_test boolean not null default false
 );
 insert into tminus.policy default values;
 
@@ -61,7 +63,8 @@ insert into tminus.policy default values;
 create table tminus.events (
     id bigint generated always as identity primary key,
     at timestamptz not null default tminus.clock(),
-    kind text not null check (kind ~ '^[a-z][a-z_]{2,40}$'),
+    -- The length apart: a counted pattern costs more than all else that writes an event.
+    kind text not null check (kind ~ '^[a-z][a-z_]+$' and octet_length(kind) between 3 and 41),
     script_id uuid,
     launch_id uuid,
     site_id text,

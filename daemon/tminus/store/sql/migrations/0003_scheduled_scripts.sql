@@ -56,6 +56,8 @@ create table tminus.scheduled_scripts (
     missed_policy text not null default 'skip',
     until timestamptz check (isfinite(until)),
     max_launches integer,
+    -- RouterOS expressions that have to be true on each site after the script: see 0025_post_checks.sql.
+    post_checks text[] not null default '{}',
 
     -- Written by triggers and functions only.
     created_by text not null,
@@ -68,6 +70,9 @@ create table tminus.scheduled_scripts (
     authorized_at timestamptz,
     authorized_by text,
     authorization_expires_at timestamptz,
+    -- A person had it start then and not at its time: see 0026_run_now.sql.
+    run_now_at timestamptz,
+    run_now_by text,
     cancelled_at timestamptz,
     cancelled_by text,
     created_at timestamptz not null,
@@ -78,6 +83,7 @@ create table tminus.scheduled_scripts (
     findings jsonb check (jsonb_typeof(findings) = 'array' and octet_length(findings::text) <= 262144),
     summary_generated boolean not null default false,
 
+    constraint run_now_only_when_scheduled check ((run_now_at is null) = (run_now_by is null) and (run_now_at is null or status = 'scheduled')),
     constraint scheduled_only_when_authorized check (status <> 'scheduled' or authorization_id is not null)
 );
 -- The due query, and the queries for what was missed and for the next occurrence of a cron row, each by its own index.
@@ -116,9 +122,19 @@ create table tminus.authorizations (
     expires_at timestamptz,
     -- The approver's, over tminus.statement: an SSH signature (armoured SSHSIG). The daemon verifies it, not the database.
     signature text check (octet_length(signature) <= 16384),
+    -- What it is the authorization of. 'launch': all launches of the scheduled script. Else one act on one launch: to make it
+    -- (a retry, of the sites that are named here), to let its wave `wave` go, or to let it go on that was paused at `paused_at`.
+    act text not null default 'launch' check (act in ('launch', 'retry', 'confirm', 'resume')),
+    launch_id uuid,
+    wave integer,
+    paused_at timestamptz,
     session text not null default session_user,
-    at timestamptz not null default tminus.clock()
+    at timestamptz not null default tminus.clock(),
+    check ((act = 'launch') = (launch_id is null) and (act = 'confirm') = (wave is not null) and (act = 'resume') = (paused_at is not null)),
+    -- A further act is recorded here because it is signed. (Where nobody asks for signatures, the event is all.)
+    check (act = 'launch' or signature is not null and expires_at is not null)
 );
+create index authorizations_by_launch on tminus.authorizations (launch_id) where launch_id is not null;
 create index authorizations_by_script on tminus.authorizations (script_id, id);
 create trigger append_only before update or delete or truncate on tminus.authorizations
     for each statement execute function tminus.refuse_change_of_history();
@@ -263,9 +279,9 @@ begin
         if new.status <> 'unauthorized' or new.status_reason is not null or new.started_at is not null or new.finished_at is not null
             or new.authorization_id is not null or new.authorized_at is not null or new.authorized_by is not null or new.authorization_expires_at is not null
             or new.cancelled_at is not null or new.cancelled_by is not null or new.created_at is not null or new.updated_at is not null
-            or new.findings is not null or new.summary_generated
+            or new.findings is not null or new.summary_generated or new.run_now_at is not null or new.run_now_by is not null
             or new.updated_by is distinct from new.created_by and new.updated_by is not null then
-            raise exception 'a scheduled script begins unauthorized: status, started_at, authorized_*, cancelled_*, created_at, updated_* and findings are not the client''s to set'
+            raise exception 'a scheduled script begins unauthorized: status, started_at, authorized_*, run_now_*, cancelled_*, created_at, updated_* and findings are not the client''s to set'
                 using errcode = 'insufficient_privilege', hint = 'Insert without them, then call tminus.authorize(id, digest, approver).';
         end if;
         new.updated_by := new.created_by;
@@ -294,7 +310,7 @@ begin
             new.updated_by := session_user;
         end if;
         select key into column_name
-        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,wave_sizes,wave_order,wave_pause,wave_confirm,confirm_within,max_failures,max_failures_in_wave,max_offline,guard_version,guard_free_space,guard_uptime,guard_cpu_load,variables,site_query,windows,local_time,stop_starting_at,missed_policy,until,max_launches,updated_by}'::text[])
+        from jsonb_each(to_jsonb(new) - '{description,summary,script,sites,test_site_id,make_backup,abort_if_offline,notify,launch_at,cron,timezone,start_within,site_timeout,max_concurrency,expects_disconnect,detached,wave_sizes,wave_order,wave_pause,wave_confirm,confirm_within,max_failures,max_failures_in_wave,max_offline,guard_version,guard_free_space,guard_uptime,guard_cpu_load,variables,site_query,windows,local_time,stop_starting_at,missed_policy,until,max_launches,post_checks,updated_by}'::text[])
         where value is distinct from to_jsonb(old) -> key
         limit 1;
         if column_name is not null and not own then
@@ -334,6 +350,7 @@ begin
         new.confirm_within := tminus.plain_duration(new.confirm_within);
         new.wave_sizes := nullif(new.wave_sizes, '{}');
         new.wave_order := nullif(new.wave_order, '{}');
+        new.post_checks := coalesce(new.post_checks, '{}');
         -- Without a summary of its own a client leaves the generated one as it is: an upsert must not take it for an edit.
         new.summary := case when btrim(new.summary, e' \t\r\n') <> '' then new.summary when tg_op = 'UPDATE' and old.summary_generated then old.summary end;
     end if;
@@ -343,13 +360,13 @@ begin
             new.cron, new.timezone, new.start_within, new.site_timeout, new.max_concurrency, new.expects_disconnect, new.detached,
             new.wave_sizes, new.wave_order, new.wave_pause, new.wave_confirm, new.confirm_within, new.max_failures, new.max_failures_in_wave, new.max_offline,
             new.guard_version, new.guard_free_space, new.guard_uptime, new.guard_cpu_load, new.variables,
-            new.windows, new.local_time, new.stop_starting_at, new.missed_policy, new.until, new.max_launches)
+            new.windows, new.local_time, new.stop_starting_at, new.missed_policy, new.until, new.max_launches, new.post_checks)
         is distinct from
            (old.description, old.summary, old.script, old.site_query, old.test_site_id, old.make_backup, old.abort_if_offline, old.notify,
             old.cron, old.timezone, old.start_within, old.site_timeout, old.max_concurrency, old.expects_disconnect, old.detached,
             old.wave_sizes, old.wave_order, old.wave_pause, old.wave_confirm, old.confirm_within, old.max_failures, old.max_failures_in_wave, old.max_offline,
             old.guard_version, old.guard_free_space, old.guard_uptime, old.guard_cpu_load, old.variables,
-            old.windows, old.local_time, old.stop_starting_at, old.missed_policy, old.until, old.max_launches)
+            old.windows, old.local_time, old.stop_starting_at, old.missed_policy, old.until, old.max_launches, old.post_checks)
         or not own and new.launch_at is distinct from old.launch_at
         -- What a query means is no edit of what was not authorized yet: see tminus.resolve_sites.
         or new.sites is distinct from old.sites and not (own and old.status = 'unauthorized' and new.site_query is not null);
@@ -423,6 +440,7 @@ begin
     end if;
 
     perform tminus.check_windows(new.windows);
+    perform tminus.check_post_checks(new.post_checks);
     if tg_op = 'INSERT' and new.cron is not null and new.launch_at is not null then
         raise exception 'give launch_at or cron, not both' using errcode = 'check_violation', column = 'launch_at';
     end if;
@@ -500,7 +518,7 @@ begin
         if new.summary is distinct from old.summary then
             new.summary_generated := false;
         end if;
-        if (new.script, new.site_timeout) is distinct from (old.script, old.site_timeout) or new.summary is null and old.summary is not null then
+        if (new.script, new.site_timeout, new.post_checks) is distinct from (old.script, old.site_timeout, old.post_checks) or new.summary is null and old.summary is not null then
             new.findings := null;  -- the daemon looks again
             new.summary := case when not new.summary_generated then new.summary end;
             new.summary_generated := false;

@@ -17,6 +17,8 @@ create table tminus.instances (
     runner_tags text[] not null default '{}',
     credentials text[] not null default '{}',
     jump_hosts text[] not null default '{}',
+    -- On which sites it runs what nobody has authorized.
+    test_sites text[] not null default '{}',
     -- It launches only what an approver signed.
     requires_signature boolean not null default false,
     -- The life of the server (tminus.incarnation) with which it compared what it remembers of its starts; see is_unsettled.
@@ -152,6 +154,7 @@ create table tminus.launches (
     missed_policy text not null default 'skip',
     until timestamptz,
     max_launches integer,
+    post_checks text[] not null default '{}',
     -- With the above, all that the digest covers; launch_at is null where there is a cron rule.
     test_site_id text,
     launch_at timestamptz,
@@ -160,6 +163,8 @@ create table tminus.launches (
     digest text,
     authorization_id bigint references tminus.authorizations (id),
     authorized_by text,
+    -- Who had it start before its time, or beside its cron rule; null: nobody.
+    run_now_by text,
     created_by text not null,
     check ((kind = 'retry') = (retry_of is not null)),
     check (wave between 1 and waves and confirmed_wave <= waves and asked_wave <= waves),
@@ -169,6 +174,7 @@ create table tminus.launches (
 create unique index launches_one_per_occurrence on tminus.launches (script_id, due_at) where kind = 'scheduled';
 create index launches_unfinished on tminus.launches (due_at, id) where finished_at is null;
 create index launches_missed on tminus.launches (finished_at) where state = 'missed';
+create index launches_stopped on tminus.launches (finished_at) where finished_at is not null and state in ('halted', 'cancelled');
 create index launches_untold on tminus.launches (finished_at) where finished_at is not null and told_at is null;
 create index launches_unfinished_by_script on tminus.launches (script_id) where finished_at is null;
 create index launches_retries on tminus.launches (retry_of) where retry_of is not null;
@@ -251,6 +257,8 @@ create table tminus.site_runs (
             or state = 'unknown' and effect = 'unknown' and reason in ('timed_out', 'connection_lost', 'daemon_lost') and executing_at is not null)
         ) is true)
 );
+-- Room in each page: a step is written beside the row, without a word to any index.
+alter table tminus.site_runs set (fillfactor = 60);
 -- One change at a time per router, across all launches and all daemons.
 create unique index site_runs_one_running_per_site on tminus.site_runs (site_id) where state = 'running';
 create index site_runs_pending on tminus.site_runs (launch_id, position) where state = 'pending';
@@ -280,7 +288,8 @@ begin
 end $$;
 
 -- What may become of a site run. Each rule is the condition of a trigger, since a function called for every row would cost
--- more than the update; the function only says it. They are asked in the order of their names. In the sentence: %1$s the id, %2$s the state before, %3$s the state
+-- more than the update; the function only says it. Each is asked only where one of its columns is written: to read a condition
+-- costs an update of a few rows more than to write them. They are asked in the order of their names. In the sentence: %1$s the id, %2$s the state before, %3$s the state
 -- afterwards, %4$s the instance before.
 create function tminus.refuse_site_run() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
@@ -292,22 +301,22 @@ end $$;
 create trigger ended before update on tminus.site_runs for each row
     when (old.state not in ('pending', 'running'))
     execute function tminus.guard_ending();
-create trigger started before update on tminus.site_runs for each row
+create trigger started before update of executing_at, nonce, state on tminus.site_runs for each row
     when (old.executing_at is not null
         and (new.executing_at is distinct from old.executing_at or new.nonce is distinct from old.nonce or new.state = 'pending'))
     execute function tminus.refuse_site_run('site run %1$s is past its point of no return; it cannot be started again', 'object_not_in_prerequisite_state');
-create trigger taken before update on tminus.site_runs for each row
+create trigger taken before update of instance_id on tminus.site_runs for each row
     when (old.instance_id <> new.instance_id)
     execute function tminus.refuse_site_run('site run %1$s is instance %4$s''s; another may have it only after that one gave it up or was declared dead',
         'object_not_in_prerequisite_state');
-create trigger not_begun before update on tminus.site_runs for each row
+create trigger not_begun before update of state, executing_at on tminus.site_runs for each row
     when (old.state = 'pending' and (new.state in ('completed', 'unknown') or new.executing_at is not null))
     execute function tminus.refuse_site_run('site run %1$s is pending; it cannot become %3$s without having run', 'object_not_in_prerequisite_state');
-create trigger unmarked before update on tminus.site_runs for each row
+create trigger unmarked before update of step, executing_at, nonce on tminus.site_runs for each row
     when (new.step = 'executing' and new.executing_at is null or new.executing_at is not null and new.nonce is null
         or old.executing_at is null and new.executing_at is not null and new.step is distinct from 'executing')
     execute function tminus.refuse_site_run('site run %1$s cannot be executing without the time and the nonce of its point of no return', 'check_violation');
-create trigger moved before update on tminus.site_runs for each row
+create trigger moved before update of launch_id, site_id, position, wave, site_digest, due_at on tminus.site_runs for each row
     when ((new.launch_id, new.site_id, new.position, new.wave, new.site_digest, new.due_at)
         is distinct from (old.launch_id, old.site_id, old.position, old.wave, old.site_digest, old.due_at))
     execute function tminus.refuse_site_run('launch, site, position and wave of site run %1$s never change', 'check_violation');
@@ -322,7 +331,7 @@ begin
     end if;
     return new;
 end $$;
-create trigger orphaned before update on tminus.site_runs for each row
+create trigger orphaned before update of state, instance_id on tminus.site_runs for each row
     when (old.state = 'running' and new.state = 'running' and old.instance_id is not null and new.instance_id is null)
     execute function tminus.guard_owner();
 
@@ -346,8 +355,8 @@ end $$;
 -- Not for start_until alone (it is moved on with every claim and every ending), nor for told_at.
 create trigger guard before update of id, script_id, kind, state, reason, finished_at, due_at, started_at, description, script, sites, make_backup,
     abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables,
-    windows, local_time, stop_starting_at, missed_policy, until, max_launches,
-    waves, wave, open_to, digest, authorization_id, authorized_by, created_by on tminus.launches
+    windows, local_time, stop_starting_at, missed_policy, until, max_launches, post_checks,
+    waves, wave, open_to, digest, authorization_id, authorized_by, run_now_by, created_by on tminus.launches
     for each row execute function tminus.guard_launch();
 
 create function tminus.record_ending() returns trigger
@@ -361,7 +370,7 @@ begin
     where l.id = new.launch_id;
     return null;
 end $$;
-create trigger audit after update on tminus.site_runs for each row
+create trigger audit after update of finished_at on tminus.site_runs for each row
     when (old.finished_at is null and new.finished_at is not null)
     execute function tminus.record_ending();
 

@@ -10,9 +10,10 @@
 --                    joined by commas), wave_pause, wave_confirm (where true), confirm_within, max_failures,
 --                    max_failures_in_wave, max_offline, guard_version, guard_free_space, guard_uptime, guard_cpu_load, windows (the names as netstrings, one after the other; only where
 --                    any are named), local_time (2025-10-30T10:00:00.000000), stop_starting_at, missed_policy (only where
---                    it is not skip), until, max_launches
---   site part      = fields: id, jump_host, address, port, username, credential, host_key, and variables: for each $(name) in
---                    the script that has a value on this site, in the order of the names' bytes,
+--                    it is not skip), until, max_launches, post_checks (as netstrings, one after the other)
+--   site part      = fields: id, jump_host, address, port, username, credential, host_key, ssh_profile (only
+--                    where it is not modern), and variables: for each $(name) in
+--                    the script or its post_checks that has a value on this site, in the order of the names' bytes,
 --                    netstring(name) netstring('string:' | 'number:' | 'boolean:' and the text of the value)
 --   digest         = 'tminus1:' hex(sha256(netstring('tminus1') netstring(hex(sha256(row part)))
 --                    and for each site in the order of `sites`: netstring(site id) netstring(hex(sha256(site part)))))
@@ -72,8 +73,14 @@ as $$
         || tminus.digest_field('stop_starting_at', tminus.api_time(s.stop_starting_at))
         || tminus.digest_field('missed_policy', nullif(s.missed_policy, 'skip'))
         || tminus.digest_field('until', tminus.api_time(s.until))
-        || tminus.digest_field('max_launches', s.max_launches::text))
+        || tminus.digest_field('max_launches', s.max_launches::text)
+        || tminus.digest_field('post_checks', tminus.netstrings(s.post_checks)))
 $$;
+
+-- All that may name variables: the script, and what is checked after it.
+create function tminus.code(script text, post_checks text[]) returns text
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select case when cardinality(post_checks) > 0 then script || e'\n' || array_to_string(post_checks, e'\n') else script end $$;
 
 -- The names in all $(name) of a script, in the order of their bytes, whatever stands around them.
 create function tminus.variable_names(script text) returns text[]
@@ -105,6 +112,7 @@ as $$
         || tminus.digest_field('username', s.username)
         || tminus.digest_field('credential', s.credential)
         || tminus.digest_field('host_key', s.host_key)
+        || tminus.digest_field('ssh_profile', nullif(s.ssh_profile, 'modern'))
         || tminus.digest_field('variables', variables))
 $$;
 
@@ -136,7 +144,7 @@ $$;
 create function tminus.digest(id uuid) returns text
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-    select tminus.combine_digests(tminus.row_digest(s), s.sites, tminus.site_digests(s.sites, s.script, s.variables))
+    select tminus.combine_digests(tminus.row_digest(s), s.sites, tminus.site_digests(s.sites, tminus.code(s.script, s.post_checks), s.variables))
     from tminus.scheduled_scripts s
     where s.id = $1
 $$;
@@ -148,7 +156,7 @@ language sql stable set search_path = pg_catalog, pg_temp
 as $$
     select coalesce((
         select jsonb_object_agg(wanted, value)
-        from unnest(tminus.variable_names(s.script)) as wanted,
+        from unnest(tminus.variable_names(tminus.code(s.script, s.post_checks))) as wanted,
             lateral (select coalesce(t.variables -> wanted, s.variables -> wanted) as value) as v
         where value is not null), '{}')
     from tminus.scheduled_scripts s, tminus.sites t
@@ -161,7 +169,7 @@ create function tminus.missing_variable(s tminus.scheduled_scripts) returns text
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
     select format('site %s has no variable %s, and the scheduled script gives none', t.id, wanted)
-    from unnest(tminus.variable_names(replace(regexp_replace(s.script, '(?n)^[[:blank:]]*#.*$', '', 'g'), chr(92) || '$(', ''))) as wanted
+    from unnest(tminus.variable_names(replace(regexp_replace(tminus.code(s.script, s.post_checks), '(?n)^[[:blank:]]*#.*$', '', 'g'), chr(92) || '$(', ''))) as wanted
     join tminus.sites t on t.id = any (s.sites)
     where not s.variables ? wanted and not t.variables ? wanted
     order by array_position(s.sites, t.id), wanted

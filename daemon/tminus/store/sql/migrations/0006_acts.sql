@@ -15,11 +15,11 @@ begin
     return s;
 end $$;
 
--- Does a launch of it go on? Rehearsals are not part of its life.
+-- Does a launch of it go on? Rehearsals and tests are not part of its life.
 create function tminus.is_under_way(p_script uuid) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-    select exists (select from tminus.launches l where l.script_id = p_script and l.finished_at is null and l.kind <> 'rehearsal')
+    select exists (select from tminus.launches l where l.script_id = p_script and l.finished_at is null and l.kind not in ('rehearsal', 'test'))
 $$;
 
 -- Whether the caller may act on what is others': approvers and gateways.
@@ -55,9 +55,52 @@ end $$;
 create function tminus.content_of(s tminus.scheduled_scripts) returns jsonb
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-    select to_jsonb(s) - '{id,sites,summary,notify,created_by,updated_by,status,status_reason,started_at,finished_at,authorization_id,authorized_at,authorized_by,authorization_expires_at,cancelled_at,cancelled_by,created_at,updated_at,findings,summary_generated}'::text[]
+    select to_jsonb(s) - '{id,sites,summary,notify,created_by,updated_by,status,status_reason,started_at,finished_at,authorization_id,authorized_at,authorized_by,authorization_expires_at,run_now_at,run_now_by,cancelled_at,cancelled_by,created_at,updated_at,findings,summary_generated}'::text[]
         || jsonb_build_object('launch_at', case when s.cron is null then tminus.api_time(s.launch_at) end)
 $$;
+
+-- Refuse what is not signed while a living daemon asks for signatures: it would not act on it. `p_how` says how to sign it.
+create function tminus.require_signature(p_what text, p_how text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    demanding text;
+begin
+    select i.name into demanding from tminus.instances i where i.requires_signature and tminus.is_alive(i) limit 1;
+    if found then
+        raise exception 'the daemon % % only what its approver has signed', demanding, p_what
+            using errcode = 'object_not_in_prerequisite_state', hint = p_how;
+    end if;
+end $$;
+
+-- A signature as ssh-keygen -Y sign writes it, with the line ends of this database.
+create function tminus.plain_signature(signature text) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    signature := replace(signature, e'\r\n', e'\n');
+    if octet_length(signature) > 16384 or signature !~ e'^-----BEGIN SSH SIGNATURE-----\n[A-Za-z0-9+/=\n]+\n-----END SSH SIGNATURE-----\n?$' then
+        raise exception 'the signature is not what ssh-keygen -Y sign writes' using errcode = 'check_violation';
+    end if;
+    return signature;
+end $$;
+
+-- Whether `p_who` may sign for a further act on what was authorized, until `p_expires`. As tminus.authorize says who may authorize.
+create function tminus.check_signer(p_who text, p_author text, p_editor text, p_expires timestamptz) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not tminus.oversees() then
+        raise exception '% is not an approver: only members of tminus_approver sign', p_who using errcode = 'insufficient_privilege';
+    elsif (select approval from tminus.policy) is distinct from 'off' and p_who in (p_author, p_editor) then
+        raise exception '% is the % of what was authorized; somebody else has to sign', p_who,
+            case when p_who = p_author then 'author' else 'last editor' end using errcode = 'insufficient_privilege';
+    elsif p_expires is null then
+        raise exception 'what is signed for one launch has to expire' using errcode = 'check_violation', hint = 'Give `expires`, and sign that.';
+    elsif p_expires <= tminus.clock() then
+        raise exception 'the signature would have expired at %, before now', tminus.api_time(p_expires) using errcode = 'check_violation';
+    end if;
+end $$;
 
 -- Make a scheduled script launchable. `digest` is what the approver saw (tminus.digest(id)); `approver` is the person,
 -- or null for the caller. `signature` is the approver's over tminus.statement(id, approver, expires), where daemons ask for one.
@@ -74,10 +117,9 @@ declare
     the_sites text[];
     is_now text;
     new_id bigint;
-    signed text := replace(authorize.signature, e'\r\n', e'\n');
+    signed text := tminus.plain_signature(authorize.signature);
     ttl interval := (select p.authorization_ttl from tminus.policy p);
     the_end timestamptz := authorize.expires;
-    demanding text;
 begin
     s := tminus.lock_script(authorize.id);
     if s.status = 'scheduled' then
@@ -102,14 +144,7 @@ begin
     perform tminus.require_sites(s);
     if signed is null then
         the_end := coalesce(the_end, tminus.clock() + ttl);
-        select i.name into demanding from tminus.instances i where i.requires_signature and tminus.is_alive(i) limit 1;
-        if found then
-            raise exception 'the daemon % launches only what its approver has signed', demanding
-                using errcode = 'object_not_in_prerequisite_state',
-                    hint = format('Use tminus authorize %s --sign KEY, or sign tminus.statement(id) and give the signature.', s.id);
-        end if;
-    elsif octet_length(signed) > 16384 or signed !~ e'^-----BEGIN SSH SIGNATURE-----\n[A-Za-z0-9+/=\n]+\n-----END SSH SIGNATURE-----\n?$' then
-        raise exception 'the signature is not what ssh-keygen -Y sign writes' using errcode = 'check_violation';
+        perform tminus.require_signature('launches', format('Use tminus authorize %s --sign KEY, or sign tminus.statement(id) and give the signature.', s.id));
     end if;
     if the_end <= tminus.clock() then
         raise exception 'the authorization would have expired at %, before now', tminus.api_time(the_end) using errcode = 'check_violation';
@@ -126,11 +161,15 @@ begin
             using errcode = 'object_not_in_prerequisite_state', hint = 'Set it in variables, of the site or of the scheduled script. A literal $(name) is written with a backslash before the $.';
     end if;
     the_row := tminus.row_digest(s);
-    the_sites := tminus.site_digests(s.sites, s.script, s.variables);
+    the_sites := tminus.site_digests(s.sites, tminus.code(s.script, s.post_checks), s.variables);
     is_now := tminus.combine_digests(the_row, s.sites, the_sites);
     if authorize.digest is distinct from is_now then
         raise exception 'the digest does not match: scheduled script % is now %', s.id, is_now
             using errcode = 'object_not_in_prerequisite_state', hint = 'Review it again, then authorize with the digest that tminus.digest(id) shows.';
+    end if;
+    if (select p.require_test from tminus.policy p) and not tminus.is_tested(s.id) then
+        raise exception 'scheduled script % did not complete on its test site as it is now', s.id using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Use tminus.request_test(id), and look at how it ends. An edit needs another test.';
     end if;
     insert into tminus.authorizations (script_id, digest, row_digest, site_ids, site_digests, content, author, editor, approver, reason, expires_at, signature)
     values (s.id, is_now, the_row, s.sites, the_sites, tminus.content_of(s), s.created_by, s.updated_by, who, nullif(btrim(authorize.reason), ''), the_end, signed)
@@ -219,17 +258,19 @@ begin
         raise exception 'scheduled script % is due at % on site %; a rehearsal now could be in its way', due.id, tminus.api_time(due.launch_at), due.site_id
             using errcode = 'object_not_in_prerequisite_state', hint = 'Rehearse after it.';
     end if;
+    -- The sites of this digest stand still until the end of this transaction.
+    perform from tminus.sites where sites.id = any (s.sites) order by sites.id for share;
     -- Now or never: an offline site is an answer, and a router that is busy is asked again for some minutes only.
     insert into tminus.launches (script_id, kind, due_at, started_at, start_until, description, script, sites, make_backup,
-        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, digest, created_by)
+        abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, post_checks, digest, created_by)
     select s.id, 'rehearsal', tminus.clock(), tminus.clock(), tminus.clock() + patience, s.description, s.script, s.sites, s.make_backup,
         true, patience, least(s.site_timeout, interval '5 minutes'), s.max_concurrency, s.expects_disconnect, s.detached,
-        s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone, s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, tminus.digest(s.id), who
+        s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone, s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.post_checks, tminus.digest(s.id), who
     from (select least(s.start_within, interval '15 minutes') as patience) p
     returning launches.id into the_launch;
     insert into tminus.site_runs (launch_id, site_id, position, site_digest, rehearsal)
     select the_launch, site_id, position, site_digest, true
-    from unnest(s.sites, tminus.site_digests(s.sites, s.script, s.variables)) with ordinality as u (site_id, site_digest, position);
+    from unnest(s.sites, tminus.site_digests(s.sites, tminus.code(s.script, s.post_checks), s.variables)) with ordinality as u (site_id, site_digest, position);
     perform tminus.record('rehearsed', who, s.id, the_launch, null, jsonb_build_object('sites', cardinality(s.sites)));
     perform pg_notify('tminus', 'launch');
     return the_launch;

@@ -11,7 +11,7 @@ as $$
     for key share
 $$;
 
--- Scheduled scripts whose time has come, locked for this transaction. No row: nothing is due, another has it, or all is
+-- Scheduled scripts whose time has come, or whom a person has start now, locked for this transaction. No row: nothing is due, another has it, or all is
 -- paused.
 create function tminus.due_scripts(p_limit integer) returns setof tminus.scheduled_scripts
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -20,7 +20,16 @@ begin
     return query
     select s.*
     from tminus.scheduled_scripts s
-    where s.status = 'scheduled' and s.launch_at <= tminus.clock() and tminus.clock() <= s.launch_at + s.start_within
+    where s.status = 'scheduled' and s.run_now_at is not null and tminus.clock() <= s.run_now_at + s.start_within
+        and (s.authorization_expires_at is null or s.authorization_expires_at > tminus.clock())
+        and not (select tminus.is_held_back()) and not tminus.is_set_aside(s.id)
+    order by s.run_now_at
+    limit p_limit
+    for update skip locked;
+    return query
+    select s.*
+    from tminus.scheduled_scripts s
+    where s.status = 'scheduled' and s.run_now_at is null and s.launch_at <= tminus.clock() and tminus.clock() <= s.launch_at + s.start_within
         and (s.authorization_expires_at is null or s.authorization_expires_at > tminus.clock())
         and not (select tminus.is_held_back()) and not tminus.is_set_aside(s.id)
     order by s.launch_at
@@ -40,29 +49,31 @@ declare
     the_launch uuid;
     the_waves integer[];
     is_overlap boolean;
+    due timestamptz;
 begin
     s := tminus.lock_script(p_script);
-    if s.status <> 'scheduled' or s.launch_at is null or s.launch_at > tminus.clock() or tminus.clock() > s.launch_at + s.start_within
+    due := coalesce(s.run_now_at, s.launch_at);
+    if s.status <> 'scheduled' or due is null or due > tminus.clock() or tminus.clock() > due + s.start_within
         or s.authorization_expires_at <= tminus.clock()
         or tminus.living_state(p_instance) is null or tminus.is_held_back() then
         return null;
     end if;
     select * into a from tminus.authorizations where id = s.authorization_id;
-    is_overlap := s.cron is not null and tminus.is_under_way(s.id);
+    is_overlap := (s.cron is not null or s.run_now_at is not null) and tminus.is_under_way(s.id);
     if is_overlap then
-        perform tminus.insert_missed_launch(s, 'overlap', 'The previous launch was still running.');
+        perform tminus.insert_missed_launch(s, 'overlap', 'The previous launch was still running.', due);
     else
         the_waves := tminus.wave_ends(s.wave_sizes, cardinality(s.sites));
         insert into tminus.launches (script_id, due_at, started_at, start_until, description, script, sites, make_backup,
             abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
             wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
-            guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, windows, local_time, stop_starting_at, missed_policy, until, max_launches,
-            waves, open_to, digest, authorization_id, authorized_by, created_by)
-        values (s.id, s.launch_at, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
+            guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, windows, local_time, stop_starting_at, missed_policy, until, max_launches, post_checks,
+            waves, open_to, digest, authorization_id, authorized_by, run_now_by, created_by)
+        values (s.id, due, tminus.clock(), tminus.clock() + s.start_within, s.description, s.script, s.sites, s.make_backup,
             s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
             s.wave_sizes, s.wave_order, s.wave_pause, s.wave_confirm, s.confirm_within, s.max_failures, s.max_failures_in_wave, s.max_offline,
-            s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches,
-            cardinality(the_waves), case cardinality(the_waves) when 1 then 2147483647 else the_waves[1] end, a.digest, a.id, s.authorized_by, s.created_by)
+            s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches, s.post_checks,
+            cardinality(the_waves), case cardinality(the_waves) when 1 then 2147483647 else the_waves[1] end, a.digest, a.id, s.authorized_by, s.run_now_by, s.created_by)
         on conflict (script_id, due_at) where kind = 'scheduled' do nothing
         returning id into the_launch;
     end if;
@@ -79,16 +90,18 @@ begin
                 offset 0
             ) z
             join tminus.sites t on t.timezone = z.timezone and t.id = any (s.sites)
-            where s.local_time is not null
+            where s.local_time is not null and s.run_now_at is null
         ) local on local.id = u.site_id;
         perform tminus.record('launched', 'tminus', s.id, the_launch, null,
-            jsonb_build_object('instance', p_instance, 'due_at', s.launch_at, 'sites', cardinality(s.sites)));
+            jsonb_strip_nulls(jsonb_build_object('instance', p_instance, 'due_at', due, 'sites', cardinality(s.sites), 'run_now_by', s.run_now_by)));
         perform pg_notify('tminus', 'launch');
     end if;
     update tminus.scheduled_scripts u
     set status = case when s.cron is null then 'launched' else 'scheduled' end,
         -- Without a next one the daemon plans it, or ends the rule.
-        launch_at = case when s.cron is null then s.launch_at when not tminus.is_spent(s) then p_next end,
+        launch_at = case when s.cron is null then s.launch_at when tminus.is_spent(s) then null when s.run_now_at is null then p_next else s.launch_at end,
+        run_now_at = null,
+        run_now_by = null,
         started_at = case when the_launch is null then s.started_at else tminus.clock() end,
         finished_at = case when the_launch is null then s.finished_at end
     where u.id = s.id;
@@ -96,22 +109,23 @@ begin
 end $$;
 
 -- An occurrence that was not started: a launch in which every site is skipped/missed.
-create function tminus.insert_missed_launch(s tminus.scheduled_scripts, p_reason text, p_message text) returns void
+create function tminus.insert_missed_launch(s tminus.scheduled_scripts, p_reason text, p_message text, p_due timestamptz default null) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     the_launch uuid;
+    due timestamptz := coalesce(p_due, s.launch_at);
 begin
     insert into tminus.launches (script_id, state, reason, due_at, finished_at, start_until, description, script, sites, make_backup,
         abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
         wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
-        guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, windows, local_time, stop_starting_at, missed_policy, until, max_launches,
-        authorized_by, created_by)
-    values (s.id, 'missed', p_reason, s.launch_at, tminus.clock(), s.launch_at + s.start_within, s.description, s.script, s.sites, s.make_backup,
+        guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, windows, local_time, stop_starting_at, missed_policy, until, max_launches, post_checks,
+        authorized_by, run_now_by, created_by)
+    values (s.id, 'missed', p_reason, due, tminus.clock(), due + s.start_within, s.description, s.script, s.sites, s.make_backup,
         s.abort_if_offline, s.start_within, s.site_timeout, s.max_concurrency, s.expects_disconnect, s.detached, s.test_site_id, case when s.cron is null then s.launch_at end, s.cron, s.timezone,
         s.wave_sizes, s.wave_order, s.wave_pause, s.wave_confirm, s.confirm_within, s.max_failures, s.max_failures_in_wave, s.max_offline,
-        s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches,
-        s.authorized_by, s.created_by)
+        s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.windows, s.local_time, s.stop_starting_at, s.missed_policy, s.until, s.max_launches, s.post_checks,
+        s.authorized_by, s.run_now_by, s.created_by)
     on conflict (script_id, due_at) where kind = 'scheduled' do nothing
     returning id into the_launch;
     if the_launch is null then
@@ -120,7 +134,7 @@ begin
     insert into tminus.site_runs (launch_id, site_id, position, state, reason, effect, message, finished_at)
     select the_launch, site_id, position, 'skipped', 'missed', 'none', p_message, tminus.clock()
     from unnest(s.sites) with ordinality as u (site_id, position);
-    perform tminus.record('launch_missed', 'tminus', s.id, the_launch, null, jsonb_build_object('reason', p_reason, 'due_at', s.launch_at));
+    perform tminus.record('launch_missed', 'tminus', s.id, the_launch, null, jsonb_build_object('reason', p_reason, 'due_at', due));
 end $$;
 
 -- Settle what could not start in time. One-shots end as cancelled by tminus; a cron row loses one occurrence and waits for
@@ -134,12 +148,13 @@ declare
     why text;
     message text;
 begin
+    settled := tminus.settle_late_run_now(p_limit);
     for s in
         select q.*
         from (
             -- Each by its own partial index.
             (select i.id, i.status from tminus.scheduled_scripts i
-             where i.status = 'scheduled' and i.launch_at < tminus.clock() and i.launch_at + i.start_within < tminus.clock()
+             where i.status = 'scheduled' and i.run_now_at is null and i.launch_at < tminus.clock() and i.launch_at + i.start_within < tminus.clock()
              order by i.launch_at limit p_limit)
             union all
             (select i.id, i.status from tminus.scheduled_scripts i
@@ -147,7 +162,7 @@ begin
              order by i.launch_at limit p_limit)
         ) late
         -- Once more what is asked of it, for a row that was launched or edited just now.
-        join tminus.scheduled_scripts q on q.id = late.id and q.status = late.status and q.launch_at + q.start_within < tminus.clock()
+        join tminus.scheduled_scripts q on q.id = late.id and q.status = late.status and q.launch_at + q.start_within < tminus.clock() and q.run_now_at is null
         for update of q skip locked
     loop
         why := case s.status when 'scheduled' then 'missed' else 'not_authorized' end;
@@ -255,7 +270,7 @@ begin
         update tminus.launches u
         set state = case u.state when 'running' then 'finished' else u.state end, finished_at = tminus.clock()
         where u.id = l.id and u.finished_at is null;
-        update tminus.scheduled_scripts u set finished_at = tminus.clock() where u.id = l.script_id and u.finished_at is null and l.kind <> 'rehearsal';
+        update tminus.scheduled_scripts u set finished_at = tminus.clock() where u.id = l.script_id and u.finished_at is null and l.kind not in ('rehearsal', 'test');
         if exists (select from tminus.crashes c where c.script_id = l.script_id and c.cleared_at is null)
             and not exists (select from tminus.crashes c where c.launch_id = l.id and c.cleared_at is null)
             and exists (select from tminus.site_runs r where r.launch_id = l.id and r.state in ('completed', 'failed') and r.instance_id is not null) then

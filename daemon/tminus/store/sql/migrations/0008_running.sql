@@ -60,7 +60,7 @@ begin
     for attempt in 1..3 loop
         begin
             with waiting as (
-                select l.id, l.due_at, l.open_to, l.kind = 'rehearsal' as rehearsal, l.start_within,
+                select l.id, l.due_at, l.open_to, l.kind = 'rehearsal' as rehearsal, l.kind = 'test' as of_test, l.start_within,
                     -- What settle_pending would end is not started by who comes back after a long time and looks first.
                     l.start_until >= tminus.clock() or exists (select from tminus.site_runs o
                         where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null) as goes_on,
@@ -87,6 +87,7 @@ begin
                     from tminus.site_runs r
                     where r.launch_id = w.id and r.state = 'pending' and r.position <= w.open_to and (r.not_before is null or r.not_before <= tminus.clock())
                         -- A scalar, and `offset`: looked up for each, not joined with all sites or with all that are running.
+                        and (not w.of_test or r.site_id = any (me.test_sites))
                         and (select tminus.can_serve(me, s) and (s.jump_host is null or s.jump_host = any (p_jump_hosts))
                                 and (w.rehearsal or not s.tags && closed.tags)
                                 and (full_tags is null or not s.tags && full_tags)

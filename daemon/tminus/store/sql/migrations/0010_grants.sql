@@ -16,7 +16,7 @@ grant execute on function tminus.clock(), tminus.principal(text), tminus.acting(
     tminus.is_cron_field(text, integer, integer, text[]), tminus.check_cron(text), tminus.version_rank(text), tminus.plain_version_range(text, text), tminus.is_version_in(text, text),
     tminus.netstring(text), tminus.netstrings(text[]), tminus.digest_field(text, text),
     tminus.sha256_hex(text), tminus.row_digest(tminus.scheduled_scripts), tminus.site_digest(tminus.sites), tminus.site_digest(tminus.sites, text), tminus.site_digests(text[], text, jsonb),
-    tminus.check_variables(jsonb, text), tminus.variable_names(text), tminus.variables_field(text[], jsonb, jsonb), tminus.variables_of(uuid, text),
+    tminus.check_variables(jsonb, text), tminus.code(text, text[]), tminus.variable_names(text), tminus.variables_field(text[], jsonb, jsonb), tminus.variables_of(uuid, text),
     tminus.combine_digests(text, text[], text[]), tminus.digest(uuid), tminus.scheduled_script(uuid), tminus.backup_text(bigint), tminus.export_text(bytea),
     tminus.is_runner_of(tminus.instances, tminus.sites), tminus.can_serve(tminus.instances, tminus.sites),
     tminus.is_alive(tminus.instances), tminus.is_served(text), tminus.why_unserved(tminus.sites)
@@ -38,7 +38,7 @@ grant insert (id, name, address, port, username, credential, host_key, ssh_profi
 grant execute on function tminus.accept_sites(jsonb) to tminus_gateway;
 
 -- The daemon.
-grant insert (id, name, host, pid, version, max_sessions, ttl, runner_tags, credentials, jump_hosts, memory, requires_signature), update (heartbeat_at, state, ended_at) on tminus.instances to tminus_daemon;
+grant insert (id, name, host, pid, version, max_sessions, ttl, runner_tags, credentials, jump_hosts, memory, requires_signature, test_sites), update (heartbeat_at, state, ended_at) on tminus.instances to tminus_daemon;
 grant update (state, step, reason, effect, message, output, warnings, diff, evidence, instance_id, not_before, retry_reason, nonce, uptime_before,
     executing_at, finished_at) on tminus.site_runs to tminus_daemon;
 grant update (start_until) on tminus.launches to tminus_daemon;

@@ -1,13 +1,15 @@
 -- What an approver signs, what a person may see before authorizing, and how an authorization ends before its launch.
 
 -- The text whose signature authorizes: a line a field, in this order, each ended by one newline. A client that writes it to a file
--- with the newline that psql adds has exactly what is to be signed. `launch` is null but for acts on a launch of their own.
+-- with the newline that psql adds has exactly what is to be signed. All from `launch` to `since` are null but for acts
+-- on one launch: its id and its time (of a retry: the id that it is to have, and no time), the wave that may go, or since when it was paused.
 -- domain/authorization.py builds the same text; tests/vectors/statement.json lets any language check its own.
 create function tminus.statement_text(act text, launch uuid, script uuid, digest text, sites integer, author text, editor text, approver text,
-    expires timestamptz) returns text
+    expires timestamptz, due timestamptz default null, wave integer default null, since timestamptz default null) returns text
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
-    select concat_ws(e'\n', 'tminus authorization, version 1', 'act: ' || act, 'launch: ' || launch, 'script: ' || script, 'digest: ' || digest,
+    select concat_ws(e'\n', 'tminus authorization, version 1', 'act: ' || act, 'launch: ' || launch, 'due: ' || tminus.api_time(due), 'wave: ' || wave,
+        'since: ' || tminus.api_time(since), 'script: ' || script, 'digest: ' || digest,
         'sites: ' || sites, 'author: ' || author, 'editor: ' || editor, 'approver: ' || approver,
         'expires: ' || coalesce(tminus.api_time(expires), 'never'))
 $$;
@@ -24,7 +26,7 @@ as $$
     where s.id = statement.id
 $$;
 
-grant execute on function tminus.statement_text(text, uuid, uuid, text, integer, text, text, text, timestamptz), tminus.statement(uuid, text, timestamptz)
+grant execute on function tminus.statement_text(text, uuid, uuid, text, integer, text, text, text, timestamptz, timestamptz, integer, timestamptz), tminus.statement(uuid, text, timestamptz)
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 
 -- Ask for an authorization: recorded, with what was asked for and whom to tell (`notify`). It changes nothing else, and no address
@@ -114,6 +116,19 @@ begin
     return expired;
 end $$;
 
+-- The latest test of a scheduled script, if it was of what it is now: where, when, by whom, and how it ended. Null: there is none.
+create function tminus.last_test(id uuid) returns json
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select json_build_object('launch_id', l.id, 'site', r.site_id, 'at', tminus.api_time(l.due_at), 'by', l.created_by, 'outcome', r.outcome,
+        'reason', r.reason, 'message', r.message)
+    from tminus.launches l
+    join tminus.site_runs r on r.launch_id = l.id
+    where l.script_id = last_test.id and l.kind = 'test' and l.digest = (select tminus.digest(last_test.id))
+    order by l.due_at desc, l.id
+    limit 1
+$$;
+
 -- All that an approver has to see, as one object: the script itself, what was found in it, each site with how it is reached and when
 -- it was last seen, the time in UTC and in each site's zone, the options, what changed since it was last authorized, and the digest
 -- of exactly this. Null if there is no such scheduled script.
@@ -122,7 +137,7 @@ language sql stable set search_path = pg_catalog, pg_temp
 as $$
     select json_build_object(
         'id', s.id,
-        'digest', tminus.combine_digests(tminus.row_digest(s), s.sites, tminus.site_digests(s.sites, s.script, s.variables)),
+        'digest', tminus.combine_digests(tminus.row_digest(s), s.sites, tminus.site_digests(s.sites, tminus.code(s.script, s.post_checks), s.variables)),
         'status', s.status,
         'status_reason', s.status_reason,
         'description', s.description,
@@ -147,10 +162,12 @@ as $$
             where e.script_id = s.id and e.kind = 'authorization_requested' and e.detail ->> 'digest' = tminus.digest(s.id)
             order by e.id desc
             limit 1),
+        'require_test', (select p.require_test from tminus.policy p),
+        'test', tminus.last_test(s.id),
         'site_count', cardinality(s.sites),
         'sites', (
             select coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'address', t.address, 'port', t.port, 'username', t.username,
-                'credential', t.credential, 'jump_host', t.jump_host, 'host_key', t.host_key, 'runner', t.runner, 'enabled', t.enabled,
+                'credential', t.credential, 'jump_host', t.jump_host, 'host_key', t.host_key, 'ssh_profile', t.ssh_profile, 'runner', t.runner, 'enabled', t.enabled,
                 'timezone', t.timezone, 'local_time', to_char(coalesce(s.local_time, s.launch_at at time zone t.timezone), 'YYYY-MM-DD HH24:MI:SS'),
                 'identity', t.identity, 'model', t.model, 'version', t.version, 'last_seen_at', tminus.api_time(t.last_seen_at),
                 -- The values of the $(names) in the script on this site, of which the digest is made.
@@ -158,7 +175,7 @@ as $$
                 'since_last', case
                     when a.id is null then null
                     when p.position is null then 'added'
-                    when a.site_digests[p.position] <> tminus.site_digest(t, tminus.variables_field(tminus.variable_names(s.script), s.variables, t.variables)) then 'changed'
+                    when a.site_digests[p.position] <> tminus.site_digest(t, tminus.variables_field(tminus.variable_names(tminus.code(s.script, s.post_checks)), s.variables, t.variables)) then 'changed'
                     else 'same' end) order by u.position), '[]')
             from unnest(s.sites) with ordinality as u (site_id, position)
             join tminus.sites t on t.id = u.site_id
@@ -176,11 +193,11 @@ as $$
                 where c.value is distinct from a.content -> c.key),
             'sites_removed', (select coalesce(json_agg(x), '[]') from unnest(a.site_ids) as x where x <> all (s.sites))) end)
     from tminus.scheduled_scripts s
-    left join lateral (select q.* from tminus.authorizations q where q.script_id = s.id order by q.id desc limit 1) a on true
+    left join lateral (select q.* from tminus.authorizations q where q.script_id = s.id and q.act = 'launch' order by q.id desc limit 1) a on true
     where s.id = review.id
 $$;
 
-grant execute on function tminus.content_of(tminus.scheduled_scripts), tminus.review(uuid)
+grant execute on function tminus.content_of(tminus.scheduled_scripts), tminus.last_test(uuid), tminus.review(uuid)
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 grant execute on function tminus.request_authorization(uuid, text), tminus.withdraw(uuid, text, text) to tminus_author, tminus_approver, tminus_gateway;
 grant execute on function tminus.expire_authorizations(integer) to tminus_daemon;

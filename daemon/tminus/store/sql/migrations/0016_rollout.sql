@@ -173,7 +173,7 @@ begin
     end if;
     select q.* into l
     from tminus.launches q
-    where q.script_id = s.id and q.kind <> 'rehearsal' and q.state = 'running' and q.finished_at is null
+    where q.script_id = s.id and q.kind not in ('rehearsal', 'test') and q.state = 'running' and q.finished_at is null
     for update;
     if not found then
         raise exception 'no launch of scheduled script % is under way; there is nothing to %', s.id, p_act using errcode = 'object_not_in_prerequisite_state';
@@ -181,9 +181,45 @@ begin
     return l;
 end $$;
 
+-- What `approver` (null: the caller) signs for the launch of a scheduled script that is under way: that it goes on ('resume'), or that its
+-- wave `wave` goes ('confirm'). Null if there is nothing to sign. See tminus.statement_text.
+create function tminus.launch_statement(id uuid, act text, approver text, expires timestamptz, wave integer default null) returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select tminus.statement_text(launch_statement.act, l.id, l.script_id, a.digest, cardinality(a.site_ids), a.author, a.editor,
+        coalesce(launch_statement.approver, session_user), launch_statement.expires, l.due_at,
+        case launch_statement.act when 'confirm' then launch_statement.wave end, case launch_statement.act when 'resume' then l.paused_at end)
+    from tminus.launches l
+    join tminus.authorizations a on a.id = l.authorization_id
+    where l.script_id = launch_statement.id and l.kind <> 'rehearsal' and l.state = 'running' and l.finished_at is null
+        and (launch_statement.act = 'confirm' and launch_statement.wave is not null or launch_statement.act = 'resume' and l.paused_at is not null)
+$$;
+
+-- Record that `p_who` signed for an act on launch `l`. (The daemon verifies the signature.) The signer is an approver, and neither the
+-- author nor the last editor, as in tminus.authorize. Without a signature: refused while a daemon asks for it.
+create function tminus.record_signed_act(l tminus.launches, p_who text, p_act text, p_signature text, p_expires timestamptz, p_wave integer) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    a tminus.authorizations;
+begin
+    if p_signature is null then
+        perform tminus.require_signature('goes on with', format('Use tminus %s %s --sign KEY, or sign tminus.launch_statement and give the signature.',
+            case p_act when 'confirm' then 'confirm-wave' else 'resume-launch' end, l.script_id));
+        return;
+    end if;
+    select * into a from tminus.authorizations q where q.id = l.authorization_id;
+    perform tminus.check_signer(p_who, a.author, a.editor, p_expires);
+    insert into tminus.authorizations (script_id, act, launch_id, wave, paused_at, digest, row_digest, site_ids, site_digests, author, editor,
+        approver, expires_at, signature)
+    values (l.script_id, p_act, l.id, p_wave, case p_act when 'resume' then l.paused_at end, a.digest, a.row_digest, a.site_ids, a.site_digests,
+        a.author, a.editor, p_who, p_expires, tminus.plain_signature(p_signature));
+end $$;
+
 -- Let the next wave of a launch go, where it waits for that (wave_confirm). `wave` is its number, so that a second call does
--- not let the one after it go too. `by` is the person, or null for the caller: the author, an approver, or a gateway.
-create function tminus.confirm_wave(id uuid, wave integer, by text default null) returns json
+-- not let the one after it go too. `by` is the person, or null for the caller: the author, an approver, or a gateway. Where daemons ask for
+-- signatures, an approver's over tminus.launch_statement(id, 'confirm', by, expires, wave) is needed.
+create function tminus.confirm_wave(id uuid, wave integer, by text default null, signature text default null, expires timestamptz default null) returns json
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -200,8 +236,9 @@ begin
         raise exception 'wave % of scheduled script % has not ended yet', l.wave, l.script_id
             using errcode = 'object_not_in_prerequisite_state', hint = 'Look at how it ended, then confirm the next.';
     end if;
+    perform tminus.record_signed_act(l, who, 'confirm', confirm_wave.signature, confirm_wave.expires, confirm_wave.wave);
     update tminus.launches u set confirmed_wave = confirm_wave.wave where u.id = l.id;
-    perform tminus.record('wave_confirmed', who, l.script_id, l.id, null, jsonb_build_object('wave', confirm_wave.wave));
+    perform tminus.record('wave_confirmed', who, l.script_id, l.id, null, jsonb_build_object('wave', confirm_wave.wave, 'signed', confirm_wave.signature is not null));
     perform pg_notify('tminus', 'wave');
     return tminus.scheduled_script(l.script_id);
 end $$;
@@ -227,8 +264,9 @@ begin
     return tminus.scheduled_script(l.script_id);
 end $$;
 
--- Let a paused launch go on. The time that it was paused counts for nobody's start_within. `by` as above.
-create function tminus.resume_launch(id uuid, by text default null) returns json
+-- Let a paused launch go on. The time that it was paused counts for nobody's start_within. `by` as above; the signature, where daemons ask
+-- for one, is over tminus.launch_statement(id, 'resume', by, expires).
+create function tminus.resume_launch(id uuid, by text default null, signature text default null, expires timestamptz default null) returns json
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -239,6 +277,7 @@ begin
     if l.paused_at is null then
         raise exception 'the launch of scheduled script % is not paused', l.script_id using errcode = 'object_not_in_prerequisite_state';
     end if;
+    perform tminus.record_signed_act(l, who, 'resume', resume_launch.signature, resume_launch.expires, null);
     update tminus.launches u
     set paused_at = null, paused_by = null, pause_note = null, start_until = greatest(u.start_until, tminus.clock() + u.start_within)
     where u.id = l.id;
@@ -246,24 +285,84 @@ begin
     set turn_at = r.turn_at + (tminus.clock() - l.paused_at), not_before = least(r.not_before, tminus.clock())
     where r.launch_id = l.id and r.state = 'pending' and r.turn_at is not null;
     perform tminus.record('launch_resumed', who, l.script_id, l.id, null,
-        jsonb_build_object('paused_by', l.paused_by, 'paused_at', l.paused_at, 'note', l.pause_note));
+        jsonb_build_object('paused_by', l.paused_by, 'paused_at', l.paused_at, 'note', l.pause_note,
+            'signed', resume_launch.signature is not null));
     perform pg_notify('tminus', 'launch');
     return tminus.scheduled_script(l.script_id);
 end $$;
 
+-- The sites, in their order, on which launch `p_launch` (no retry) would be retried: `p_sites`, or those where that is safe. Or a sentence why not.
+create function tminus.sites_to_retry(p_launch uuid, p_sites text[]) returns text[]
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wrong text;
+    the_sites text[];
+begin
+    if p_sites is null then
+        the_sites := array(select r.site_id from tminus.latest_runs(p_launch) r
+            where r.outcome in ('failed', 'skipped') and coalesce(r.resolved_effect, r.effect) = 'none' order by r.position);
+        if cardinality(the_sites) = 0 then
+            raise exception 'no site of launch % is safe to repeat', p_launch using errcode = 'object_not_in_prerequisite_state',
+                hint = 'Sites where it was applied in part, or where that is unknown, are retried only if they are named.';
+        end if;
+    else
+        select coalesce(u.site, 'null') into wrong from unnest(p_sites) as u (site)
+        where not exists (select from tminus.latest_runs(p_launch) r where r.site_id = u.site) limit 1;
+        if found then
+            raise exception '% is no site of launch %', quote_literal(tminus.printable(wrong)), p_launch using errcode = 'foreign_key_violation';
+        end if;
+        select r.site_id into wrong from tminus.latest_runs(p_launch) r where r.site_id = any (p_sites) and r.outcome = 'completed' order by r.position limit 1;
+        if found then
+            raise exception 'it completed on %; it is not run there again', wrong using errcode = 'object_not_in_prerequisite_state';
+        end if;
+        the_sites := array(select r.site_id from tminus.latest_runs(p_launch) r where r.site_id = any (p_sites) order by r.position);
+        if cardinality(the_sites) = 0 then
+            raise exception 'a retry needs at least one site' using errcode = 'check_violation', column = 'sites';
+        end if;
+    end if;
+    return the_sites;
+end $$;
+
+-- Their digests in an authorization, in the order of `p_sites`.
+create function tminus.authorized_digests(a tminus.authorizations, p_sites text[]) returns text[]
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+    select array_agg(q.site_digest order by w.position)
+    from unnest(p_sites) with ordinality as w (site_id, position)
+    join unnest(a.site_ids, a.site_digests) as q (site_id, site_digest) on q.site_id = w.site_id
+$$;
+
+-- What `approver` (null: the caller) signs to have a launch retried on `sites` (null: where that is safe) as the launch `id`, a new UUID of the
+-- signer's choice. Null if there is no such launch, or nobody authorized it. See tminus.statement_text.
+create function tminus.retry_statement(launch uuid, id uuid, sites text[], approver text, expires timestamptz) returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select tminus.statement_text('retry', retry_statement.id, a.script_id,
+        tminus.combine_digests(a.row_digest, w.sites, tminus.authorized_digests(a, w.sites)), cardinality(w.sites), a.author, a.editor,
+        coalesce(retry_statement.approver, session_user), retry_statement.expires)
+    from tminus.launches l
+    join tminus.launches q on q.id = coalesce(l.retry_of, l.id)
+    join tminus.authorizations a on a.id = q.authorization_id
+    cross join lateral (select tminus.sites_to_retry(q.id, retry_statement.sites) as sites) w
+    where l.id = retry_statement.launch
+$$;
+
 -- Run the content of a launch that has ended once more, on the sites that are safe to repeat: those that failed or were skipped and on
 -- which it had no effect. `sites` names others one by one (partly applied, unknown), or only some. That is a decision of an approver, who
--- is neither the author nor the last editor, and it is recorded as one. `launch` may be a retry. Returns the new launch.
-create function tminus.retry(launch uuid, only_which text default 'failed_and_not_started', sites text[] default null, by text default null) returns uuid
+-- is neither the author nor the last editor, and it is recorded as one. `launch` may be a retry. Where daemons ask for signatures, the approver's over tminus.retry_statement(launch, id, sites,
+-- by, expires) is needed. `id` is that of the new launch, or null. Returns the new launch.
+create function tminus.retry(launch uuid, only_which text default 'failed_and_not_started', sites text[] default null, by text default null,
+    id uuid default null, signature text default null, expires timestamptz default null) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     first tminus.launches;
     s tminus.scheduled_scripts;
+    a tminus.authorizations;
     who text := tminus.principal(retry.by);
-    wrong text;
     the_sites text[];
-    the_launch uuid;
+    the_launch uuid := coalesce(retry.id, gen_random_uuid());
 begin
     select q.* into first
     from tminus.launches l join tminus.launches q on q.id = coalesce(l.retry_of, l.id)
@@ -298,42 +397,35 @@ begin
         raise exception 'scheduled script % was set aside; it is not retried', s.id using errcode = 'object_not_in_prerequisite_state',
             hint = 'Use tminus.readmit(id, note) once it is known why the daemon died.';
     end if;
-    if sites is null then
-        the_sites := array(select r.site_id from tminus.latest_runs(first.id) r
-            where r.outcome in ('failed', 'skipped') and coalesce(r.resolved_effect, r.effect) = 'none' order by r.position);
-        if cardinality(the_sites) = 0 then
-            raise exception 'no site of launch % is safe to repeat', first.id using errcode = 'object_not_in_prerequisite_state',
-                hint = 'Sites where it was applied in part, or where that is unknown, are retried only if they are named.';
-        end if;
+    the_sites := tminus.sites_to_retry(first.id, retry.sites);
+    if retry.signature is null then
+        perform tminus.require_signature('retries', format('Use tminus retry %s --sign KEY, or sign tminus.retry_statement and give the signature.', s.id));
     else
-        select coalesce(u.site, 'null') into wrong from unnest(sites) as u (site)
-        where not exists (select from tminus.latest_runs(first.id) r where r.site_id = u.site) limit 1;
-        if found then
-            raise exception '% is no site of launch %', quote_literal(tminus.printable(wrong)), first.id using errcode = 'foreign_key_violation';
+        if retry.id is null then
+            raise exception 'a signature is for one launch: give its id, which it names, too' using errcode = 'check_violation';
         end if;
-        select r.site_id into wrong from tminus.latest_runs(first.id) r where r.site_id = any (sites) and r.outcome = 'completed' order by r.position limit 1;
-        if found then
-            raise exception 'it completed on %; it is not run there again', wrong using errcode = 'object_not_in_prerequisite_state';
-        end if;
-        the_sites := array(select r.site_id from tminus.latest_runs(first.id) r where r.site_id = any (sites) order by r.position);
-        if cardinality(the_sites) = 0 then
-            raise exception 'a retry needs at least one site' using errcode = 'check_violation', column = 'sites';
-        end if;
+        select * into a from tminus.authorizations q where q.id = first.authorization_id;
+        perform tminus.check_signer(who, a.author, a.editor, retry.expires);
+        insert into tminus.authorizations (script_id, act, launch_id, digest, row_digest, site_ids, site_digests, content, author, editor, approver,
+            expires_at, signature)
+        select s.id, 'retry', retry.id, tminus.combine_digests(a.row_digest, the_sites, u.digests), a.row_digest, the_sites, u.digests, a.content,
+            a.author, a.editor, who, retry.expires, tminus.plain_signature(retry.signature)
+        from (select tminus.authorized_digests(a, the_sites) as digests) u
+        returning authorizations.id into a.id;
     end if;
-    insert into tminus.launches (script_id, kind, retry_of, due_at, started_at, start_until, description, script, sites, make_backup,
+    insert into tminus.launches (id, script_id, kind, retry_of, due_at, started_at, start_until, description, script, sites, make_backup,
         abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
         wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
         guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables,
-        windows, local_time, stop_starting_at, missed_policy, until, max_launches,
+        windows, local_time, stop_starting_at, missed_policy, until, max_launches, post_checks,
         digest, authorization_id, authorized_by, created_by)
-    values (s.id, 'retry', first.id, tminus.clock(), tminus.clock(), tminus.clock() + first.start_within, first.description, first.script, the_sites,
+    values (the_launch, s.id, 'retry', first.id, tminus.clock(), tminus.clock(), tminus.clock() + first.start_within, first.description, first.script, the_sites,
         first.make_backup, first.abort_if_offline, first.start_within, first.site_timeout, first.max_concurrency, first.expects_disconnect,
         first.detached, first.test_site_id, first.launch_at, first.cron, first.timezone,
         first.wave_sizes, first.wave_order, first.wave_pause, first.wave_confirm, first.confirm_within, first.max_failures, first.max_failures_in_wave, first.max_offline,
         first.guard_version, first.guard_free_space, first.guard_uptime, first.guard_cpu_load, first.variables,
-        first.windows, first.local_time, first.stop_starting_at, first.missed_policy, first.until, first.max_launches,
-        first.digest, first.authorization_id, who, first.created_by)
-    returning launches.id into the_launch;
+        first.windows, first.local_time, first.stop_starting_at, first.missed_policy, first.until, first.max_launches, first.post_checks,
+        first.digest, coalesce(a.id, first.authorization_id), who, first.created_by);
     -- Each site as it was authorized: one that was changed since is not run.
     insert into tminus.site_runs (launch_id, site_id, position, site_digest)
     select the_launch, r.site_id, r.position, r.site_digest
@@ -341,13 +433,16 @@ begin
     where r.launch_id = first.id and r.site_id = any (the_sites);
     update tminus.scheduled_scripts u set finished_at = null where u.id = s.id;
     perform tminus.record('retried', who, s.id, the_launch, null,
-        jsonb_build_object('retry_of', first.id, 'digest', first.digest, 'sites', the_sites, 'named', retry.sites is not null));
+        jsonb_build_object('retry_of', first.id, 'digest', first.digest, 'sites', the_sites, 'named', retry.sites is not null,
+            'signed', retry.signature is not null));
     perform pg_notify('tminus', 'launch');
     return the_launch;
 end $$;
 
-grant execute on function tminus.is_amount(text), tminus.check_rollout(tminus.scheduled_scripts), tminus.latest_runs(uuid)
+grant execute on function tminus.is_amount(text), tminus.check_rollout(tminus.scheduled_scripts), tminus.latest_runs(uuid), tminus.sites_to_retry(uuid, text[]),
+    tminus.authorized_digests(tminus.authorizations, text[]), tminus.retry_statement(uuid, uuid, text[], text, timestamptz), tminus.launch_statement(uuid, text, text, timestamptz, integer)
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
-grant execute on function tminus.confirm_wave(uuid, integer, text), tminus.pause_launch(uuid, text, text), tminus.resume_launch(uuid, text), tminus.retry(uuid, text, text[], text)
+grant execute on function tminus.confirm_wave(uuid, integer, text, text, timestamptz), tminus.pause_launch(uuid, text, text), tminus.resume_launch(uuid, text, text, timestamptz),
+    tminus.retry(uuid, text, text[], text, uuid, text, timestamptz)
     to tminus_author, tminus_approver, tminus_gateway;
 grant execute on function tminus.open_wave(uuid, integer), tminus.ask_wave(uuid, integer), tminus.halt(uuid, integer, text, boolean) to tminus_daemon;

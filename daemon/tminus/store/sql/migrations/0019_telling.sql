@@ -17,7 +17,7 @@ create table tminus.contacts (
     address text not null,
     -- What to tell; null is all.
     news text[] check (news <@ array['authorization_requested', 'authorized', 'authorization_withdrawn', 'authorization_expired', 'about_to_launch',
-        'launched', 'launch_refused', 'sites_failed', 'wave_waiting', 'halted', 'finished', 'missed', 'cancelled']),
+        'run_now', 'launched', 'launch_refused', 'sites_failed', 'wave_waiting', 'halted', 'finished', 'missed', 'cancelled']),
     -- Null: at once. Else all that came within this long is one letter.
     digest_every interval check (digest_every between interval '1 minute' and interval '7 days'),
     enabled boolean not null default true,
@@ -39,6 +39,7 @@ insert into tminus.news_kinds values
     ('authorized', 'authorized', true),
     ('authorization_withdrawn', 'authorization_withdrawn', true),
     ('authorization_expired', 'authorization_expired', true),
+    ('run_now', 'run_now', true),
     ('launched', 'launched', false),
     ('launch_refused', 'launch_refused', true),
     ('wave_asked', 'wave_waiting', true),
@@ -117,8 +118,8 @@ begin
     if not found
         -- A launch that was missed is told as that.
         or new.kind = 'cancelled' and new.principal = 'tminus' and new.detail ->> 'reason' in ('missed', 'not_authorized')
-        -- A rehearsal changes nothing; who asked for it looks at it.
-        or new.kind = 'launch_finished' and exists (select from tminus.launches l where l.id = new.launch_id and l.kind = 'rehearsal') then
+        -- Who asked for a rehearsal or a test looks at it.
+        or new.kind = 'launch_finished' and exists (select from tminus.launches l where l.id = new.launch_id and l.kind in ('rehearsal', 'test')) then
         return null;
     end if;
     perform tminus.queue_news(told.news, told.tells_author, 'event ' || new.id, new.script_id, new.launch_id, new.principal, new.detail);
@@ -150,7 +151,7 @@ begin
     end loop;
     for r in
         select l.id, l.script_id from tminus.launches l
-        where l.finished_at is null and l.kind <> 'rehearsal'
+        where l.finished_at is null and l.kind not in ('rehearsal', 'test')
             and exists (select from tminus.site_runs g where g.launch_id = l.id and g.state in ('failed', 'unknown'))
     loop
         queued := queued + tminus.queue_news('sites_failed', true, 'launch ' || r.id || ' sites_failed', r.script_id, r.id, 'tminus', '{}');

@@ -1,0 +1,81 @@
+"""Known secrets in what a router says: their values are replaced before anything of it is stored or shown.
+
+RouterOS leaves secrets out of its exports (6.x where it is told to), but not out of what a script prints, nor out of the source of a
+script that stands in the configuration, nor is the name of an SNMP community a secret to it.
+
+What is known is `name=value` with the names below, as RouterOS writes them in exports, in `print detail` and in commands, also
+within quoted sources; and PEM blocks of private keys. A value that a script works out ($variable, [command]) is none. A secret
+that stands alone, without its name, cannot be told from other text.
+"""
+
+from __future__ import annotations
+
+import re
+
+HIDDEN = "*****"
+
+_NAMES = (
+    "password",
+    "passphrase",
+    "secret",
+    "private-key",
+    "preshared-key",
+    "pre-shared-key",
+    "shared-key",
+    "auth-key",
+    "authentication-key",
+    "encryption-key",
+    "md5-key",
+    "sta-private-key",
+    "static-key-0",
+    "static-key-1",
+    "static-key-2",
+    "static-key-3",
+    "sim-pin",
+)
+_HINTS = (
+    "password=",
+    "passphrase=",
+    "secret=",
+    "-key=",
+    "-key-",
+    "sim-pin=",
+)  # one of them is in each, and is found fast
+# Quoted (in a quoted source its quotes are escaped, however often), else up to a blank or what ends a command. A value
+# that was cut off goes to the end of its line.
+_VALUE = r"""(?P<quote>\\{0,15}")(?:(?P<whole>(?:(?!(?P=quote))(?:\\.|[^\n])){0,4096}?)(?P=quote)|[^\n]*)|[^\s";\]})\\$\[(]+"""
+_SECRET = re.compile(rf"(?P<name>(?:{'|'.join(map(re.escape, _NAMES))})=)(?:{_VALUE})")
+_PEM = re.compile(
+    r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----)(?:(?!-----BEGIN )[\s\S])*?(?:(-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----)|\Z)"
+)
+_COMMUNITIES = re.compile(r"^/snmp[ /]community\b.*(?:\n(?!/).*)*", re.MULTILINE)
+_COMMUNITY = re.compile(r'(?<![\w-])(name=)("(?:\\.|[^"\\\n])*"|[^\s"]+)')
+_NO_SECRETS = frozenset({"yes", "no", "public", HIDDEN, '""', f'"{HIDDEN}"'})
+
+
+def redact(text: str) -> str:
+    """Return `text` with each known secret replaced. Doing it twice changes nothing."""
+    if _may_hold(text):
+        # Line by line: of a large export a few lines are concerned, and no value goes beyond its line.
+        text = "\n".join(_SECRET.sub(_hide, line) if _may_hold(line) else line for line in text.split("\n"))
+    if "PRIVATE KEY-----" in text:
+        text = _PEM.sub(rf"\1\n{HIDDEN}\n\2", text)
+    if "/snmp" in text:
+        text = _COMMUNITIES.sub(lambda found: _COMMUNITY.sub(_hide_community, found[0]), text)
+    return text
+
+
+def _may_hold(text: str) -> bool:
+    return any(hint in text for hint in _HINTS)
+
+
+def _hide(found: re.Match[str]) -> str:
+    value = found[0][len(found["name"]) :]
+    if value in _NO_SECRETS:
+        return found[0]
+    quote = found["quote"] or ""
+    return f"{found['name']}{quote}{HIDDEN}{quote}"
+
+
+def _hide_community(found: re.Match[str]) -> str:
+    return found[0] if found[2] in _NO_SECRETS else f"{found[1]}{HIDDEN}"
