@@ -404,7 +404,13 @@ if __name__ == "__main__":
         parser.add_argument("--no-due", action="store_true", help="leave out the due query")
         parser.add_argument("--parser-only", action="store_true", help="measure only how fast scripts are parsed")
         parser.add_argument("--api-only", action="store_true", help="measure only the HTTP API")
+        parser.add_argument("--board", action="store_true", help="measure only the launch board and the API")
         options = parser.parse_args()
+        if options.board:
+            import bench_board
+
+            asyncio.run(bench_board.main())
+            sys.exit()
         if options.api_only:
             import bench_api
 

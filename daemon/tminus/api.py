@@ -64,7 +64,9 @@ async def open_api(settings: Settings, place: Place, *, base: Path, beside_daemo
     await _check_gateway(dsn)
     limits = Limits(requests_per_minute=settings.api_requests_per_minute, body=settings.api_body_limit)
     async with open_database(dsn, size=settings.api_connections, application="tminus api") as db:
-        application = make_application(db, checker, limits, public_url=settings.api_public_url or "")
+        application = make_application(
+            db, checker, limits, public_url=settings.api_public_url or "", board=settings.board, dsn=dsn
+        )
         async with listen_http(
             settings.api_address, application, setting="api_listen", refuse=refusal(settings.api_public_url or "")
         ) as bound:

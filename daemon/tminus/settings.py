@@ -124,6 +124,7 @@ class Settings(BaseSettings):
     api_jwks_url: str | None = None
     api_requests_per_minute: int = Field(default=600, ge=1, le=1000000)
     api_body_limit: int = Field(default=8 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    board: bool = True
     api_connections: int = Field(default=8, ge=1, le=100)
 
     # How much at once, and how often to look.

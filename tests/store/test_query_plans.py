@@ -277,6 +277,17 @@ async def test_pages_of_the_api(big: WarmDb) -> None:
     await check(big, statement("claim_idempotency_key"), "alice", "k", bytes(32), at_most=10)
 
 
+async def test_what_the_board_asks_again_and_again(big: WarmDb) -> None:
+    # Of the launch that runs all 2,000 site runs, and nothing of those that are over.
+    await check(big, statement("launch_cells"), [], at_most=2100)
+    for ahead in ("outlook_mark", "upcoming", "upcoming_scripts"):
+        await check(big, statement(ahead), 50, at_most=500, uses={"scheduled_scripts_due", "scheduled_scripts_waiting"})
+    await check(big, statement("recent_launches"), 8, at_most=2100 * 8)
+    await check(big, statement("search_launches"), *([None] * 8), 11, None, at_most=2100 * 11)
+    await check(big, statement("search_scripts"), *([None] * 8), 31, at_most=100, uses={"scheduled_scripts_by_age"})
+    await check(big, statement("runs_of_site"), "site_5", None, 31, at_most=100, uses={"site_runs_by_site"})
+
+
 async def test_what_there_is_to_tell(big: WarmDb) -> None:
     # A few launches come within a quarter of an hour; nothing went wrong in the one that runs.
     await check(

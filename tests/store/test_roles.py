@@ -138,7 +138,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
     "cancel": frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     "rehearse": frozenset({"tminus_author", "tminus_approver", "tminus_gateway"}),
     **dict.fromkeys(
-        ("accept_sites", "launch_for_api", "site_run_for_api", "site_for_api"),
+        ("accept_sites", "launch_for_api", "site_run_for_api", "site_for_api", "cells"),
         frozenset({"tminus_gateway"}),
     ),
     # Each refuses whom it must with a sentence.

@@ -89,11 +89,21 @@ class Api:
 
 @asynccontextmanager
 async def serve(
-    db: Db, *, source: KeySource | None = None, per_minute: int = 100_000, body: int = 2 * 1024 * 1024, **listening: Any
+    db: Db,
+    *,
+    source: KeySource | None = None,
+    per_minute: int = 100_000,
+    body: int = 2 * 1024 * 1024,
+    board: bool = False,
+    public_url: str = "",
+    **listening: Any,
 ) -> AsyncIterator[Api]:
     checker = Checker(issuer="tminus", audience="tminus", source=source or FixedKeys((secret_key(SECRET),)))
     async with open_database(db.dsn_as("api"), size=4, application="test api") as store:
-        application = make_application(store, checker, Limits(requests_per_minute=per_minute, body=body))
+        limits = Limits(requests_per_minute=per_minute, body=body)
+        application = make_application(
+            store, checker, limits, public_url=public_url, board=board, dsn=db.dsn_as("api") if board else None
+        )
         async with (
             listen_http(("127.0.0.1", 0), application, setting="api_listen", refuse=refusal(""), **listening) as (
                 host,

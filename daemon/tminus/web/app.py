@@ -46,10 +46,20 @@ class Limits:
     """Bytes."""
 
 
-def make_application(db: Database, checker: Checker, limits: Limits, *, public_url: str = "") -> web.Application:
-    """Make the application. `db` is a gateway's login; `public_url` is where clients find the API, for links in errors."""
+def make_application(
+    db: Database, checker: Checker, limits: Limits, *, public_url: str = "", board: bool = False, dsn: str | None = None
+) -> web.Application:
+    """Make the application. `db` is a gateway's login; `public_url` is where clients find it, for links in errors.
+
+    With `board` the launch board is served as well; it listens for hints at `dsn`, where that is given.
+    """
     application = web.Application(client_max_size=limits.body, middlewares=[_problems(_docs(public_url))])
-    add_api(application, db, checker, limits)
+    rates = Rates(limits.requests_per_minute)
+    add_api(application, db, checker, rates)
+    if board:
+        from tminus.web.board.app import make_board  # noqa: PLC0415 - without it no template is loaded
+
+        make_board(db, checker, rates, public_url=public_url, dsn=dsn).add_to(application)
     return application
 
 
@@ -69,9 +79,8 @@ def _docs(public_url: str) -> str:
     return f"{public_url.rstrip('/')}/errors"
 
 
-def add_api(application: web.Application, db: Database, checker: Checker, limits: Limits) -> None:
+def add_api(application: web.Application, db: Database, checker: Checker, rates: Rates) -> None:
     """Add the routes of the API."""
-    rates = Rates(limits.requests_per_minute)
     openapi = json.dumps(document(), indent=1)
 
     async def show_openapi(_: web.Request) -> web.Response:
@@ -127,7 +136,8 @@ def _problems(docs: str) -> Middleware:
         except Exception:
             log.exception("api_defect", method=request.method, path=request.path)
             response = _failure(Problem(Code.INTERNAL, "a defect of tminus; its log has the details"), docs)
-        response.headers.update(_SAFE)
+        for name, value in _SAFE.items():
+            response.headers.setdefault(name, value)
         if request.method != "GET" or response.status in _NEWSWORTHY:
             log.info(
                 "api_answered",

@@ -2,9 +2,10 @@
 select
     s.id, s.description, s.status, s.status_reason, s.created_by, s.authorized_by, s.launch_at, s.cron, s.timezone, cardinality(s.sites) as sites,
     tminus.t_minus(s.launch_at) as t_minus
-from unnest(array['scheduled', 'unauthorized']) as waiting (status)
-cross join lateral (
-    select i.id from tminus.scheduled_scripts i where i.status = waiting.status order by i.launch_at limit $1
+from (
+    (select i.id from tminus.scheduled_scripts i where i.status = 'scheduled' order by i.launch_at limit $1)
+    union all
+    (select i.id from tminus.scheduled_scripts i where i.status = 'unauthorized' order by i.launch_at limit $1)
 ) next
 join tminus.scheduled_scripts s on s.id = next.id
 order by s.launch_at, s.id
