@@ -169,7 +169,8 @@ def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:
         return "the content is not what was signed"
     if occasion.sites is not None and occasion.sites != tuple(site for site, _ in authorization.sites):
         return "the sites are not those that were signed"
-    if distinct and authorization.approver in (authorization.author, authorization.editor):
+    own = {name.strip().lower() for name in (authorization.author, authorization.editor)}
+    if distinct and authorization.approver.strip().lower() in own:
         return f"{authorization.approver} signed what is their own"
     if occasion.at_its_time:
         return _why_not_its_time(row, occasion.due_at)
