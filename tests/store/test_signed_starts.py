@@ -255,6 +255,9 @@ async def test_a_test_is_refused_without_a_signature_of_somebody_who_may(stage: 
     signature = made.bob.sign(await stage.db.value(TESTED, made.script, launch, expires))
     by_alice = TEST.replace("'bob'", "'alice'")
     assert "alice is the author" in await refused(stage.db, "api", by_alice, made.script, launch, signature, expires)
+    assert "Alice is the author" in await refused(
+        stage.db, "api", by_alice.replace("alice", "Alice"), made.script, launch, signature, expires
+    )
     assert "alice is not an approver" in await refused(
         stage.db, "alice", by_alice, made.script, launch, signature, expires
     )

@@ -10,7 +10,15 @@ from uuid import UUID
 
 import pytest
 
-from tminus.domain.authorization import Authorization, Occasion, Statement, why_not_covered, why_not_now
+from tminus.domain.authorization import (
+    Authorization,
+    FurtherAct,
+    Occasion,
+    Statement,
+    why_not_acted,
+    why_not_covered,
+    why_not_now,
+)
 from tminus.domain.digest import RowPart, SitePart, combine, row_digest, site_digest
 from tminus.domain.endings import LaunchKind
 
@@ -198,6 +206,12 @@ def test_what_is_run_now_is_signed_for_its_own_launch_and_is_held_to_no_time_but
     assert "their own" in (
         why_not_covered(replace(now, authorization=authorization(row, approver="alice")), distinct=True) or ""
     )
+
+
+@pytest.mark.parametrize(("person", "may"), [("bob", True), ("alice", False), ("Arthur ", False)])
+def test_nobody_lets_go_on_what_is_their_own(person: str, may: bool) -> None:
+    act = FurtherAct(act="resume", wave=None, since=AT, approver=person, expires=AT, signature="")
+    assert (why_not_acted(occasion(launch=LAUNCH), act, AT, distinct=True) is None) == may
 
 
 @pytest.mark.parametrize(
