@@ -85,3 +85,23 @@ def test_hostile_text_is_read_in_no_time(piece: str) -> None:
     begun = time.perf_counter()
     redact("password=x " + piece * (400_000 // len(piece)))
     assert time.perf_counter() - begun < 5
+
+
+@pytest.mark.parametrize("quote", ['"', '\\"', '\\\\\\"', ""])
+def test_a_value_of_backslashes_that_does_not_end_is_read_in_no_time(quote: str) -> None:
+    begun = time.perf_counter()
+    assert redact(f"password={quote}a" + "\\" * 400_000 + "\n").startswith("password=")
+    assert time.perf_counter() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (r'set password="a\\" name=x', r'set password="*****" name=x'),
+        (r'set password="a\"b" name=x', r'set password="*****" name=x'),
+        (r'source="set password=\"a\\\"b\" name=x"', r'source="set password=\"*****\" name=x"'),
+        (r'source="set password=\"a\\\\\" name=x"', r'source="set password=\"*****\" name=x"'),
+    ],
+)
+def test_an_escaped_quote_or_backslash_does_not_end_a_value_early(said: str, kept: str) -> None:
+    assert redact(said) == kept

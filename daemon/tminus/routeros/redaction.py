@@ -42,8 +42,12 @@ _HINTS = (
     "sim-pin=",
 )  # one of them is in each, and is found fast
 # Quoted (in a quoted source its quotes are escaped, however often), else up to a blank or what ends a command. A value
-# that was cut off goes to the end of its line.
-_VALUE = r"""(?P<quote>\\{0,15}")(?:(?P<whole>(?:(?!(?P=quote))(?:\\.|[^\n])){0,4096}?)(?P=quote)|[^\n]*)|[^\s";\]})\\$\[(]+"""
+# that was cut off goes to the end of its line. What is quoted n times deep has 2**n - 1 backslashes before its quotes, and
+# twice 2**n for each of its own; nothing of it is read twice (possessive), since what a router says is hostile.
+_VALUE = (
+    r"""(?P<quote>(?P<depth>\\{0,31})")(?:(?:(?:\\(?P=depth)){2}|(?!(?P=quote))\\*+[^\\\n])*+(?P=quote)|[^\n]*)"""
+    r"""|[^\s";\]})\\$\[(]+"""
+)
 _SECRET = re.compile(rf"(?P<name>(?:{'|'.join(map(re.escape, _NAMES))})=)(?:{_VALUE})")
 _PEM = re.compile(
     r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----)(?:(?!-----BEGIN )[\s\S])*?(?:(-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----)|\Z)"
