@@ -95,8 +95,8 @@ def show_retry(plan: RetryPlan) -> None:
         ("digest", plan.digest),
     )
     console = screen.console()
-    console.rule("script")
+    screen.rule(console, "script")
     console.print(screen.text(content.row.script.rstrip("\n")), soft_wrap=True)
-    console.rule()
+    screen.rule(console)
     if screen.hides_something(content.row.script):
         click.echo("The script has characters that are not seen: they are written as \\x1b or \\u202e above.", err=True)
