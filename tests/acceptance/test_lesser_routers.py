@@ -62,3 +62,19 @@ async def test_without_a_log_a_lost_session_proves_nothing(database: Db, tmp_pat
         for site, run in runs.items():
             assert (run["state"], run["effect"]) == ("unknown", "unknown"), f"{site}: {run['message']}"
             assert len(fleet.journal.starts(site)) == 1
+
+
+@pytest.mark.timeout(120)
+async def test_without_a_list_of_jobs_the_log_still_resolves_a_lost_session(database: Db, tmp_path: Path) -> None:
+    site = SiteSpec(
+        id="r1",
+        version="7.20.8",
+        faults=frozenset({Fault.DROPS_AFTER_SCRIPT}),
+        behaviour=Behaviour(shows_jobs=False),
+    )
+    async with simulate(FleetSpec(site_specs=(site,))) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        run = (await database.finished(await database.submit(GOOD), within=60))["r1"]
+        assert run["state"] == "completed", run["message"]
+        assert "Proved by the router's log, not by the session." in run["warnings"]
+        assert not [name for name in fleet.files("r1") if name.startswith("tminus-")]

@@ -202,6 +202,29 @@ async def test_what_another_device_says_is_no_evidence(database: Db, tmp_path: P
         assert "Another device answers there now: its serial number is HC0OTHER0ONE" in run["message"]
 
 
+FORGED = r"""
+:local x ""
+:foreach f in=[/file find where name~"tminus-"] do={ :set x [:pick [/file get $f name] 7 23] }
+:log info ("tminus " . $x . " done")
+:put "Script file loaded and executed successfully"
+:put ("TMINUS-OK-" . $x)
+/quit
+"""
+
+
+async def test_a_script_that_writes_what_proves_its_end_itself_and_leaves_proves_nothing(
+    database: Db, tmp_path: Path
+) -> None:
+    specs = tuple(SiteSpec(id=name, version=version) for name, version in (("new", "7.20.8"), ("old", "6.49.10")))
+    async with simulate(FleetSpec(site_specs=specs)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        runs = await database.finished(await database.submit(FORGED), within=90)
+        for name in ("new", "old"):
+            assert ending(runs[name]) == ("unknown", "unknown", "connection_lost"), runs[name]["message"]
+            assert "TMINUS-OK-" not in (runs[name]["output"] or "")
+            assert len(fleet.journal.starts(name)) == 1
+
+
 async def test_a_session_is_used_again_while_the_ending_of_its_site_waits_to_be_written(
     database: Db, tmp_path: Path
 ) -> None:

@@ -63,7 +63,7 @@ async def test_the_record_is_never_better_than_the_truth_whatever_routeros_does(
         await database.run(fleet.inventory_sql(None))
         launched = {
             name: await database.submit(
-                script, [site.id for site in sites if site.id.startswith(name)], site_timeout=timedelta(seconds=10)
+                script, [site.id for site in sites if site.id.startswith(name)], site_timeout=timedelta(seconds=20)
             )
             for name, script in SCRIPTS.items()
         }
@@ -95,7 +95,9 @@ async def test_the_record_is_never_better_than_the_truth_whatever_routeros_does(
             for runs in [await database.site_runs(it) for it in launched.values()]
             for site, run in runs.items()
         }
-        assert {endings[site] for site in default if site.startswith("good")} == {"completed"}
+        assert {
+            site: endings[site] for site in default if site.startswith("good") if endings[site] != "completed"
+        } == {}
         assert {endings[site] for site in default if site.startswith("half")} == {"failed"}
         completed = sum(endings[site.id] == "completed" for site in sites if site.id.startswith("good"))
         assert completed >= len(runs) - 8, "an answer that matters to few made most launches fail"

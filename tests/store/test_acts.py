@@ -96,6 +96,11 @@ class TestAuthorize:
         script = await insert(shared)
         assert "alice is the author" in await refused(shared, "api", AUTHORIZE_FOR, script, "alice")
 
+    @pytest.mark.parametrize("name", ["Alice", "ALICE ", " alice"])
+    async def test_the_author_however_the_name_is_written(self, shared: WarmDb, name: str) -> None:
+        script = await insert(shared)
+        assert f"{name} is the author" in await refused(shared, "api", AUTHORIZE_FOR, script, name)
+
     async def test_not_an_approver(self, shared: WarmDb) -> None:
         script = await insert(shared)
         assert "arthur is not an approver" in await refused(shared, "arthur", AUTHORIZE, script)

@@ -101,6 +101,7 @@ FARTHEST = timedelta(hours=14)
         (occasion(given=authorization(signature=None)), "without a signature"),
         (occasion(given=authorization(approver="alice")), "their own"),
         (occasion(given=authorization(approver="arthur")), "their own"),
+        (occasion(given=authorization(approver="Alice ")), "their own"),
         (occasion(due_at=AT + timedelta(seconds=1)), "time"),
         (occasion(row=CRON, due_at=AT + timedelta(minutes=1)), "none of the cron rule"),
         (occasion(row=CRON, due_at=AT + timedelta(microseconds=1)), "none of the cron rule"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 
@@ -13,7 +14,7 @@ from tminus.routeros.facts import Version
 from tminus.routeros.language import parse
 from tminus.routeros.text import lines
 
-NONCE = Nonce("0123456789abcdef")
+NONCE = Nonce.of_run("0123456789abcdef", UUID(int=41))
 VERSIONS = [Version(6, 49), Version(7, 9), Version(7, 13), Version(7, 20)]
 KINDS = [
     "PARSED",
@@ -40,6 +41,7 @@ def everything() -> Iterator[tuple[str, str]]:
     yield "identify, resources", commands.identify(NONCE, stamp=True, resources=True)
     yield "identify, without a look", commands.identify(NONCE, stamp=False, look=False)
     yield "evidence, without a look", commands.evidence(NONCE, look=False)
+    yield "evidence, without jobs", commands.evidence(NONCE, jobs=False)
     yield "serial_number", commands.serial_number()
     yield "remove", commands.remove(NONCE)
     yield "fence", commands.fence(NONCE)
@@ -101,7 +103,7 @@ def test_every_public_command_is_tested_here() -> None:
         "post_check_result",
     }
     readers |= {"listed_size", "after_size"}
-    others = {"Nonce", "Version", "dataclass", *readers}
+    others = {"Nonce", "UUID", "Version", "dataclass", *readers}
     public = {name for name in vars(commands) if name[0] != "_" and callable(getattr(commands, name))}
     assert public - others == {name.split()[0].rstrip(",") for name in COMMANDS}
 
@@ -109,7 +111,7 @@ def test_every_public_command_is_tested_here() -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_script_is_imported_as_a_whole_and_the_marker_follows_it_directly(version: Version) -> None:
     command = commands.start(NONCE, version, stamp=False)
-    assert f'/import file-name="{NONCE.file}"; :put ("TMINUS-OK-" . "{NONCE.value}")' in command
+    assert f'/import file-name="{NONCE.file}"; :put ("TMINUS-OK-" . "{NONCE.value}-{NONCE.proof}")' in command
     assert "verbose" not in command
     assert command.startswith(":onerror ") == ((version.major, version.minor) >= (7, 13))
 
@@ -123,6 +125,25 @@ def test_stamped_the_start_is_logged_before_everything_and_the_end_after_the_mar
     assert (f"{NONCE.value} failed" in command) == version.has_onerror
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_proves_an_end_bears_what_a_script_cannot_find_out(version: Version) -> None:
+    # A script lists files and reads the log; it does not see the line that started it.
+    seen = [NONCE.file, NONCE.output_file, NONCE.export_file, NONCE.log_line("connected"), NONCE.log_line("start")]
+    assert len(NONCE.proof) == 16
+    assert not [text for text in seen if NONCE.proof in text]
+    for name, command in COMMANDS.items():
+        assert (NONCE.proof in command) == name.startswith("start"), name
+    proving = [NONCE.marker("OK"), NONCE.marker("ERR"), NONCE.log_line("done"), NONCE.log_line("failed")]
+    assert all(text.endswith(NONCE.proof) for text in proving)
+    assert commands.start(NONCE, version, stamp=True).count(NONCE.proof) == (4 if version.has_onerror else 2)
+
+
+def test_the_proof_is_made_anew_from_the_launch_and_differs_by_launch_and_by_attempt() -> None:
+    assert Nonce.of_run(NONCE.value, UUID(int=41)) == NONCE
+    others = (Nonce.of_run(NONCE.value, UUID(int=42)), Nonce.of_run("fedcba9876543210", UUID(int=41)))
+    assert len({NONCE.proof, *(other.proof for other in others)}) == 3
+
+
 def test_an_export_never_holds_secrets() -> None:
     assert commands.export(NONCE, Version(6, 49)).startswith("/export hide-sensitive; ")
     assert commands.export(NONCE, Version(7, 20)).startswith("/export; ")
@@ -132,7 +153,8 @@ def test_the_file_is_looked_for_again_after_it_was_removed() -> None:
     assert commands.fence(NONCE).count(f'[/file find where name="{NONCE.file}"]') == 2
     command = commands.remove(NONCE)
     assert command.count(f'[/file find where name~"tminus-{NONCE.value}"]') == 2
-    assert command.index("/file remove") < command.index("TMINUS-LEFT-") < command.index(":len")
+    places = [command.index(word) for word in ("/file remove", '"-1"', '"-0"')]
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +163,8 @@ def test_the_file_is_looked_for_again_after_it_was_removed() -> None:
         (["TMINUS-LEFT-0123456789abcdef-0"], True),
         (["x", "TMINUS-LEFT-0123456789abcdef-0", "# 2026-11-05 12:16:16 by RouterOS 7.20.8"], True),
         (["TMINUS-LEFT-0123456789abcdef-1"], False),
-        (["TMINUS-LEFT-0123456789abcdef-10"], False),
+        (["TMINUS-LEFT-0123456789abcdef-1", "TMINUS-LEFT-0123456789abcdef-0"], False),
+        (["TMINUS-LEFT-0123456789abcdef-00"], False),
         (["TMINUS-LEFT-fedcba9876543210-0"], False),
         (["x TMINUS-LEFT-0123456789abcdef-0"], False),
         ([commands.remove(NONCE)], False),
@@ -149,7 +172,7 @@ def test_the_file_is_looked_for_again_after_it_was_removed() -> None:
         ([], False),
     ],
 )
-def test_only_the_routers_own_count_of_nothing_proves_the_file_gone(said: list[str], gone: bool) -> None:
+def test_only_a_second_look_that_ended_and_found_none_proves_the_file_gone(said: list[str], gone: bool) -> None:
     assert commands.says_gone(NONCE, said) is gone
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -25,7 +26,7 @@ from tminus.routeros.remains import (
     why_over,
 )
 
-NONCE = Nonce("0123456789abcdef")
+NONCE = Nonce.of_run("0123456789abcdef", UUID(int=41))
 OK, ERR = NONCE.marker("OK"), NONCE.marker("ERR")
 DONE = "Script file loaded and executed successfully"
 SCRIPT = b"/ip dns set servers=192.0.2.53\n"

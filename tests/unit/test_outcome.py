@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from tminus.domain.endings import Ending
 from tminus.routeros.commands import Nonce
 from tminus.routeros.outcome import Close, ImportAnswer, Unresolved, judge_dry_run, judge_import
 
-NONCE = Nonce("0123456789abcdef")
+NONCE = Nonce.of_run("0123456789abcdef", UUID(int=41))
 OK, ERR = NONCE.marker("OK"), NONCE.marker("ERR")
 OTHER = Nonce("f" * 16).marker("OK")
 DONE = "Script file loaded and executed successfully"
@@ -142,6 +144,9 @@ def test_where_errors_are_marked_one_without_a_marker_decides_nothing(last: str)
         OK.lower(),
         OK.replace("OK", "ID"),
         OTHER,
+        f"TMINUS-OK-{NONCE.value}",  # the name of the file tells as much to the script
+        f"TMINUS-OK-{NONCE.value}-0123456789abcdef",
+        f"TMINUS-ERR-{NONCE.value} failure: x",
     ],
 )
 def test_nothing_but_the_marker_alone_on_its_line_is_proof(line: str) -> None:
@@ -209,7 +214,8 @@ def test_a_dry_run(said: list[str], expected: object) -> None:
     assert (short(verdict) if isinstance(verdict, Ending) else verdict) == expected
 
 
-def test_a_dry_run_names_what_it_found() -> None:
-    verdict = judge_dry_run(f"#line 1\r\nx\r\nexpected name value (line 7 column 1)\r\n{FOUND}\r\n".encode())
+@pytest.mark.parametrize("place", ["", " (:import; line 1)", " (/import; line 1)"])  # as in other errors of later 7
+def test_a_dry_run_names_what_it_found(place: str) -> None:
+    verdict = judge_dry_run(f"#line 1\r\nx\r\nexpected name value (line 7 column 1)\r\n{FOUND}{place}\r\n".encode())
     assert isinstance(verdict, Ending)
     assert verdict.message.endswith("before running any of it: expected name value (line 7 column 1).")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +13,7 @@ from tminus.routeros.facts import Version
 from tminus.routeros.outcome import Close, ImportAnswer, judge_dry_run, judge_import
 from tminus.routeros.remains import read_remains
 
-NONCE, OTHER = Nonce("0123456789abcdef"), Nonce("fedcba9876543210")
+NONCE, OTHER = Nonce.of_run("0123456789abcdef", UUID(int=41)), Nonce("fedcba9876543210")
 OK = NONCE.marker("OK").encode()
 DONE = b"Script file loaded and executed successfully"
 PIECES = [
@@ -20,6 +22,7 @@ PIECES = [
     b"TMINUS-OK-",
     NONCE.value.encode(),
     OTHER.marker("OK").encode(),
+    Nonce(NONCE.value).marker("OK").encode(),  # what a script can find out
     NONCE.marker("ERR").encode(),
     OTHER.marker("ERR").encode() + b" failure: x",
     DONE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from itertools import combinations
+from uuid import UUID
 
 import pytest
 
@@ -11,7 +12,7 @@ from tminus.domain.endings import Effect, Reason, State
 from tminus.routeros.commands import Nonce
 from tminus.routeros.remains import Expected, Remains, describe_remains, has_rebooted, judge_remains, read_remains
 
-NONCE = Nonce("0123456789abcdef")
+NONCE = Nonce.of_run("0123456789abcdef", UUID(int=41))
 BEFORE = timedelta(days=3)
 SINCE = timedelta(minutes=2)
 SAME_BOOT = BEFORE + SINCE
@@ -118,7 +119,7 @@ def test_a_router_that_had_just_booted_and_booted_again_is_told_too() -> None:
 
 
 def log(*words: str, uptime: str = "3d00:02:00", marker: str = NONCE.marker("LOG")) -> bytes:
-    said = [f"tminus {NONCE.value} {word}" for word in words]
+    said = [NONCE.log_line(word) for word in words]
     return "".join(f"{line}\r\n" for line in [*said, uptime, marker]).encode()
 
 
@@ -132,7 +133,8 @@ def test_the_answer_to_evidence(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "tminus 0123456789abcdef done again",
+        "tminus 0123456789abcdef done",  # as a script could write it
+        f"{NONCE.log_line('done')} again",
         "script: tminus 0123456789abcdef done",
         "tminus fedcba9876543210 done",
         "TMINUS 0123456789abcdef done",

@@ -201,7 +201,13 @@ def _print_evidence(console: Console, evidence: _Evidence) -> None:
 def _marker(run: asyncpg.Record) -> str:
     if run["state"] != "unknown":
         return ""
-    return f"TMINUS-OK-{run['nonce']} was not proved; the router's log has lines with 'tminus {run['nonce']}', if it kept them"
+    from tminus.routeros.commands import Nonce
+
+    nonce = Nonce.of_run(run["nonce"], run["launch_id"])
+    return (
+        f"{nonce.marker('OK')} was not proved; the router's log has lines with 'tminus {nonce.value}', if it kept them:"
+        f" '{nonce.log_line('done')}' is written after the script's last statement, and by nobody who does not know it"
+    )
 
 
 # -- what lies on routers ----------------------------------------------------------------------------------------------

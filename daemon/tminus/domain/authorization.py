@@ -157,7 +157,8 @@ def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:  # noq
         return "the content is not what was signed"
     if occasion.sites is not None and occasion.sites != tuple(site for site, _ in authorization.sites):
         return "the sites are not those that were signed"
-    if distinct and authorization.approver in (authorization.author, authorization.editor):
+    own = {name.strip().lower() for name in (authorization.author, authorization.editor)}
+    if distinct and authorization.approver.strip().lower() in own:
         return f"{authorization.approver} signed what is their own"
     if occasion.moved:
         return "somebody had it run now, and what was signed is its own time"

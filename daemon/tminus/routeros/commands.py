@@ -7,9 +7,11 @@ together by the device from two strings, so that an echo of our own line is neve
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from uuid import UUID
 
 from tminus.routeros.facts import Version
 
@@ -21,9 +23,14 @@ _ANY_SCRIPT = "tminus-[0-9a-f]+[.]rsc"
 
 @dataclass(frozen=True, slots=True)
 class Nonce:
-    """Sixteen random hexadecimal digits that name one attempt: its file, its markers, its lines in the router's log."""
+    """Sixteen random hexadecimal digits that name one attempt: its file, its markers, its lines in the router's log.
+
+    A script finds them out: it can list files and read the log. So what is to prove how it ended bears `proof` besides,
+    sixteen more digits that stand nowhere but in the line that starts it.
+    """
 
     value: str
+    proof: str = ""
 
     def __post_init__(self) -> None:
         if not _NONCE.fullmatch(self.value):
@@ -32,6 +39,11 @@ class Nonce:
     @classmethod
     def fresh(cls) -> Nonce:
         return cls(secrets.token_hex(8))
+
+    @classmethod
+    def of_run(cls, value: str, launch: UUID) -> Nonce:
+        """Return that of a run. A launch's id is random, and no router is told it; so it is made anew by any instance."""
+        return cls(value, hashlib.sha256(f"{launch}:{value}".encode()).hexdigest()[:16])
 
     @property
     def file(self) -> str:
@@ -54,14 +66,18 @@ class Nonce:
         return self.value[0] == "0"
 
     def marker(self, kind: str) -> str:
-        """Return the line that the device prints, for example TMINUS-OK-0123456789abcdef."""
-        return f"TMINUS-{kind}-{self.value}"
+        """Return the line that the device prints, for example TMINUS-END-0123456789abcdef; OK and ERR have the proof, too."""
+        return f"TMINUS-{kind}-{self._named(kind)}"
 
     def _put(self, kind: str, more: str = "") -> str:
-        return f':put ("TMINUS-{kind}-" . "{self.value}"{more})'
+        return f':put ("TMINUS-{kind}-" . "{self._named(kind)}"{more})'
+
+    def _named(self, kind: str) -> str:
+        return f"{self.value}-{self.proof}" if self.proof and kind in ("OK", "ERR") else self.value
 
     def log_line(self, what: str) -> str:
-        return f"tminus {self.value} {what}"
+        """Return a line of the router's log; `done` and `failed` have the proof, too."""
+        return f"tminus {self.value} {what}" + (f" {self.proof}" if self.proof and what in ("done", "failed") else "")
 
 
 def identify(nonce: Nonce, *, stamp: bool, look: bool = True, resources: bool = False) -> str:
@@ -119,7 +135,7 @@ def export(nonce: Nonce, version: Version) -> str:
 
 
 def remove_and_export(nonce: Nonce, version: Version) -> str:
-    """Remove our file, say how many are left, then export: one round trip instead of two."""
+    """Remove our file, see whether it is gone, then export: one round trip instead of two."""
     return f"{remove(nonce)}; {export(nonce, version)}"
 
 
@@ -144,25 +160,27 @@ def fence(nonce: Nonce) -> str:
 
 
 def remove(nonce: Nonce) -> str:
-    """Remove our files of this attempt and say how many are left: TMINUS-LEFT-<nonce>-0 is what proves them gone."""
+    """Remove our files of this attempt, and look for them again; `says_gone` reads the answer."""
     return _remove(nonce, f'name~"tminus-{nonce.value}"')
 
 
 def _remove(nonce: Nonce, which: str) -> str:
     found = f"[/file find where {which}]"
-    left = nonce._put("LEFT", f' . "-" . [:len {found}]')
     # One by one: what `remove` says to an empty list is not the same in every version, and would keep the rest from running.
-    return f":foreach i in={found} do={{ /file remove $i }}; {left}"
+    # Counted by a second loop, so that nothing more of the language is needed for what everything else hangs on.
+    one_left, none_left = nonce._put("LEFT", ' . "-1"'), nonce._put("LEFT", ' . "-0"')
+    kept = f":foreach i in={found} do={{ {one_left} }}"
+    return f":foreach i in={found} do={{ /file remove $i }}; {kept}; {none_left}"
 
 
 def says_gone(nonce: Nonce, said: list[str]) -> bool:
-    """Read the answer to `remove`."""
-    return f"{nonce.marker('LEFT')}-0" in said
+    """Read the answer to `remove`: that the second look came to its end, and found none."""
+    return f"{nonce.marker('LEFT')}-0" in said and f"{nonce.marker('LEFT')}-1" not in said
 
 
 def after_removal(nonce: Nonce, output: bytes) -> bytes:
     """Return what of the answer to `remove_and_export` is the export."""
-    return _behind(f"{nonce.marker('LEFT')}-", output)
+    return _behind(f"{nonce.marker('LEFT')}-0", output)
 
 
 def after_size(nonce: Nonce, output: bytes) -> bytes:
@@ -227,10 +245,11 @@ def job_started(nonce: Nonce, said: list[str]) -> str | None:
     return next((line.removeprefix(mark) for line in said if line.startswith(mark)), None)
 
 
-def evidence(nonce: Nonce, *, look: bool = True) -> str:
+def evidence(nonce: Nonce, *, look: bool = True, jobs: bool = True) -> str:
     """What is to be known of this attempt: the log, our jobs, version, uptime. After a lost connection, and of a job.
 
-    Without `look` version and uptime alone, for a router that does not show us its log or its jobs.
+    Without `jobs` for a router that does not show us its jobs; without `look` version and uptime alone, for one that does not
+    show its log.
 
     With the lines of the log that tell of a reboot, in their order. A job that runs our script is known by the name of the
     file; the pattern is written so that it does not find this very line.
@@ -238,7 +257,9 @@ def evidence(nonce: Nonce, *, look: bool = True) -> str:
     log = f'[/log find where message~"tminus {nonce.value}|^router .*rebooted"]'
     ours = f'[/system script job find where script~"tminus-{nonce.value}[.]rsc"]'
     count = nonce._put("JOBS", f' . "-" . [:len {ours}]')
-    looked = f':foreach i in={log} do={{ :put [/log get $i message] }}; :do {{ {count} }} on-error={{ :put "" }}; '
+    looked = f":foreach i in={log} do={{ :put [/log get $i message] }}; "
+    if jobs:
+        looked += f':do {{ {count} }} on-error={{ :put "" }}; '
     asked = f":put [/system resource get version]; :put [/system resource get uptime]; {nonce._put('LOG')}"
     return f"{looked}{asked}" if look else asked
 

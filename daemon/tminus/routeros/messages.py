@@ -9,7 +9,7 @@ import re
 
 SUCCESS = "Script file loaded and executed successfully"
 DRY_RUN_CLEAN = "No syntax errors found in the import file"
-_DRY_RUN_DIRTY = re.compile(r"^(?:Script Error: )?found (\d+) error\(s\) in import file$")
+_DRY_RUN_DIRTY = re.compile(r"^(?:Script Error: )?found \d+ error\(s\) in import file(?: \([/:]import; line \d+\))?$")
 
 _PREFIXES = (
     "bad command name",
@@ -38,7 +38,7 @@ _PREFIXES = (
 )
 # "(line 1 column 5)"; "(/ip/pool/add; line 1)", "(/ip/pool/add (range); line 1)" or "(:error; line 3)" on later 7.
 _PLACE = re.compile(r"\((?:line \d+ column \d+|[/:][^()]*(?:\([^()]*\))?; line \d+)\)$", re.ASCII)
-_IMPORT_SUFFIX = re.compile(r" ?\(:import; line \d+\)$")
+_IMPORT_SUFFIX = re.compile(r" ?\([:/]import; line \d+\)$")
 # Not "expected item id": seen where a list of items turned out empty, which is while running, perhaps.
 _PARSE_ERROR = re.compile(
     r"^(?:bad command name|syntax error|expected (?!item id)|bad parameter|missing closing brace).*\(line \d+ column \d+\)$"

@@ -55,8 +55,28 @@ class Tidied:
     warnings: tuple[str, ...] = ()
 
 
-async def tidy_up(run: Run, connection: Connection, settings: RunSettings) -> Tidied:
-    """Remove our files and take the export afterwards. What went wrong is a warning."""
+async def tidy_up(run: Run, connection: Connection, contact: Contact | None, settings: RunSettings) -> Tidied:
+    """Remove our files and take the export afterwards, then close the connection. What went wrong is a warning.
+
+    Where the connection was lost meanwhile it is tried over another one, once, as the janitor would come much later; not
+    without `contact`, where others tried to log in already.
+    """
+    tidied = await _tidy(run, connection, settings)
+    lost = connection.closed
+    await connection.close()
+    if contact is None or not lost or not (tidied.left or tidied.export is None):
+        return tidied
+    try:
+        again = await contact.connect(run.claim.site, host_key=connection.host_key, covered=run.site_part)
+    except (DeviceError, ConfigError) as error:
+        return replace(tidied, warnings=(*tidied.warnings, f"And once more: {sentence(error)}"))
+    try:
+        return await _tidy(run, again, settings)
+    finally:
+        await again.close()
+
+
+async def _tidy(run: Run, connection: Connection, settings: RunSettings) -> Tidied:
     assert run.facts is not None  # noqa: S101 - the run was prepared
     left, warnings = True, []
     try:
@@ -69,7 +89,7 @@ async def tidy_up(run: Run, connection: Connection, settings: RunSettings) -> Ti
         left = not commands.says_gone(run.nonce, said)
         if left:
             warnings.append(f"The file {run.nonce.file} could not be removed; it is tried again.")
-        if left and not any(line.startswith(run.nonce.marker("LEFT")) for line in said):
+        if left and f"{run.nonce.marker('LEFT')}-0" not in said:
             # What fails keeps the rest of its line from running.
             taken = await take_export(connection, run.nonce, run.facts.version, settings)
         else:

@@ -140,7 +140,7 @@ async def introduce(
 
     What a script needs for the proof of its end is no log, no list of jobs and no list of files.
     """
-    ways = [(True, True), (False, True), (False, False)] if stamp else [(False, True), (False, False)]
+    ways = [(stamped, look) for stamped in ((True, False) if stamp else (False,)) for look in (True, False)]
     for stamped, looked in ways:
         command = commands.identify(nonce, stamp=stamped, look=looked, resources=resources)
         result = await connection.run(command, deadline=deadline, cap=SMALL)
@@ -151,9 +151,9 @@ async def introduce(
 
 
 async def find_remains(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> Remains | None:
-    """Ask what is left of an attempt; where log or jobs are not to be had, for version and uptime alone. Raises as `run` does."""
-    for look in (True, False):
-        said = await connection.run(commands.evidence(nonce, look=look), deadline=deadline, cap=SMALL)
+    """Ask what is left of an attempt; where jobs or log are not to be had, without them. Raises as `run` does."""
+    for look, jobs in ((True, True), (True, False), (False, False)):
+        said = await connection.run(commands.evidence(nonce, look=look, jobs=jobs), deadline=deadline, cap=SMALL)
         remains = read_remains(said.output, nonce)
         if remains is not None or connection.closed:
             break

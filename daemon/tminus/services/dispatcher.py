@@ -12,6 +12,7 @@ the process; a bug in the run on one site ends that run alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -35,6 +36,7 @@ from tminus.store.site_runs import Claim
 
 _BATCH = 100
 _SWEEP = 5.0  # seconds between looks for runs that nobody here knows
+_CLAIMING = 5.0  # seconds that a drain waits for the answer to a claim
 _GATHER = 0.1  # seconds that freed sessions are gathered before the next claim,
 _GATHERED = 20  # or so many, or a tenth of all if that is more
 _LEFT = 0.25  # seconds after which is claimed what other instances have left of what waits
@@ -99,6 +101,10 @@ class Dispatcher:
         With `unstarted_now` that is done at once, and only what is past its point of no return is waited for.
         """
         self.draining = True
+        # A claim that is under way is known here first; what it took is given back.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLAIMING), self._holdings.lock:
+                pass
         if unstarted_now:
             self._cancel(lambda run: run.abortable)
         try:
@@ -140,7 +146,7 @@ class Dispatcher:
             for claim in claims:
                 content, mandate = self._contents[claim.launch_id], mandates.get(claim.launch_id)
                 run = Run(claim=claim, content=content, claimed_at=claimed_at, mandate=mandate)
-                self._begin(run, self._give_back if claim.launch_id in stopped else self._runner.run)
+                self._begin(run, self._give_back if self.draining or claim.launch_id in stopped else self._runner.run)
         # A full batch says that more may be waiting; sessions that were freed meanwhile are claimed together. A jump host
         # that has just become full may have hidden sites that need none.
         now = self._contact.places()

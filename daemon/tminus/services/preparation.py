@@ -377,8 +377,10 @@ class Preparation:
                 can_dry_run, command = False, commands.file_size(run.nonce)
                 run.warnings.append("The router does not know a dry run, so the script was not checked before it.")
             if self._loop.time() >= until:
-                shown = clean_line(result.output, cap=160).removeprefix(run.nonce.marker("SIZE") + "-") or "nothing"
-                message = f"The uploaded file did not arrive whole: the router lists {shown} instead of {size} bytes."
+                message = f"The uploaded file did not arrive whole: the router lists {listed} instead of {size} bytes."
+                if listed is None:
+                    shown = clean_line(result.output, cap=160) or "nothing"
+                    message = f"The uploaded file does not show on the router: asked for its size, it said '{shown}'."
                 raise Ended(not_started(Reason.UPLOAD_FAILED, message))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)

@@ -86,7 +86,7 @@ class Run:
 
     @property
     def nonce(self) -> Nonce:
-        return Nonce(self.claim.nonce)
+        return Nonce.of_run(self.claim.nonce, self.claim.launch_id)
 
     @property
     def site_part(self) -> SitePart:

@@ -358,8 +358,10 @@ class SiteRunner:
             if verdict.state is State.COMPLETED and run.post_checks:
                 run.verdict = unchecked(verdict, "the daemon met an error of its own before them; see its log")
             return await self._verify(run, verdict, connection, result)
-        found = await self._resolve(run, verdict, connection)
-        return self._found(found, result.output, listening=not connection.closed)
+        # With its exit status the session of the script is over, though the connection is there.
+        listening = not connection.closed and result.exit_status is None
+        found = await self._resolve(run, verdict, connection, session_open=listening)
+        return self._found(found, result.output, listening=listening)
 
     async def _follow_job(self, run: Run, connection: Connection, execution: Execution) -> _Outcome:
         """The script runs without us: see that it was started, then look over new connections until it is over."""
@@ -396,13 +398,19 @@ class SiteRunner:
                 run, connection, ending, self._contact, self._settings, is_new=is_new
             )
         run.verdict = ending
-        tidied = await aftermath.tidy_up(run, connection, self._settings)
-        await connection.close()
+        contact = None if run.post_checks else self._contact  # post-checks have logged in again, or tried to
+        tidied = await aftermath.tidy_up(run, connection, contact, self._settings)
         ending = replace(ending, warnings=(*ending.warnings, *tidied.warnings))
         return _Outcome(ending=ending, output=result.output, after=tidied.export, left=tidied.left)
 
     async def _resolve(
-        self, run: Run, verdict: Unresolved, connection: Connection, *, job_started: bool = False
+        self,
+        run: Run,
+        verdict: Unresolved,
+        connection: Connection,
+        *,
+        session_open: bool = False,
+        job_started: bool = False,
     ) -> Answer:
         """The session proves nothing. Look on the router, over a new connection; the old one is left alone till then."""
         assert run.facts is not None  # noqa: S101
@@ -426,7 +434,7 @@ class SiteRunner:
             version=run.facts.version,
             take_export=True,
             deadline=run.deadline,
-            session_open=not connection.closed,
+            session_open=session_open,
             detached=content.detached,
             job_started=job_started,
             expects_disconnect=content.expects_disconnect,

@@ -37,6 +37,11 @@ create function tminus.acting() returns text
 language sql stable set search_path = pg_catalog, pg_temp
 as $$ select tminus.principal(nullif(current_setting('tminus.acting_for', true), '')) $$;
 
+-- A name as it is compared where two people are needed: one tool writes Alice and another alice.
+create function tminus.folded(name text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$ select lower(btrim(name)) $$;
+
 -- True inside the functions of this schema, which run as its owner, and nowhere else.
 create function tminus.is_own_function() returns boolean
 language sql stable set search_path = pg_catalog, pg_temp

@@ -136,9 +136,9 @@ begin
     if not pg_has_role(session_user, 'tminus_approver', 'member') and not pg_has_role(session_user, 'tminus_gateway', 'member') then
         raise exception '% is not an approver: only members of tminus_approver authorize', who using errcode = 'insufficient_privilege';
     end if;
-    if (select approval from tminus.policy) is distinct from 'off' and who in (s.created_by, s.updated_by) then
+    if (select approval from tminus.policy) is distinct from 'off' and tminus.folded(who) in (tminus.folded(s.created_by), tminus.folded(s.updated_by)) then
         raise exception '% is the % of scheduled script %; somebody else has to authorize it', who,
-            case when who = s.created_by then 'author' else 'last editor' end, s.id
+            case when tminus.folded(who) = tminus.folded(s.created_by) then 'author' else 'last editor' end, s.id
             using errcode = 'insufficient_privilege';
     end if;
     perform tminus.require_sites(s);

@@ -373,9 +373,10 @@ begin
     s := tminus.lock_script(first.script_id);
     if not tminus.oversees() then
         raise exception '% is not an approver: only members of tminus_approver have a launch retried', who using errcode = 'insufficient_privilege';
-    elsif (select approval from tminus.policy) is distinct from 'off' and who in (first.created_by, s.created_by, s.updated_by) then
+    elsif (select approval from tminus.policy) is distinct from 'off'
+        and tminus.folded(who) in (tminus.folded(first.created_by), tminus.folded(s.created_by), tminus.folded(s.updated_by)) then
         raise exception '% is the % of scheduled script %; somebody else has to decide to retry it', who,
-            case when who = s.updated_by and who <> s.created_by then 'last editor' else 'author' end, s.id using errcode = 'insufficient_privilege';
+            case when tminus.folded(who) not in (tminus.folded(first.created_by), tminus.folded(s.created_by)) then 'last editor' else 'author' end, s.id using errcode = 'insufficient_privilege';
     end if;
     if only_which is distinct from 'failed_and_not_started' then
         raise exception 'a retry is of failed_and_not_started, or of sites that are named, and not of %', coalesce(quote_literal(tminus.printable(only_which)), 'null')

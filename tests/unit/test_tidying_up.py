@@ -1,0 +1,88 @@
+"""Cleanup once a script is decided: over the same connection, and once more over another one where that was lost."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+from uuid import UUID
+
+import pytest
+
+from tminus.device.connection import Connection
+from tminus.device.output import Ended, ExecResult
+from tminus.errors import ConnectionLost, LoginRefused
+from tminus.routeros.commands import Nonce
+from tminus.routeros.facts import Version
+from tminus.services import aftermath
+from tminus.services.aftermath import Tidied
+from tminus.services.contact import Contact
+from tminus.services.run import Run
+from tminus.services.run_settings import RunSettings
+
+NONCE = Nonce.of_run("1123456789abcdef", UUID(int=41))
+HEADER = "# 2026-01-02 03:04:05 by RouterOS 7.20.8"
+WHOLE = [f"{NONCE.marker('LEFT')}-0", HEADER, "/ip dns", "set servers=192.0.2.53", NONCE.marker("END")]
+
+
+class Line:
+    """A connection that is lost by its first command, or answers each with a cleanup and a whole export."""
+
+    host_key = "ssh-ed25519 AAAA"
+
+    def __init__(self, *, lost: bool) -> None:
+        self.lost, self.closed, self.closes = lost, False, 0
+
+    async def run(self, _command: str, **_limits: float) -> ExecResult:
+        if self.lost:
+            self.closed = True
+            raise ConnectionLost("r1 was lost during a command")
+        output = "".join(f"{line}\r\n" for line in WHOLE).encode()
+        return ExecResult(output=output, exit_status=0, truncated=False, ended=Ended.CLOSED)
+
+    async def close(self) -> None:
+        self.closes += 1
+
+
+class Routers:
+    def __init__(self, *lines: Line | Exception) -> None:
+        self.lines, self.keys = list(lines), list[str]()
+
+    async def connect(self, _site: object, *, host_key: str, covered: object) -> Line:
+        assert covered is None
+        self.keys.append(host_key)
+        line = self.lines.pop(0)
+        if isinstance(line, Exception):
+            raise line
+        return line
+
+
+async def tidy_up(line: Line, routers: Routers) -> Tidied:
+    settings = cast(RunSettings, SimpleNamespace(export_timeout=5.0, export_cap=1 << 20, command_timeout=5.0))
+    facts = SimpleNamespace(version=Version(7, 20))
+    run = cast(Run, SimpleNamespace(nonce=NONCE, facts=facts, claim=SimpleNamespace(site=None), site_part=None))
+    return await aftermath.tidy_up(run, cast(Connection, line), cast(Contact, routers), settings)
+
+
+async def test_over_the_same_connection() -> None:
+    line, routers = Line(lost=False), Routers()
+    tidied = await tidy_up(line, routers)
+    assert tidied.export is not None
+    assert (tidied.left, tidied.warnings, line.closes, routers.keys) == (False, (), 1, [])
+
+
+async def test_over_another_one_where_it_was_lost_with_the_same_host_key() -> None:
+    line, again = Line(lost=True), Line(lost=False)
+    routers = Routers(again)
+    tidied = await tidy_up(line, routers)
+    assert tidied.export is not None
+    assert (tidied.left, tidied.warnings, again.closes, routers.keys) == (False, (), 1, [line.host_key])
+
+
+@pytest.mark.parametrize("second", [Line(lost=True), LoginRefused("it refused the login")])
+async def test_but_once(second: Line | Exception) -> None:
+    routers = Routers(second)
+    tidied = await tidy_up(Line(lost=True), routers)
+    assert tidied.export is None
+    assert tidied.left
+    assert tidied.warnings
+    assert len(routers.keys) == 1
