@@ -1043,10 +1043,12 @@ async def test_the_installed_command_prints_one_json_document(cli: Cli) -> None:
 
 
 async def test_output_that_nobody_reads_any_more_is_not_blamed_on_the_database(cli: Cli) -> None:
+    await cli.submit()
+    assert await cli.db.value("select tminus.seal_events(100)")
     reads, writes = os.pipe()
     os.close(reads)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tminus", "site", "list", "--json", stdout=writes, stderr=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "tminus", "audit", "export", stdout=writes, stderr=asyncio.subprocess.PIPE,
         env={**clean_environment(), "TMINUS_DATABASE_URL": cli.db.dsn_as("rita")},
     )  # fmt: skip
     os.close(writes)
