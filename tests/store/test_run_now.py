@@ -73,6 +73,7 @@ async def test_who_may_not_authorize_it_may_not_have_it_run_now(stage: Stage) ->
     assert "permission denied" in await refused(stage.db, "tminus_serve", RUN_NOW, script, clear=False)
     own = "select tminus.run_now($1, by => $2)"
     assert "alice is the author" in await refused(stage.db, "api", own, script, "alice")
+    assert "Alice is the author" in await refused(stage.db, "api", own, script, "Alice")
     await stage.db.fetch("update tminus.policy set approval = 'off'")
     await stage.db.value(own, script, "alice", role="api")
     assert (await stage.row(script))["run_now_by"] == "alice"

@@ -278,6 +278,8 @@ async def test_who_resumes_and_confirms_where_signatures_are_required(stage: Sta
     by_alice = RESUME.replace("'bob'", "'alice'")
     signature = made.bob.sign(text)
     assert "alice is the author" in await refused(stage.db, "api", by_alice, made.script, signature, expires)
+    by_her = RESUME.replace("'bob'", "'Alice '")
+    assert "Alice  is the author" in await refused(stage.db, "api", by_her, made.script, signature, expires)
     assert "has to expire" in await refused(stage.db, "api", RESUME, made.script, signature, None)
     assert "ssh-keygen" in await refused(stage.db, "api", RESUME, made.script, "me", expires)
     await stage.db.value(RESUME, made.script, signature, expires, role="api")

@@ -66,6 +66,21 @@ async def test_only_the_owner_of_the_schema_allows_tests_on_a_site(stage: Stage)
     assert "site a is not there for tests" in await refused(stage.db, "alice", TEST, script)
 
 
+async def test_another_router_in_the_place_of_a_test_site_is_not_there_for_tests(stage: Stage) -> None:
+    """Who keeps the sites may say where one is, and must not bring what nobody authorized to any router by that."""
+    await lab(stage)
+    script = await wish(stage)
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOther"
+    moved = "update tminus.sites set address = '192.0.2.99', host_key = $1 where id = 'lab'"
+    await stage.db.fetch("update tminus.sites set address = '192.0.2.98', host_key = null where id = 'lab'", role="api")
+    for given in (key, HOST_KEY):
+        await stage.db.fetch(moved, given, role="api")
+        assert "site lab is not there for tests" in await refused(stage.db, "alice", TEST, script)
+    await stage.db.fetch("update tminus.sites set allow_tests = true where id = 'lab'")
+    await stage.db.fetch("update tminus.sites set address = '192.0.2.97' where id = 'lab'", role="api")
+    await stage.db.value(TEST, script, role="alice")  # the same key is the same router
+
+
 async def test_no_daemon_takes_a_test_that_does_not_name_the_site_in_its_configuration(stage: Stage) -> None:
     instance = await lab(stage)
     other = await stage.instance(name="other")
@@ -100,6 +115,7 @@ async def test_who_may_not_act_on_it_and_what_cannot_be_tested_is_refused(stage:
     await stage.db.fetch("update tminus.sites set enabled = true, host_key = null where id = 'lab'", role="api")
     assert "no host key is pinned" in await refused(stage.db, "alice", TEST, script)
     await stage.db.fetch("update tminus.sites set host_key = $1 where id = 'lab'", HOST_KEY, role="api")
+    await stage.db.fetch("update tminus.sites set allow_tests = true where id = 'lab'")
     freeze = await stage.db.value("select tminus.freeze(null, tminus.clock() + interval '1 hour', 'x')", role="bob")
     assert "cannot run now on lab" in await refused(stage.db, "alice", TEST, script)
     await stage.db.value("select tminus.thaw($1, 'over')", freeze, role="bob")

@@ -10,7 +10,15 @@ from uuid import UUID
 
 import pytest
 
-from tminus.domain.authorization import Authorization, Occasion, Statement, why_not_covered, why_not_now
+from tminus.domain.authorization import (
+    Authorization,
+    FurtherAct,
+    Occasion,
+    Statement,
+    why_not_acted,
+    why_not_covered,
+    why_not_now,
+)
 from tminus.domain.digest import RowPart, SitePart, combine, row_digest, site_digest
 from tminus.domain.endings import LaunchKind
 
@@ -122,6 +130,14 @@ FARTHEST = timedelta(hours=14)
 )  # fmt: skip
 def test_what_was_not_signed_is_not_covered(what: Occasion, why: str) -> None:
     assert why in (why_not_covered(what, distinct=True) or "")
+
+
+@pytest.mark.parametrize("approver", ["alice", "Alice ", "ARTHUR"])
+def test_a_further_act_of_whoever_wrote_it_does_not_count(approver: str) -> None:
+    act = FurtherAct(act="confirm", wave=2, since=None, approver=approver, expires=AT, signature="")
+    assert "their own" in (why_not_acted(occasion(), act, AT, distinct=True) or "")
+    assert why_not_acted(occasion(), act, AT, distinct=False) is None
+    assert why_not_acted(occasion(), replace(act, approver="bob"), AT, distinct=True) is None
 
 
 def test_nobody_authorized_it() -> None:

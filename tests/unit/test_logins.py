@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
+from uuid import UUID, uuid4
 
 import pytest
 
 from tminus.domain.logins import LoginTally, is_common, may_try
 from tminus.services import logins
-from tminus.services.logins import NotAsked, Ticket
+from tminus.services.logins import Logins, NotAsked, Ticket
+from tminus.store import logins as stored
+from tminus.store.pool import Database
 
 
 @pytest.mark.parametrize(
@@ -92,3 +96,48 @@ async def test_who_waits_too_long_has_another_turn(monkeypatch: pytest.MonkeyPat
     with pytest.raises(NotAsked, match="did not answer"):
         await asked(state)
     assert state.trying == 2
+
+
+def known(monkeypatch: pytest.MonkeyPatch, tally: LoginTally) -> list[str]:
+    """Have the database know this of a launch; return the reasons for which it is halted."""
+    halted: list[str] = []
+
+    async def all_daemons_tally(*_: object) -> LoginTally:
+        return tally
+
+    async def halt(_db: Database, _launch: UUID, reason: str) -> bool:
+        halted.append(reason)
+        return True
+
+    monkeypatch.setattr(stored, "tally", all_daemons_tally)
+    monkeypatch.setattr(stored, "halt", halt)
+    return halted
+
+
+async def test_who_waits_goes_on_where_a_site_of_another_daemon_took_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    halted = known(monkeypatch, LoginTally(refused=2, accepted=1))
+    gate, launch = Logins(cast("Database", None), bound=2), uuid4()
+    for _ in range(2):
+        ticket = gate.ticket(launch, "default")
+        await ticket.enter()
+        ticket.refused()
+        ticket.leave()
+    with pytest.raises(NotAsked):
+        await gate.ticket(launch, "default").enter()
+    await gate.look(launch, "default")
+    async with asyncio.timeout(5):
+        await gate.ticket(launch, "default").enter()
+    assert halted == []
+
+
+async def test_a_refusal_whose_ending_was_lost_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    halted = known(monkeypatch, LoginTally(refused=1, accepted=0))
+    gate, launch = Logins(cast("Database", None), bound=2), uuid4()
+    for _ in range(2):
+        ticket = gate.ticket(launch, "default")
+        await ticket.enter()
+        ticket.refused()
+        ticket.leave()
+    await gate.look(launch, "default")
+    assert len(halted) == 1
+    assert "2 sites refused" in halted[0]

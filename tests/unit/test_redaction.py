@@ -29,12 +29,17 @@ from tminus.routeros.text import clean, clean_line
         ('on-event="add source=\\"/user set password=\\\\\\"hunter2\\\\\\" x\\""',
          'on-event="add source=\\"/user set password=\\\\\\"*****\\\\\\" x\\""'),
         ('password="hunter2 and it was cut', 'password="*****"'),
+        (r'add source=":put \"password=hunter2\"" name=x', r'add source=":put \"password=*****\"" name=x'),
+        (r'add source=":put \"password=\"" name=x', r'add source=":put \"password=\"*****\"" name=x'),
         ("[/tool fetch user=u password=hunter2]; :put 1", "[/tool fetch user=u password=*****]; :put 1"),
         ("x\npassword=hunter2\ny", "x\npassword=*****\ny"),
         ("/snmp community\nset [ find default=yes ] name=hunter2\nadd name=other addresses=::/0\n/ip address\nadd name=x",
          "/snmp community\nset [ find default=yes ] name=*****\nadd name=***** addresses=::/0\n/ip address\nadd name=x"),
         ("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\nx",
          "-----BEGIN PRIVATE KEY-----\n*****\n-----END PRIVATE KEY-----\nx"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: AES-256-CBC,0A\n\nhunter2+/hunter2\n-----BEGIN CERTIFICATE-----\nx",
+         "-----BEGIN RSA PRIVATE KEY-----\n*****\n-----BEGIN CERTIFICATE-----\nx"),
+        ("-----BEGIN EC PRIVATE KEY-----\nhunter2hunter2hunter2==\n", "-----BEGIN EC PRIVATE KEY-----\n*****\n"),
     ],
 )  # fmt: skip
 def test_known_secrets_are_replaced(said: str, kept: str) -> None:
@@ -55,6 +60,9 @@ def test_known_secrets_are_replaced(said: str, kept: str) -> None:
         "/snmp community\nset [ find default=yes ] addresses=10.0.0.0/8 name=public",
         "/interface wireguard peers\nadd public-key=aGVsbG8=",
         "password=[$ask]",
+        ':local url ("?user=" . $user . "&password=" . $secret); :put "done"',
+        r'add source=":local url (\"&password=\" . \$secret); :put \"done\"" name=s',
+        'add source=":find \\$l \\"-----BEGIN RSA PRIVATE KEY-----\\"" name=s\n/ip address\nadd address=192.0.2.1/24',
     ],
 )
 def test_what_is_no_secret_stays(said: str) -> None:
@@ -85,3 +93,23 @@ def test_hostile_text_is_read_in_no_time(piece: str) -> None:
     begun = time.perf_counter()
     redact("password=x " + piece * (400_000 // len(piece)))
     assert time.perf_counter() - begun < 5
+
+
+@pytest.mark.parametrize("quote", ['"', '\\"', '\\\\\\"', ""])
+def test_a_value_of_backslashes_that_does_not_end_is_read_in_no_time(quote: str) -> None:
+    begun = time.perf_counter()
+    assert redact(f"password={quote}a" + "\\" * 400_000 + "\n").startswith("password=")
+    assert time.perf_counter() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (r'set password="a\\" name=x', r'set password="*****" name=x'),
+        (r'set password="a\"b" name=x', r'set password="*****" name=x'),
+        (r'source="set password=\"a\\\"b\" name=x"', r'source="set password=\"*****\" name=x"'),
+        (r'source="set password=\"a\\\\\" name=x"', r'source="set password=\"*****\" name=x"'),
+    ],
+)
+def test_an_escaped_quote_or_backslash_does_not_end_a_value_early(said: str, kept: str) -> None:
+    assert redact(said) == kept

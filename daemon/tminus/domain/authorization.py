@@ -157,8 +157,7 @@ def why_not_covered(occasion: Occasion, *, distinct: bool) -> str | None:  # noq
         return "the content is not what was signed"
     if occasion.sites is not None and occasion.sites != tuple(site for site, _ in authorization.sites):
         return "the sites are not those that were signed"
-    own = {name.strip().lower() for name in (authorization.author, authorization.editor)}
-    if distinct and authorization.approver.strip().lower() in own:
+    if distinct and _is_own(authorization, authorization.approver):
         return f"{authorization.approver} signed what is their own"
     if occasion.moved:
         return "somebody had it run now, and what was signed is its own time"
@@ -192,7 +191,7 @@ def may_start(occasion: Occasion, confirmed: int) -> int | None:
 def why_not_acted(occasion: Occasion, further: FurtherAct, now: datetime, *, distinct: bool) -> str | None:
     """Say why a further act does not count, besides its signature; None if it does."""
     authorization = occasion.authorization
-    if authorization is not None and distinct and further.approver in (authorization.author, authorization.editor):
+    if authorization is not None and distinct and _is_own(authorization, further.approver):
         return f"{further.approver} signed what is their own"
     if now > further.expires:
         return f"it expired at {further.expires.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -234,6 +233,11 @@ def _may_be_local(local_time: datetime, moment: datetime) -> bool:
 
 def _is_occurrence(cron: str, timezone: str | None, moment: datetime) -> bool:
     return next_occurrence(cron, timezone or "UTC", moment - timedelta(seconds=1)) == moment
+
+
+def _is_own(authorization: Authorization, who: str) -> bool:
+    """Whether a person wrote what was authorized. One tool writes Alice and another alice: see tminus.folded."""
+    return who.strip().lower() in {name.strip().lower() for name in (authorization.author, authorization.editor)}
 
 
 def _moment(moment: datetime) -> str:

@@ -42,11 +42,19 @@ _HINTS = (
     "sim-pin=",
 )  # one of them is in each, and is found fast
 # Quoted (in a quoted source its quotes are escaped, however often), else up to a blank or what ends a command. A value
-# that was cut off goes to the end of its line.
-_VALUE = r"""(?P<quote>\\{0,15}")(?:(?P<whole>(?:(?!(?P=quote))(?:\\.|[^\n])){0,4096}?)(?P=quote)|[^\n]*)|[^\s";\]})\\$\[(]+"""
+# that was cut off goes to the end of its line, or of the text that it stands in. What is quoted n times deep has 2**n - 1
+# backslashes before its quotes, and twice 2**n for each of its own; nothing of it is read twice (possessive), since what a
+# router says is hostile. A quote before `. $variable` ends a text that a script puts together, and begins no value.
+_VALUE = (
+    r"""(?P<quote>(?P<depth>\\{0,31})")(?![ ]*\.[ ]*(?P=depth)\$)"""
+    r"""(?:(?:\\(?P=depth)){2}|\\(?P=depth)\\*+"|\\*+[^\\"\n])*+(?P=quote)?"""
+    r"""|[^\s";\]})\\$\[(]+"""
+)
 _SECRET = re.compile(rf"(?P<name>(?:{'|'.join(map(re.escape, _NAMES))})=)(?:{_VALUE})")
+# What a key is made of and nothing else, so that a mere mention of one in a script does not cost the rest of an export.
+_KEY = r"(?:(?!-----)[A-Za-z0-9+/=\s\\:,_-])"
 _PEM = re.compile(
-    r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----)(?:(?!-----BEGIN )[\s\S])*?(?:(-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----)|\Z)"
+    rf"(-----BEGIN [A-Z0-9 ]{{0,40}}PRIVATE KEY-----)(?:{_KEY}*+(-----END [A-Z0-9 ]{{0,40}}PRIVATE KEY-----)|{_KEY}{{16,}}+)"
 )
 _COMMUNITIES = re.compile(r"^/snmp[ /]community\b.*(?:\n(?!/).*)*", re.MULTILINE)
 _COMMUNITY = re.compile(r'(?<![\w-])(name=)("(?:\\.|[^"\\\n])*"|[^\s"]+)')

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import structlog
@@ -95,9 +95,17 @@ class Logins:
 
     async def look(self, launch: UUID, credential: str) -> None:
         """Halt the launch where the failure is common to its sites, as all daemons know them. Raises StoreError."""
-        if self._bound == 0 or self._state(launch, credential).accepted:
+        state = self._state(launch, credential)
+        if self._bound == 0 or state.accepted:
             return
-        tally = await logins.tally(self._db, launch, credential)
+        known = await logins.tally(self._db, launch, credential)
+        if known.accepted:
+            # Another daemon's site took it: those that wait here would wait in vain for one of ours.
+            state.accepted += known.accepted
+            state.wake()
+            return
+        # An ending that could not be written is a refusal all the same.
+        tally = replace(known, refused=max(known.refused, state.refused))
         if is_common(tally, self._bound):
             reason = why_halted(credential, tally)
             if await logins.halt(self._db, launch, reason):

@@ -130,6 +130,10 @@ begin
         raise exception 'site %: host_key is not an OpenSSH public key (type and base64, as in ssh_host_ed25519_key.pub)', new.id
             using errcode = 'check_violation', column = 'host_key';
     end if;
+    if tg_op = 'UPDATE' and old.allow_tests and new.host_key <> coalesce(old.host_key, '') then
+        -- It is another router, of which nobody has said that it is there for tests; a gateway may say where a site is.
+        new.allow_tests := false;
+    end if;
     if new.username !~ '^[^-+[:cntrl:][:space:]][^+[:cntrl:][:space:]]{0,63}$' then
         raise exception 'site %: a RouterOS user name has 1 to 64 characters, does not begin with ''-'' and has no ''+'', blank or control character', new.id
             using errcode = 'check_violation', column = 'username';

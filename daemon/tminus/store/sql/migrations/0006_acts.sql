@@ -92,9 +92,9 @@ as $$
 begin
     if not tminus.oversees() then
         raise exception '% is not an approver: only members of tminus_approver sign', p_who using errcode = 'insufficient_privilege';
-    elsif (select approval from tminus.policy) is distinct from 'off' and p_who in (p_author, p_editor) then
+    elsif (select approval from tminus.policy) is distinct from 'off' and tminus.folded(p_who) in (tminus.folded(p_author), tminus.folded(p_editor)) then
         raise exception '% is the % of what was authorized; somebody else has to sign', p_who,
-            case when p_who = p_author then 'author' else 'last editor' end using errcode = 'insufficient_privilege';
+            case when tminus.folded(p_who) = tminus.folded(p_author) then 'author' else 'last editor' end using errcode = 'insufficient_privilege';
     elsif p_expires is null then
         raise exception 'what is signed for one launch has to expire' using errcode = 'check_violation', hint = 'Give `expires`, and sign that.';
     elsif p_expires <= tminus.clock() then

@@ -191,7 +191,7 @@ as $$
         case launch_statement.act when 'confirm' then launch_statement.wave end, case launch_statement.act when 'resume' then l.paused_at end)
     from tminus.launches l
     join tminus.authorizations a on a.id = l.authorization_id
-    where l.script_id = launch_statement.id and l.kind <> 'rehearsal' and l.state = 'running' and l.finished_at is null
+    where l.script_id = launch_statement.id and l.kind not in ('rehearsal', 'test') and l.state = 'running' and l.finished_at is null
         and (launch_statement.act = 'confirm' and launch_statement.wave is not null or launch_statement.act = 'resume' and l.paused_at is not null)
 $$;
 

@@ -37,9 +37,9 @@ begin
             using errcode = 'object_not_in_prerequisite_state',
                 hint = case s.status when 'unauthorized' then 'Authorize it first: tminus.authorize(id, digest).' else 'tminus.scheduled_script(id) shows what became of it.' end;
     end if;
-    if (select approval from tminus.policy) is distinct from 'off' and who in (s.created_by, s.updated_by) then
+    if (select approval from tminus.policy) is distinct from 'off' and tminus.folded(who) in (tminus.folded(s.created_by), tminus.folded(s.updated_by)) then
         raise exception '% is the % of scheduled script %; its time was authorized as well, so somebody else has to have it run now', who,
-            case when who = s.created_by then 'author' else 'last editor' end, s.id
+            case when tminus.folded(who) = tminus.folded(s.created_by) then 'author' else 'last editor' end, s.id
             using errcode = 'insufficient_privilege';
     end if;
     if s.run_now_at is not null then
