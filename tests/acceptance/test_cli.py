@@ -24,6 +24,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support import Db, clean_environment, run_daemon, until
+from tminus.cli import cli as group
 from tminus.cli import main, screen
 from tminus.cli.submit import submit
 from tminus.simulator import Fault, FleetSpec, SiteSpec, simulate
@@ -867,6 +868,27 @@ async def test_status_of_one_that_has_not_been_launched(cli: Cli) -> None:
     assert read == await cli.db.script(script)
 
 
+async def test_status_counts_down_to_nothing_that_will_not_come(cli: Cli) -> None:
+    script = await cli.submit()
+    assert "(in " in (await cli.ok("status", script)).out
+    await cli.ok("cancel", script, login="alice")
+    assert "(in " not in (await cli.ok("status", script)).out
+
+
+async def test_status_says_who_ran_it_now_instead_of_at_its_time(cli: Cli) -> None:
+    script = await cli.submit("--start-within", "10m")
+    digest = await cli.db.value("select tminus.digest($1::uuid)", script)
+    await cli.ok("authorize", script, "--digest", digest, login="bob")
+    await cli.ok("run-now", script, login="bob")
+    instance = await cli.db.value(
+        "insert into tminus.instances (id, name, host, pid, version, max_sessions, ttl)"
+        " values (gen_random_uuid(), 'one', 'h', 1, '1', 10, '1 hour') returning id"
+    )
+    await cli.db.value("select tminus.launch($1::uuid, $2)", script, instance)
+    [launch] = [line for line in (await cli.ok("status", script)).out.splitlines() if line.startswith("launch ")]
+    assert launch.strip().endswith("UTC; run now instead by bob")
+
+
 async def test_reading_what_is_not_there_is_one_sentence(cli: Cli) -> None:
     script = await cli.submit()
     for command in ("show", "resolve"):
@@ -1018,6 +1040,28 @@ async def test_the_installed_command_prints_one_json_document(cli: Cli) -> None:
     out, err = await asyncio.wait_for(process.communicate(), 30)
     assert (process.returncode, err) == (0, b"")
     assert [site["id"] for site in json.loads(out)] == ["site_a", "site_b", "site_c"]
+
+
+async def test_output_that_nobody_reads_any_more_is_not_blamed_on_the_database(cli: Cli) -> None:
+    await cli.submit()
+    assert await cli.db.value("select tminus.seal_events(100)")
+    reads, writes = os.pipe()
+    os.close(reads)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tminus", "audit", "export", stdout=writes, stderr=asyncio.subprocess.PIPE,
+        env={**clean_environment(), "TMINUS_DATABASE_URL": cli.db.dsn_as("rita")},
+    )  # fmt: skip
+    os.close(writes)
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert err == b""
+    assert process.returncode != 0
+
+
+async def test_help_has_every_command_once_in_a_section(cli: Cli) -> None:
+    shown = (await cli.ok("--help")).out.split("Options:")[1]
+    listed = re.findall(r"^  ([a-z][a-z-]*)  ", shown, re.MULTILINE)
+    assert sorted(listed) == sorted(group.commands)
+    assert "..." not in shown
 
 
 async def test_help_loads_nothing_heavy() -> None:

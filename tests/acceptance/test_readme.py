@@ -6,7 +6,9 @@ import asyncio
 import re
 from pathlib import Path
 
+from tests.acceptance.test_cli import NOT_A_CLIENTS
 from tests.support import Db, clean_environment
+from tminus.domain.news import NewsKind
 from tminus.store.embedded import psql
 
 _ROOT = Path(__file__).parents[2]
@@ -50,6 +52,27 @@ async def test_the_examples_of_the_readme_do_what_it_says(database: Db) -> None:
     ]
     assert await database.value("select count(*) from tminus.scheduled_scripts where cron is not null") == 1
     assert await database.value("select approval from tminus.policy") == "off"
+
+
+async def test_the_readme_explains_each_column_that_an_author_may_set(database: Db) -> None:
+    table = _README.split("### Columns of a scheduled script")[1].split("### ")[0]
+    explained = {
+        name
+        for line in table.splitlines()
+        for name in re.findall(r"`(\w+)`", line.split("|")[1] if "|" in line else "")
+    }
+    columns = await database.fetch(
+        "select attname::text as name from pg_attribute where attrelid = 'tminus.scheduled_scripts'::regclass and attnum > 0"
+        " and not attisdropped"
+    )
+    assert explained == {row["name"] for row in columns} - NOT_A_CLIENTS
+
+
+def test_the_readme_lists_all_news() -> None:
+    table = _README.split("| news | told when |")[1].split("\n\n")[0]
+    assert sorted(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines()[1:]))) == sorted(
+        NewsKind
+    )
 
 
 def test_every_test_that_the_readme_names_exists() -> None:

@@ -24,7 +24,8 @@ from tminus.store.instances import Reach
 from tminus.store.intent_log import IntentLog
 from tminus.store.pool import Database, open_database
 from tminus.store.site_runs import Claim
-from tminus.store.writer import Backup, StartRequest, Writer
+from tminus.store.starts import StartRequest
+from tminus.store.writer import Backup, Writer
 
 SCRIPT = ":put hello"
 REACH = Reach(credentials=("default",))

@@ -19,11 +19,12 @@ from tminus.device.connector import Connector
 from tminus.device.credentials import Credential
 from tminus.domain.digest import SitePart
 from tminus.errors import ConfigError
-from tminus.services.authority import Authority, Mandate, Refusal
+from tminus.services.authority import Authority
 from tminus.services.contact import Contact
 from tminus.services.heartbeat import Trust
 from tminus.services.launcher import Launcher
 from tminus.services.loop import Hint
+from tminus.services.mandate import Mandate, Refusal
 from tminus.services.observer import Observer
 from tminus.signatures import Signers
 from tminus.store import launches

@@ -17,7 +17,7 @@ import pytest
 from tests.store.stage import Stage, start_request
 from tminus.store.export_texts import Backup, backup_columns, store_texts
 from tminus.store.pool import statement
-from tminus.store.writer import StartRequest
+from tminus.store.starts import StartRequest
 
 OURS = ("r.instance_id is not distinct from $1", "r.state = (select 'running')")
 LIVING = "exists (select from tminus.instances i where i.id = $1 and i.state in ('alive', 'draining'))"

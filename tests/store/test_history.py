@@ -22,7 +22,8 @@ from tminus.store.history import History
 from tminus.store.intent_files import Intent
 from tminus.store.intent_log import IntentLog
 from tminus.store.pool import open_database
-from tminus.store.writer import EndRequest, Start, Writer
+from tminus.store.starts import Start
+from tminus.store.writer import EndRequest, Writer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

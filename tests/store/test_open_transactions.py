@@ -11,7 +11,8 @@ from tests.store.stage import Stage, add_sites, held_by_another, insert, start_r
 from tests.support import until
 from tminus.domain.endings import completed
 from tminus.store import instances, launches
-from tminus.store.writer import EndRequest, Learned, Start, Writer
+from tminus.store.starts import Start
+from tminus.store.writer import EndRequest, Learned, Writer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

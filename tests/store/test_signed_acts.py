@@ -21,7 +21,8 @@ from tests.store.test_waves import end, launch_row, names
 from tminus.domain.authorization import FurtherAct
 from tminus.domain.digest import SitePart
 from tminus.domain.occurrence import Occurrence
-from tminus.services.authority import Authority, Mandate, Refusal
+from tminus.services.authority import Authority
+from tminus.services.mandate import Mandate, Refusal
 from tminus.signatures import Signers
 from tminus.store import launches
 from tminus.store.act_log import Act, ActLog, Did

@@ -19,7 +19,7 @@ from tminus.services.heartbeat import Trust
 from tminus.services.observer import Observer
 from tminus.services.rollout import Rollout
 from tminus.store import launches
-from tminus.store.writer import Start
+from tminus.store.starts import Start
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -17,7 +17,8 @@ from tminus.domain.endings import Reason, Step, completed, not_started
 from tminus.errors import Refused, StoreError, StoreUnavailable
 from tminus.store.export_texts import Backup
 from tminus.store.pool import statement
-from tminus.store.writer import EndRequest, Learned, Release, SerialRequest, Start
+from tminus.store.starts import Start
+from tminus.store.writer import EndRequest, Learned, Release, SerialRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,10 +8,11 @@ import click
 
 from tminus import __version__
 from tminus.cli.common import Context
+from tminus.cli.sections import Sections
 from tminus.errors import TminusError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="tminus")
 @click.option("--config", "config", metavar="FILE", help="Settings in TOML; TMINUS_CONFIG names one, too.")
 @click.pass_context

@@ -47,7 +47,7 @@ def show_stored(
     from tminus.routeros.lint import from_json
 
     console = screen.console()
-    console.rule("findings")
+    screen.rule(console, "findings")
     seen = look_at(script, site_timeout, post_checks)
     stored = None if findings is None else from_json(json.loads(findings))
     if stored == seen.findings:

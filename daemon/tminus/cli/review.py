@@ -57,9 +57,9 @@ def show_review(review: Review) -> None:
     )
     show_stored(review.findings, review.script, row.site_timeout, row.post_checks, summary=review.summary)
     _show_changes(review)
-    console.rule("script")
+    screen.rule(console, "script")
     console.print(screen.text(review.script.rstrip("\n")), soft_wrap=True)
-    console.rule()
+    screen.rule(console)
     _show_rendering(review)
     if screen.hides_something(row.code):
         console.print(
@@ -106,7 +106,7 @@ def _show_rendering(review: Review) -> None:
             console.print(screen.text(rendered.script.decode().rstrip("\n")), soft_wrap=True)
             for check in rendered.checks:
                 console.print(screen.text(f"true afterwards: {check.decode()}"), soft_wrap=True)
-            console.rule()
+            screen.rule(console)
     for line in refused[:_SITES_SHOWN]:
         console.print(screen.text(line, "bold red"), soft_wrap=True)
     if len(refused) > _SITES_SHOWN:
@@ -119,7 +119,7 @@ def _show_changes(review: Review) -> None:
     if last is None:
         return
     console = screen.console()
-    console.rule(f"since {screen.one_line(last.by, 60)} authorized it at {last.at[:16].replace('T', ' ')} UTC")
+    screen.rule(console, f"since {screen.one_line(last.by, 60)} authorized it at {last.at[:16].replace('T', ' ')} UTC")
     said = changes(review)
     if not said and "script" not in last.changed:
         console.print("Nothing was changed.")

@@ -25,6 +25,7 @@ __all__ = [
     "no_daemon",
     "one_line",
     "plural",
+    "rule",
     "seconds",
     "state",
     "table",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 _PIPE_WIDTH = 250
+_RULE_WIDTH = 100
 STYLES = {
     "completed": "green",
     "failed": "red",
@@ -67,6 +69,13 @@ def text(value: object, style: str = "") -> Text:
 
 def state(value: str) -> Text:
     return text(value, STYLES.get(value, ""))
+
+
+def rule(shown: Console, title: str = "") -> None:
+    """Draw a line across, no longer than what it divides."""
+    from rich.rule import Rule
+
+    shown.print(Rule(title), width=min(shown.width, _RULE_WIDTH))
 
 
 def no_daemon() -> Text:

@@ -214,12 +214,21 @@ async def _status_of(context: Context, script: str, *, as_json: bool) -> None:
         console.print(screen.text("\n".join(shown["sites"])))
 
 
+def is_to_come(shown: dict[str, str | None]) -> bool:
+    """Whether anything is launched at its `launch_at` still, or would be once it is authorized."""
+    return shown["status"] in ("unauthorized", "scheduled") or (shown["status"] == "launched" and bool(shown["cron"]))
+
+
 def _facts_of(shown: dict[str, str | None], frame: asyncpg.Record) -> list[tuple[str, RenderableType]]:
     status_text = screen.state(str(shown["status"]))
     if shown["status_reason"]:
         status_text.append(f" ({screen.visible(shown['status_reason'])})", "")
     rule = f"cron '{shown['cron']}' in {shown['timezone']}" if shown["cron"] else ""
-    at = f"{screen.moment(frame['launch_at'])} ({shown['t_minus']})" if frame["launch_at"] else "not planned yet"
+    at = screen.moment(frame["launch_at"]) or "not planned yet"
+    if shown["launch_at"] and is_to_come(shown):
+        at = f"{at} ({shown['t_minus']})"
+    elif frame["run_now_by"] is not None and not shown["cron"]:
+        at = f"{at}; run now instead by {frame['run_now_by']}"
     facts: list[tuple[str, RenderableType]] = [
         ("scheduled script", str(shown["id"])),
         ("description", screen.text(shown["description"])),

@@ -21,11 +21,12 @@ import structlog
 from tminus.domain.endings import LaunchKind
 from tminus.errors import StoreError
 from tminus.kill_points import Point, reach
-from tminus.services.authority import Authority, Mandate, Refusal
+from tminus.services.authority import Authority
 from tminus.services.contact import Contact
 from tminus.services.heartbeat import Trust
 from tminus.services.holdings import Holdings
 from tminus.services.loop import Hint, repeat
+from tminus.services.mandate import Mandate, Refusal
 from tminus.services.observer import Observer
 from tminus.services.run import Run
 from tminus.services.site_runner import SiteRunner

@@ -18,9 +18,10 @@ import structlog
 from tminus.domain.digest import row_digest
 from tminus.domain.timing import latest_occurrence, next_occurrence
 from tminus.kill_points import Point, reach
-from tminus.services.authority import Authority, Refusal
+from tminus.services.authority import Authority
 from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
+from tminus.services.mandate import Refusal
 from tminus.services.observer import Observer
 from tminus.services.story import tell_launched
 from tminus.store import launches

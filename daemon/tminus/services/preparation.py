@@ -40,10 +40,11 @@ from tminus.routeros.post_checks import render
 from tminus.routeros.rendering import RenderingRefused
 from tminus.routeros.text import clean_line, lines
 from tminus.services import post_checks
-from tminus.services.authority import NOT_AS_SIGNED, Authority, Mandate, Refusal
+from tminus.services.authority import Authority
 from tminus.services.contact import SMALL, Contact, introduce, remove_files
 from tminus.services.exports import take_export
 from tminus.services.logins import Logins, NotAsked
+from tminus.services.mandate import NOT_AS_SIGNED, Mandate, Refusal
 from tminus.services.run import Ended, Run, StartedItself, TryLater, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.store import site_runs

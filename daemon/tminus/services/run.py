@@ -16,7 +16,7 @@ from tminus.routeros.facts import Facts
 from tminus.routeros.outcome import Close, ImportAnswer
 from tminus.routeros.post_checks import Rendered
 from tminus.routeros.text import clean_line
-from tminus.services.authority import Mandate, Refusal
+from tminus.services.mandate import Mandate, Refusal
 from tminus.store.export_texts import Backup
 from tminus.store.launches import LaunchContent
 from tminus.store.site_runs import Claim

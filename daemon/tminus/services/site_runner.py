@@ -44,7 +44,8 @@ from tminus.services.story import tell_site_ended
 from tminus.store import site_runs
 from tminus.store.export_texts import Backup
 from tminus.store.pool import Database
-from tminus.store.writer import EndRequest, Release, Start, StartRequest, Writer
+from tminus.store.starts import Start, StartRequest
+from tminus.store.writer import EndRequest, Release, Writer
 
 _PAUSED_FOR = 30.0  # seconds until a run that met a pause may be claimed again
 _NOT_ASKED_FOR = 5.0  # seconds until a site that was not asked for a login may be claimed again

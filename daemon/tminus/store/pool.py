@@ -176,4 +176,6 @@ async def open_database(
 def _sentence(error: asyncpg.PostgresError) -> str:
     text = error.message or str(error)
     hint = getattr(error, "hint", None)
-    return f"{text}; {hint}" if hint else text
+    if not hint:
+        return text
+    return f"{text}. {hint}" if hint[:1].isupper() else f"{text}; {hint}"

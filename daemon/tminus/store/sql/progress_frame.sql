@@ -4,7 +4,7 @@ select
     s.id, l.kind as launch_kind, s.description, s.status, s.status_reason, s.cron, s.launch_at, s.authorized_by, cardinality(s.sites) as sites,
     extract(epoch from s.launch_at - tminus.clock())::double precision as seconds_to_launch,
     (select count(*) from tminus.instances i where tminus.is_alive(i)) as instances,
-    l.id as launch_id, l.state as launch_state, l.reason as launch_reason, l.due_at, l.started_at, l.finished_at,
+    l.id as launch_id, l.state as launch_state, l.reason as launch_reason, l.due_at, l.started_at, l.finished_at, l.run_now_by,
     l.wave, l.waves, l.paused_by, l.pause_note, l.asked_wave > l.wave and l.confirmed_wave <= l.wave as waits_for_person,
     extract(epoch from coalesce(l.finished_at, tminus.clock()) - l.started_at)::double precision as seconds_since_start,
     c.sites as total, c.completed, c.failed, c.skipped, c.unknown, c.running, c.pending, c.unserved

@@ -381,8 +381,11 @@ begin
     if only_which is distinct from 'failed_and_not_started' then
         raise exception 'a retry is of failed_and_not_started, or of sites that are named, and not of %', coalesce(quote_literal(tminus.printable(only_which)), 'null')
             using errcode = 'check_violation';
-    elsif first.kind <> 'scheduled' or first.state not in ('finished', 'halted') then
-        raise exception 'launch % is a % that is %; only one that has finished or was halted is retried', first.id, first.kind, first.state
+    elsif first.kind <> 'scheduled' then
+        raise exception 'launch % is a %; only what was launched at its time, or instead of it, is retried', first.id, first.kind
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Insert a new scheduled script.';
+    elsif first.state not in ('finished', 'halted') then
+        raise exception 'launch % is %; only one that has finished or was halted is retried', first.id, first.state
             using errcode = 'object_not_in_prerequisite_state', hint = 'Insert a new scheduled script.';
     elsif first.stop_starting_at <= tminus.clock() then
         raise exception 'no site of launch % may start after % (stop_starting_at); it is not retried', first.id, tminus.api_time(first.stop_starting_at)

@@ -22,7 +22,7 @@ create trigger keep before delete or truncate on tminus.freezes for each stateme
 create function tminus.why_frozen(p_tags text[], p_at timestamptz) returns text
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-    select 'starts ' || coalesce('on sites with the tag ' || quote_literal(f.tag) || ' ', '') || 'are frozen until ' || tminus.api_time(f.until)
+    select 'starts ' || coalesce('on sites with the tag ' || quote_literal(f.tag) || ' ', '') || 'are frozen until ' || to_char(f.until at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
         || ' by ' || f.frozen_by || ' (' || f.reason || ')'
     from tminus.freezes f
     where f.since <= p_at and f.until > p_at and (f.thawed_at is null or f.thawed_at > p_at) and (f.tag is null or f.tag = any (p_tags))

@@ -80,7 +80,7 @@ begin
     select * into t from tminus.sites q where q.id = s.test_site_id for share;
     if not t.allow_tests then
         raise exception 'site % is not there for tests', t.id using errcode = 'insufficient_privilege',
-            hint = 'What runs there is not authorized by anybody; the owner of the schema allows it: allow_tests.';
+            hint = 'What runs there is not authorized by anybody; the owner of the schema allows it: allow_tests of the site in tminus.sites.';
     elsif t.host_key is null then
         raise exception 'no host key is pinned for site %, so nothing is tested there', t.id using errcode = 'object_not_in_prerequisite_state',
             hint = format('tminus site pin %s', t.id);
