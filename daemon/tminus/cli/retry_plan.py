@@ -103,8 +103,7 @@ def show_plan(title: tuple[str, str], *, script: str, sites: tuple[SitePart, ...
     )
     console = screen.console()
     screen.rule(console, "script")
-    console.print(screen.text(script.rstrip("
-")), soft_wrap=True)
+    console.print(screen.text(script.rstrip("\n")), soft_wrap=True)
     screen.rule(console)
     if screen.hides_something(script):
         click.echo("The script has characters that are not seen: they are written as \\x1b or \\u202e above.", err=True)
