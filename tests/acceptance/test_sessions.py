@@ -159,6 +159,22 @@ async def test_an_export_that_is_cut_and_cannot_be_fetched_either_is_no_backup(d
         assert not fleet.files("r1")
 
 
+async def test_an_export_that_is_much_shorter_than_the_last_one_is_taken_a_second_time(
+    database: Db, tmp_path: Path
+) -> None:
+    async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        assert (await database.finished(await database.submit(":put 1")))["r1"]["warnings"] == []
+        # As if the router had lost most of its configuration since, or the way from it most of what it said.
+        await database.run("update tminus.backups set raw_bytes = 10 * raw_bytes")
+        run = (await database.finished(await database.submit(":put 2")))["r1"]
+        assert ending(run) == ("completed", "applied", None)
+        (warning,) = run["warnings"]
+        assert "the one before had" in warning
+        assert "written to a file, is the same" in warning
+        assert not fleet.files("r1")
+
+
 async def test_what_an_earlier_attempt_left_is_removed_at_the_next_contact(database: Db, tmp_path: Path) -> None:
     async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet):
         await database.run(fleet.inventory_sql(None))

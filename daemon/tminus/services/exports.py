@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tminus.device.connection import Connection
@@ -27,11 +27,15 @@ _LONG = 500_000  # bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """`export` is None where there is no complete one: `why` is the end of a sentence. `left`: a file of ours lies there."""
+    """`export` is None where there is no complete one: `why` is the end of a sentence. `left`: a file of ours lies there.
+
+    `doubt` is a sentence about an export that is complete by all that it says itself.
+    """
 
     export: Export | None = None
     why: str = ""
     left: bool = False
+    doubt: str = ""
 
 
 async def take_export(connection: Connection, nonce: commands.Nonce, version: Version, settings: RunSettings) -> Taken:
@@ -40,6 +44,26 @@ async def take_export(connection: Connection, nonce: commands.Nonce, version: Ve
         commands.export(nonce, version), deadline=settings.export_timeout, cap=settings.export_cap
     )
     return await complete_export(connection, nonce, version, settings, result=result, output=result.output)
+
+
+async def take_plausible_export(
+    connection: Connection, nonce: commands.Nonce, version: Version, settings: RunSettings, *, last: int | None
+) -> Taken:
+    """As `take_export`; one that is much shorter than the `last` one of this router (bytes) is compared with a second, as a file.
+
+    RouterOS was seen to lose the middle of what it sends (public record, 1.6), which neither its end nor its exit status shows.
+    """
+    taken = await take_export(connection, nonce, version, settings)
+    if taken.export is None or last is None or taken.export.raw_bytes * 2 >= last:
+        return taken
+    shrunk = f"The export has {taken.export.raw_bytes} bytes, and the one before had {last}"
+    again = await _as_file(connection, nonce, version, settings, shrunk)
+    left = taken.left or again.left
+    if again.export is None:
+        return replace(taken, left=left, doubt=f"{again.why.rstrip('.')}, so it is not known whether it is complete.")
+    if again.export.text == taken.export.text:
+        return replace(taken, left=left, doubt=f"{shrunk}; a second one, written to a file, is the same.")
+    return replace(again, left=left)
 
 
 async def complete_export(

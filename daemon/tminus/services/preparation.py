@@ -42,7 +42,7 @@ from tminus.routeros.text import clean_line, lines
 from tminus.services import post_checks
 from tminus.services.authority import Authority
 from tminus.services.contact import SMALL, Contact, introduce, remove_files
-from tminus.services.exports import take_export
+from tminus.services.exports import take_plausible_export
 from tminus.services.logins import Logins, NotAsked
 from tminus.services.mandate import NOT_AS_SIGNED, Mandate, Refusal
 from tminus.services.run import Ended, Run, StartedItself, TryLater, sentence
@@ -276,8 +276,12 @@ class Preparation:
         assert run.facts is not None  # noqa: S101 - _identify came first
         self._step(run, Step.BACKING_UP)
         reach(Point.EXPORTING)
-        taken = await take_export(connection, run.nonce, run.facts.version, self._settings)
+        taken = await take_plausible_export(
+            connection, run.nonce, run.facts.version, self._settings, last=run.claim.last_export
+        )
         run.uploaded = taken.left
+        if taken.doubt:
+            run.warnings.append(taken.doubt)
         if taken.export is None:
             message = f"The export is incomplete: {taken.why.rstrip('.')}; the script was not started."
             raise Ended(not_started(Reason.BACKUP_INCOMPLETE, message))

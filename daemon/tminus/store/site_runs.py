@@ -43,7 +43,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A site run that is ours to run."""
+    """A site run that is ours to run. `last_export`: bytes of the latest export of its site, as the router sent it."""
 
     id: int
     launch_id: UUID
@@ -53,6 +53,7 @@ class Claim:
     attempts: int
     turn_at: datetime
     now: datetime
+    last_export: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,7 @@ async def claim_site_runs(
             attempts=row["attempts"],
             turn_at=row["turn_at"],
             now=row["now"],
+            last_export=row["last_export"],
         )
         for row in rows
     ]
