@@ -203,7 +203,7 @@ def _marker(run: asyncpg.Record) -> str:
         return ""
     from tminus.routeros.commands import Nonce
 
-    nonce = Nonce.of_run(run["nonce"], run["launch_id"])
+    nonce = Nonce.of_run(run["nonce"], run["started_under"])
     return (
         f"{nonce.marker('OK')} was not proved; the router's log has lines with 'tminus {nonce.value}', if it kept them:"
         f" '{nonce.log_line('done')}' is written after the script's last statement, and by nobody who does not know it"

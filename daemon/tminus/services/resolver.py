@@ -109,7 +109,7 @@ def question_about(orphan: Orphan, reason: Reason, message: str) -> Question:
         site=orphan.site,
         covered=orphan.site_now,
         host_key=None,
-        nonce=commands.Nonce.of_run(orphan.nonce, orphan.launch_id),
+        nonce=commands.Nonce.of_run(orphan.nonce, orphan.started_under),
         script=rendered.script,
         post_checks=rendered.checks,
         reason=reason,

@@ -58,7 +58,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orphan:
-    """A run past its point of no return, whose instance died: ours to resolve.
+    """A run past its point of no return, whose instance died: ours to resolve. It was started under the launch `started_under`.
 
     The site is as it is now; where its digest is not `authorized_site`, it need not be the router that was written to.
     """
@@ -68,6 +68,7 @@ class Orphan:
     site: Site
     authorized_site: str | None
     nonce: str
+    started_under: UUID
     uptime_before: timedelta | None
     executing_for: timedelta
     script: bytes
@@ -176,6 +177,7 @@ def read_orphan(row: asyncpg.Record) -> Orphan:
         site=read_site(row),
         authorized_site=row["site_digest"],
         nonce=row["nonce"],
+        started_under=row["started_under"],
         uptime_before=row["uptime_before"],
         executing_for=row["now"] - row["executing_at"],
         script=row["script"].encode(),

@@ -135,7 +135,9 @@ class Starts(Lane[_StartBatch]):
         before = await self._intents.find(request.key)
         if before is None:
             raise StoreError(f"the intent log names a start on {request.site} that it does not hold any more")
-        row = await self._db.fetchrow("refuse_spent", self._instance, request.run, before.nonce, before.at)
+        row = await self._db.fetchrow(
+            "refuse_spent", self._instance, request.run, before.nonce, before.at, before.launch
+        )
         log.error(
             "start_refused",
             site_run=request.run,

@@ -218,6 +218,8 @@ create table tminus.site_runs (
     retry_reason text check (retry_reason in ('offline', 'connection_lost', 'timed_out', 'busy')),
     -- Names the uploaded file (tminus-<nonce>.rsc) and marks the router's log.
     nonce text,
+    -- Under which launch it was started, if not under this one: the database had forgotten that, and made the launch again.
+    started_under uuid,
     -- What the router said of itself before the script: to be compared after a lost connection.
     uptime_before interval,
 

@@ -118,7 +118,7 @@ $$;
 -- A site run whose occurrence was started on this site from p_instance's host already, under another launch that this database
 -- has forgotten (it was set back, or somebody deleted it): nothing is sent, and it is resolved by what that start left on the
 -- router. Returns whether the run was this instance's and not started.
-create function tminus.refuse_spent(p_instance uuid, p_run bigint, p_nonce text, p_started_at timestamptz) returns boolean
+create function tminus.refuse_spent(p_instance uuid, p_run bigint, p_nonce text, p_started_at timestamptz, p_launch uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -133,7 +133,7 @@ begin
     end if;
     perform tminus.owe_unstarted_file(r.id, p_nonce);
     update tminus.site_runs u
-    set step = 'executing', executing_at = p_started_at, nonce = p_nonce
+    set step = 'executing', executing_at = p_started_at, nonce = p_nonce, started_under = p_launch
     where u.id = r.id and u.state = 'running' and u.executing_at is null;
     update tminus.site_runs u set step = 'verifying', instance_id = null where u.id = r.id and u.state = 'running' and u.nonce = p_nonce;
     insert into tminus.events (kind, principal, script_id, launch_id, site_id, detail)
@@ -370,5 +370,5 @@ grant select on tminus.crashes, tminus.set_aside to tminus_author, tminus_approv
 grant execute on function tminus.readmit(uuid, text, text) to tminus_author, tminus_approver, tminus_gateway;
 grant execute on function tminus.disclaim_crashes(uuid) to tminus_daemon;
 grant execute on function tminus.knows_start(text, text), tminus.note_lost_starts(text, bigint[], text[], uuid[], text[], timestamptz[]),
-    tminus.recall_lost_starts(uuid, bigint[]), tminus.settle_instance(uuid), tminus.refuse_spent(uuid, bigint, text, timestamptz)
+    tminus.recall_lost_starts(uuid, bigint[]), tminus.settle_instance(uuid), tminus.refuse_spent(uuid, bigint, text, timestamptz, uuid)
     to tminus_daemon;
