@@ -273,7 +273,7 @@ async def test_a_script_that_cannot_be_looked_at_in_time_gets_a_finding_that_say
     [
         ("raise SystemExit(3)", "the process that looks at it ended"),
         ("print('nonsense')", "the process that looks at it ended"),
-        ("print('2\\n{}', end='')", "no answer that is understood"),
+        ("input(); print('2\\n{}', end='')", "no answer that is understood"),
         ("print('99999999999')", "the process that looks at it ended"),
         ("import json; a = json.dumps({'error': 'MemoryError: '}); print(len(a)); print(a)", "MemoryError"),
     ],

@@ -98,7 +98,8 @@ async def _tidy(run: Run, connection: Connection, settings: RunSettings) -> Tidi
                 connection, run.nonce, run.facts.version, settings, result=answer, output=output
             )
     except (ConnectionLost, DeviceTimeout) as error:
-        return Tidied(left=left, warnings=(*warnings, f"Cleanup and the export afterwards failed: {sentence(error)}"))
+        # An export may have been written to a file by then.
+        return Tidied(left=True, warnings=(*warnings, f"Cleanup and the export afterwards failed: {sentence(error)}"))
     if taken.export is None:
         warnings.append(f"The export afterwards is incomplete: {taken.why.rstrip('.')}.")
     return Tidied(export=taken.export, left=left or taken.left, warnings=tuple(warnings))

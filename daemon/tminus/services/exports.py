@@ -38,25 +38,41 @@ class Taken:
     doubt: str = ""
 
 
-async def take_export(connection: Connection, nonce: commands.Nonce, version: Version, settings: RunSettings) -> Taken:
-    """Raises ConnectionLost or DeviceTimeout."""
+async def take_export(
+    connection: Connection,
+    nonce: commands.Nonce,
+    version: Version,
+    settings: RunSettings,
+    *,
+    writing: Callable[[], None] = lambda: None,
+) -> Taken:
+    """`writing` is called before a file is written on the router, which may stay. Raises ConnectionLost or DeviceTimeout."""
     result = await connection.run(
         commands.export(nonce, version), deadline=settings.export_timeout, cap=settings.export_cap
     )
-    return await complete_export(connection, nonce, version, settings, result=result, output=result.output)
+    return await complete_export(
+        connection, nonce, version, settings, result=result, output=result.output, writing=writing
+    )
 
 
 async def take_plausible_export(
-    connection: Connection, nonce: commands.Nonce, version: Version, settings: RunSettings, *, last: int | None
+    connection: Connection,
+    nonce: commands.Nonce,
+    version: Version,
+    settings: RunSettings,
+    *,
+    last: int | None,
+    writing: Callable[[], None],
 ) -> Taken:
     """As `take_export`; one that is much shorter than the `last` one of this router (bytes) is compared with a second, as a file.
 
     RouterOS was seen to lose the middle of what it sends (public record, 1.6), which neither its end nor its exit status shows.
     """
-    taken = await take_export(connection, nonce, version, settings)
+    taken = await take_export(connection, nonce, version, settings, writing=writing)
     if taken.export is None or last is None or taken.export.raw_bytes * 2 >= last:
         return taken
     shrunk = f"The export has {taken.export.raw_bytes} bytes, and the one before had {last}"
+    writing()
     again = await _as_file(connection, nonce, version, settings, shrunk)
     left = taken.left or again.left
     if again.export is None:
@@ -74,6 +90,7 @@ async def complete_export(
     *,
     result: ExecResult,
     output: bytes,
+    writing: Callable[[], None] = lambda: None,
 ) -> Taken:
     """Make an export of what arrived, `output`; where it was cut, have it again as a file. Raises as `take_export`."""
     if result.ended is Ended.OVERFLOW:
@@ -83,6 +100,7 @@ async def complete_export(
         return Taken(export=read)
     if not read.cut:
         return Taken(why=read.why)
+    writing()
     return await _as_file(connection, nonce, version, settings, read.why)
 
 

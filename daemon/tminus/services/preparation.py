@@ -277,7 +277,12 @@ class Preparation:
         self._step(run, Step.BACKING_UP)
         reach(Point.EXPORTING)
         taken = await take_plausible_export(
-            connection, run.nonce, run.facts.version, self._settings, last=run.claim.last_export
+            connection,
+            run.nonce,
+            run.facts.version,
+            self._settings,
+            last=run.claim.last_export,
+            writing=run.may_leave_file,
         )
         run.uploaded = taken.left
         if taken.doubt:

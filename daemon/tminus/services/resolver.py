@@ -343,7 +343,8 @@ async def _with_export(question: Question, connection: Connection, settings: Run
     try:
         taken = await take_export(connection, question.nonce, question.version, settings)
     except (ConnectionLost, DeviceTimeout) as error:
-        return _warned(answer, f"The export afterwards failed: {error}.")
+        # It may have been written to a file by then.
+        return replace(_warned(answer, f"The export afterwards failed: {error}."), file_gone=False)
     if taken.export is None:
         answer = _warned(answer, f"The export afterwards is incomplete: {taken.why.rstrip('.')}.")
     return replace(answer, export=taken.export, file_gone=answer.file_gone and not taken.left)

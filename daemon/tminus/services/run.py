@@ -112,6 +112,10 @@ class Run:
         """Loop time at which the site's time is over."""
         return self.claimed_at + self.content.site_timeout.total_seconds()
 
+    def may_leave_file(self) -> None:
+        """Something of ours is about to lie on the router."""
+        self.uploaded = True
+
 
 def backup_of(phase: str, export: Export, *, like: Export | None = None) -> Backup:
     """Make an export one to be stored. `like` is one of this run that is stored already, and has much of it."""
