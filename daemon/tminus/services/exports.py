@@ -67,6 +67,7 @@ async def take_plausible_export(
     """As `take_export`; one that is much shorter than the `last` one of this router (bytes) is compared with a second, as a file.
 
     RouterOS was seen to lose the middle of what it sends (public record, 1.6), which neither its end nor its exit status shows.
+    So without the second one there is none.
     """
     taken = await take_export(connection, nonce, version, settings, writing=writing)
     if taken.export is None or last is None or taken.export.raw_bytes * 2 >= last:
@@ -76,7 +77,7 @@ async def take_plausible_export(
     again = await _as_file(connection, nonce, version, settings, shrunk)
     left = taken.left or again.left
     if again.export is None:
-        return replace(taken, left=left, doubt=f"{again.why.rstrip('.')}, so it is not known whether it is complete.")
+        return Taken(why=again.why, left=left)
     if again.export.text == taken.export.text:
         return replace(taken, left=left, doubt=f"{shrunk}; a second one, written to a file, is the same.")
     return replace(again, left=left)
