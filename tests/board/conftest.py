@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright
 
-from tests.store.stage import EMPTY, WarmDb, add_sites
-from tests.support import fresh_database, until
-from tests.web.conftest import Api, serve, token
+from tests.store.stage import EMPTY, add_sites
+from tests.support import until
+from tests.web.conftest import Api, serve_fresh, token
 
 SITES = [f"site-{number:03}" for number in range(1, 201)]
 SHOTS = Path(__file__).parents[2] / "build/board"
@@ -100,16 +100,13 @@ class Desk:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def desk(postgres: str) -> AsyncIterator[Desk]:
     program = chromium()
-    async with fresh_database(postgres, f"test_{os.getpid()}_desk") as db, async_playwright() as playwright:
-        warm = WarmDb(db.dsn)
+    async with serve_fresh(postgres, board=True) as api, async_playwright() as playwright:
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = await playwright.chromium.launch(executable_path=program, args=[*sandbox, "--disable-dev-shm-usage"])
         try:
-            async with serve(warm, board=True) as api:
-                yield Desk(api, browser)
+            yield Desk(api, browser)
         finally:
             await browser.close()
-            await warm.close()
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="module")

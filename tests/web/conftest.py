@@ -114,14 +114,21 @@ async def serve(
             yield Api(f"http://{host}:{port}", db, session)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def api(postgres: str) -> AsyncIterator[Api]:
-    """One for a module, with the sites a, b and c."""
+@asynccontextmanager
+async def serve_fresh(postgres: str, *, board: bool = False) -> AsyncIterator[Api]:
+    """The API over a database of its own, without sites."""
     async with fresh_database(postgres, f"test_{os.getpid()}_api_{next(_numbers)}") as db:
         warm = WarmDb(db.dsn)
         try:
-            await add_sites(warm, "a", "b", "c")
-            async with serve(warm) as api:
+            async with serve(warm, board=board) as api:
                 yield api
         finally:
             await warm.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(postgres: str) -> AsyncIterator[Api]:
+    """One for a module, with the sites a, b and c."""
+    async with serve_fresh(postgres) as api:
+        await add_sites(api.db, "a", "b", "c")  # type: ignore[arg-type]
+        yield api

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import os
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -11,11 +10,10 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
-from tests.store.stage import EMPTY, WarmDb, add_sites
-from tests.support import fresh_database
+from tests.store.stage import EMPTY, add_sites
 from tests.web import boards
 from tests.web.boards import field_of, visitor
-from tests.web.conftest import Api, Reply, serve, token
+from tests.web.conftest import Api, Reply, serve, serve_fresh, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -25,13 +23,8 @@ SCRIPT = ':put "hello"\n/ip service disable telnet\n'
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(postgres: str) -> AsyncIterator[Api]:
-    async with fresh_database(postgres, f"test_{os.getpid()}_board") as db:
-        warm = WarmDb(db.dsn)
-        try:
-            async with serve(warm, board=True) as api:
-                yield api
-        finally:
-            await warm.close()
+    async with serve_fresh(postgres, board=True) as api:
+        yield api
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="module")

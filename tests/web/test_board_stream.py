@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing
@@ -14,11 +13,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.store.stage import EMPTY, WarmDb, add_sites
-from tests.support import fresh_database, until
+from tests.store.stage import EMPTY, add_sites
+from tests.support import until
 from tests.web import boards
 from tests.web.boards import Visitor, field_of, visitor
-from tests.web.conftest import Api, serve
+from tests.web.conftest import Api, serve, serve_fresh
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -27,13 +26,8 @@ SITES = [f"site-{number:03}" for number in range(1, 101)]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(postgres: str) -> AsyncIterator[Api]:
-    async with fresh_database(postgres, f"test_{os.getpid()}_board_stream") as db:
-        warm = WarmDb(db.dsn)
-        try:
-            async with serve(warm, board=True) as api:
-                yield api
-        finally:
-            await warm.close()
+    async with serve_fresh(postgres, board=True) as api:
+        yield api
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="module")
