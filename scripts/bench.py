@@ -55,6 +55,11 @@ async def bare(inventory: Path, key: Path, sessions: int) -> None:
     """What somebody would write in an afternoon. Keys loaded once, or it would be ten times slower."""
     import asyncssh
 
+    from tminus.routeros import commands
+    from tminus.routeros.facts import Version
+
+    version = Version.parse("7.20.8")
+    assert version is not None  # noqa: S101 - it is one
     sites = json.loads(inventory.read_text())
     client_key = asyncssh.read_private_key(str(key))
     places = asyncio.Semaphore(sessions)
@@ -62,7 +67,7 @@ async def bare(inventory: Path, key: Path, sessions: int) -> None:
 
     async def one(number: int, site: dict[str, object]) -> None:
         nonlocal done
-        name = f"bare-{number}.rsc"
+        nonce = commands.Nonce(f"{number:016x}")
         host_key = asyncssh.import_public_key(str(site["host_key"]))
         async with (
             places,
@@ -74,16 +79,18 @@ async def bare(inventory: Path, key: Path, sessions: int) -> None:
                 known_hosts=([host_key], [], []),
             ) as connection,
         ):
-            await connection.run(":put [/system resource get version]; :put [/system identity get name]")
-            before = await connection.run('/export; :put "END"')
-            async with connection.start_sftp_client() as sftp, sftp.open(name, "wb") as file:
+            # The lines are tminus's own, so that the routers have the same to do for both sides.
+            await connection.run(commands.identify(nonce, stamp=True, resources=True))
+            before = await connection.run(commands.export(nonce, version))
+            async with connection.start_sftp_client() as sftp, sftp.open(nonce.file, "wb") as file:
                 await file.write(script("bare").encode())
-            await connection.run(f':put [/file get [/file find name="{name}"] size]')
-            await connection.run(f'/import file-name="{name}" verbose=yes dry-run')
-            ran = await connection.run(f'/import file-name="{name}"; :put "DONE"')
-            after = await connection.run('/export; :put "END"')
-            await connection.run(f'/file remove [/file find name="{name}"]')
-            if "DONE" in str(ran.stdout) and "END" in str(before.stdout) and "END" in str(after.stdout):
+            await connection.run(commands.file_size(nonce))
+            await connection.run(commands.dry_run(nonce))
+            ran = await connection.run(commands.start(nonce, version, stamp=True))
+            after = await connection.run(commands.export(nonce, version))
+            await connection.run(commands.remove(nonce))
+            end = nonce.marker("END")
+            if nonce.marker("OK") in str(ran.stdout) and end in str(before.stdout) and end in str(after.stdout):
                 done += 1
 
     begin = time.monotonic()

@@ -30,10 +30,7 @@ def serve(context: Context, *, with_api: bool) -> None:
     configure_logging(level=settings.log_level, form=settings.log_format)
     try:
         base = credentials_base(context.config_file)
-        # What is loaded stays, and of the many objects that come and go with a session few are in cycles: to look for those
-        # as often as Python does by itself takes a twentieth of the processor time.
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 20)
+        _collect_seldom()
         code = asyncio.run(run(settings, credentials_base=base, with_api=with_api))
     except TminusError:
         raise
@@ -227,10 +224,21 @@ async def simulate(
             partial.replace(inventory)  # whoever waits for the file finds it whole
         else:
             click.echo(text)
+        _collect_seldom()
         click.echo(
             f"{len(fleet.sites)} routers listen; key {fleet.key_file or '(none written; give --key-dir)'}", err=True
         )
         await asyncio.Event().wait()
+
+
+def _collect_seldom() -> None:
+    """What is loaded stays, and of the many objects that come and go with a session few are in cycles.
+
+    To look for those as often as Python does by itself takes a twentieth of the daemon's processor time, and more than a
+    tenth of a simulated fleet's.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 COMMANDS = (serve, migrate, psql, simulate)

@@ -24,6 +24,14 @@ class Likeness:
 
 def find_likeness(text: str, other: str, sha256: bytes) -> Likeness | None:
     """Return what `text` has in common with `other`, whose SHA-256 is given; None if that is less than half of it."""
+    head, tail = common_ends(text, other)
+    if (head + tail) * 2 < len(text):
+        return None
+    return Likeness(sha256=sha256, head=head, tail=tail, middle=text[head : len(text) - tail])
+
+
+def common_ends(text: str, other: str) -> tuple[int, int]:
+    """Return how many characters two texts begin with in common, and with how many of the rest of both they end."""
     longest = min(len(text), len(other))
     head = _most(longest, lambda begin, end: text[begin:end] == other[begin:end])
     ends = len(text), len(other)
@@ -31,9 +39,7 @@ def find_likeness(text: str, other: str, sha256: bytes) -> Likeness | None:
         longest - head,
         lambda begin, end: text[ends[0] - end : ends[0] - begin] == other[ends[1] - end : ends[1] - begin],
     )
-    if (head + tail) * 2 < len(text):
-        return None
-    return Likeness(sha256=sha256, head=head, tail=tail, middle=text[head : len(text) - tail])
+    return head, tail
 
 
 def _most(longest: int, is_same: Callable[[int, int], bool]) -> int:

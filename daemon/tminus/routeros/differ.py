@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from itertools import accumulate, compress, count
-from operator import ne
+from itertools import accumulate
+
+from tminus.domain.likeness import common_ends
 
 _CONTEXT = 3
 _LONGEST_COMPARISON = 4_000_000  # pairs of lines; a second or two
@@ -18,17 +19,18 @@ def diff_exports(before: str, after: str) -> str:
     Takes seconds at most, whatever the texts are: where comparing would take longer, the rest of what is to be compared
     is shown as removed and added, which is longer than it could be and just as true.
     """
-    a = before.splitlines()
-    b = _in_the_order_of(a, after.splitlines())
-    if a == b:
+    before, after = _ended(before), _ended(after)
+    if before == after:
         return ""
-    # What both begin and end with need not be compared.
-    shorter = min(len(a), len(b))
-    head = next(compress(count(), map(ne, a, b)), shorter)
-    tail = min(next(compress(count(), map(ne, reversed(a), reversed(b))), shorter), shorter - head)
-    skipped, kept = max(head - _CONTEXT, 0), max(tail - _CONTEXT, 0)
-    menus_a, menus_b = _menu_of_each(a, skipped, len(a) - kept), _menu_of_each(b, skipped, len(b) - kept)
-    a, b = a[skipped : len(a) - kept], b[skipped : len(b) - kept]
+    start, kept = _differing(before, after)
+    if _heads(before[start : len(before) - kept]) != _heads(after[start : len(after) - kept]):
+        after = _in_the_order_of(before, after)
+        if before == after:
+            return ""
+        start, kept = _differing(before, after)
+    skipped, menu_before = before.count("\n", 0, start), _menu_at(before, start)
+    a, b = _lines(before[start : len(before) - kept]), _lines(after[start : len(after) - kept])
+    menus_a, menus_b = _menu_of_each(a, menu_before), _menu_of_each(b, menu_before)
     diff = ["--- before", "+++ after"]
     for group in _BoundedMatcher(a, b).get_grouped_opcodes(_CONTEXT):
         removed, added = (group[0][1], group[-1][2]), (group[0][3], group[-1][4])
@@ -44,10 +46,22 @@ def diff_exports(before: str, after: str) -> str:
     return "\n".join(diff) + "\n"
 
 
-def _in_the_order_of(first: list[str], second: list[str]) -> list[str]:
+def _ended(text: str) -> str:
+    return text + "\n" if text and text[-1] != "\n" else text
+
+
+def _differing(before: str, after: str) -> tuple[int, int]:
+    """Return where the lines begin in which two texts differ, with those around them, and how far from the end they end."""
+    head, tail = common_ends(before, after)
+    start, stop = head, len(before) - tail
+    for _ in range(_CONTEXT + 1):
+        start = before.rfind("\n", 0, max(start - 1, 0)) + 1
+        stop = before.find("\n", stop) + 1 or len(before)
+    return start, len(before) - stop
+
+
+def _in_the_order_of(first: str, second: str) -> str:
     """Return the menus of `second` in the order in which `first` has them; one that it has not stays behind its neighbour."""
-    if _heads(first) == _heads(second):  # nearly always
-        return second
     wanted, found = _menus(first), _menus(second)
     common = [key for key in found if key in wanted]
     if common == [key for key in wanted if key in found]:
@@ -63,20 +77,20 @@ def _in_the_order_of(first: list[str], second: list[str]) -> list[str]:
     for key in wanted:
         if key in found:
             order += (key, *followers.get(key, ()))
-    return [line for key in order for line in found[key]]
+    return "".join(f"{line}\n" for key in order for line in found[key])
 
 
-def _heads(said: list[str]) -> list[str]:
+def _heads(text: str) -> list[str]:
     """Return the lines that name a menu."""
-    return [line for line in said if line[:1] == "/"]
+    return [line for line in _lines(text) if line[:1] == "/"]
 
 
-def _menus(said: list[str]) -> dict[tuple[str, int], list[str]]:
+def _menus(text: str) -> dict[tuple[str, int], list[str]]:
     """Cut an export at the lines that name a menu. A menu that comes again has a number of its own."""
     menus: dict[tuple[str, int], list[str]] = {}
     seen: dict[str, int] = {}
     current = menus["", 0] = []
-    for line in said:
+    for line in _lines(text):
         if line[:1] == "/":
             seen[line] = seen.get(line, 0) + 1
             current = menus[line, seen[line]] = []
@@ -84,15 +98,27 @@ def _menus(said: list[str]) -> dict[tuple[str, int], list[str]]:
     return menus
 
 
-def _menu_of_each(said: list[str], start: int, stop: int) -> list[str]:
-    """Return for each line from `start` to `stop` the menu that it is of, or nothing."""
-    current = next((said[index] for index in range(start - 1, -1, -1) if said[index][:1] == "/"), "")
+def _menu_at(text: str, start: int) -> str:
+    """Return the menu of what comes before a line that begins at `start`, or nothing."""
+    place = text.rfind("\n/", 0, start)
+    if place < 0 and not (start and text[:1] == "/"):
+        return ""
+    return text[place + 1 : text.index("\n", place + 1)]
+
+
+def _menu_of_each(said: list[str], current: str) -> list[str]:
+    """Return for each line the menu that it is of, `current` until one is named."""
     menus = []
-    for line in said[start:stop]:
+    for line in said:
         if line[:1] == "/":
             current = line
         menus.append(current)
     return menus
+
+
+def _lines(text: str) -> list[str]:
+    """Split a normalised export, whose lines end with line feeds alone."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _range(start: int, stop: int, skipped: int) -> str:

@@ -33,14 +33,7 @@ _NAMES = (
     "static-key-3",
     "sim-pin",
 )
-_HINTS = (
-    "password=",
-    "passphrase=",
-    "secret=",
-    "-key=",
-    "-key-",
-    "sim-pin=",
-)  # one of them is in each, and is found fast
+_HINTS = ("pass", "secret=", "-key", "sim-pin=")  # one of them is in each name, and is found fast
 # Quoted (in a quoted source its quotes are escaped, however often), else up to a blank or what ends a command. A value
 # that was cut off goes to the end of its line, or of the text that it stands in. What is quoted n times deep has 2**n - 1
 # backslashes before its quotes, and twice 2**n for each of its own; nothing of it is read twice (possessive), since what a
@@ -63,9 +56,14 @@ _NO_SECRETS = frozenset({"yes", "no", "public", HIDDEN, '""', f'"{HIDDEN}"'})
 
 def redact(text: str) -> str:
     """Return `text` with each known secret replaced. Doing it twice changes nothing."""
-    if _may_hold(text):
-        # Line by line: of a large export a few lines are concerned, and no value goes beyond its line.
-        text = "\n".join(_SECRET.sub(_hide, line) if _may_hold(line) else line for line in text.split("\n"))
+    concerned = _lines_with_hints(text)
+    if concerned:
+        # Of a large export a few lines are concerned, and no value goes beyond its line.
+        parts, kept = [], 0
+        for begin, end in concerned:
+            parts += (text[kept:begin], _SECRET.sub(_hide, text[begin:end]))
+            kept = end
+        text = "".join((*parts, text[kept:]))
     if "PRIVATE KEY-----" in text:
         text = _PEM.sub(rf"\1\n{HIDDEN}\n\2", text)
     if "/snmp" in text:
@@ -73,8 +71,17 @@ def redact(text: str) -> str:
     return text
 
 
-def _may_hold(text: str) -> bool:
-    return any(hint in text for hint in _HINTS)
+def _lines_with_hints(text: str) -> list[tuple[int, int]]:
+    """Return from where to where each line goes that may hold a secret."""
+    found = {}
+    for hint in _HINTS:
+        place = text.find(hint)
+        while place >= 0:
+            end = text.find("\n", place)
+            end = len(text) if end < 0 else end
+            found[text.rfind("\n", 0, place) + 1] = end
+            place = text.find(hint, end)
+    return sorted(found.items())
 
 
 def _hide(found: re.Match[str]) -> str:
