@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -34,7 +35,7 @@ from tminus.errors import (
 )
 from tminus.kill_points import Point, reach
 from tminus.routeros import commands, messages
-from tminus.routeros.facts import is_version_in, parse_serial
+from tminus.routeros.facts import Version, is_version_in, parse_serial
 from tminus.routeros.outcome import judge_dry_run
 from tminus.routeros.post_checks import render
 from tminus.routeros.rendering import RenderingRefused
@@ -42,7 +43,7 @@ from tminus.routeros.text import clean_line, lines
 from tminus.services import post_checks
 from tminus.services.authority import Authority
 from tminus.services.contact import SMALL, Contact, introduce, remove_files
-from tminus.services.exports import take_plausible_export
+from tminus.services.exports import Taken, take_plausible_export, with_secrets
 from tminus.services.logins import Logins, NotAsked
 from tminus.services.mandate import NOT_AS_SIGNED, Mandate, Refusal
 from tminus.services.run import Ended, Run, StartedItself, TryLater, sentence
@@ -54,6 +55,10 @@ from tminus.store.writer import Learned, SerialRequest, Writer
 _ATTEMPTS = 3  # where the connection was made and then lost
 _LEAST_TIME = 15.0  # seconds that a script is given at least, or half of the site's time if that is less
 _READY = "Ready: logged in, exported, uploaded and checked; the script was not run."
+_NO_SECRETS_HERE = (
+    "The export was taken without its secrets: the site asks for them (sensitive_export), and this daemon's"
+    " allow_sensitive_exports does not allow it."
+)
 _LEFTOVERS = 20  # of which attempts are removed in one contact
 
 log = structlog.get_logger()
@@ -80,6 +85,7 @@ class Preparation:
         self._logins = logins
         self._settings = settings
         self._step = step
+        self._secrets_missed: dict[tuple[UUID, str], str] = {}  # by launch and site, why
         self._loop = asyncio.get_running_loop()
 
     async def prepare(self, run: Run) -> None:
@@ -284,14 +290,36 @@ class Preparation:
             last=run.claim.last_export,
             writing=run.may_leave_file,
         )
+        if self._wants_secrets(run):
+            taken = await self._with_secrets(run, connection, run.facts.version, taken)
         run.uploaded = taken.left
-        if taken.doubt:
-            run.warnings.append(taken.doubt)
+        run.warnings += [warning for warning in (taken.doubt, taken.note) if warning]
         if taken.export is None:
             message = f"The export is incomplete: {taken.why.rstrip('.')}; the script was not started."
             raise Ended(not_started(Reason.BACKUP_INCOMPLETE, message))
         run.before = taken.export
+        run.with_secrets = taken.export.sensitive is not None
         reach(Point.BACKED_UP)
+
+    async def _with_secrets(self, run: Run, connection: Connection, version: Version, taken: Taken) -> Taken:
+        """Take it with its secrets as well; but not again where that cost the connection the last time."""
+        key = (run.content.id, run.claim.site.id)
+        if (note := self._secrets_missed.pop(key, None)) is not None:
+            return replace(taken, note=note)
+        taken = await with_secrets(connection, run.nonce, version, self._settings, taken, writing=run.may_leave_file)
+        if connection.closed:
+            self._secrets_missed[key] = taken.note
+        return taken
+
+    def _wants_secrets(self, run: Run) -> bool:
+        """Whether this site's export is to have its secrets: the site says so, and this host agrees."""
+        if not run.site_part.sensitive_export:
+            return False
+        if not self._settings.allow_sensitive_exports:
+            run.warnings.append(_NO_SECRETS_HERE)
+            return False
+        # Where nothing happens that nobody has signed: a rehearsal is signed by nobody.
+        return self._authority is None or not run.content.rehearsal
 
     async def _check_identity(self, run: Run, connection: Connection) -> None:
         """Another device on this address stops the run."""
