@@ -53,7 +53,9 @@ async def test_who_may_not_read_secrets_is_refused_by_a_sentence_and_has_no_othe
     run = await a_run(stage)
     number = await store(stage, run, sensitive=OPEN)
     for login in LOGINS:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="only a member of tminus_secret_reader") as refused:
+        with pytest.raises(
+            asyncpg.InsufficientPrivilegeError, match="only a member of tminus_secret_reader"
+        ) as refused:
             await stage.db.fetch("select tminus.sensitive_backup_text($1)", number, role=login)
         assert "tminus.backup_text" in str(refused.value.hint)  # type: ignore[attr-defined]
         for sql in (
