@@ -65,8 +65,7 @@ async def test_who_may_not_read_secrets_is_refused_by_a_sentence_and_has_no_othe
             "select length(text) from tminus.sensitive_texts",
             "update tminus.sensitive_texts set sha256 = sha256 where text like '%hush%'",
             "insert into tminus.sensitive_texts (sha256, text) values ('x', 'y') returning text",
-            "insert into tminus.sensitive_texts as t (sha256, text) values ('x', 'y')"
-            " on conflict (sha256) do update set text = t.text",
+            "insert into tminus.sensitive_texts as t (sha256, text) values ('', '') on conflict (sha256) do update set text = t.text",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
                 await stage.db.fetch(sql, role=login)

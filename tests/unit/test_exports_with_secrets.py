@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +14,8 @@ from tminus.routeros.export import Export, read_export, read_export_file
 from tminus.services import exports
 from tminus.services.aftermath import difference, hidden_change
 from tminus.services.exports import Taken, with_secrets
+from tminus.services.preparation import Preparation
+from tminus.services.run import Run
 
 PLAIN = V7 + "/ppp secret\nadd name=anna\n"
 OPEN = V7 + "/ppp secret\nadd name=anna password=hush-hush\n"
@@ -137,3 +140,32 @@ async def test_a_change_of_secrets_is_told_where_the_difference_does_not_show_it
     found = await hidden_change(before, after, diff)
     assert (found is None) if said is None else (found is not None and said in found)
     assert "hush" not in f"{found}{diff}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed", "signed", "rehearsal", "taken"),
+    [
+        (False, True, False, False, False),
+        (True, False, False, False, False),
+        (True, True, False, False, True),
+        (True, True, False, True, True),
+        (True, True, True, False, True),
+        (True, True, True, True, False),  # who owns the database could ask for it, and nobody has signed that
+    ],
+)
+def test_site_and_host_have_to_agree_and_where_signatures_count_a_rehearsal_takes_none(
+    asked: bool, allowed: bool, signed: bool, rehearsal: bool, taken: bool
+) -> None:
+    settings = SimpleNamespace(allow_sensitive_exports=allowed)
+    preparation = cast(Preparation, SimpleNamespace(_settings=settings, _authority=object() if signed else None))
+    run = cast(
+        Run,
+        SimpleNamespace(
+            site_part=SimpleNamespace(sensitive_export=asked),
+            content=SimpleNamespace(rehearsal=rehearsal),
+            warnings=[],
+        ),
+    )
+    assert Preparation._wants_secrets(preparation, run) is taken
+    assert [w for w in run.warnings if "allow_sensitive_exports" in w] == run.warnings
+    assert len(run.warnings) == (asked and not allowed)
