@@ -105,6 +105,10 @@ async def test_secrets_are_stored_in_one_place_where_both_agree_and_a_backup_nev
             assert (code, after in out) == (0, False)
         code, out, _ = await tminus(database, "backup", "list", "new", login="rita")
         assert out.count("with secrets") == 2
+        ids = await database.fetch("select id from tminus.backups where site_id = 'new' order by id")
+        code, out, err = await tminus(database, "backup", "diff", *(str(row["id"]) for row in ids), login="rosa")
+        assert (code, out) == (0, "")
+        assert "the same, but for secrets perhaps" in err
         none = str(await database.value("select id from tminus.backups where site_id = 'plain' limit 1"))
         code, _, err = await tminus(database, "backup", "show", none, "--sensitive", login="rosa")
         assert (code != 0, "is stored without secrets" in err) == (True, True)

@@ -108,7 +108,8 @@ async def diff(context: Context, before: int, after: int) -> None:
     if text:
         screen.console().print(screen.coloured_diff(text), soft_wrap=True, end="")
     else:
-        click.echo(f"backups {before} and {after} are the same", err=True)
+        but = ", but for secrets perhaps, which are not compared" if a.sensitive and b.sensitive else ""
+        click.echo(f"backups {before} and {after} are the same{but}", err=True)
 
 
 @backup.command()
