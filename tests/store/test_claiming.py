@@ -117,6 +117,14 @@ class TestOne:
         run = (await stage.db.site_runs(script))["a"]
         assert run["started_at"] >= first.turn_at + timedelta(seconds=31), "started_at is the latest attempt's"
 
+    async def test_what_was_given_back_without_a_try_is_no_attempt(self, stage: Stage) -> None:
+        instance = await stage.instance()
+        await stage.launch(instance, "a")
+        for _ in range(3):
+            claim = (await stage.claim(instance))["a"]
+            assert claim.attempts == 1
+            assert await stage.store.fetch("release_site_runs", instance, [claim.id], [0.0], [None], [None])
+
     async def test_what_was_put_off_has_its_own_time_and_not_its_launches(self, stage: Stage) -> None:
         """Its turn came late, so its time ends after that in which the launch had to start."""
         instance = await stage.instance()
