@@ -33,6 +33,7 @@ LOGINS = {
     "bob": "tminus_approver",
     "api": "tminus_gateway",
     "rita": "tminus_reader",
+    "rosa": "tminus_reader, tminus_secret_reader",
     "tminus_serve": "tminus_daemon",
 }
 # Quick enough for tests, with every proportion of the real thing.

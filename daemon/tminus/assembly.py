@@ -93,6 +93,7 @@ class Parts:
             output_cap=settings.output_cap,
             settle_for=min(20.0, settings.resolve_within),
             test_sites=frozenset(settings.test_sites),
+            allow_sensitive_exports=settings.allow_sensitive_exports,
         )
         runner = SiteRunner(
             db=db,

@@ -154,6 +154,8 @@ class Settings(BaseSettings):
     resolve_within: Bounded = 300.0
     export_cap: int = Field(default=8 * 1024 * 1024, ge=65536, le=256 * 1024 * 1024)
     output_cap: int = Field(default=64 * 1024, ge=1024, le=1024 * 1024)
+    # Whether secrets of routers may be in the database: of sites with sensitive_export, and only there.
+    allow_sensitive_exports: bool = False
 
     # For how long is kept what nobody needs for running launches; 0 days is for ever. See services/retention.py.
     backups_per_site: int = Field(default=20, ge=1, le=10000)

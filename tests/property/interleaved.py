@@ -48,6 +48,7 @@ WRITTEN = (
     "cleanup_debts",
     "backups",
     "backup_texts",
+    "sensitive_texts",
 )
 """Tables before whose first write an act can be held up."""
 LOCKED = ("scheduled_scripts", "launches", "site_runs", "instances", "sites")

@@ -13,7 +13,7 @@ import asyncpg
 
 from tests.property.interleaved import Act
 from tests.store.stage import Stage, add_sites
-from tminus.store.export_texts import Backup, backup_columns, store_texts
+from tminus.store.export_texts import Backup, store_texts
 from tminus.store.pool import statement
 
 _DAEMON = "tminus_serve"
@@ -60,9 +60,9 @@ def start(instance: UUID, run: int, who: str, export: Backup | None = None) -> A
     exports = [] if export is None else [(run, export)]
 
     async def work(connection: asyncpg.Connection) -> object:
-        await store_texts(connection, [backup for _, backup in exports])
+        stored = await store_texts(connection, exports)
         starting = statement("start_executing")
-        rows = await connection.fetch(starting, instance, [run], [_NONCE], [60.0], *backup_columns(exports))
+        rows = await connection.fetch(starting, instance, [run], [_NONCE], [60.0], *stored)
         return [row["site_id"] for row in rows]
 
     what = "start" if export is None else "start and store"

@@ -39,6 +39,7 @@ TABLES = [
     "site_runs",
     "backups",
     "backup_texts",
+    "sensitive_texts",
     "events",
     "audit_seals",
     "unsealed_events",
@@ -67,7 +68,7 @@ EMPTY = "; ".join(
     )
 )
 # What start_executing takes where nothing is stored with the start.
-NO_BACKUPS: tuple[list[object], ...] = ([], [], [], [], [])
+NO_BACKUPS: tuple[list[object], ...] = ([], [], [], [], [], [])
 # What PostgreSQL says by itself where nobody wrote a sentence.
 _UNCLEAR = ("violates check constraint", "violates unique constraint", "violates foreign key", "permission denied")
 

@@ -94,6 +94,7 @@ async def test_a_password_is_sent_to_nobody_for_whom_no_approver_signed(stage: S
         replace(there.part, host_key=HOST_KEY[:-1] + "z"),
         replace(there.part, host_key=None),
         replace(there.part, ssh_profile="legacy"),
+        replace(there.part, sensitive_export=True),
     ):
         with pytest.raises(ConfigError, match="nobody has signed"):
             await contact.connect(replace(there, part=elsewhere))

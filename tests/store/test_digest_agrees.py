@@ -72,6 +72,7 @@ async def test_sql_shows_an_approver_the_digest_of_every_vector(database: Db) ->
                 "variables": {},
                 "enabled": True,
                 "allow_tests": False,
+                "sensitive_export": False,
             }
             moments = {"created_at": "2030-01-01T00:00:00Z", "updated_at": "2030-01-01T00:00:00Z"}
             for number, site in enumerate(vector["sites"]):

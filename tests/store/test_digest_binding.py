@@ -143,6 +143,7 @@ async def test_a_refused_launch_is_unauthorized_again_and_says_why(stage: Stage)
         "username = 'other'",
         "credential = 'other'",
         "ssh_profile = 'legacy'",
+        "sensitive_export = true",
         f"host_key = '{HOST_KEY}'",
     ],
 )

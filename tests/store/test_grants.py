@@ -41,19 +41,13 @@ async def may(connection: asyncpg.Connection, sql: str) -> bool:
 
 
 async def table_cell(connection: asyncpg.Connection, table: str, columns: list[str]) -> str:
-    can = ["read"] if await may(connection, f"select from tminus.{table} limit 0") else []
+    can = []
     for verb, whole in (
-        ("insert", f"insert into tminus.{table} ({{0}}) select {{1}} where false"),
-        ("update", f"update tminus.{table} set {{2}} where false"),
+        ("read", f"select {{0}} from tminus.{table} limit 0"),
+        ("insert", f"insert into tminus.{table} ({{0}}) select null where false"),
+        ("update", f"update tminus.{table} set {{0}} = default where false"),
     ):
-        allowed = [
-            column
-            for column in columns
-            if await may(
-                connection,
-                whole.format(column, f"(select x.{column} from tminus.{table} x limit 0)", f"{column} = default"),
-            )
-        ]
+        allowed = [column for column in columns if await may(connection, whole.format(column))]
         if len(allowed) == len(columns):
             can.append(verb)
         elif allowed:

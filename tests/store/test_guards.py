@@ -15,7 +15,7 @@ from importlib.resources import files
 import pytest
 
 from tests.store.stage import Stage, start_request
-from tminus.store.export_texts import Backup, backup_columns, store_texts
+from tminus.store.export_texts import Backup, store_texts
 from tminus.store.pool import statement
 from tminus.store.starts import StartRequest
 
@@ -127,6 +127,9 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
             "not exists (select from tminus.backup_texts d where d.base = t.sha256)",
         )
     ],
+    ("forget_sensitive_texts", "delete", "sensitive_texts"): [
+        ("not exists (select from tminus.backups b where b.sensitive_id = t.id)",)
+    ],
     ("forget_events", "delete", "events"): [("held: skip locked",)],
     ("forget_letters", "delete", "outbox"): [("held: skip locked",)],
     ("forget_letters", "delete", "letters"): [("held: skip locked",)],
@@ -166,6 +169,7 @@ INSERTS = {
     "keep_late_evidence": {"events"},
     "store_text": {"backup_texts"},
     "store_likeness": {"backup_texts"},
+    "store_sensitive_text": {"sensitive_texts"},
     "store_backups": {"backups"},
     "note_lost_starts": {"lost_starts", "events"},
     "owe_unstarted_file": {"cleanup_debts"},
@@ -266,10 +270,10 @@ async def test_an_instance_that_was_declared_dead_replaces_no_export_of_its_succ
         backup = request.backup
         assert backup is not None
         async with stage.store.transaction("start") as connection:
-            await store_texts(connection, [backup])
+            stored = await store_texts(connection, [(run, backup)])
             rows = await connection.fetch(
                 statement("start_executing"),
-                instance, [run], [request.nonce], [1.0], *backup_columns([(run, backup)]),
+                instance, [run], [request.nonce], [1.0], *stored,
             )  # fmt: skip
         return [row["id"] for row in rows]
 

@@ -16,7 +16,7 @@ from tminus.services.heartbeat import Trust
 from tminus.services.observer import Observer
 from tminus.services.retention import Keep, Retention
 from tminus.store import retention
-from tminus.store.export_texts import Backup, backup_columns, store_texts
+from tminus.store.export_texts import Backup, store_texts
 from tminus.store.pool import Database, Transaction
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -47,8 +47,8 @@ async def write(
 ) -> None:
     like = None if other is None else find_likeness(text, other, sha256(other))
     backup = Backup(phase=phase, sha256=sha256(text), text=text, header="# header", raw_bytes=len(text), like=like)
-    await store_texts(connection, [backup])
-    await connection.execute("select tminus.store_backups($1, $2, $3, $4, $5)", *backup_columns([(run, backup)]))
+    columns = await store_texts(connection, [(run, backup)])
+    await connection.execute("select tminus.store_backups($1, $2, $3, $4, $5, $6)", *columns)
 
 
 def sha256(text: str) -> bytes:

@@ -23,11 +23,11 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
     ("scheduled_scripts", "update"): {**dict.fromkeys(WRITERS), "tminus_daemon": {"findings", "summary", "summary_generated"}},
     ("sites", "insert"): {
         "tminus_gateway": {"id", "name", "address", "port", "username", "credential", "host_key", "ssh_profile", "jump_host",
-                           "runner", "tags", "timezone", "variables", "enabled"},
+                           "runner", "tags", "timezone", "variables", "enabled", "sensitive_export"},
     },
     ("sites", "update"): {
         "tminus_gateway": {"name", "address", "port", "username", "credential", "host_key", "ssh_profile", "jump_host",
-                           "runner", "tags", "timezone", "variables", "enabled"},
+                           "runner", "tags", "timezone", "variables", "enabled", "sensitive_export"},
         "tminus_daemon": {"identity", "model", "serial", "version", "seen_host_key", "last_seen_at"},
     },
     ("instances", "insert"): {"tminus_daemon": {"id", "name", "host", "pid", "version", "max_sessions", "ttl", "runner_tags", "credentials",
@@ -40,7 +40,10 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
                           "executing_at", "finished_at"},
     },
     ("backups", "insert"): {"tminus_daemon": None},
-    ("backups", "update"): {"tminus_daemon": {"sha256", "header", "raw_bytes", "taken_at"}},
+    ("backups", "update"): {"tminus_daemon": {"sha256", "header", "raw_bytes", "taken_at", "sensitive_id"}},
+    ("sensitive_texts", "insert"): {"tminus_daemon": {"sha256", "text"}},
+    # As those of the other texts, to lock them.
+    ("sensitive_texts", "update"): {"tminus_daemon": {"sha256"}},
     ("backup_texts", "insert"): {"tminus_daemon": None},
     # To lock them (`for key share`): a trigger refuses every update.
     ("backup_texts", "update"): {"tminus_daemon": {"sha256"}},
@@ -63,6 +66,7 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
 READING = (
     "api_time",
     "backup_text",
+    "sensitive_backup_text",
     "export_text",
     "can_serve",
     "check_cron",
@@ -200,6 +204,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "forget_outputs",
             "forget_backups",
             "forget_texts",
+            "forget_sensitive_texts",
             "forget_events",
             "open_wave",
             "ask_wave",
@@ -241,6 +246,7 @@ async def test_everyone_with_a_role_reads_and_nobody_else(shared: WarmDb) -> Non
         readers = {
             "idempotency_keys": frozenset({"tminus_gateway"}),
             "contacts": frozenset({"tminus_gateway", "tminus_daemon"}),
+            "sensitive_texts": frozenset(),
         }.get(row["relname"], EVERYONE)
         reading = {role for role in ROLES if f"{role}=r" in row["acl"] or f"{role}=ar" in row["acl"]}
         assert reading == readers, row

@@ -144,9 +144,23 @@ def test_the_proof_is_made_anew_from_the_launch_and_differs_by_launch_and_by_att
     assert len({NONCE.proof, *(other.proof for other in others)}) == 3
 
 
-def test_an_export_never_holds_secrets() -> None:
-    assert commands.export(NONCE, Version(6, 49)).startswith("/export hide-sensitive; ")
-    assert commands.export(NONCE, Version(7, 20)).startswith("/export; ")
+@pytest.mark.parametrize(
+    ("version", "sensitive", "flags"),
+    [
+        (Version(6, 49), False, " hide-sensitive"),
+        (Version(7, 20), False, ""),
+        (Version(6, 49), True, ""),
+        (Version(7, 20), True, " show-sensitive"),
+    ],
+)
+def test_an_export_holds_secrets_where_they_are_asked_for_and_never_else(
+    version: Version, sensitive: bool, flags: str
+) -> None:
+    assert commands.export(NONCE, version, sensitive=sensitive).startswith(f"/export{flags}; ")
+    assert commands.export_to_file(NONCE, version, sensitive=sensitive).startswith(f"/export{flags} file=")
+    if not sensitive:
+        assert commands.export(NONCE, version) == commands.export(NONCE, version, sensitive=False)
+        assert f"; /export{flags}; " in commands.remove_and_export(NONCE, version)
 
 
 def test_the_file_is_looked_for_again_after_it_was_removed() -> None:

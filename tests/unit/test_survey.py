@@ -141,6 +141,13 @@ def test_what_could_not_be_found_out_is_unknown_and_no_problem() -> None:
     assert found.unknown == ("policies of the user", "clock", "free storage", "device-mode")
 
 
+def test_a_user_without_policy_sensitive_is_told_where_exports_are_to_have_secrets() -> None:
+    (note,) = judge(GOOD, wants_secrets=True).notes
+    assert "lacks the policy sensitive" in note
+    able = replace(GOOD, policies=(GOOD.policies or frozenset()) | {"sensitive"})
+    assert judge(able, wants_secrets=True).notes == judge(GOOD).notes == ()
+
+
 def test_a_version_without_device_mode_is_not_asked_for_it() -> None:
     old = replace(GOOD, device_mode=None, facts=replace(GOOD.facts, version=version("7.12.2")))
     found = judge(old)

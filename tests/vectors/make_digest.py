@@ -116,6 +116,11 @@ VECTORS = [
     ),
     ("ssh_profile: left out where it is modern", {}, [{"ssh_profile": "legacy", "variables": {"x": "y"}}]),
     (
+        "sensitive_export: the last of the site, left out where it is false",
+        {"script": ":put $(x)"},
+        [{"variables": {"x": "y"}, "sensitive_export": True}],
+    ),
+    (
         "post-checks: in the order of the row, and variables are named in them, too",
         {
             "script": ":put $(zone)",
@@ -166,12 +171,13 @@ def vector(name: str, row: dict[str, object], sites: list[dict[str, object]]) ->
     row_digest = part({name: value for name, value in row.items() if name != "variables"})
     site_digests = [
         part(
-            site
+            {name: value for name, value in site.items() if name != "sensitive_export"}
             | {
                 "variables": variables(
                     "\n".join((str(row["script"]), *row.get("post_checks", ()))), of_row, site.get("variables", {})
                 )
             }
+            | {"sensitive_export": site.get("sensitive_export")}
         )
         for site in sites
     ]

@@ -554,9 +554,11 @@ async def test_a_site_shows_its_runs_and_its_backups(api: Api) -> None:
     run = await run_id(api, launch, 1)
     await api.db.run(
         "set session_replication_role = replica; insert into tminus.backup_texts select sha256('kept'), 'kept';"
-        " insert into tminus.backups (site_id, launch_id, site_run_id, phase, taken_at, sha256, header, raw_bytes)"
-        " select r.site_id, r.launch_id, r.id, 'before', r.finished_at, sha256('kept'), '# header', 4"
-        f" from tminus.site_runs r where r.id = {run}"
+        " insert into tminus.sensitive_texts (sha256, text) values (sha256('open'), 'open hush-hush');"
+        " insert into tminus.backups (site_id, launch_id, site_run_id, phase, taken_at, sha256, header, raw_bytes, sensitive_id)"
+        " select r.site_id, r.launch_id, r.id, 'before', r.finished_at, sha256('kept'), '# header', 4, t.id"
+        f" from tminus.site_runs r, tminus.sensitive_texts t where r.id = {run};"
+        " update tminus.sites set sensitive_export = true"
     )
     async with visitor(api) as bob:
         listed = await bob.see("/board/sites?q=B%20C")
@@ -564,6 +566,8 @@ async def test_a_site_shows_its_runs_and_its_backups(api: Api) -> None:
         page = await bob.see(path)
         assert f"/board/runs/{run}" in page
         assert f"/board/backups/{run}/before" in page
+        assert "stored with secrets as well" in page
+        assert "with secrets, where the daemon allows it" in page
         reply = await bob.get(f"/board/backups/{run}/before")
         assert (reply.text, reply.headers["Content-Type"]) == ("# header\nkept", "text/plain; charset=utf-8")
         assert (await bob.get(f"/board/backups/{run}/after")).status == 404

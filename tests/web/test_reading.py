@@ -166,7 +166,11 @@ async def test_sites_are_kept_as_an_inventory_tool_does(api: Api) -> None:
     (await api("POST", "/sites", new)).problem(409, "already_exists", "PUT changes it")
     path = "/sites/berlin%2F1%20%C3%A9"
     assert (await api("GET", path)).json() == site
+    assert site["sensitive_export"] is False
+    wanted = (await api("PUT", path, {"address": "192.0.2.61", "sensitive_export": True})).json()
+    assert wanted["sensitive_export"] is True
     changed = (await api("PUT", path, {"address": "192.0.2.61", "port": 2222})).json()
+    assert changed["sensitive_export"] is True
     assert (changed["port"], changed["name"], changed["tags"]) == (2222, "Berlin", ["edge"])
     assert (await api("PUT", path, {"address": "192.0.2.61", "port": 2222})).json() == changed, "and touches nothing"
     assert (await api("GET", "/sites?tag=edge")).json() == [changed]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -28,6 +28,7 @@ class _Backup:
     raw_bytes: int
     launch_id: UUID
     site_run_id: int
+    sensitive: bool  # there is a text with secrets besides
     text: str
 
 
@@ -55,7 +56,9 @@ async def list_(context: Context, site_id: str | None, *, limit: int, as_json: b
     if not rows:
         click.echo("there are no backups yet", err=True)
         return
-    shown = screen.table("id", "site", "phase", "taken", "bytes", "sha256", "scheduled script", right=("id", "bytes"))
+    shown = screen.table(
+        "id", "site", "phase", "taken", "bytes", "sha256", "scheduled script", "", right=("id", "bytes")
+    )
     for row in rows:
         shown.add_row(
             str(row["id"]),
@@ -65,6 +68,7 @@ async def list_(context: Context, site_id: str | None, *, limit: int, as_json: b
             str(row["raw_bytes"]),
             row["sha256"].hex()[:12],
             str(row["script_id"]),
+            "with secrets" if row["sensitive"] else "",
         )
     screen.console().print(shown)
     if len(rows) == limit:
@@ -73,11 +77,18 @@ async def list_(context: Context, site_id: str | None, *, limit: int, as_json: b
 
 @backup.command()
 @click.argument("number", metavar="BACKUP", type=_BACKUP)
+@click.option(
+    "--sensitive",
+    is_flag=True,
+    help="With its secrets, where they are stored. For members of tminus_secret_reader; it is kept in the events.",
+)
 @as_json_option
 @asynchronous
-async def show(context: Context, number: int, *, as_json: bool) -> None:
+async def show(context: Context, number: int, *, sensitive: bool, as_json: bool) -> None:
     """Print one export, ready to be redirected to a file."""
     (found,) = await _read(context, number)
+    if sensitive:
+        found = replace(found, text=await _with_secrets(context, number))
     if as_json:
         print_json({name: getattr(found, name) for name in _Backup.__dataclass_fields__})
         return
@@ -97,7 +108,8 @@ async def diff(context: Context, before: int, after: int) -> None:
     if text:
         screen.console().print(screen.coloured_diff(text), soft_wrap=True, end="")
     else:
-        click.echo(f"backups {before} and {after} are the same", err=True)
+        but = ", but for secrets perhaps, which are not compared" if a.sensitive and b.sensitive else ""
+        click.echo(f"backups {before} and {after} are the same{but}", err=True)
 
 
 @backup.command()
@@ -124,6 +136,16 @@ async def export(context: Context, folder: Path) -> None:
         return
     backups, commits = screen.plural(summary.backups, "backup"), screen.plural(summary.commits, "commit")
     click.echo(f"exported {backups} in {commits} to {folder}")
+
+
+async def _with_secrets(context: Context, number: int) -> str:
+    from tminus.store.pool import statement
+
+    async with context.connect() as connection:
+        text: str | None = await connection.fetchval(statement("read_sensitive_text"), number)
+    if text is None:
+        raise UsageError(f"backup {number} is stored without secrets; 'tminus backup list' shows which are not")
+    return text
 
 
 async def _read(context: Context, *numbers: int) -> list[_Backup]:

@@ -25,6 +25,7 @@ COLUMNS = (
     "tags",
     "timezone",
     "enabled",
+    "sensitive_export",
 )
 _REQUIRED = ("id", "address")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -63,6 +64,7 @@ class SiteLine:
     tags: tuple[str, ...]
     timezone: str | None
     enabled: bool | None
+    sensitive_export: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +167,8 @@ def checked_site(given: Mapping[str, str], tags: tuple[str, ...], where: str) ->
         runner=given.get("runner") or None,
         tags=tuple(dict.fromkeys(tags)),
         timezone=given.get("timezone") or None,
-        enabled=_enabled(given.get("enabled"), where),
+        enabled=_flag("enabled", given.get("enabled"), where),
+        sensitive_export=_flag("sensitive_export", given.get("sensitive_export"), where),
     )
 
 
@@ -177,14 +180,14 @@ def _port(cell: str | None, where: str) -> int | None:
     return int(cell)
 
 
-def _enabled(cell: str | None, where: str) -> bool | None:
+def _flag(column: str, cell: str | None, where: str) -> bool | None:
     if not cell:
         return None
     if cell.lower() in _YES:
         return True
     if cell.lower() in _NO:
         return False
-    raise UsageError(f"{where}: enabled {cell!r} is neither true nor false")
+    raise UsageError(f"{where}: {column} {cell!r} is neither true nor false")
 
 
 def _host_key(cell: str | None, where: str) -> str | None:

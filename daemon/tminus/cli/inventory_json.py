@@ -55,11 +55,11 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _cell(key: str, value: object, where: str) -> str:
-    """Return a value as the CSV would have it. Ids and ports may be numbers; `enabled` may be a boolean."""
+    """Return a value as the CSV would have it. Ids and ports may be numbers; `enabled` and `sensitive_export` booleans."""
     match value:
         case None:
             return ""
-        case bool() if key == "enabled":
+        case bool() if key in ("enabled", "sensitive_export"):
             return "true" if value else "false"
         case str():
             return value.strip()

@@ -46,6 +46,8 @@ class ShownSite:
             notes.append(f"{self.part.ssh_profile} SSH algorithms")
         if self.part.host_key is None:
             notes.append("no pinned key")
+        if self.part.sensitive_export:
+            notes.append("exports with secrets")
         if self.since_last in ("changed", "added"):
             notes.append(f"{self.since_last} since the last authorization")
         if self.variables:

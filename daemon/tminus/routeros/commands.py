@@ -130,8 +130,9 @@ def serial_number() -> str:
     return ":put [/system routerboard get serial-number]"
 
 
-def export(nonce: Nonce, version: Version) -> str:
-    return f"/export{_hide(version)}; {nonce._put('END')}"
+def export(nonce: Nonce, version: Version, *, sensitive: bool = False) -> str:
+    """Export the configuration: without secrets, or with them, which needs the policy sensitive."""
+    return f"/export{_flag(version, sensitive)}; {nonce._put('END')}"
 
 
 def remove_and_export(nonce: Nonce, version: Version) -> str:
@@ -139,9 +140,9 @@ def remove_and_export(nonce: Nonce, version: Version) -> str:
     return f"{remove(nonce)}; {export(nonce, version)}"
 
 
-def export_to_file(nonce: Nonce, version: Version) -> str:
+def export_to_file(nonce: Nonce, version: Version, *, sensitive: bool = False) -> str:
     """For an export that does not arrive whole: a file is fetched by SFTP, which no window cuts."""
-    return f'/export{_hide(version)} file="{nonce.export_file.removesuffix(".rsc")}"; {nonce._put("FILED")}'
+    return f'/export{_flag(version, sensitive)} file="{nonce.export_file.removesuffix(".rsc")}"; {nonce._put("FILED")}'
 
 
 def size_of(nonce: Nonce, name: str) -> str:
@@ -314,5 +315,7 @@ def _number_after(mark: str, said: list[str], *, digits: int = 11) -> int | None
     return int(number) if number.isdecimal() and number.isascii() and len(number) <= digits else None
 
 
-def _hide(version: Version) -> str:
-    return " hide-sensitive" if version.exports_secrets else ""
+def _flag(version: Version, sensitive: bool) -> str:
+    if version.exports_secrets:
+        return "" if sensitive else " hide-sensitive"
+    return " show-sensitive" if sensitive else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tminus.routeros.messages import is_error_line
 from tminus.routeros.text import clean, clean_line, lines
@@ -34,6 +34,8 @@ class Export:
     raw_bytes: int
     serial: str | None
     model: str | None
+    # The text of the same export with its secrets, where it was taken as well.
+    sensitive: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,10 @@ class Incomplete:
     cut: bool = False
 
 
-def read_export(output: bytes, end_marker: str) -> Export | Incomplete:
+def read_export(output: bytes, end_marker: str, *, redacted: bool = True) -> Export | Incomplete:
     """Read the answer to commands.export. Complete only with its header, no error in it, and our marker as its last line.
+
+    `redacted`: known secrets are replaced in its text.
 
     RouterOS drops what does not fit into the receiver's window and says exit status 0 all the same, so nothing less than
     a marker printed after the export proves that it is whole.
@@ -57,19 +61,19 @@ def read_export(output: bytes, end_marker: str) -> Export | Incomplete:
         tail = clean_line(said[-1], cap=120) if said and is_error_line(said[-1]) else ""
         return Incomplete(f"it ended before its end marker{': ' + tail if tail else ''}", cut=not tail)
     said.pop()
-    return _read(said, len(output))
+    return _read(said, len(output), redacted=redacted)
 
 
-def read_export_file(content: bytes, size: int) -> Export | Incomplete:
-    """Read a file that commands.export_to_file wrote and that the router lists with `size` bytes."""
+def read_export_file(content: bytes, size: int, *, redacted: bool = True) -> Export | Incomplete:
+    """Read a file that commands.export_to_file wrote and that the router lists with `size` bytes. `redacted`: as above."""
     if len(content) != size:
         return Incomplete(f"{len(content)} of its {size} bytes arrived")
     if not content.endswith(b"\n"):
         return Incomplete("its last line is not whole")
-    return _read(lines(content), size)
+    return _read(lines(content), size, redacted=redacted)
 
 
-def _read(said: list[str], raw_bytes: int) -> Export | Incomplete:
+def _read(said: list[str], raw_bytes: int, *, redacted: bool) -> Export | Incomplete:
     # What a router may show to everybody who logs in comes before its header.
     begin = next((index for index, line in enumerate(said[:_GREETING]) if _DATED.match(line)), None)
     if begin is None:
@@ -85,7 +89,7 @@ def _read(said: list[str], raw_bytes: int) -> Export | Incomplete:
     if (len(last) - len(last.rstrip("\\"))) % 2 == 1:
         return Incomplete("it ended within a line that goes on", cut=True)
     header, body = said[0], _normalise(said[1:])
-    text = clean("\n".join(body) + "\n", cap=1 << 30)
+    text = clean("\n".join(body) + "\n", cap=1 << 30, redacted=redacted)
     return Export(
         header=clean_line(header),
         text=text,

@@ -162,8 +162,8 @@ def _one(output: bytes) -> str | None:
     return said[0] if len(said) == 1 else None
 
 
-def judge(survey: Survey) -> Readiness:
-    """Say what would stop a run on this router, or spoil it."""
+def judge(survey: Survey, *, wants_secrets: bool = False) -> Readiness:
+    """Say what would stop a run on this router, or spoil it. `wants_secrets`: its exports are to hold them."""
     problems, notes, unknown = [], [], []
     version = survey.facts.version
     if (version.major, version.minor) < OLDEST:
@@ -174,6 +174,8 @@ def judge(survey: Survey) -> Readiness:
         unknown.append("policies of the user")
     elif missing := [policy for policy in POLICIES if policy not in survey.policies]:
         problems.append(f"the user lacks the {'policies' if len(missing) > 1 else 'policy'} {', '.join(missing)}")
+    if wants_secrets and survey.policies is not None and "sensitive" not in survey.policies:
+        notes.append("the user lacks the policy sensitive, so exports have no secrets, which the site asks for")
     if survey.sftp_refusal:
         problems.append(f"no SFTP: {survey.sftp_refusal}")
     if survey.clock is None:

@@ -23,8 +23,10 @@ _ALARM = re.compile(r"\d\d:\d\d:\d\d echo: [a-z0-9-]+(?:,[a-z0-9!-]+)* ", re.ASC
 _PLAIN = b"\t\n" + bytes(range(0x20, 0x7F))
 
 
-def clean(data: bytes | str, *, cap: int = 65536) -> str:
+def clean(data: bytes | str, *, cap: int = 65536, redacted: bool = True) -> str:
     """Return `data` as text without control characters, escape sequences or bidi tricks, and without known secrets.
+
+    Those stay where it is not to be `redacted`, which is for what is stored as an export with secrets, and for nothing else.
 
     `cap` is in characters: of a longer text the first two thirds and the last third stay, with a line that tells how
     much was left out. Invalid UTF-8 becomes U+FFFD. Never raises, and cleaning twice changes nothing.
@@ -32,7 +34,8 @@ def clean(data: bytes | str, *, cap: int = 65536) -> str:
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     if not _is_plain(text):
         text = _UNSAFE.sub("", _LINE_ENDS.sub("\n", _ESCAPES.sub("", text)))
-    text = redact(text)
+    if redacted:
+        text = redact(text)
     if len(text) <= cap:
         return text
     note = f"\n[{len(text) - cap} characters left out]\n"

@@ -33,7 +33,7 @@ from tminus.routeros.remains import has_rebooted
 from tminus.routeros.text import lines
 from tminus.services import post_checks
 from tminus.services.contact import SMALL, Contact, find_remains
-from tminus.services.exports import complete_export, take_export
+from tminus.services.exports import complete_export, take_export, with_secrets
 from tminus.services.run import Run, answer_of, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.store import busy_sites
@@ -97,11 +97,15 @@ async def _tidy(run: Run, connection: Connection, settings: RunSettings) -> Tidi
             taken = await complete_export(
                 connection, run.nonce, run.facts.version, settings, result=answer, output=output
             )
+        if run.with_secrets:
+            taken = await with_secrets(connection, run.nonce, run.facts.version, settings, taken)
     except (ConnectionLost, DeviceTimeout) as error:
         # An export may have been written to a file by then.
         return Tidied(left=True, warnings=(*warnings, f"Cleanup and the export afterwards failed: {sentence(error)}"))
     if taken.export is None:
         warnings.append(f"The export afterwards is incomplete: {taken.why.rstrip('.')}.")
+    if taken.note:
+        warnings.append(f"Afterwards: {taken.note}")
     return Tidied(export=taken.export, left=left or taken.left, warnings=tuple(warnings))
 
 
@@ -112,6 +116,24 @@ async def difference(before: Export | None, after: Export | None) -> str | None:
     if max(len(before.text), len(after.text)) > _LONG_EXPORT:
         return await asyncio.to_thread(diff_exports, before.text, after.text)
     return diff_exports(before.text, after.text)
+
+
+async def hidden_change(before: Export | None, after: Export | None, diff: str | None) -> str | None:
+    """Say that secrets were changed, where that cannot be seen in the difference, which shows none; else None."""
+    if before is None or after is None or before.sensitive is None or after.sensitive is None:
+        return None
+    if before.sensitive == after.sensitive:
+        return None
+    whole = await asyncio.to_thread(diff_exports, before.sensitive, after.sensitive)
+    if _changed_lines(whole) <= _changed_lines(diff or ""):
+        return None
+    if diff:
+        return "Secrets were changed as well, which the difference does not show."
+    return "Only secrets were changed, so the difference shows nothing."
+
+
+def _changed_lines(diff: str) -> int:
+    return sum(line[:1] in ("+", "-") for line in diff.split("\n")[2:])
 
 
 async def see_it_return(

@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from tminus.device.connection import Connection
 from tminus.device.output import Ended, ExecResult
-from tminus.errors import UploadFailed
+from tminus.errors import ConnectionLost, DeviceTimeout, UploadFailed
 from tminus.routeros import commands
 from tminus.routeros.export import Export, Incomplete, read_export, read_export_file
 from tminus.routeros.facts import Version
-from tminus.routeros.text import clean_line, lines
+from tminus.routeros.text import clean, clean_line, lines
 from tminus.services.contact import SMALL, remove_files
 from tminus.services.run_settings import RunSettings
 
@@ -36,6 +37,7 @@ class Taken:
     why: str = ""
     left: bool = False
     doubt: str = ""
+    note: str = ""  # why it was not taken with its secrets, where that was wanted
 
 
 async def take_export(
@@ -44,14 +46,25 @@ async def take_export(
     version: Version,
     settings: RunSettings,
     *,
+    sensitive: bool = False,
     writing: Callable[[], None] = lambda: None,
 ) -> Taken:
-    """`writing` is called before a file is written on the router, which may stay. Raises ConnectionLost or DeviceTimeout."""
+    """`writing` is called before a file is written on the router, which may stay. Raises ConnectionLost or DeviceTimeout.
+
+    `sensitive`: with its secrets, in its text as well.
+    """
     result = await connection.run(
-        commands.export(nonce, version), deadline=settings.export_timeout, cap=settings.export_cap
+        commands.export(nonce, version, sensitive=sensitive), deadline=settings.export_timeout, cap=settings.export_cap
     )
     return await complete_export(
-        connection, nonce, version, settings, result=result, output=result.output, writing=writing
+        connection,
+        nonce,
+        version,
+        settings,
+        result=result,
+        output=result.output,
+        sensitive=sensitive,
+        writing=writing,
     )
 
 
@@ -83,6 +96,57 @@ async def take_plausible_export(
     return replace(again, left=left)
 
 
+async def with_secrets(
+    connection: Connection,
+    nonce: commands.Nonce,
+    version: Version,
+    settings: RunSettings,
+    taken: Taken,
+    *,
+    writing: Callable[[], None] = lambda: None,
+) -> Taken:
+    """Return the export that was `taken` with the same one with its secrets beside it, taken now; else with a note, why not.
+
+    Two, and not one of which the secrets are replaced afterwards: what RouterOS leaves out is more than what can be known by
+    its name. A backup does not fail for the second one, so this does not raise what `take_export` does.
+    """
+    plain = taken.export
+    if plain is None:
+        return taken
+    was_writing = False
+
+    def begin_file() -> None:
+        nonlocal was_writing
+        was_writing = True
+        writing()
+
+    try:
+        again = await take_export(connection, nonce, version, settings, sensitive=True, writing=begin_file)
+    except (ConnectionLost, DeviceTimeout) as error:
+        return replace(taken, left=taken.left or was_writing, note=_not_stored(str(error)))
+    left = taken.left or again.left
+    if again.export is None:
+        return replace(taken, left=left, note=_not_stored(again.why))
+    told, lines_before = again.export.text.count("\n"), plain.text.count("\n")
+    if told < lines_before:
+        return replace(taken, left=left, note=_not_stored(f"it has {told} lines, and without secrets {lines_before}"))
+    same = await asyncio.to_thread(clean, again.export.text, cap=1 << 30) == plain.text
+    return replace(taken, left=left, note=_NO_MORE if same else "", export=replace(plain, sensitive=again.export.text))
+
+
+_NO_MORE = (
+    "The export with secrets tells no more than the one without: the router has none, or the group of our user lacks the"
+    " policy sensitive."
+)
+
+
+def _not_stored(why: str) -> str:
+    return (
+        f"The export is stored without its secrets; with them it could not be had: {why.rstrip('.')}."
+        " It takes the policy sensitive."
+    )
+
+
 async def complete_export(
     connection: Connection,
     nonce: commands.Nonce,
@@ -91,24 +155,32 @@ async def complete_export(
     *,
     result: ExecResult,
     output: bytes,
+    sensitive: bool = False,
     writing: Callable[[], None] = lambda: None,
 ) -> Taken:
     """Make an export of what arrived, `output`; where it was cut, have it again as a file. Raises as `take_export`."""
     if result.ended is Ended.OVERFLOW:
         return Taken(why=f"it is larger than {settings.export_cap} bytes (export_cap)")
-    read = await _unhurried(read_export, output, nonce.marker("END"))
+    read = await _unhurried(partial(read_export, redacted=not sensitive), output, nonce.marker("END"))
     if isinstance(read, Export):
         return Taken(export=read)
     if not read.cut:
         return Taken(why=read.why)
     writing()
-    return await _as_file(connection, nonce, version, settings, read.why)
+    return await _as_file(connection, nonce, version, settings, read.why, sensitive=sensitive)
 
 
 async def _as_file(
-    connection: Connection, nonce: commands.Nonce, version: Version, settings: RunSettings, why: str
+    connection: Connection,
+    nonce: commands.Nonce,
+    version: Version,
+    settings: RunSettings,
+    why: str,
+    *,
+    sensitive: bool = False,
 ) -> Taken:
-    written = await connection.run(commands.export_to_file(nonce, version), deadline=settings.export_timeout, cap=SMALL)
+    command = commands.export_to_file(nonce, version, sensitive=sensitive)
+    written = await connection.run(command, deadline=settings.export_timeout, cap=SMALL)
     read: Export | Incomplete
     said = lines(written.output)
     # Where nothing is run behind an export, the end of the command is what says that it is written.
@@ -117,7 +189,7 @@ async def _as_file(
         read = Incomplete(clean_line(written.output, cap=120) or "the router did not say that it was written")
     else:
         try:
-            read = await _fetch(connection, nonce, settings)
+            read = await _fetch(connection, nonce, settings, sensitive=sensitive)
         except UploadFailed as error:
             read = Incomplete(str(error))
     left = not await remove_files(connection, nonce, deadline=settings.command_timeout)
@@ -126,7 +198,9 @@ async def _as_file(
     return Taken(why=f"{why}; as a file: {read.why}", left=left)
 
 
-async def _fetch(connection: Connection, nonce: commands.Nonce, settings: RunSettings) -> Export | Incomplete:
+async def _fetch(
+    connection: Connection, nonce: commands.Nonce, settings: RunSettings, *, sensitive: bool
+) -> Export | Incomplete:
     """Wait until the file's size stands still, and read it."""
     loop = asyncio.get_running_loop()
     until = loop.time() + settings.upload_visible_within
@@ -141,7 +215,7 @@ async def _fetch(connection: Connection, nonce: commands.Nonce, settings: RunSet
             return Incomplete("its size does not stand still" if size else "the router does not list it")
         await asyncio.sleep(0.3)
     content = await connection.download(nonce.export_file, deadline=settings.export_timeout, cap=settings.export_cap)
-    return await _unhurried(read_export_file, content, size)
+    return await _unhurried(partial(read_export_file, redacted=not sensitive), content, size)
 
 
 async def _unhurried(read: Callable[[bytes, T], Export | Incomplete], content: bytes, more: T) -> Export | Incomplete:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -29,12 +30,13 @@ from tminus.errors import (
     StoreError,
 )
 from tminus.kill_points import Point, reach
+from tminus.routeros.facts import Version
 from tminus.routeros.post_checks import render
 from tminus.routeros.rendering import RenderingRefused
 from tminus.services import post_checks
 from tminus.services.authority import Authority
 from tminus.services.contact import Contact, remove_files
-from tminus.services.exports import take_plausible_export
+from tminus.services.exports import Taken, take_plausible_export, with_secrets
 from tminus.services.identification import Identification
 from tminus.services.logins import Logins, NotAsked
 from tminus.services.mandate import NOT_AS_SIGNED, Mandate, Refusal
@@ -48,6 +50,10 @@ from tminus.store.writer import Writer
 _ATTEMPTS = 3  # where the connection was made and then lost
 _LEAST_TIME = 15.0  # seconds that a script is given at least, or half of the site's time if that is less
 _READY = "Ready: logged in, exported, uploaded and checked; the script was not run."
+_NO_SECRETS_HERE = (
+    "The export was taken without its secrets: the site asks for them (sensitive_export), and this daemon's"
+    " allow_sensitive_exports does not allow it."
+)
 _LEFTOVERS = 20  # of which attempts are removed in one contact
 
 log = structlog.get_logger()
@@ -72,6 +78,7 @@ class Preparation:
         self._logins = logins
         self._settings = settings
         self._step = step
+        self._secrets_missed: dict[tuple[UUID, str], str] = {}  # by launch and site, why
         self._identification = Identification(db=db, writer=writer, instance=instance, settings=settings)
         self._loop = asyncio.get_running_loop()
 
@@ -218,14 +225,36 @@ class Preparation:
             last=run.claim.last_export,
             writing=run.may_leave_file,
         )
+        if self._wants_secrets(run):
+            taken = await self._with_secrets(run, connection, run.facts.version, taken)
         run.uploaded = taken.left
-        if taken.doubt:
-            run.warnings.append(taken.doubt)
+        run.warnings += [warning for warning in (taken.doubt, taken.note) if warning]
         if taken.export is None:
             message = f"The export is incomplete: {taken.why.rstrip('.')}; the script was not started."
             raise Ended(not_started(Reason.BACKUP_INCOMPLETE, message))
         run.before = taken.export
+        run.with_secrets = taken.export.sensitive is not None
         reach(Point.BACKED_UP)
+
+    async def _with_secrets(self, run: Run, connection: Connection, version: Version, taken: Taken) -> Taken:
+        """Take it with its secrets as well; but not again where that cost the connection the last time."""
+        key = (run.content.id, run.claim.site.id)
+        if (note := self._secrets_missed.pop(key, None)) is not None:
+            return replace(taken, note=note)
+        taken = await with_secrets(connection, run.nonce, version, self._settings, taken, writing=run.may_leave_file)
+        if connection.closed:
+            self._secrets_missed[key] = taken.note
+        return taken
+
+    def _wants_secrets(self, run: Run) -> bool:
+        """Whether this site's export is to have its secrets: the site says so, and this host agrees."""
+        if not run.site_part.sensitive_export:
+            return False
+        if not self._settings.allow_sensitive_exports:
+            run.warnings.append(_NO_SECRETS_HERE)
+            return False
+        # Where nothing happens that nobody has signed: a rehearsal is signed by nobody.
+        return self._authority is None or not run.content.rehearsal
 
     async def _clean_up(self, run: Run, connection: Connection) -> None:
         """Take away what earlier attempts left here, of this database; what is another's stays."""

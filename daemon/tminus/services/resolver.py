@@ -46,7 +46,7 @@ from tminus.routeros.rendering import RenderingRefused
 from tminus.routeros.text import clean
 from tminus.services import post_checks
 from tminus.services.contact import SMALL, Contact, fence, find_remains, remove_files
-from tminus.services.exports import file_size, take_export
+from tminus.services.exports import file_size, take_export, with_secrets
 from tminus.services.run_settings import RunSettings
 from tminus.store.site_runs import Orphan, Site
 
@@ -72,6 +72,7 @@ class Question:
     identified_at: float
     version: Version | None
     take_export: bool  # once it is decided
+    with_secrets: bool = False  # as well, in that export
     # Loop time at which the site's time is over: until then a script that may be running is watched.
     deadline: float
     # Its session is open, silently or beyond its time: the script is not stopped by a close.
@@ -342,11 +343,15 @@ async def _with_export(question: Question, connection: Connection, settings: Run
         return answer
     try:
         taken = await take_export(connection, question.nonce, question.version, settings)
+        if question.with_secrets:
+            taken = await with_secrets(connection, question.nonce, question.version, settings, taken)
     except (ConnectionLost, DeviceTimeout) as error:
         # It may have been written to a file by then.
         return replace(_warned(answer, f"The export afterwards failed: {error}."), file_gone=False)
     if taken.export is None:
         answer = _warned(answer, f"The export afterwards is incomplete: {taken.why.rstrip('.')}.")
+    if taken.note:
+        answer = _warned(answer, f"Afterwards: {taken.note}")
     return replace(answer, export=taken.export, file_gone=answer.file_gone and not taken.left)
 
 

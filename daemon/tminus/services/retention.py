@@ -81,6 +81,7 @@ class Retention:
             )
         # Also where no export is ever forgotten: one that was taken again leaves its text behind.
         texts = await self._go_through(b"", lambda after: retention.forget_texts(db, after, window=window))
+        texts += await self._go_through(0, lambda after: retention.forget_sensitive_texts(db, after, window=window))
         if keep.events:
             events = await self._go_through(
                 0, lambda after: retention.forget_events(db, after, keep=keep.events, window=window)

@@ -69,6 +69,7 @@ class Run:
     free_space: int | None = None  # bytes, where the router was asked
     leftovers: tuple[Nonce, ...] = ()  # whose files lie on the router
     before: Export | None = None
+    with_secrets: bool = False  # its exports are taken with their secrets as well
     uploaded: bool = False  # there may be something of ours on the router
     # From here on nothing may abort this run: its point of no return may be committed; and then, it is.
     past_no_return: bool = False
@@ -126,6 +127,7 @@ def backup_of(phase: str, export: Export, *, like: Export | None = None) -> Back
         header=export.header,
         raw_bytes=export.raw_bytes,
         like=None if like is None else find_likeness(export.text, like.text, like.sha256),
+        sensitive=export.sensitive,
     )
 
 

@@ -25,3 +25,5 @@ class RunSettings:
     disconnect_within: float = 30.0
     # Sites on which this host lets unauthorized scripts be tested, whatever the database says.
     test_sites: frozenset[str] = frozenset()
+    # Whether exports with secrets may be stored, of the sites that ask for it.
+    allow_sensitive_exports: bool = False

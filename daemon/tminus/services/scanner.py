@@ -89,7 +89,8 @@ async def look(contact: Contact, site: Site, *, timeout: float) -> Finding:
     if answered is None:
         trouble = "logged in, but what answered is not a RouterOS console"
         return Finding(site=site, key=key, presented=presented, trouble=trouble)
-    return Finding(site=site, key=key, presented=presented, trouble=None, survey=answered, readiness=judge(answered))
+    readiness = judge(answered, wants_secrets=site.part.sensitive_export)
+    return Finding(site=site, key=key, presented=presented, trouble=None, survey=answered, readiness=readiness)
 
 
 async def _changed(contact: Contact, site: Site, error: HostKeyChanged) -> Finding:

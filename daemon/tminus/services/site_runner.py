@@ -332,6 +332,8 @@ class SiteRunner:
         ending, after = outcome.ending, outcome.after
         ending = replace(ending, warnings=(*run.warnings, *ending.warnings))
         diff = await aftermath.difference(run.before, after)
+        if (hidden := await aftermath.hidden_change(run.before, after, diff)) is not None:
+            ending = replace(ending, warnings=(*ending.warnings, hidden))
         backups: tuple[Backup, ...] = ()
         if after is not None and run.content.make_backup:
             backups = (backup_of("after", after, like=run.before),)

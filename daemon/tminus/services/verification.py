@@ -145,6 +145,7 @@ class Verification:
             stamped=run.stamped,
             version=run.facts.version,
             take_export=True,
+            with_secrets=run.with_secrets,
             deadline=run.deadline,
             session_open=session_open,
             detached=content.detached,

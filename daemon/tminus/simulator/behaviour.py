@@ -171,6 +171,9 @@ class Behaviour(Terminal):
     export_ends_line: bool = False
     """Whether what follows ``/export;`` on the same line is not run; that it runs was never recorded."""
 
+    show_sensitive_refused: bool = False
+    """Whether ``/export show-sensitive`` fails without policy sensitive; that it needs it is documented, not what happens."""
+
     caught_error_has_path: bool = True
     """Whether the text that ``:onerror`` catches ends with ``(<path>; line N)`` on versions that print it."""
 
@@ -219,6 +222,7 @@ WORST = Behaviour(
     job_file_at_start=True,
     verbose_applies_before_error=False,
     import_max_bytes=256 * 1024,
+    show_sensitive_refused=True,
     caught_error_has_path=False,
     script_error_lower=True,
     chr_header_bare=False,

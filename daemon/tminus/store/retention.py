@@ -35,6 +35,11 @@ async def forget_texts(db: Database, after: bytes, *, window: int) -> Forgotten[
     return Forgotten(count=rows[0]["forgotten"], next_after=rows[0]["next_after"])
 
 
+async def forget_sensitive_texts(db: Database, after: int, *, window: int) -> Forgotten[int]:
+    rows = await db.call("select * from tminus.forget_sensitive_texts($1, $2)", after, window)
+    return Forgotten(count=rows[0]["forgotten"], next_after=rows[0]["next_after"])
+
+
 async def forget_events(db: Database, after: int, *, keep: timedelta, window: int) -> Forgotten[int]:
     rows = await db.call("select * from tminus.forget_events($1, $2, $3)", after, keep, window)
     return Forgotten(count=rows[0]["forgotten"], next_after=rows[0]["next_after"])

@@ -201,6 +201,7 @@ def read_site(row: asyncpg.Record) -> Site:
             credential=row["credential"],
             host_key=row["host_key"],
             ssh_profile=row["ssh_profile"],
+            sensitive_export=row["sensitive_export"],
         ),
         seen_host_key=row["seen_host_key"],
         runner=row["runner"],

@@ -19,7 +19,7 @@ import structlog
 from tminus.domain.occurrence import Occurrence
 from tminus.errors import StoreError, StoreUnavailable
 from tminus.kill_points import Point, reach
-from tminus.store.export_texts import Backup, backup_columns, store_texts
+from tminus.store.export_texts import Backup, store_texts
 from tminus.store.intent_files import Intent
 from tminus.store.intent_log import IntentLog
 from tminus.store.lane import Lane, Questions
@@ -108,14 +108,14 @@ class Starts(Lane[_StartBatch]):
         backups = [(r.run, r.backup) for r in requests if r.backup]
         # One transaction: no start without its backup.
         async with self._db.transaction("write starts") as connection:
-            await store_texts(connection, [backup for _, backup in backups])
+            stored = await store_texts(connection, backups)
             rows = await connection.fetch(
                 statement("start_executing"),
                 self._instance,
                 [r.run for r in requests],
                 [r.nonce for r in requests],
                 [r.uptime for r in requests],
-                *backup_columns(backups),
+                *stored,
             )
             if rows:
                 reach(Point.START_COMMITTING)

@@ -17,7 +17,7 @@ from uuid import UUID
 from tminus.domain.endings import Ending, Step
 from tminus.errors import Refused, StoreError
 from tminus.kill_points import Point, reach
-from tminus.store.export_texts import Backup, backup_columns, store_texts
+from tminus.store.export_texts import Backup, store_texts
 from tminus.store.intent_log import IntentLog
 from tminus.store.lane import Lane, Questions
 from tminus.store.pool import Database, Transaction, statement
@@ -228,8 +228,8 @@ class _Progress(Lane[_ProgressBatch]):
             ended |= await self._ended_already(connection, left_out)
         backups = [(r.run, b) for r in requests if r.run in ended for b in r.backups]
         if backups:
-            await store_texts(connection, [backup for _, backup in backups])
-            await connection.execute("select tminus.store_backups($1, $2, $3, $4, $5)", *backup_columns(backups))
+            stored = await store_texts(connection, backups)
+            await connection.execute("select tminus.store_backups($1, $2, $3, $4, $5, $6)", *stored)
         # Also of a run that is another's by now: its new owner knows only its own file.
         await _owe_cleanup(connection, [(r.run, r.left_file) for r in requests if r.left_file])
         busy = [(r.run, r.busy_for, r.ending.message) for r in requests if r.run in ended and r.busy_for is not None]

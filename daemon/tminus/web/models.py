@@ -282,6 +282,9 @@ class SiteChange(Body):
     timezone: Annotated[Text, Field(max_length=100)] = "UTC"
     variables: _Variables = {}
     enabled: bool = True
+    sensitive_export: Annotated[
+        bool, Field(description="Store its exports with secrets as well, where the daemon allows it.")
+    ] = False
 
 
 class NewSite(SiteChange):

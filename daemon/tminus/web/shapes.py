@@ -182,6 +182,7 @@ class Site(_Shape):
     timezone: str
     variables: dict[str, str | int | bool]
     enabled: bool
+    sensitive_export: bool
     identity: str | None
     model: str | None
     serial: str | None

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.simulator.machine import Machine
-from tminus.simulator import Setup
+from tminus.simulator import Behaviour, Setup
 
 REFUSED = "not enough permissions (9)"
 
@@ -47,6 +47,13 @@ async def test_without_policy_sensitive_an_export_hides_secrets_and_says_nothing
     assert "hidden-word" in await router.run("/export show-sensitive", user="one")
     router.router.denied = frozenset({"sensitive"})
     assert "hidden-word" not in await router.run("/export show-sensitive", user="one")
+
+
+async def test_where_show_sensitive_is_refused_a_plain_export_is_not(make_router) -> None:
+    router = make_router(behaviour=Behaviour(show_sensitive_refused=True), setup=Setup(lacks=("sensitive",)))
+    await router.run("/user add name=one group=full password=x")
+    assert REFUSED in await router.run("/export show-sensitive", user="one")
+    assert "by RouterOS" in await router.run("/export", user="one")
 
 
 async def test_a_refusal_in_a_script_leaves_what_ran_before(router: Machine) -> None:

@@ -128,6 +128,8 @@ async def _export(frame: Frame) -> Value:
 async def run_export(frame: Frame, path: tuple[str, ...]) -> None:
     """Print the configuration below a menu, or write it to a file."""
     console, router, flags = frame.console, frame.console.router, frame.bound.flags
+    if "show-sensitive" in flags and "sensitive" not in console.rights and router.behaviour.show_sensitive_refused:
+        raise RunError("not enough permissions (9)")
     secrets = "sensitive" in console.rights and (
         "show-sensitive" in flags or (router.version.shows_secrets and "hide-sensitive" not in flags)
     )

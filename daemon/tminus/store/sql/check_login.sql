@@ -6,7 +6,7 @@ select
         array(
             select r.rolname::text
             from pg_roles r
-            where r.rolname = any ('{tminus_owner,tminus_author,tminus_approver,tminus_reader,tminus_gateway,tminus_daemon}')
+            where r.rolname = any ('{tminus_owner,tminus_author,tminus_approver,tminus_reader,tminus_gateway,tminus_daemon,tminus_secret_reader}')
                 and pg_has_role(session_user, r.oid, 'usage')
             order by r.rolname
         )

@@ -8,11 +8,12 @@
 --   tminus_reader    reads
 --   tminus_gateway   a tool with one login for many people: acts for a named person, and keeps the sites
 --   tminus_daemon    runs launches; can neither author nor approve
+--   tminus_secret_reader  beside another role: reads exports with secrets, where such are stored
 do $$
 declare
     name text;
 begin
-    foreach name in array array['tminus_owner', 'tminus_author', 'tminus_approver', 'tminus_reader', 'tminus_gateway', 'tminus_daemon']
+    foreach name in array array['tminus_owner', 'tminus_author', 'tminus_approver', 'tminus_reader', 'tminus_gateway', 'tminus_daemon', 'tminus_secret_reader']
     loop
         if not exists (select from pg_roles where rolname = name) then
             begin

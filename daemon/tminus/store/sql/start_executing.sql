@@ -1,5 +1,5 @@
 -- THE POINT OF NO RETURN. Returns the ids that may be started, once this is committed.
--- $1: instance; per run $2: id, $3: nonce, $4: uptime of the router in seconds before it; $5 to $9: the exports that are
+-- $1: instance; per run $2: id, $3: nonce, $4: uptime of the router in seconds before it; $5 to $10: the exports that are
 -- stored with it, see tminus.store_backups. Their texts were stored before in this transaction.
 -- An id that is missing: the run is not ours any more, its launch was cancelled, halted or paused (or somebody is about to), all is held back, its site
 -- is frozen or its stop_starting_at over, it was started
@@ -20,8 +20,9 @@ with living as materialized (
     for key share skip locked
 ), stored as materialized (
     -- Of what is ours, and no other: an instance that sleeps through its death must not replace what its successor stored.
-    select tminus.store_backups(array_agg(b.run), array_agg(b.phase), array_agg(b.sha256), array_agg(b.header), array_agg(b.size))
-    from unnest($5::bigint[], $6::text[], $7::bytea[], $8::text[], $9::integer[]) as b (run, phase, sha256, header, size)
+    select tminus.store_backups(array_agg(b.run), array_agg(b.phase), array_agg(b.sha256), array_agg(b.header), array_agg(b.size),
+        array_agg(b.sensitive))
+    from unnest($5::bigint[], $6::text[], $7::bytea[], $8::text[], $9::integer[], $10::bigint[]) as b (run, phase, sha256, header, size, sensitive)
     join tminus.site_runs o on o.id = b.run and o.instance_id = $1 and o.state = (select 'running') and o.executing_at is null
     where exists (select from living)
 )

@@ -127,7 +127,11 @@ def _chosen(review: Review, asked: str | None) -> list[ShownSite]:
     odd = [
         s
         for s in review.sites
-        if not s.enabled or s.last_seen is None or s.part.host_key is None or s.since_last in ("changed", "added")
+        if not s.enabled
+        or s.last_seen is None
+        or s.part.host_key is None
+        or s.part.sensitive_export
+        or s.since_last in ("changed", "added")
     ]
     return odd[:_SITES] or list(review.sites[:_SITES])
 
@@ -136,6 +140,7 @@ def _summary_of_sites(review: Review) -> list[tuple[int, str]]:
     counted = [
         (sum(site.last_seen is None for site in review.sites), "never seen"),
         (sum(site.part.host_key is None for site in review.sites), "without a pinned key"),
+        (sum(site.part.sensitive_export for site in review.sites), "with secrets in their exports"),
         (sum(not site.enabled for site in review.sites), "disabled"),
         (
             sum(site.since_last in ("changed", "added") for site in review.sites),

@@ -22,6 +22,8 @@ create table tminus.sites (
     enabled boolean not null default true,
     -- Whether scripts may be tested here that nobody has authorized. The owner's, and no client's.
     allow_tests boolean not null default false,
+    -- Whether its exports are to be stored with secrets as well, where the daemon allows it: see 0029_sensitive_exports.sql.
+    sensitive_export boolean not null default false,
 
     -- What the daemon learned. Never part of an authorization.
     identity text,
@@ -161,7 +163,7 @@ begin
 end $$;
 -- Not for the columns that the daemon learns: they are written in batches, and are no change of the site.
 create trigger guard before insert or update of id, name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags,
-    timezone, variables, enabled, created_at, updated_at on tminus.sites
+    timezone, variables, enabled, sensitive_export, created_at, updated_at on tminus.sites
     for each row execute function tminus.guard_site();
 
 create function tminus.record_site_change() returns trigger
@@ -175,11 +177,11 @@ begin
     -- What identifies or reaches a router, and nothing that is learned.
     now_is := jsonb_build_object('name', new.name, 'address', new.address, 'port', new.port, 'username', new.username,
         'credential', new.credential, 'host_key', new.host_key, 'ssh_profile', new.ssh_profile, 'jump_host', new.jump_host,
-        'runner', new.runner, 'variables', new.variables, 'enabled', new.enabled);
+        'runner', new.runner, 'variables', new.variables, 'enabled', new.enabled, 'sensitive_export', new.sensitive_export);
     if tg_op = 'UPDATE' then
         was := jsonb_build_object('name', old.name, 'address', old.address, 'port', old.port, 'username', old.username,
             'credential', old.credential, 'host_key', old.host_key, 'ssh_profile', old.ssh_profile, 'jump_host', old.jump_host,
-            'runner', old.runner, 'variables', old.variables, 'enabled', old.enabled);
+            'runner', old.runner, 'variables', old.variables, 'enabled', old.enabled, 'sensitive_export', old.sensitive_export);
     end if;
     select jsonb_object_agg(key, jsonb_build_object('from', was -> key, 'to', value)) into changed
     from jsonb_each(now_is) where value is distinct from was -> key;
@@ -190,7 +192,7 @@ begin
     return null;
 end $$;
 create trigger audit after insert or update of name, address, port, username, credential, host_key, ssh_profile, jump_host, runner,
-    variables, enabled on tminus.sites
+    variables, enabled, sensitive_export on tminus.sites
     for each row execute function tminus.record_site_change();
 
 -- Take over what a person accepted of a scan: pin keys, and keep what the routers said of themselves. `p_found` is an array of

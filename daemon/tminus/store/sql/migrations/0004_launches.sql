@@ -393,13 +393,24 @@ create table tminus.backup_texts (
 create index backup_texts_by_base on tminus.backup_texts (base) where base is not null;
 create trigger append_only before update or truncate on tminus.backup_texts
     for each statement execute function tminus.refuse_change_of_history();
+-- Exports of which the owner of a site wanted the secrets, too: each text whole, once. See 0029_sensitive_exports.sql. A reader
+-- sees no more than the number: the SHA-256 beside all the rest of the text would let a short password be guessed.
+create table tminus.sensitive_texts (
+    id bigint generated always as identity primary key,
+    sha256 bytea not null unique,
+    text text not null
+);
+create trigger append_only before update or truncate on tminus.sensitive_texts
+    for each statement execute function tminus.refuse_change_of_history();
 do $$
 begin
     -- lz4 costs a tenth of the processor time of pglz, where the server was built with it. Where not, exports are stored
     -- as they are: compressing them would cost more than all else that the database does for a site run.
     alter table tminus.backup_texts alter column text set compression lz4;
+    alter table tminus.sensitive_texts alter column text set compression lz4;
 exception when feature_not_supported or invalid_parameter_value then
     alter table tminus.backup_texts alter column text set storage external;
+    alter table tminus.sensitive_texts alter column text set storage external;
 end $$;
 create table tminus.backups (
     id bigint generated always as identity primary key,
@@ -413,10 +424,14 @@ create table tminus.backups (
     sha256 bytea not null references tminus.backup_texts (sha256),
     header text not null,
     raw_bytes integer not null,
+    -- The same export with its secrets, where it was taken and stored as well.
+    sensitive_id bigint references tminus.sensitive_texts (id),
+    sensitive boolean not null generated always as (sensitive_id is not null) stored,
     unique (site_run_id, phase)
 );
 create index backups_by_site on tminus.backups (site_id, taken_at desc);
 create index backups_by_text on tminus.backups (sha256);
+create index backups_by_sensitive_text on tminus.backups (sensitive_id) where sensitive_id is not null;
 
 -- What could not be removed from a router: retried for days, then told.
 create table tminus.cleanup_debts (

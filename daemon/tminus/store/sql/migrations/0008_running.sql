@@ -364,15 +364,17 @@ language sql security definer set search_path = pg_catalog, pg_temp
 as $$ select tminus.record(p_kind, p_instance::text, null, null, p_site, p_detail) $$;
 
 -- Store exports whose texts are stored and held (hold_texts.sql). Arrays of one length, an element a backup: site run, phase,
--- SHA-256, header, and the size as the router sent it.
-create function tminus.store_backups(p_runs bigint[], p_phases text[], p_sha256 bytea[], p_headers text[], p_raw_bytes integer[]) returns void
+-- SHA-256, header, the size as the router sent it, and the id of the text with secrets, or null.
+create function tminus.store_backups(p_runs bigint[], p_phases text[], p_sha256 bytea[], p_headers text[], p_raw_bytes integer[], p_sensitive bigint[])
+returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
-    insert into tminus.backups (site_id, launch_id, site_run_id, phase, sha256, header, raw_bytes)
-    select r.site_id, r.launch_id, r.id, b.phase, b.sha256, b.header, b.raw_bytes
-    from unnest(p_runs, p_phases, p_sha256, p_headers, p_raw_bytes) as b (site_run_id, phase, sha256, header, raw_bytes)
+    insert into tminus.backups (site_id, launch_id, site_run_id, phase, sha256, header, raw_bytes, sensitive_id)
+    select r.site_id, r.launch_id, r.id, b.phase, b.sha256, b.header, b.raw_bytes, b.sensitive_id
+    from unnest(p_runs, p_phases, p_sha256, p_headers, p_raw_bytes, p_sensitive) as b (site_run_id, phase, sha256, header, raw_bytes, sensitive_id)
     join tminus.site_runs r on r.id = b.site_run_id
     on conflict (site_run_id, phase) do update
-    set sha256 = excluded.sha256, header = excluded.header, raw_bytes = excluded.raw_bytes, taken_at = tminus.clock();
+    set sha256 = excluded.sha256, header = excluded.header, raw_bytes = excluded.raw_bytes, sensitive_id = excluded.sensitive_id,
+        taken_at = tminus.clock();
 end $$;

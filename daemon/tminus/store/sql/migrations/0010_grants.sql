@@ -32,8 +32,8 @@ grant execute on function tminus.resolve(bigint, text, text, text), tminus.haste
     tminus.resume(text, text, integer) to tminus_author, tminus_approver, tminus_gateway;
 
 -- The inventory.
-grant insert (id, name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, variables, enabled),
-    update (name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, variables, enabled)
+grant insert (id, name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, variables, enabled, sensitive_export),
+    update (name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, variables, enabled, sensitive_export)
     on tminus.sites to tminus_gateway;
 grant execute on function tminus.accept_sites(jsonb) to tminus_gateway;
 
@@ -46,11 +46,11 @@ grant update (start_until) on tminus.launches to tminus_daemon;
 grant update (findings, summary, summary_generated) on tminus.scheduled_scripts to tminus_daemon;
 grant update (identity, model, serial, version, seen_host_key, last_seen_at) on tminus.sites to tminus_daemon;
 grant insert on tminus.backups, tminus.backup_texts to tminus_daemon;
-grant update (sha256, header, raw_bytes, taken_at) on tminus.backups to tminus_daemon;
+grant update (sha256, header, raw_bytes, taken_at, sensitive_id) on tminus.backups to tminus_daemon;
 -- To hold a text that is there while a backup of it is written; a trigger refuses every change.
 grant update (sha256) on tminus.backup_texts to tminus_daemon;
 grant insert (site_id, site_run_id, file_name, next_try_at), update (attempts, next_try_at, last_error, settled_at) on tminus.cleanup_debts to tminus_daemon;
-grant execute on function tminus.store_backups(bigint[], text[], bytea[], text[], integer[]), tminus.due_scripts(integer), tminus.signed_run_now(tminus.scheduled_scripts), tminus.launch(uuid, uuid, timestamptz), tminus.settle_late(integer),
+grant execute on function tminus.store_backups(bigint[], text[], bytea[], text[], integer[], bigint[]), tminus.due_scripts(integer), tminus.signed_run_now(tminus.scheduled_scripts), tminus.launch(uuid, uuid, timestamptz), tminus.settle_late(integer),
     tminus.refuse_launch(uuid, text, bigint), tminus.plan(uuid, timestamptz, text), tminus.overtake(uuid, timestamptz), tminus.is_spent(tminus.scheduled_scripts), tminus.claim_site_runs(uuid, integer, text[], integer[]), tminus.settle_pending(),
     tminus.finish_launches(), tminus.tell_launches(integer), tminus.reap(), tminus.sweep(uuid, bigint[]), tminus.claim_orphans(uuid, integer), tminus.keep_late_evidence(bigint, uuid, jsonb),
     tminus.record_site_event(text, uuid, text, jsonb), tminus.is_unsettled(), tminus.is_held_back()

@@ -89,6 +89,7 @@ as $$
         'timezone', s.timezone,
         'variables', s.variables,
         'enabled', s.enabled,
+        'sensitive_export', s.sensitive_export,
         'identity', s.identity,
         'model', s.model,
         'serial', s.serial,
