@@ -47,6 +47,8 @@ TABLES = [
     "cleanup_debts",
     "busy_sites",
     "lost_starts",
+    "host_holds",
+    "resumptions",
     "crashes",
     "set_aside",
     "tag_caps",
