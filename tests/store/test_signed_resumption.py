@@ -112,6 +112,8 @@ async def test_lost_starts_that_the_superuser_of_the_database_accepts_hold_this_
     assert "until an approver has signed" in (await made.look() or "")
     await stage.db.run(ACCEPT)
     assert not await stage.db.value("select tminus.is_paused()"), "by the database all is well"
+    [numbers] = await stage.store.fetch("gauges")
+    assert numbers["lost_starts"] == 1
     for _ in range(2):
         assert "until an approver has signed" in (await made.look() or "")
         writer = Writer(stage.store, made.instance, intents=made.intents, failed=lambda: None)

@@ -65,7 +65,7 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
     if lost:
         told = "All is paused: this database does not know of scripts that were started. 'tminus resume --help' says how to go on."
         console.print(screen.text(told, "bold red"), soft_wrap=True)
-    for row in holds:
+    for row in (hold for hold in holds if not hold["silent"]):
         console.print(screen.text(told_of_hold(row), "bold red"), soft_wrap=True)
     for row in aside:
         told = (
