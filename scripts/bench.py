@@ -59,7 +59,7 @@ async def bare(inventory: Path, key: Path, sessions: int) -> None:
     from tminus.routeros.facts import Version
 
     version = Version.parse("7.20.8")
-    assert version is not None  # noqa: S101 - it is one
+    assert version is not None  # it is one
     sites = json.loads(inventory.read_text())
     client_key = asyncssh.read_private_key(str(key))
     places = asyncio.Semaphore(sessions)

@@ -23,12 +23,13 @@ _WALK = "tests/property/test_ownership.py"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """One line of one file, changed. `seen_by`: arguments of pytest where the walk cannot see it; `equivalent`: why nothing could."""
+    """One line of one file, changed; `also` another one. `seen_by`: arguments of pytest where the walk cannot see it; `equivalent`: why nothing could."""
 
     name: str
     file: str
     old: str
     new: str
+    also: tuple[str, str] | None = None
     seen_by: str = _WALK
     equivalent: str | None = None
 
@@ -45,8 +46,8 @@ def _launching(name: str, old: str, new: str, **more: str) -> Mutant:
     return Mutant(name=name, file="migrations/0007_launching.sql", old=old, new=new, **more)
 
 
-def _running(name: str, old: str, new: str, **more: str) -> Mutant:
-    return Mutant(name=name, file="migrations/0008_running.sql", old=old, new=new, **more)
+def _running(name: str, old: str, new: str, *, also: tuple[str, str] | None = None, **more: str) -> Mutant:
+    return Mutant(name=name, file="migrations/0008_running.sql", old=old, new=new, also=also, **more)
 
 
 def _trigger(name: str, old: str, new: str, **more: str) -> Mutant:
@@ -66,7 +67,7 @@ MUTANTS = (
     _statement("start: without a live heartbeat", "start_executing", " and i.heartbeat_at + i.ttl > tminus.clock()", ""),
     _statement("start: by one declared dead", "start_executing", "i.state in ('alive', 'draining') and ", ""),
     _statement("start: of a cancelled launch", "start_executing", "and l.state = 'running' and l.paused_at is null", "and l.paused_at is null"),
-    _statement("start: once more", "start_executing", " and r.executing_at is null", ""),
+    _statement("start: once more", "start_executing", " and r.executing_at is null", "", seen_by="tests/store/test_claiming.py"),
     _statement("start: in any state", "start_executing", "r.state = (select 'running') and ", ""),
     _statement("end: whoever owns it", "end_site_runs", "r.instance_id is not distinct from $1 and r.state", "r.state"),
     _statement("end: by one that stopped", "end_site_runs", f"and {_LIVES}", ""),
@@ -87,7 +88,9 @@ MUTANTS = (
     _running("claim: a test on any site", "and (not w.of_test or r.site_id = any (me.test_sites))", "", seen_by="tests/store/test_test_runs.py"),
     _running("claim: beyond the cap", "else least(p_capacity, l.max_concurrency - (", "else greatest(p_capacity, l.max_concurrency - ("),
     _running("claim: the old nonce", "nonce = case when r.rehearsal then '0' else '1' end || left(replace(gen_random_uuid()::text, '-', ''), 15),", "nonce = coalesce(r.nonce, '10112233aabbccdd'),"),
-    _running("orphans: of the living", "where q.state = 'running' and q.instance_id is null\n            and (tminus.can_serve", "where q.state = 'running' and q.executing_at is not null\n            and (tminus.can_serve"),
+    # Twice it is asked: in what is chosen, and where it is taken.
+    _running("orphans: of the living", "where q.state = 'running' and q.instance_id is null\n            and (tminus.can_serve", "where q.state = 'running' and q.executing_at is not null\n            and (tminus.can_serve",
+             also=("where r.id = c.id and r.state = (select 'running') and r.instance_id is null\n        returning r.id\n    )\n    select array_agg(c.id)", "where r.id = c.id and r.state = (select 'running')\n        returning r.id\n    )\n    select array_agg(c.id)")),
     _running("orphans: to the dead", "if tminus.living_state(p_instance) is distinct from 'alive' then", "if false then"),
     _running("sweep: what is known", " and r.id <> all (p_known)", ""),
     _running("sweep: of others", "where r.instance_id = p_instance and r.finished_at is null and r.state = 'running' and r.id", "where r.finished_at is null and r.state = 'running' and r.id"),
@@ -97,7 +100,7 @@ MUTANTS = (
     _launching("launch: before its time", "due is null or due > tminus.clock() or tminus.clock()", "due is null or tminus.clock()",
               equivalent="tminus.due_scripts asks before; together they are tested by the mutant that lacks both"),
     _act("cancel: what runs", "where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.state = 'pending';", "where l.script_id = s.id and l.finished_at is null and r.launch_id = l.id and r.finished_at is null;"),
-    _running("settle: whose time is not over", "and (p.turn_at + l.start_within < tminus.clock()", "and (p.turn_at < tminus.clock()"),
+    _running("settle: whose time is not over", "and (p.turn_at + l.start_within < tminus.clock()", "and (p.turn_at < tminus.clock()", seen_by="tests/store/test_claiming.py"),
     _trigger("trigger: an ending changes", "when (old.state not in ('pending', 'running'))", "when (false)"),
     _trigger("trigger: a start is undone", "and (new.executing_at is distinct from old.executing_at or new.nonce", "and (false and new.executing_at is distinct from old.executing_at or false and new.nonce",
              equivalent="the condition of new.state, and the constraint of the pending, hold it"),
@@ -138,11 +141,11 @@ def apply(mutant: Mutant, package: Path) -> None:
     """Change one place of the copy. SystemExit where the file does not hold the text exactly once."""
     file = package / _SQL / mutant.file
     text = file.read_text()
-    if text.count(mutant.old) != 1:
-        raise SystemExit(
-            f"mutant '{mutant.name}': {mutant.file} holds its text {text.count(mutant.old)} times; adapt it"
-        )
-    file.write_text(text.replace(mutant.old, mutant.new))
+    for old, new in ((mutant.old, mutant.new), *([mutant.also] if mutant.also else [])):
+        if text.count(old) != 1:
+            raise SystemExit(f"mutant '{mutant.name}': {mutant.file} holds its text {text.count(old)} times; adapt it")
+        text = text.replace(old, new)
+    file.write_text(text)
 
 
 def judge(mutant: Mutant, examples: int) -> Verdict:

@@ -75,7 +75,8 @@ def end(instance: UUID, run: int, who: str, state: str = "completed") -> Act:
 
     async def work(connection: asyncpg.Connection) -> object:
         say = _fetch(statement("end_site_runs"), instance, [run], *values)
-        return await say(connection) or await say(connection)  # as the writer does
+        look = _fetch(statement("ended_already"), instance, [run], [state], [reason])
+        return await say(connection) or await look(connection)  # as the writer does
 
     return Act(name=f"end as {state} by {who}", role=_DAEMON, work=work)
 

@@ -259,7 +259,11 @@ class Stage:
             list(runs),
             *([value] * len(runs) for value in (state, reason, effect, "Said so.", None, "[]", None, None)),
         )
-        return [row["id"] for row in rows]
+        ended = [row["id"] for row in rows]
+        if left_out := [run for run in runs if run not in ended]:  # as the writer does
+            columns = [left_out, [state] * len(left_out), [reason] * len(left_out)]
+            ended += [row["id"] for row in await self.store.fetch("ended_already", instance, *columns)]
+        return ended
 
     async def run_through(self, instance: UUID, *runs: int) -> None:
         assert sorted(await self.execute(instance, *runs)) == sorted(runs)

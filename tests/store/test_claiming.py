@@ -117,6 +117,39 @@ class TestOne:
         run = (await stage.db.site_runs(script))["a"]
         assert run["started_at"] >= first.turn_at + timedelta(seconds=31), "started_at is the latest attempt's"
 
+    async def test_what_was_given_back_without_a_try_is_no_attempt(self, stage: Stage) -> None:
+        instance = await stage.instance()
+        await stage.launch(instance, "a")
+        for _ in range(3):
+            claim = (await stage.claim(instance))["a"]
+            assert claim.attempts == 1
+            assert await stage.store.fetch("release_site_runs", instance, [claim.id], [0.0], [None], [None])
+
+    async def test_what_was_put_off_has_its_own_time_and_not_its_launches(self, stage: Stage) -> None:
+        """Its turn came late, so its time ends after that in which the launch had to start."""
+        instance = await stage.instance()
+        script = await stage.launch(instance, "a", "b", max_concurrency=1, start_within=timedelta(minutes=10))
+        first = (await stage.claim(instance))["a"]
+        await stage.db.move_clock(timedelta(minutes=8))
+        await stage.run_through(instance, first.id)
+        second = (await stage.claim(instance))["b"]
+        assert await stage.store.fetch("release_site_runs", instance, [second.id], [900.0], ["offline"], ["No answer."])
+        await stage.db.move_clock(timedelta(minutes=9))
+        assert await stage.db.value("select tminus.settle_pending()") == 0
+        assert (await stage.db.site_runs(script))["b"]["state"] == "pending"
+        await stage.db.move_clock(timedelta(minutes=2))
+        assert await stage.db.value("select tminus.settle_pending()") == 1
+        assert (await stage.db.site_runs(script))["b"]["finished_at"] is not None
+
+    async def test_what_was_started_is_not_started_again_by_whoever_started_it(self, stage: Stage) -> None:
+        instance = await stage.instance()
+        script = await stage.launch(instance, "a")
+        run = (await stage.claim(instance))["a"].id
+        assert await stage.execute(instance, run) == [run]
+        started = (await stage.db.site_runs(script))["a"]
+        assert await stage.execute(instance, run) == []
+        assert (await stage.db.site_runs(script))["a"] == started
+
     async def test_a_disabled_or_changed_site_is_claimed_for_the_daemon_to_refuse(self, stage: Stage) -> None:
         instance = await stage.instance()
         await stage.launch(instance, "a")

@@ -36,7 +36,7 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
     ("launches", "update"): {"tminus_daemon": {"start_until"}},
     ("site_runs", "update"): {
         "tminus_daemon": {"state", "step", "reason", "effect", "message", "output", "warnings", "diff", "evidence", "instance_id",
-                          "not_before", "retry_reason", "nonce", "uptime_before",
+                          "not_before", "retry_reason", "attempts", "nonce", "uptime_before",
                           "executing_at", "finished_at"},
     },
     ("backups", "insert"): {"tminus_daemon": None},

@@ -293,6 +293,25 @@ async def test_a_contact_with_a_digest_gets_one_letter_of_all_that_came_meanwhil
         assert await stage.db.value("select count(*) from tminus.outbox where letter_id is null") == 1
 
 
+async def test_what_a_contact_is_told_is_changed_on_record(stage: Stage) -> None:
+    columns = "insert into tminus.contacts (person, channel, address, news) values ('bob', 'mail', 'bob@example.net', null) returning id"
+    contact = (await stage.db.fetch(columns, role="api"))[0]["id"]
+    await stage.db.fetch("update tminus.contacts set news = '{halted}' where id = $1", contact, role="api")
+    await stage.db.fetch(
+        "update tminus.contacts set news = '{halted}' where id = $1", contact, role="api"
+    )  # nothing new
+    await stage.db.fetch("update tminus.contacts set enabled = false where id = $1", contact, role="api")
+    events = await stage.events("contact_set")
+    assert [
+        (e["principal"], json.loads(e["detail"]).get("news"), json.loads(e["detail"])["enabled"]) for e in events
+    ] == [
+        ("api", None, True),
+        ("api", ["halted"], True),
+        ("api", ["halted"], False),
+    ]
+    assert "example.net" not in str([e["detail"] for e in events])
+
+
 async def test_a_disabled_contact_gets_nothing_more(stage: Stage) -> None:
     async with mail_server() as box:
         it, lane, _ = await queued(stage, box, 1)

@@ -59,7 +59,8 @@ def redact(text: str) -> str:
     concerned = _lines_with_hints(text)
     if concerned:
         # Of a large export a few lines are concerned, and no value goes beyond its line.
-        parts, kept = [], 0
+        parts: list[str] = []
+        kept = 0
         for begin, end in concerned:
             parts += (text[kept:begin], _SECRET.sub(_hide, text[begin:end]))
             kept = end

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable
 from uuid import UUID
 
@@ -17,8 +16,7 @@ import structlog
 
 from tminus.device.connection import Connection
 from tminus.domain.digest import site_digest
-from tminus.domain.endings import Effect, Ending, LaunchKind, Reason, Step, not_started, skipped
-from tminus.domain.guards import Measured, broken_guards
+from tminus.domain.endings import LaunchKind, Reason, Step, not_started, skipped
 from tminus.domain.variables import named_values
 from tminus.errors import (
     ConfigError,
@@ -29,27 +27,23 @@ from tminus.errors import (
     LoginRefused,
     Offline,
     StoreError,
-    StoreUnavailable,
-    UploadFailed,
 )
 from tminus.kill_points import Point, reach
-from tminus.routeros import commands, messages
-from tminus.routeros.facts import is_version_in, parse_serial
-from tminus.routeros.outcome import judge_dry_run
 from tminus.routeros.post_checks import render
 from tminus.routeros.rendering import RenderingRefused
-from tminus.routeros.text import clean_line, lines
 from tminus.services import post_checks
 from tminus.services.authority import Authority
-from tminus.services.contact import SMALL, Contact, introduce, remove_files
+from tminus.services.contact import Contact, remove_files
 from tminus.services.exports import take_plausible_export
+from tminus.services.identification import Identification
 from tminus.services.logins import Logins, NotAsked
 from tminus.services.mandate import NOT_AS_SIGNED, Mandate, Refusal
-from tminus.services.run import Ended, Run, StartedItself, TryLater, sentence
+from tminus.services.run import Ended, Run, TryLater, sentence
 from tminus.services.run_settings import RunSettings
+from tminus.services.upload import check_upload, upload_script
 from tminus.store import site_runs
 from tminus.store.pool import Database
-from tminus.store.writer import Learned, SerialRequest, Writer
+from tminus.store.writer import Writer
 
 _ATTEMPTS = 3  # where the connection was made and then lost
 _LEAST_TIME = 15.0  # seconds that a script is given at least, or half of the site's time if that is less
@@ -73,13 +67,12 @@ class Preparation:
         step: Callable[[Run, Step], None],
     ) -> None:
         self._db = db
-        self._writer = writer
-        self._instance = instance
         self._contact = contact
         self._authority = authority
         self._logins = logins
         self._settings = settings
         self._step = step
+        self._identification = Identification(db=db, writer=writer, instance=instance, settings=settings)
         self._loop = asyncio.get_running_loop()
 
     async def prepare(self, run: Run) -> None:
@@ -101,15 +94,15 @@ class Preparation:
         try:
             connection = run.connection = await self._connect(run)
             reach(Point.CONNECTED)
-            await self._identify(run, connection)
+            await self._identification.introduce(run, connection)
             if run.content.make_backup:
                 await self._back_up(run, connection)
-            await self._check_identity(run, connection)
+            await self._identification.check(run, connection)
             await self._clean_up(run, connection)
             self._step(run, Step.CHECKING)
-            await self._upload(run, connection)
+            await upload_script(run, connection, self._settings)
             reach(Point.UPLOADED)
-            await self._check_upload(run, connection)
+            await check_upload(run, connection, self._settings)
             await self._try_post_checks(run, connection)
             self._check_readiness(run, connection)
             if run.content.rehearsal:
@@ -182,7 +175,7 @@ class Preparation:
         except LoginRefused as error:
             raise Ended(not_started(Reason.AUTH_FAILED, sentence(error))) from error
         except HostKeyChanged as error:
-            await self._tell_site("host_key_refused", run, {"message": str(error)})
+            await self._identification.tell("host_key_refused", run, {"message": str(error)})
             raise Ended(not_started(Reason.HOST_KEY_CHANGED, sentence(error))) from error
         except ConfigError as error:
             raise Ended(not_started(Reason.AUTH_FAILED, sentence(error))) from error
@@ -212,68 +205,9 @@ class Preparation:
         with contextlib.suppress(StoreError):  # whoever is not asked next looks again
             await self._logins.look(run.content.id, run.claim.site.part.credential or "default")
 
-    async def _identify(self, run: Run, connection: Connection) -> None:
-        """The proof of being online: a command that prints our nonce. Tells version, identity and uptime."""
-        site = run.claim.site
-        if site.host_key is None:
-            # Policy accept-new: never silent, and enforced from now on.
-            self._writer.note_learned(Learned(site=site.id, host_key=connection.host_key))
-            await self._tell_site("host_key_accepted", run, {"host_key": connection.host_key})
-            log.warning(
-                "host_key_accepted",
-                host_key=connection.host_key,
-                todo=f"compare it with the router's, and pin it: tminus site pin {site.id}",
-            )
-        guards, rehearsal = run.content.guards, run.content.rehearsal
-        resources = rehearsal or guards.ask_resources
-        said = await introduce(
-            connection,
-            run.nonce,
-            stamp=self._settings.stamp_log,
-            resources=resources,
-            deadline=self._settings.command_timeout,
-        )
-        facts = said.facts
-        if facts is None:
-            shown = clean_line(said.output, cap=160)
-            message = f"Logged in, but what answered is not a RouterOS console{': ' + shown if shown else ''}."
-            raise Ended(not_started(Reason.GUARD_FAILED, message))
-        run.facts = facts
-        run.identified_at = self._loop.time()
-        run.stamped = said.stamped
-        if self._settings.stamp_log and not said.stamped:
-            run.warnings.append(
-                "Nothing could be written to the router's log, so a lost session could not be resolved by it."
-            )
-        if not said.looked:
-            run.warnings.append(
-                "The router did not tell its jobs and files, so none was looked for that was left behind."
-            )
-        answers = lines(said.output)
-        run.leftovers = commands.leftovers(run.nonce, answers)
-        if commands.jobs_seen(run.nonce, answers):
-            raise TryLater(Reason.BUSY, "Another script of tminus still runs on this router.")
-        if run.content.detached and not facts.version.has_detached:
-            message = (
-                f"RouterOS {facts.version.text} cannot run a detached script so that its end is proved (7.13 can);"
-                " nothing was run. Schedule it without detached."
-            )
-            raise Ended(not_started(Reason.GUARD_FAILED, message))
-        measured = Measured(
-            version=facts.version.text,
-            version_in_range=guards.version is not None and is_version_in(facts.version, guards.version),
-            uptime=facts.uptime,
-            free_space=commands.free_space_seen(run.nonce, answers),
-            cpu_load=commands.cpu_load_seen(run.nonce, answers),
-        )
-        run.free_space = measured.free_space
-        if broken := broken_guards(guards, measured):
-            message = f"The router is not as the script asks: {'; '.join(broken)}. Nothing was run."
-            raise Ended(not_started(Reason.GUARD_FAILED, message))
-
     async def _back_up(self, run: Run, connection: Connection) -> None:
         """No backup, no run."""
-        assert run.facts is not None  # noqa: S101 - _identify came first
+        assert run.facts is not None  # noqa: S101 - it was identified
         self._step(run, Step.BACKING_UP)
         reach(Point.EXPORTING)
         taken = await take_plausible_export(
@@ -292,52 +226,6 @@ class Preparation:
             raise Ended(not_started(Reason.BACKUP_INCOMPLETE, message))
         run.before = taken.export
         reach(Point.BACKED_UP)
-
-    async def _check_identity(self, run: Run, connection: Connection) -> None:
-        """Another device on this address stops the run."""
-        assert run.facts is not None  # noqa: S101
-        site, serial, model = run.claim.site, None, None
-        if run.before is not None:
-            serial, model = run.before.serial, run.before.model
-        else:
-            result = await connection.run(commands.serial_number(), deadline=self._settings.command_timeout, cap=SMALL)
-            serial = parse_serial(result.output)
-        if serial is None and site.serial is not None and run.before is not None:
-            # The export does not name it; but this site is known to have one.
-            result = await connection.run(commands.serial_number(), deadline=self._settings.command_timeout, cap=SMALL)
-            serial = parse_serial(result.output)
-        if serial is None and site.serial is not None:
-            message = (
-                f"The router names no serial number, but {site.id} has {site.serial}: another device answers here;"
-                f" nothing was run. {_replaced(site.id)}"
-            )
-            await self._tell_site("identity_changed", run, {"serial": "", "known": site.serial})
-            raise Ended(not_started(Reason.IDENTITY_CHANGED, message))
-        if serial is not None and site.serial is not None and serial != site.serial:
-            message = (
-                f"The router's serial number is {serial}, not {site.serial}: another device answers here;"
-                f" nothing was run. {_replaced(site.id)}"
-            )
-            await self._tell_site("identity_changed", run, {"serial": serial, "known": site.serial})
-            raise Ended(not_started(Reason.IDENTITY_CHANGED, message))
-        if serial is not None and site.serial is None:
-            try:
-                other = await self._writer.serial_owner(SerialRequest(site=site.id, serial=serial))
-            except StoreUnavailable as error:
-                raise Ended(not_started(Reason.STORE_LOST, f"Not started: {error}.")) from error
-            if other is not None:
-                message = f"The router's serial number {serial} already runs under {other}; nothing was run."
-                await self._tell_site("identity_changed", run, {"serial": serial, "other_site": other})
-                raise Ended(not_started(Reason.IDENTITY_CHANGED, message))
-        self._writer.note_learned(
-            Learned(
-                site=site.id,
-                identity=run.facts.identity,
-                version=run.facts.version.text,
-                serial=serial,
-                model=model,
-            )
-        )
 
     async def _clean_up(self, run: Run, connection: Connection) -> None:
         """Take away what earlier attempts left here, of this database; what is another's stays."""
@@ -359,47 +247,6 @@ class Preparation:
                     await site_runs.settle_debts_of(self._db, run.claim.site.id, nonce.file)
                 log.info("leftover_removed", file=nonce.file)
 
-    async def _upload(self, run: Run, connection: Connection) -> None:
-        run.uploaded = True  # from the first byte on there may be something to remove
-        try:
-            await connection.upload(run.nonce.file, run.script, deadline=self._settings.command_timeout)
-        except UploadFailed as error:
-            raise Ended(not_started(Reason.UPLOAD_FAILED, sentence(error))) from error
-
-    async def _check_upload(self, run: Run, connection: Connection) -> None:
-        """Wait until the router lists the whole file, and have it parse it, where its version can."""
-        assert run.facts is not None  # noqa: S101
-        size = len(run.script)
-        can_dry_run = run.facts.version.has_dry_run
-        command = commands.file_size_and_dry_run(run.nonce) if can_dry_run else commands.file_size(run.nonce)
-        # A dry run repeats the script, and numbers its lines.
-        cap = min(self._settings.export_cap, SMALL + 4 * size + 20 * run.script.count(b"\n"))
-        until = self._loop.time() + self._settings.upload_visible_within
-        pause = 0.1
-        while True:
-            result = await connection.run(command, deadline=self._settings.command_timeout, cap=cap)
-            said = lines(result.output)
-            listed = commands.listed_size(run.nonce, said)
-            if listed == size:
-                break
-            if can_dry_run and listed is None and any(messages.is_refused_line(line) for line in said):
-                # Beta versions of 7.16, and what only says that it is a later one. The import itself parses it whole, too.
-                can_dry_run, command = False, commands.file_size(run.nonce)
-                run.warnings.append("The router does not know a dry run, so the script was not checked before it.")
-            if self._loop.time() >= until:
-                message = f"The uploaded file did not arrive whole: the router lists {listed} instead of {size} bytes."
-                if listed is None:
-                    shown = clean_line(result.output, cap=160) or "nothing"
-                    message = f"The uploaded file does not show on the router: asked for its size, it said '{shown}'."
-                raise Ended(not_started(Reason.UPLOAD_FAILED, message))
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 1.0)
-        if can_dry_run:
-            verdict = judge_dry_run(commands.after_size(run.nonce, result.output))
-            if isinstance(verdict, Ending):
-                raise Ended(verdict) if verdict.effect is Effect.NONE else StartedItself(verdict)
-            run.warnings += verdict
-
     async def _try_post_checks(self, run: Run, connection: Connection) -> None:
         """A check that the router cannot read would say nothing afterwards: then nothing is started."""
         why = await post_checks.why_refused(
@@ -420,10 +267,6 @@ class Preparation:
             return TryLater(reason, sentence(error))
         return Ended(not_started(reason, sentence(error)))
 
-    async def _tell_site(self, kind: str, run: Run, detail: dict[str, str]) -> None:
-        with contextlib.suppress(StoreUnavailable):  # it is in our log as well
-            await site_runs.record_site_event(self._db, kind, self._instance, run.claim.site.id, json.dumps(detail))
-
 
 def _ready(run: Run) -> str:
     free = run.free_space
@@ -436,7 +279,3 @@ def check_time(run: Run, now: float) -> None:
     if left < min(_LEAST_TIME, whole / 2):
         message = f"Not started: only {left:.0f} s of {run.content.site_timeout} were left for the script."
         raise Ended(not_started(Reason.TIMED_OUT, message))
-
-
-def _replaced(site: str) -> str:
-    return f"If it was replaced: 'tminus site scan {site} --accept-changed {site}', then authorize again."

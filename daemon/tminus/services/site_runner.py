@@ -11,23 +11,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import structlog
 
 from tminus.device.connection import Connection, Execution
-from tminus.device.output import ExecResult
-from tminus.domain.endings import Ending, Reason, State, Step, not_started, skipped, unknown
+from tminus.domain.endings import Ending, Reason, Step, not_started, skipped, unknown
 from tminus.domain.timing import retry_at
 from tminus.errors import ConnectionLost, DeviceTimeout, StoreError, StoreUnavailable
 from tminus.kill_points import Point, reach
 from tminus.routeros import commands
-from tminus.routeros.export import Export
 from tminus.routeros.facts import Facts
-from tminus.routeros.outcome import Unresolved, judge_import
-from tminus.routeros.text import clean, clean_line, lines
+from tminus.routeros.text import clean
 from tminus.services import aftermath
 from tminus.services.authority import Authority
 from tminus.services.contact import SMALL, Contact, remove_files
@@ -35,12 +32,11 @@ from tminus.services.endings import write_ending
 from tminus.services.heartbeat import Trust
 from tminus.services.logins import Logins, NotAsked
 from tminus.services.observer import Observer
-from tminus.services.post_checks import unchecked
 from tminus.services.preparation import Preparation, check_time
-from tminus.services.resolver import Answer, Question, resolve
-from tminus.services.run import Ended, Paused, Run, Spent, StartedItself, TryLater, answer_of, backup_of, sentence
+from tminus.services.run import Ended, Paused, Run, Spent, StartedItself, TryLater, backup_of, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.services.story import tell_site_ended
+from tminus.services.verification import BUSY_FOR, Outcome, Verification
 from tminus.store import site_runs
 from tminus.store.export_texts import Backup
 from tminus.store.pool import Database
@@ -49,21 +45,8 @@ from tminus.store.writer import EndRequest, Release, Writer
 
 _PAUSED_FOR = 30.0  # seconds until a run that met a pause may be claimed again
 _NOT_ASKED_FOR = 5.0  # seconds until a site that was not asked for a login may be claimed again
-_BUSY_FOR = 15.0  # seconds until a daemon looks whether a script that may be running is over
-_LISTENED_FOR = 180.0  # the same where this daemon goes on listening to it
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outcome:
-    """How a started run ended, and what is stored with it."""
-
-    ending: Ending
-    output: bytes
-    after: Export | None = None
-    left: bool = False  # files of ours are on the router
-    busy_for: float | None = None  # the script may be running
 
 
 class SiteRunner:
@@ -85,7 +68,6 @@ class SiteRunner:
         self._writer = writer
         self._instance = instance
         self._trust = trust
-        self._contact = contact
         self._settings = settings
         self._observer = observer
         self._loop = asyncio.get_running_loop()
@@ -99,6 +81,7 @@ class SiteRunner:
             settings=settings,
             step=self._step,
         )
+        self._verification = Verification(contact=contact, settings=settings, step=self._step)
         self._authority = authority
         self._nonces: set[str] = set()  # of the attempts that are under way: no two may share a file
 
@@ -184,7 +167,7 @@ class SiteRunner:
             ending = run.verdict
         elif run.committed:
             ending = unknown(Reason.DAEMON_LOST, "The daemon met an error of its own during the run; see its log.")
-            busy_for = _BUSY_FOR
+            busy_for = BUSY_FOR
         else:
             ending = not_started(
                 Reason.GUARD_FAILED, "The daemon met an error of its own before the start; see its log."
@@ -283,10 +266,7 @@ class SiteRunner:
             await self._end_unstarted(run, not_started(Reason.CONNECTION_LOST, sentence(error)))
             return
         reach(Point.SENT)
-        if run.content.detached:
-            outcome = await self._follow_job(run, connection, execution)
-        else:
-            outcome = await self._follow_session(run, connection, execution)
+        outcome = await self._verification.follow(run, connection, execution)
         run.verdict = outcome.ending
         await self._end_started(run, outcome)
         if outcome.busy_for is not None and not connection.closed and not run.content.detached:
@@ -346,106 +326,9 @@ class SiteRunner:
         log.info("script_started", nonce=run.nonce.value, detached=run.content.detached)
         return execution
 
-    async def _follow_session(self, run: Run, connection: Connection, execution: Execution) -> _Outcome:
-        """Listen to the script until it ends, and judge what its session proves; else look on the router."""
-        result = await execution.wait(max(run.deadline - self._loop.time(), 1.0))
-        reach(Point.ANSWERED)
-        assert run.facts is not None  # noqa: S101
-        catches = run.facts.version.has_onerror
-        verdict = judge_import(answer_of(result), run.nonce, run.script, catches=catches)
-        self._step(run, Step.VERIFYING)
-        if isinstance(verdict, Ending):
-            run.verdict = verdict
-            if verdict.state is State.COMPLETED and run.post_checks:
-                run.verdict = unchecked(verdict, "the daemon met an error of its own before them; see its log")
-            return await self._verify(run, verdict, connection, result)
-        # With its exit status the session of the script is over, though the connection is there.
-        listening = not connection.closed and result.exit_status is None
-        found = await self._resolve(run, verdict, connection, session_open=listening)
-        return self._found(found, result.output, listening=listening)
-
-    async def _follow_job(self, run: Run, connection: Connection, execution: Execution) -> _Outcome:
-        """The script runs without us: see that it was started, then look over new connections until it is over."""
-        result = await execution.wait(self._settings.command_timeout)
-        job = commands.job_started(run.nonce, lines(result.output))
-        connection.abort()  # it holds nothing up
-        self._step(run, Step.VERIFYING)
-        if job is None:
-            reason = Unresolved(
-                reason=Reason.CONNECTION_LOST, message="The router did not say that it started the script."
-            )
-        else:
-            log.info("job_started", job=clean_line(job, cap=40))
-            reason = Unresolved(reason=Reason.TIMED_OUT, message="")
-        found = await self._resolve(run, reason, connection, job_started=job is not None)
-        return self._found(found, found.output or (b"" if job else result.output), listening=False)
-
-    def _found(self, found: Answer, output: bytes, *, listening: bool) -> _Outcome:
-        busy_for = (_LISTENED_FOR if listening else _BUSY_FOR) if found.may_be_running else None
-        return _Outcome(
-            ending=found.ending, output=output, after=found.export, left=not found.file_gone, busy_for=busy_for
-        )
-
-    async def _verify(self, run: Run, ending: Ending, connection: Connection, result: ExecResult) -> _Outcome:
-        """Decided. See the router come back, make the post-checks, remove our files, take the export afterwards."""
-        is_new = False
-        if run.content.expects_disconnect and ending.state is State.COMPLETED:
-            ending, returned = await aftermath.see_it_return(run, connection, ending, self._contact, self._settings)
-            if returned is None:
-                return _Outcome(ending=ending, output=result.output, left=True)
-            is_new, connection = returned is not connection, returned
-        if ending.state is State.COMPLETED and run.post_checks:
-            ending, connection = await aftermath.check(
-                run, connection, ending, self._contact, self._settings, is_new=is_new
-            )
-        run.verdict = ending
-        contact = None if run.post_checks else self._contact  # post-checks have logged in again, or tried to
-        tidied = await aftermath.tidy_up(run, connection, contact, self._settings)
-        ending = replace(ending, warnings=(*ending.warnings, *tidied.warnings))
-        return _Outcome(ending=ending, output=result.output, after=tidied.export, left=tidied.left)
-
-    async def _resolve(
-        self,
-        run: Run,
-        verdict: Unresolved,
-        connection: Connection,
-        *,
-        session_open: bool = False,
-        job_started: bool = False,
-    ) -> Answer:
-        """The session proves nothing. Look on the router, over a new connection; the old one is left alone till then."""
-        assert run.facts is not None  # noqa: S101
-        content, message = run.content, verdict.message
-        if (problem := connection.jump_problem) is not None and message:
-            message = f"{message.removesuffix('.')}: {problem}."
-        if message:
-            log.warning(
-                "site_unresolved", reason=str(verdict.reason), message=f"{message} The router is asked about it."
-            )
-        question = Question(
-            site=run.claim.site,
-            host_key=connection.host_key,
-            nonce=run.nonce,
-            script=run.script,
-            reason=verdict.reason,
-            message=message,
-            uptime_before=run.facts.uptime,
-            identified_at=run.identified_at,
-            stamped=run.stamped,
-            version=run.facts.version,
-            take_export=True,
-            deadline=run.deadline,
-            session_open=session_open,
-            detached=content.detached,
-            job_started=job_started,
-            expects_disconnect=content.expects_disconnect,
-            post_checks=run.post_checks,
-        )
-        return await resolve(question, self._contact, self._settings)
-
     # -- the ending ----------------------------------------------------------------------------------------------------
 
-    async def _end_started(self, run: Run, outcome: _Outcome) -> None:
+    async def _end_started(self, run: Run, outcome: Outcome) -> None:
         ending, after = outcome.ending, outcome.after
         ending = replace(ending, warnings=(*run.warnings, *ending.warnings))
         diff = await aftermath.difference(run.before, after)

@@ -6,8 +6,9 @@ is held until the commit, so that retention cannot forget it meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 from tminus.domain.likeness import Likeness
 from tminus.store.pool import Transaction, statement
@@ -32,16 +33,23 @@ async def store_texts(connection: Transaction, backups: Sequence[Backup]) -> Non
     while missing:
         for row in await connection.fetch(statement("hold_texts"), list(missing)):
             del missing[row["sha256"]]
-        likes = [(sha256, b.like) for sha256, b in missing.items() if b.like is not None]
-        if likes:
-            values = [(sha256, like.sha256, like.head, like.tail, like.middle) for sha256, like in likes]
-            for row in await connection.fetchmany(statement("store_likeness"), values):
-                del missing[row["sha256"]]
-        if missing:
-            # A text each, not an array of all: the server would copy the texts some times more.
-            texts = [(sha256, b.text) for sha256, b in missing.items()]
-            for row in await connection.fetchmany(statement("store_text"), texts):
-                del missing[row["sha256"]]
+        for is_like, group in groupby(list(missing.values()), key=lambda b: b.like is not None):
+            store = _store_likenesses if is_like else _store_whole
+            for sha256 in await store(connection, group):
+                del missing[sha256]
+        # What is like a text that is gone by now is stored whole.
+        missing = {sha256: replace(backup, like=None) for sha256, backup in missing.items()}
+
+
+async def _store_likenesses(connection: Transaction, backups: Iterable[Backup]) -> list[bytes]:
+    values = [(b.sha256, b.like.sha256, b.like.head, b.like.tail, b.like.middle) for b in backups if b.like is not None]
+    return [row["sha256"] for row in await connection.fetchmany(statement("store_likeness"), values)]
+
+
+async def _store_whole(connection: Transaction, backups: Iterable[Backup]) -> list[bytes]:
+    # A text each, not an array of all: the server would copy the texts some times more.
+    texts = [(b.sha256, b.text) for b in backups]
+    return [row["sha256"] for row in await connection.fetchmany(statement("store_text"), texts)]
 
 
 def backup_columns(backups: Sequence[tuple[int, Backup]]) -> tuple[list[object], ...]:

@@ -225,9 +225,7 @@ class _Progress(Lane[_ProgressBatch]):
             return set()
         ended = await self._write_endings(connection, requests)
         if left_out := [r for r in requests if r.run not in ended]:
-            # Perhaps the same was said before, its answer lost, and was committed while this statement waited for it: that its
-            # snapshot cannot see. The next one's can.
-            ended |= await self._write_endings(connection, left_out)
+            ended |= await self._ended_already(connection, left_out)
         backups = [(r.run, b) for r in requests if r.run in ended for b in r.backups]
         if backups:
             await store_texts(connection, [backup for _, backup in backups])
@@ -256,6 +254,14 @@ class _Progress(Lane[_ProgressBatch]):
             [json.dumps(r.ending.warnings) for r in requests],
             [r.diff for r in requests],
             [r.ending.evidence for r in requests],
+        )
+        return {row["id"] for row in rows}
+
+    async def _ended_already(self, connection: Transaction, requests: Sequence[EndRequest]) -> set[int]:
+        states = [str(r.ending.state) for r in requests]
+        reasons = [str(r.ending.reason) if r.ending.reason else None for r in requests]
+        rows = await connection.fetch(
+            statement("ended_already"), self._instance, [r.run for r in requests], states, reasons
         )
         return {row["id"] for row in rows}
 

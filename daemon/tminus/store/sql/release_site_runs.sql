@@ -3,7 +3,8 @@
 -- An id that is missing: the run is not ours any more, or has started; it is left alone.
 update tminus.site_runs r
 set state = 'pending', step = null, instance_id = null, not_before = tminus.clock() + make_interval(secs => n.wait),
-    retry_reason = n.reason, message = n.message
+    -- Without a reason nothing was tried: the daemon drains, or it was not this site's turn.
+    retry_reason = n.reason, message = n.message, attempts = r.attempts - (n.reason is null)::integer
 from unnest($2::bigint[], $3::double precision[], $4::text[], $5::text[]) as n (id, wait, reason, message)
 where r.id = n.id and r.instance_id is not distinct from $1 and r.state = (select 'running') and r.executing_at is null
     and exists (select from tminus.instances i where i.id = $1 and i.state in ('alive', 'draining'))

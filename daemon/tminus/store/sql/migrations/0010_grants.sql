@@ -39,7 +39,7 @@ grant execute on function tminus.accept_sites(jsonb) to tminus_gateway;
 
 -- The daemon.
 grant insert (id, name, host, pid, version, max_sessions, ttl, runner_tags, credentials, jump_hosts, memory, requires_signature, test_sites), update (heartbeat_at, state, ended_at) on tminus.instances to tminus_daemon;
-grant update (state, step, reason, effect, message, output, warnings, diff, evidence, instance_id, not_before, retry_reason, nonce, uptime_before,
+grant update (state, step, reason, effect, message, output, warnings, diff, evidence, instance_id, not_before, retry_reason, attempts, nonce, uptime_before,
     executing_at, finished_at) on tminus.site_runs to tminus_daemon;
 grant update (start_until) on tminus.launches to tminus_daemon;
 -- The guard lets it write these together, and only where they are no edit.

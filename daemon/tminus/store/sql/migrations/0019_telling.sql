@@ -27,6 +27,17 @@ create table tminus.contacts (
 );
 create trigger keep before delete or truncate on tminus.contacts for each statement execute function tminus.refuse_delete();
 
+-- Who is told no more finds out too late. Without the address, which is not for everybody who reads events.
+create function tminus.record_contact() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform tminus.record('contact_set', tminus.acting(), null, null, null, jsonb_strip_nulls(to_jsonb(new)) - 'address'::text);
+    return null;
+end $$;
+create trigger record after insert on tminus.contacts for each row execute function tminus.record_contact();
+create trigger record_change after update on tminus.contacts for each row when (old.* is distinct from new.*) execute function tminus.record_contact();
+
 -- What events are news, and whether the author is told besides those in `notify`. Data, so that an event which is
 -- recorded one day is told from then on.
 create table tminus.news_kinds (
