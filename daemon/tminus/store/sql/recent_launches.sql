@@ -5,5 +5,6 @@ select
 from (
     select q.* from tminus.launches q where q.finished_at is not null order by q.finished_at desc, q.id limit $1
 ) l
-cross join lateral (select * from tminus.launch_counts c where c.launch_id = l.id) c
+-- Launch by launch: not those of all launches, of which these are then found.
+cross join lateral (select * from tminus.launch_counts c where c.launch_id = l.id offset 0) c
 order by l.finished_at desc, l.id

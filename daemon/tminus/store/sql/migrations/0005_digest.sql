@@ -20,8 +20,8 @@
 --
 -- A field that a later version adds is null in the rows that do not use it, and so changes no digest.
 
--- These three are bound to their operators now, by RETURN, so they need no search_path of their own and can be inlined:
--- thousands of sites are digested at once.
+-- These three and site_digest are bound to their operators now, by RETURN, so they need no search_path of their own and can be
+-- inlined: thousands of sites are digested at once.
 create function tminus.netstring(value text) returns text
 language sql stable parallel safe
 return octet_length(convert_to(value, 'UTF8')) || ':' || value || ',';
@@ -102,19 +102,17 @@ as $$
 $$;
 
 create function tminus.site_digest(s tminus.sites, variables text) returns text
-language sql stable set search_path = pg_catalog, pg_temp
-as $$
-    select tminus.sha256_hex(
-        tminus.digest_field('id', s.id)
-        || tminus.digest_field('jump_host', s.jump_host)
-        || tminus.digest_field('address', s.address)
-        || tminus.digest_field('port', s.port::text)
-        || tminus.digest_field('username', s.username)
-        || tminus.digest_field('credential', s.credential)
-        || tminus.digest_field('host_key', s.host_key)
-        || tminus.digest_field('ssh_profile', nullif(s.ssh_profile, 'modern'))
-        || tminus.digest_field('variables', variables))
-$$;
+language sql stable parallel safe
+return tminus.sha256_hex(
+    tminus.digest_field('id', s.id)
+    || tminus.digest_field('jump_host', s.jump_host)
+    || tminus.digest_field('address', s.address)
+    || tminus.digest_field('port', s.port::text)
+    || tminus.digest_field('username', s.username)
+    || tminus.digest_field('credential', s.credential)
+    || tminus.digest_field('host_key', s.host_key)
+    || tminus.digest_field('ssh_profile', nullif(s.ssh_profile, 'modern'))
+    || tminus.digest_field('variables', variables));
 
 -- Of a site as such, for a script that names no variables.
 create function tminus.site_digest(s tminus.sites) returns text
