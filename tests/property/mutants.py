@@ -105,7 +105,7 @@ MUTANTS = (
     _trigger("trigger: a start is undone", "and (new.executing_at is distinct from old.executing_at or new.nonce", "and (false and new.executing_at is distinct from old.executing_at or false and new.nonce",
              equivalent="the condition of new.state, and the constraint of the pending, hold it"),
     _trigger("trigger: an owner is replaced", "when (old.instance_id <> new.instance_id)", "when (false)"),
-    _trigger("trigger: the living are robbed", "when (old.state = 'running' and new.state = 'running' and old.instance_id is not null and new.instance_id is null)", "when (false)"),
+    _trigger("trigger: the living are robbed", "when (old.state = 'running' and new.state = 'running' and old.instance_id is not null and new.instance_id is null)", "when (false)", seen_by="tests/store/test_site_run_states.py"),
     _trigger("index: two on one router", "create unique index site_runs_one_running_per_site on tminus.site_runs (site_id) where state = 'running';", "create index site_runs_one_running_per_site on tminus.site_runs (site_id) where state = 'running';", seen_by="tests/store/test_claiming.py"),
     _lock("lock: the launch of a start", "start_executing", "    for key share skip locked\n), stored", "), stored", "claimed"),
     _lock("lock: the launch of a cancel", "migrations/0006_acts", "    perform from tminus.launches l where l.script_id = s.id and l.state = 'running' and l.finished_at is null for update;\n", "", "claimed"),
