@@ -190,6 +190,11 @@ class Authority:
             return why  # it was stopped since the mandate was looked at
         return mandate.why_not(site, self._now()) or self._why_not_admitted(mandate, site.id)
 
+    async def covers(self, content: LaunchContent, site: SitePart) -> bool:
+        """Whether an approver signed for what a launch does on this site, whatever became of the launch since."""
+        answer = await self._judge(content.occasion)
+        return isinstance(answer, Mandate) and not answer.names_another(site)
+
     async def _look_at_stopped(self) -> None:
         """Keep, on this host, which launches were paused, halted or cancelled: it counts until somebody signs."""
         for launch, since in await launches.stopped_by_people(self._db, self._stopped, limit=_STOPPED):
