@@ -107,7 +107,9 @@ def _judge_proof(answer: ImportAnswer, before: list[str]) -> Ending:
             warnings=warnings,
         )
     if answer.exit_status not in (0, None):
-        said = f"The success line and the end marker are there, but the line that ran the script ended with exit status {answer.exit_status}."
+        said = (
+            f"The success line and the end marker are there, but its line ended with exit status {answer.exit_status}."
+        )
         return partly_applied(said, warnings=warnings)
     if answer.exit_status is None:
         warnings += (_NO_STATUS,)
