@@ -19,12 +19,14 @@ from tminus.services.contact import Contact
 from tminus.services.holdings import Holdings
 from tminus.services.notifier import Lane
 from tminus.settings import Settings
+from tminus.signatures import Signers
 from tminus.store.history import History
 from tminus.store.hold_log import HoldLog
 from tminus.store.instances import session_name
 from tminus.store.intent_log import IntentLog
 from tminus.store.migrate import check_schema_of, ensure_login, migrate
 from tminus.store.pool import open_database
+from tminus.store.state_dir import alone_in
 from tminus.store.writer import LANES
 
 EMBEDDED_LOGIN = "tminus_serve"
@@ -52,6 +54,13 @@ async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = 
     """Run the daemon until it is told to stop; return the exit code."""
     signers = settings.load_signers(credentials_base)
     lanes = _lanes(settings, credentials_base)
+    with alone_in(settings.state_dir):
+        return await _serve(settings, credentials_base, signers, lanes, with_api=with_api)
+
+
+async def _serve(
+    settings: Settings, credentials_base: Path, signers: Signers | None, lanes: list[Lane], *, with_api: bool
+) -> int:
     async with open_contact(settings, credentials_base) as contact:
         _allow_open_files(settings.max_sessions)
         async with database_of(settings, role=EMBEDDED_LOGIN) as place:

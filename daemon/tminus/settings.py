@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import socket
 import tomllib
@@ -208,6 +209,12 @@ class Settings(BaseSettings):
         if self.reap_interval > self.heartbeat_ttl:
             raise ValueError(
                 "reap_interval must not exceed heartbeat_ttl, or what a dead daemon left waits for the look and not for the proof"
+            )
+        remembered, signed = 86400.0 * self.intents_days, self.authorization.longest_launch + 8 * 86400.0
+        if self.authorization.require_signature and self.intents_days and remembered < signed:
+            raise ValueError(
+                f"intents_days must be at least {math.ceil(signed / 86400)} (or 0, for ever) with require_signature: a signature"
+                " counts for a week (start_within) and longest_launch, and is spent for as long as this host remembers it"
             )
         if self.mail_server is not None and self.mail_sender is None:
             raise ValueError("mail_server needs mail_sender, the address that the letters come from")

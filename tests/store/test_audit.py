@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from unittest.mock import Mock
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -214,3 +215,17 @@ async def test_a_daemon_seals_remembers_and_notices(stage: Stage, tmp_path: Path
     assert (await verify(stage, state_dir=tmp_path)).code == 0
     await stage.db.run(BEHIND + "update tminus.events set principal = 'carol' where kind = 'submitted';" + REWRITE)
     await seal_until("audit_trail_changed")
+
+
+async def test_no_login_keeps_acts_from_being_sealed(stage: Stage) -> None:
+    """Any login may take an advisory lock and keep it; nothing hangs on one."""
+    await stage.db.run("select pg_advisory_lock(hashtextextended('tminus.audit_seals', 0))")
+    async with stage.db.anew("rita") as reader:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await reader.execute("select from tminus.duties for update")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await reader.execute("begin; lock table tminus.duties in share mode")
+    await stage.submit("a")
+    async with stage.db.anew("tminus_serve") as daemon, stage.db.anew("tminus_serve") as other, daemon.transaction():
+        assert (await daemon.fetchrow("select * from tminus.seal_events(100)"))["sealed"] >= 1
+        assert (await other.fetchrow("select * from tminus.seal_events(100)"))["sealed"] == 0, "one at a time"

@@ -367,6 +367,20 @@ async def test_what_is_kept_of_people_outlives_a_line_that_was_not_written_whole
     assert not ActLog(tmp_path).standing(one).paused
 
 
+async def test_who_signs_for_the_latest_pause_signs_for_those_before_it(tmp_path: Path) -> None:
+    """The signature for an earlier one may have expired before this host saw it, and cannot be had again."""
+    one, first = Occurrence(digest="tminus1:x", name="once"), datetime.now(UTC)
+    second, third = first + timedelta(minutes=1), first + timedelta(minutes=2)
+    acts = ActLog(tmp_path)
+    for since in (first, second, third):
+        await acts.keep(Act(occurrence=one, did=Did.PAUSED, since=since))
+    await acts.keep(Act(occurrence=one, did=Did.RESUMED, since=second))
+    for log in (acts, ActLog(tmp_path)):
+        assert log.standing(one).paused == {third}
+    await acts.keep(Act(occurrence=one, did=Did.PAUSED, since=first))
+    assert acts.standing(one).paused == {third}
+
+
 async def test_what_would_count_for_longer_than_this_host_remembers_does_not_count(
     stage: Stage, tmp_path: Path
 ) -> None:

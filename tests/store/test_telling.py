@@ -480,3 +480,19 @@ async def test_letters_are_forgotten_when_their_time_is_over(stage: Stage) -> No
         await stage.db.move_clock(timedelta(days=2))
         assert await news.forget_letters(stage.store, keep=DAY, window=10) == 1
         assert await told(stage) == []
+
+
+@pytest.mark.parametrize(
+    ("channel", "address", "sentence"),
+    [
+        ("webhook", "https://example.net/", "the name of its [webhooks.NAME]"),
+        ("mail", "bob", "no mail address that can be written to"),
+    ],
+)
+async def test_an_address_that_is_none_is_refused_in_a_sentence(
+    stage: Stage, channel: str, address: str, sentence: str
+) -> None:
+    insert = "insert into tminus.contacts (person, channel, address) values ('bob', $1, $2)"
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        await stage.db.fetch(insert, channel, address, role="api")
+    assert sentence in str(refused.value)

@@ -87,7 +87,7 @@ def signatures(settings: Settings, base: Path) -> Iterator[Finding]:
     lines = (base / spec.allowed_signers).read_text(errors="replace").splitlines()
     signers = sum(bool(line.strip()) and not line.startswith("#") for line in lines)
     if not signers:
-        yield warning("signatures", f"{base / spec.allowed_signers} allows nobody, so nothing is ever launched")
+        yield failed("signatures", f"{base / spec.allowed_signers} allows nobody, so nothing is ever launched")
     else:
         yield ok(
             "signatures", f"required; {signers} {'line' if signers == 1 else 'lines'} in {base / spec.allowed_signers}"

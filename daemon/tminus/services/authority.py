@@ -222,7 +222,7 @@ class Authority:
                 further = []
             for act in further:
                 if not (act.act == "resume" and act.since in standing.paused) and not (
-                    act.act == "confirm" and act.wave == standing.confirmed + 1
+                    act.act == "confirm" and act.wave is not None and act.wave > standing.confirmed
                 ):
                     continue
                 why = await self._why_not_acted(content.occasion, act)

@@ -8,6 +8,7 @@ verified, or the end could not be kept on this host's disk, the hold lasts.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
@@ -22,6 +23,8 @@ from tminus.signatures import CannotVerify, Signers
 from tminus.store import history
 from tminus.store.hold_log import HoldLog
 from tminus.store.pool import Database
+
+_SAID_FOR = 30.0  # seconds
 
 log = structlog.get_logger()
 
@@ -47,6 +50,8 @@ class HeldHost:
         self._now = now
         self._unsaid = set(holds.over)  # of which the database may say that they last
         self._refused: str | None = None
+        self._said: tuple[UUID, int, str | None] | None = None
+        self._say_again_at = 0.0
 
     async def look(self) -> str | None:
         """Say why this host starts nothing; None if it may."""
@@ -69,8 +74,15 @@ class HeldHost:
                 todo="nothing is started from here; sign again: tminus resume --note WHY --sign KEY",
             )
         self._refused = refused
-        await history.say_held(self._db, hold, self._instance, why=refused)
+        await self._say(hold, refused)
         return _reason(hold, refused)
+
+    async def _say(self, hold: Hold, refused: str | None) -> None:
+        """Show it in the database: when it has changed, and now and then, as there may be another database by now."""
+        now, what = asyncio.get_running_loop().time(), (hold.id, len(hold.starts), refused)
+        if what != self._said or now >= self._say_again_at:
+            await history.say_held(self._db, hold, self._instance, why=refused)
+            self._said, self._say_again_at = what, now + _SAID_FOR
 
     async def _release(self, hold: Hold, resumption: Resumption) -> str | None:
         try:

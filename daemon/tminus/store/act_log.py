@@ -64,13 +64,15 @@ class Standing:
             case Did.CONFIRMED:
                 return replace(self, confirmed=max(self.confirmed, act.wave or 1))
             case Did.PAUSED:
-                # A pause that was resumed from does not come back.
-                if act.since is None or act.since in self.resumed:
+                # A pause that was resumed from does not come back, nor one before it: who signs knows how the launch stands.
+                if act.since is None or any(act.since <= since for since in self.resumed):
                     return self
                 return replace(self, paused=self.paused | {act.since})
             case Did.RESUMED:
-                gone = frozenset() if act.since is None else frozenset({act.since})
-                return replace(self, paused=self.paused - gone, resumed=self.resumed | gone)
+                if act.since is None:
+                    return self
+                left = frozenset(since for since in self.paused if since > act.since)
+                return replace(self, paused=left, resumed=self.resumed | {act.since})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,18 +7,29 @@ does not, are refused: that is a newer database, and an old daemon must not touc
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import time
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 import asyncpg
+import structlog
 
-from tminus.errors import SchemaMismatch, StoreError
+from tminus.errors import SchemaMismatch, StoreError, StoreUnavailable
 from tminus.kill_points import Point, reach
 from tminus.store.pool import store_errors
 
+log = structlog.get_logger()
+
 _LOCK = 0x746D696E7573  # "tminus"; per database, held by the session
+_HOLDER = """
+select a.pid, a.usename, a.application_name from pg_locks l join pg_stat_activity a on a.pid = l.pid
+where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+    and l.database = (select oid from pg_database where datname = current_database()) and (l.classid::bigint << 32 | l.objid::bigint) = $1
+limit 1
+"""
 _OLDEST, _NEWEST = 15, 18
 _CONNECT_WITHIN = 10.0  # seconds
 _ANSWER_WITHIN = 20.0
@@ -62,7 +73,7 @@ async def migrate(dsn: str, folder: Traversable | None = None) -> list[str]:
         connection = await asyncpg.connect(dsn, timeout=_CONNECT_WITHIN, command_timeout=_APPLY_WITHIN)
         try:
             check_server_version(connection.get_server_version().major)
-            await connection.execute("select pg_advisory_lock($1)", _LOCK)
+            await _take_lock(connection)
             await connection.execute("set client_min_messages = warning")
             await connection.execute(_read("roles.sql"))
             await connection.execute("create schema if not exists tminus authorization tminus_owner")
@@ -85,6 +96,26 @@ async def migrate(dsn: str, folder: Traversable | None = None) -> list[str]:
         finally:
             await connection.close(timeout=5)  # also frees the lock
     return applied
+
+
+async def _take_lock(connection: asyncpg.Connection) -> None:
+    """Wait for whoever migrates now, for an hour at most. Any login can hold an advisory lock: so say who does."""
+    told, until = False, time.monotonic() + _APPLY_WITHIN
+    while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):
+        holder = await connection.fetchrow(_HOLDER, _LOCK)
+        said = "another session"
+        if holder is not None:
+            said = f"{holder['usename']} (backend {holder['pid']}, {holder['application_name'] or 'unnamed'})"
+        if time.monotonic() > until:
+            raise StoreUnavailable(f"could not migrate the database: {said} holds the lock for it")
+        if not told:
+            log.warning(
+                "migration_waits",
+                message=f"{said} holds the lock for migrations.",
+                todo="if it migrates nothing, end its session",
+            )
+            told = True
+        await asyncio.sleep(0.5)
 
 
 def check_server_version(major: int) -> None:

@@ -22,8 +22,8 @@ begin
         if claimed !~ '^[^[:cntrl:]]{1,200}$' then
             raise exception 'a principal is 1 to 200 printable characters'
                 using errcode = 'check_violation';
-        elsif claimed = 'tminus' then
-            raise exception 'tminus is the daemon: nobody acts for it' using errcode = 'insufficient_privilege';
+        elsif lower(btrim(claimed)) ~ '^tminus($|_)' then
+            raise exception '% is the daemon, or one of its roles: nobody acts for it', claimed using errcode = 'insufficient_privilege';
         end if;
         return claimed;
     end if;

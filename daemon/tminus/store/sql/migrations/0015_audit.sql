@@ -44,6 +44,19 @@ as $$
         || tminus.digest_field('session', e.session) || tminus.digest_field('source', e.source) || tminus.digest_field('detail', e.detail::text))
 $$;
 
+-- Duties that one daemon does at a time: who does it holds the row. Advisory locks would not do, which every login may take, and
+-- keep, without a trace.
+create table tminus.duties (name text primary key);
+insert into tminus.duties (name) values ('seal_events'), ('raise_news'), ('gather_letters');
+
+create function tminus.take_duty(p_name text) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from tminus.duties d where d.name = p_name for update skip locked;
+    return found;
+end $$;
+
 -- The daemon's: seal up to p_limit events that wait. Returns how many, and the latest seal; `seq` is null where there is none.
 -- Another daemon that is at it: nothing is sealed.
 create function tminus.seal_events(p_limit integer, out sealed integer, out seq bigint, out hash text)
@@ -55,7 +68,7 @@ declare
     moment timestamptz := tminus.clock();
 begin
     sealed := 0;
-    if pg_try_advisory_xact_lock(hashtextextended('tminus.audit_seals', 0)) then
+    if tminus.take_duty('seal_events') then
         select s.seq, s.hash into seq, hash from tminus.audit_seals s order by s.seq desc limit 1;
         for e in
             select v.* from tminus.unsealed_events q join tminus.events v on v.id = q.event_id order by v.id limit p_limit

@@ -25,6 +25,20 @@ create table tminus.contacts (
     constraint mail_address check (channel <> 'mail' or octet_length(address) <= 254 and address ~ '^[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$'),
     constraint webhook_name check (channel <> 'webhook' or address ~ '^[A-Za-z0-9_-]{1,100}$')
 );
+create function tminus.guard_contact() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if new.channel = 'webhook' and new.address !~ '^[A-Za-z0-9_-]{1,100}$' then
+        raise exception 'the address of a webhook is the name of its [webhooks.NAME] in the configuration of the daemon, and % is none', quote_literal(left(new.address, 100))
+            using errcode = 'check_violation';
+    elsif new.channel = 'mail' and (octet_length(new.address) > 254
+            or new.address !~ '^[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$') then
+        raise exception '% is no mail address that can be written to', quote_literal(left(new.address, 100)) using errcode = 'check_violation';
+    end if;
+    return new;
+end $$;
+create trigger guard before insert or update of channel, address on tminus.contacts for each row execute function tminus.guard_contact();
 create trigger keep before delete or truncate on tminus.contacts for each statement execute function tminus.refuse_delete();
 
 -- Who is told no more finds out too late. Without the address, which is not for everybody who reads events.
@@ -150,7 +164,7 @@ declare
     queued integer := 0;
     r record;
 begin
-    if not exists (select from tminus.contacts c where c.enabled) or not pg_try_advisory_xact_lock(8390045320001) then
+    if not exists (select from tminus.contacts c where c.enabled) or not tminus.take_duty('raise_news') then
         return 0;
     end if;
     for r in
@@ -178,7 +192,7 @@ as $$
 begin
     made := 0;
     given_up := 0;
-    if not pg_try_advisory_xact_lock(8390045320002) then
+    if not tminus.take_duty('gather_letters') then
         return;
     end if;
     with due as materialized (

@@ -25,6 +25,8 @@ begin
     join tminus.launches l on l.id = b.launch_id
     where b.id = $1;
     if found.text is not null then
+        -- The server's log as well: an event goes with a transaction that is rolled back.
+        raise log 'the secrets of backup % were read by %', $1, session_user;
         perform tminus.record('secrets_read', tminus.acting(), found.script_id, found.launch_id, found.site_id, jsonb_build_object('backup', $1));
     end if;
     return found.text;
