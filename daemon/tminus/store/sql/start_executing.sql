@@ -28,7 +28,7 @@ with living as materialized (
     where exists (select from living)
 )
 update tminus.site_runs r
-set step = 'executing', executing_at = tminus.clock(), nonce = n.nonce, uptime_before = make_interval(secs => n.uptime)
+set step = 'executing', executing_at = tminus.clock(), retry_reason = null, message = null, nonce = n.nonce, uptime_before = make_interval(secs => n.uptime)
 from unnest($2::bigint[], $3::text[], $4::double precision[]) as n (id, nonce, uptime)
 where r.id = n.id and r.instance_id is not distinct from $1 and r.state = (select 'running') and r.executing_at is null
     and not r.rehearsal

@@ -129,7 +129,7 @@ begin
                     -- Known before the first byte is sent, so that whoever finds this run abandoned can take its file away.
                     -- The first digit keeps the files of rehearsals, which nobody has to authorize, apart from those that are started.
                     nonce = case when r.rehearsal then '0' else '1' end || left(replace(gen_random_uuid()::text, '-', ''), 15),
-                    turn_at = coalesce(r.turn_at, tminus.clock()), not_before = null, message = null
+                    turn_at = coalesce(r.turn_at, tminus.clock()), not_before = null
                 from chosen c
                 where r.id = c.id and r.state = (select 'pending')  -- by its primary key, see note_steps.sql
                 returning r.id, r.launch_id
