@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.store.stage import Stage, add_sites, authorize, insert, refused
+from tests.store.stage import HOST_KEY, Stage, add_sites, authorize, insert, refused
 from tests.support import Db
+from tminus.domain.review import SAME_KEY, UNSERVED, facts
 from tminus.store.launches import housekeeping
+from tminus.store.review import read_review
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -313,6 +315,44 @@ async def test_a_review_shows_all_that_is_authorized_and_where(stage: Stage) -> 
     assert (tokyo["enabled"], tokyo["last_seen_at"], tokyo["variables"]) == (False, None, {})
     assert utc["local_time"].replace(" ", "T") == seen["launch_at"][:19]
     assert tokyo["local_time"] != utc["local_time"]
+
+
+async def test_a_review_names_sites_that_no_living_daemon_could_serve(stage: Stage) -> None:
+    await add_sites(stage.db, "a", "b", "c", "d", "off")
+    await stage.db.run("update tminus.sites set credential = 'lost' where id in ('a', 'c', 'off')", role="api")
+    await stage.db.run("update tminus.sites set runner = 'nobody' where id = 'd'", role="api")
+    await stage.db.run("update tminus.sites set enabled = false where id = 'off'", role="api")
+    script = await insert(stage.db, sites=["c", "a", "b", "d", "off"])
+    assert (await review(stage.db, script))["unserved"] == {}, "without a daemon nothing can be said"
+    await stage.instance()
+    unserved = (await review(stage.db, script))["unserved"]
+    assert unserved["no living daemon has in its configuration the credential 'lost'"] == ["c", "a"]
+    assert [sites for why, sites in unserved.items() if "'nobody'" in why] == [["d"]]
+    async with stage.db.connect() as connection:
+        shown = await read_review(connection, script)
+    assert shown is not None
+    assert dict(facts(shown))[UNSERVED].startswith("no living daemon has")
+
+
+async def test_a_review_names_sites_that_may_be_one_router(stage: Stage) -> None:
+    await add_sites(stage.db, "a", "b", "c", "d", "e", "off")
+    key, other = HOST_KEY, HOST_KEY[:-1] + "A"
+    await stage.db.fetch("update tminus.sites set host_key = $1 where id in ('a', 'b', 'off')", key, role="api")
+    await stage.db.fetch("update tminus.sites set enabled = false where id = 'off'", role="api")
+    await stage.db.fetch("update tminus.sites set host_key = $1 where id in ('c', 'd')", other, role="api")
+    script = await insert(stage.db, sites=["a", "e"])
+    await stage.db.run("update tminus.sites set seen_host_key = null")
+    assert (await review(stage.db, script))["same_key"] == [["a", "b"]], "c and d are no sites of it"
+    await stage.db.run("update tminus.sites set serial = 'serial of ' || id")
+    assert (await review(stage.db, script))["same_key"] == [], "their serial numbers tell them apart"
+    await stage.db.fetch(
+        "update tminus.sites set serial = null, host_key = null, seen_host_key = $1 where id in ('a', 'b')", key
+    )
+    assert (await review(stage.db, script))["same_key"] == [["a", "b"]]
+    async with stage.db.connect() as connection:
+        shown = await read_review(connection, script)
+    assert shown is not None
+    assert dict(facts(shown))[SAME_KEY] == "a, b"
 
 
 async def test_a_review_says_what_changed_since_it_was_authorized(stage: Stage) -> None:
