@@ -80,7 +80,7 @@ def key_source(settings: Settings, base: Path) -> KeySource:
         case str() as url, None, None:
             return PublishedKeys(url)
         case None, Path() as file, None:
-            return KeyFile(located(file, base), _keys_of)
+            return KeyFile(located(file, base), keys_of)
         case None, None, Path() as file:
             return KeyFile(located(file, base), lambda secret: (secret_key(read_secret(secret)),))
         case _:
@@ -98,7 +98,7 @@ def located(file: Path, base: Path) -> Path:
     return base / file
 
 
-def _keys_of(file: Path) -> tuple[Key, ...]:
+def keys_of(file: Path) -> tuple[Key, ...]:
     try:
         if file.stat().st_size > _LARGEST_JWKS:
             raise ConfigError(f"{file} (api_jwks_file) is larger than any JWK set")

@@ -20,6 +20,7 @@ from tminus.services.holdings import Holdings
 from tminus.services.notifier import Lane
 from tminus.settings import Settings
 from tminus.store.history import History
+from tminus.store.hold_log import HoldLog
 from tminus.store.instances import session_name
 from tminus.store.intent_log import IntentLog
 from tminus.store.migrate import check_schema_of, ensure_login, migrate
@@ -58,9 +59,15 @@ async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = 
                 await migrate(place.server.dsn)
                 await ensure_login(place.server.dsn, EMBEDDED_LOGIN, member_of="tminus_daemon")
             await check_schema_of(place.dsn)
-            intents = IntentLog(settings.state_dir, uuid.uuid4(), keep_days=settings.intents_days)
+            holds = HoldLog(settings.state_dir) if signers is not None else None
+            intents = IntentLog(
+                settings.state_dir,
+                uuid.uuid4(),
+                keep_days=settings.intents_days,
+                is_held=holds.is_held if holds is not None else lambda: False,
+            )
             holdings = Holdings()
-            history = History(intents, in_hand=holdings.known)
+            history = History(intents, in_hand=holdings.known, holds=holds)
             async with (
                 # Each connection is asked first whether this database still knows what we started.
                 open_database(
@@ -102,6 +109,7 @@ async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = 
                     contact=contact,
                     intents=intents,
                     history=history,
+                    holds=holds,
                     holdings=holdings,
                     signers=signers,
                     lanes=lanes,

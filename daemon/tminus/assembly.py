@@ -21,6 +21,7 @@ from tminus.services.linter import Linter
 from tminus.services.notifier import Lane, Notifier
 from tminus.services.pause import PauseWatch
 from tminus.services.reaper import Reaper
+from tminus.services.resumption import HeldHost
 from tminus.services.retention import Keep, Retention
 from tminus.services.rollout import Rollout
 from tminus.services.run_settings import RunSettings
@@ -31,6 +32,7 @@ from tminus.settings import Settings
 from tminus.signatures import Signers
 from tminus.store.act_log import ActLog
 from tminus.store.history import History
+from tminus.store.hold_log import HoldLog
 from tminus.store.intent_log import IntentLog
 from tminus.store.pool import Database
 from tminus.store.writer import Writer
@@ -49,6 +51,7 @@ class Parts:
         contact: Contact,
         intents: IntentLog,
         history: History,
+        holds: HoldLog | None,
         holdings: Holdings,
         signers: Signers | None,
         lanes: list[Lane],
@@ -128,7 +131,7 @@ class Parts:
             runner,
             holdings,
             contact=contact,
-            may_start=lambda: intents.trouble is None,
+            may_start=intents.may_start,
             max_sessions=settings.max_sessions,
             poll_interval=settings.poll_interval,
             observer=self.metrics,
@@ -140,7 +143,7 @@ class Parts:
             db,
             self.instance,
             self.trust,
-            may_start=lambda: intents.trouble is None,
+            may_start=intents.may_start,
             poll_interval=settings.poll_interval,
             observer=self.metrics,
             launched=self.dispatcher.hint,
@@ -157,6 +160,7 @@ class Parts:
             settings=run,
             observer=self.metrics,
             released=self.dispatcher.hint,
+            authority=authority,
         )
 
         self.pause = PauseWatch(
@@ -167,6 +171,15 @@ class Parts:
             tell=self.health.pause,
             recalled=self.reaper.hint,
             observer=self.metrics,
+            host=None
+            if signers is None or holds is None
+            else HeldHost(
+                db,
+                holds,
+                signers,
+                instance=self.instance,
+                resumed=self.dispatcher.hint,
+            ),
         )
         keep = Keep(
             backups_per_site=settings.backups_per_site,
@@ -202,6 +215,7 @@ def _authority(settings: Settings, db: Database, signers: Signers | None, intent
         signers,
         distinct=spec.approval == "distinct",
         longest_launch=timedelta(seconds=spec.longest_launch),
-        acts=ActLog(settings.state_dir),
+        acts=ActLog(settings.state_dir, keep=settings.remembered),
         is_spent=intents.is_spent,
+        remembered=settings.remembered,
     )

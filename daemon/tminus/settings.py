@@ -7,6 +7,7 @@ import os
 import socket
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -220,6 +221,11 @@ class Settings(BaseSettings):
     def runners(self) -> frozenset[str]:
         """What a site may name as its runner, to be served by this process."""
         return frozenset({self.instance_name, *self.runner_tags})
+
+    @property
+    def remembered(self) -> timedelta | None:
+        """For how long this host knows what it started, and what it took of what was signed; None: for ever."""
+        return timedelta(days=self.intents_days) if self.intents_days else None
 
     @property
     def listen_address(self) -> tuple[str, int]:

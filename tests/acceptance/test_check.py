@@ -19,8 +19,11 @@ import asyncssh
 import pytest
 
 from tests.acceptance.test_cli import Answer, call, on_terminal
+from tests.store.stage import HOST_KEY
 from tests.support import Db, clean_environment, run_daemon, write_config
+from tminus.domain.resumption import RememberedStart
 from tminus.store.history import History
+from tminus.store.hold_log import HoldLog
 from tminus.store.intent_files import Intent
 from tminus.store.intent_log import IntentLog
 
@@ -496,3 +499,57 @@ async def test_where_signatures_are_required_it_says_whether_they_can_be_verifie
     assert (await host.found())["signatures"][0] == "warning"
     allowed.write_text("bob ssh-ed25519 AAAA\n")
     assert (await host.found())["signatures"] == ("ok", f"required; 1 line in {allowed}")
+
+
+async def test_what_proves_tokens_of_the_api_is_looked_at(host: Host) -> None:
+    secret = host.folder / "api.secret"
+    host.configure(api_secret_file="api.secret")
+    verdict, said = (await host.found(code=3))["api secret"]
+    assert (verdict, f"the secret {secret} (api_secret_file) cannot be read" in said) == ("failed", True)
+    secret.write_text("0123456789abcdef" * 4)
+    secret.chmod(0o644)
+    assert (await host.found(code=3))["api secret"] == (
+        "failed",
+        f"everybody may read the secret {secret}: chmod o= {secret}",
+    )
+    secret.chmod(0o600)
+    assert (await host.found())["api secret"] == ("ok", f"in {secret}")
+    secret.write_text("short")
+    assert "openssl rand -hex 32" in (await host.found(code=3))["api secret"][1]
+    host.configure(api_jwks_file="jwks.json")
+    (host.folder / "jwks.json").write_text('{"keys": []}')
+    verdict, said = (await host.found(code=3))["api keys"]
+    assert (verdict, "(api_jwks_file)" in said) == ("failed", True)
+
+
+async def test_sites_for_tests_are_looked_up_in_the_database(host: Host) -> None:
+    assert "test sites" not in await host.found()
+    host.configure(test_sites=["lab"])
+    assert (await host.found())["test sites"] == (
+        "warning",
+        "no test runs on lab: it is not in the database; mend it there, or correct test_sites",
+    )
+    await host.db.run("insert into tminus.sites (id, name, address) values ('lab', 'lab', '192.0.2.9')", role="api")
+    for change, why in (
+        (None, "is not there for tests"),
+        ("allow_tests = true", "has no pinned host key"),
+        (f"host_key = '{HOST_KEY}'", "is not there for tests"),  # it is another router
+        ("allow_tests = true, runner = 'elsewhere'", "reached by 'elsewhere' alone"),
+        ("enabled = false", "is disabled"),
+    ):
+        if change is not None:
+            await host.db.run(f"update tminus.sites set {change} where id = 'lab'")
+        verdict, said = (await host.found())["test sites"]
+        assert (verdict, why in said) == ("warning", True), said
+    await host.db.run("update tminus.sites set enabled = true, runner = null where id = 'lab'")
+    assert (await host.found())["test sites"] == ("ok", "tests may run on lab")
+
+
+async def test_a_host_that_waits_for_a_signature_is_named(host: Host) -> None:
+    (host.folder / "allowed_signers").write_text("bob ssh-ed25519 AAAA\n")
+    host.add('[authorization]\nrequire_signature = true\nallowed_signers = "allowed_signers"\n')
+    host.state.mkdir(mode=0o700)
+    lost = RememberedStart(nonce="0123456789abcdef", launch=uuid.uuid4(), site="s1", at=datetime.now(UTC))
+    await HoldLog(host.state).hold([lost])
+    verdict, said = (await host.found())["pause"]
+    assert (verdict, "'tminus resume --note WHY --sign KEY'" in said) == ("warning", True)

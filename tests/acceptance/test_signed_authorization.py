@@ -436,10 +436,39 @@ create or replace function tminus.is_held_back() returns boolean language sql st
 """
 UNDO = (
     BEHIND
-    + "delete from tminus.busy_sites; delete from tminus.backups; delete from tminus.cleanup_debts; delete from tminus.site_runs;"
+    # The starts are there for whoever looks for one, and belong to nothing: a host that misses one would hold itself back.
+    + "delete from tminus.busy_sites; delete from tminus.backups; delete from tminus.cleanup_debts;"
+    " update tminus.site_runs set launch_id = gen_random_uuid();"
     " delete from tminus.launches; delete from tminus.lost_starts;"
     " update tminus.scheduled_scripts set status = 'scheduled', started_at = null, finished_at = null;"
 )
+
+
+async def test_a_run_that_the_owner_makes_open_again_has_no_check_evaluated_that_nobody_signed(
+    database: Db, tmp_path: Path
+) -> None:
+    """It did run, and the router's log proves it; so whoever resolves it would go on with its post-checks."""
+    evil = "[:len [/system identity set name=EVIL]] = 0"
+    async with open_scene(database, tmp_path, "r1") as scene, scene.running():
+        script = await signed(scene, "r1", due_in=1.0)
+        assert (await database.finished(script))["r1"]["state"] == "completed"
+        await database.run(
+            f"""
+            {BEHIND}
+            update tminus.launches set state = 'running', finished_at = null, post_checks = array['{evil}'] where script_id = '{script}';
+            update tminus.site_runs r set state = 'running', effect = null, finished_at = null, instance_id = null, step = 'verifying'
+            from tminus.launches l where l.id = r.launch_id and l.script_id = '{script}';
+            """
+        )
+
+        async def resolved() -> bool:
+            return (await database.site_runs(script))["r1"]["finished_at"] is not None
+
+        await until(resolved)
+        run = (await database.site_runs(script))["r1"]
+        assert (run["state"], run["reason"]) == ("failed", "check_failed")
+        assert "nobody has signed them" in run["message"]
+        assert not [event for event in scene.fleet.journal.events("r1", Kind.EXEC) if "EVIL" in str(event)]
 
 
 async def test_a_signature_that_is_spent_is_spent_whatever_becomes_of_the_launch(database: Db, tmp_path: Path) -> None:
@@ -449,7 +478,10 @@ async def test_a_signature_that_is_spent_is_spent_whatever_becomes_of_the_launch
         async def ends_again(*attacks: str) -> None:
             await database.run(UNDO + "; ".join(attacks))
             await until(
-                lambda: database.value("select exists (select from tminus.site_runs where finished_at is not null)"),
+                lambda: database.value(
+                    "select exists (select from tminus.site_runs r join tminus.launches l on l.id = r.launch_id"
+                    " where r.finished_at is not null)"
+                ),
                 within=60,
             )
             assert scene.ran("r1") == 1
@@ -638,3 +670,41 @@ async def test_each_further_act_on_a_launch_needs_a_signature_of_its_own(databas
         )
         assert (scene.ran("r1"), scene.ran("r2")) == (1, 1)
         await daemon.stop()
+
+
+async def test_after_a_restore_nothing_goes_on_without_a_signature(database: Db, tmp_path: Path) -> None:
+    """The owner sets the database back and accepts in bob's name what is lost; the daemon says why it starts nothing."""
+    async with open_scene(database, tmp_path, "r1", "r2") as scene:
+        async with scene.running() as daemon:
+            await scene.settled(await signed(scene, "r1", due_in=2))
+            assert scene.ran("r1") == 1
+            await daemon.stop()
+        await database.run(
+            BEHIND + "delete from tminus.backups; delete from tminus.site_runs; delete from tminus.launches"
+        )
+        async with scene.running() as daemon:
+            waiting = await signed(scene, "r2", due_in=1, start_within=timedelta(hours=1))
+            await database.run(
+                BEHIND + "update tminus.lost_starts set accepted_at = now(), accepted_by = 'bob', note = 'It is well.'"
+            )
+            await database.run("update tminus.scheduled_scripts set status_reason = null")  # it is looked at by all
+
+            async def says_why() -> bool:
+                return "until an approver has signed" in (await daemon.get("/readyz"))[1]
+
+            await until(says_why)
+            code, _, said = await tminus(database, "resume", "--note", "x", login="bob")
+            assert (code, "goes on with only what its approver has signed" in said) == (1, True), said
+            _, shown, _ = await tminus(database, "status", login="bob")
+            assert "waits for an approver's signature" in " ".join(shown.split())
+            assert (await database.script(waiting))["status"] == "scheduled"
+            signing = ("resume", "--note", "Put noon back.", "--sign", str(scene.bob.key), "--yes")
+            code, out, said = await tminus(database, *signing, login="bob")
+            assert code == 0, said
+            assert "act: resume_all\nholds: 1\nstarts: 1\n" in said.replace("  ", "")
+            assert "resumed; 1 lost start accepted" in out
+            await scene.settled(waiting)
+            assert (scene.ran("r1"), scene.ran("r2")) == (1, 1)
+            assert "resumption_verified" in {event["event"] for event in daemon.log()}
+            assert (await daemon.get("/readyz"))[0] == 200
+            await daemon.stop()

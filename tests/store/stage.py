@@ -48,6 +48,8 @@ TABLES = [
     "cleanup_debts",
     "busy_sites",
     "lost_starts",
+    "host_holds",
+    "resumptions",
     "crashes",
     "set_aside",
     "tag_caps",

@@ -7,6 +7,7 @@ Authority, on a host that remembers what it saw.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.store.test_waves import end, launch_row, names
 from tminus.domain.authorization import FurtherAct
 from tminus.domain.digest import SitePart
 from tminus.domain.occurrence import Occurrence
+from tminus.errors import ConfigError
 from tminus.services.authority import Authority
 from tminus.services.mandate import Mandate, Refusal
 from tminus.signatures import Signers
@@ -44,7 +46,9 @@ class Scene:
     script: UUID = dataclasses.field(default_factory=uuid4)
     spent: set[int] = dataclasses.field(default_factory=set)
 
-    def authority(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Authority:
+    def authority(
+        self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC), remembered: timedelta | None = None
+    ) -> Authority:
         """As it is after a start of the daemon on this host."""
         (self.folder / "allowed").write_text(self.bob.signs_for())
         return Authority(
@@ -52,8 +56,9 @@ class Scene:
             Signers(self.folder / "allowed", None),
             distinct=True,
             longest_launch=timedelta(days=1),
-            acts=ActLog(self.folder),
+            acts=ActLog(self.folder, keep=remembered),
             is_spent=self.spent.__contains__,
+            remembered=remembered,
             now=now,
         )
 
@@ -360,3 +365,114 @@ async def test_what_is_kept_of_people_outlives_a_line_that_was_not_written_whole
     await again.keep(Act(occurrence=one, did=Did.RESUMED, since=since))
     await again.keep(Act(occurrence=one, did=Did.PAUSED, since=since))
     assert not ActLog(tmp_path).standing(one).paused
+
+
+async def test_what_would_count_for_longer_than_this_host_remembers_does_not_count(
+    stage: Stage, tmp_path: Path
+) -> None:
+    made = await ended(stage, tmp_path)
+    content = await made.content(await retried(made))  # it expires in an hour
+    forgetful = made.authority(remembered=timedelta(minutes=30))
+    why = await made.why_not(forgetful, content, "s001")
+    assert why is not None
+    assert "this host remembers what is spent" in why
+    assert await made.why_not(made.authority(remembered=timedelta(hours=2)), content, "s001") is None
+
+
+async def test_a_resume_that_would_count_for_longer_than_this_host_remembers_does_not_count(
+    stage: Stage, tmp_path: Path
+) -> None:
+    made = await scene(stage, tmp_path)
+    authority = made.authority(remembered=timedelta(minutes=30))
+    await stage.db.value(PAUSE, made.script, role="api")
+    assert await authority.is_ready()
+    await resumed(made)
+    assert "nobody signed" in (await made.why_not(authority, await made.content(), "s000") or "")
+    assert await made.why_not(made.authority(), await made.content(), "s000") is None
+
+
+async def test_what_was_stopped_is_remembered_until_nothing_of_it_can_be_started(stage: Stage, tmp_path: Path) -> None:
+    made = await scene(stage, tmp_path)
+    await stage.db.value(PAUSE, made.script, role="api")
+    assert await made.authority().is_ready()
+    content = await made.content()
+    [line] = [json.loads(text) for text in (tmp_path / "acts.jsonl").read_text().splitlines()]
+    start_within, longest = timedelta(hours=1), timedelta(days=1)
+    assert datetime.fromisoformat(line["until"]) == content.due_at + start_within + longest
+
+
+ONE = Occurrence(digest="tminus1:x", name="once")
+
+
+def line_of(occurrence: str, at: datetime, until: datetime | None) -> str:
+    moments = {"at": at.isoformat(), "until": until and until.isoformat()}
+    value = {"digest": "tminus1:x", "occurrence": occurrence, "did": "over", "since": None, "wave": None, **moments}
+    return json.dumps(value) + "\n"
+
+
+async def test_what_was_over_long_ago_is_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    now, file = datetime.now(UTC), tmp_path / "acts.jsonl"
+    old = now - timedelta(days=30)
+    file.write_text(
+        line_of("long over", old, old + timedelta(days=1))
+        + line_of("over since yesterday", old, now - timedelta(days=1))
+        + line_of("never over", old, None)
+        + line_of("once more", old, old)
+        + line_of("now", now, now + timedelta(days=1))
+        + line_of("once more", now, now)
+        + '{"digest": "tminus1:x", "occurr'
+    )
+    kept = {"over since yesterday", "never over", "once more", "now"}
+    for _ in range(2):
+        acts = ActLog(tmp_path, keep=timedelta(days=7))
+        names = {json.loads(line)["occurrence"] for line in file.read_text().splitlines()}
+        assert names == kept
+        assert not acts.standing(Occurrence(digest="tminus1:x", name="long over")).is_over
+        for name in kept:
+            assert acts.standing(Occurrence(digest="tminus1:x", name=name)).is_over
+    assert [path.name for path in tmp_path.iterdir()] == ["acts.jsonl"]
+
+
+async def test_a_clock_that_runs_ahead_makes_this_host_forget_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    (tmp_path / "acts.jsonl").write_text(line_of("once", now, now))
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return now + timedelta(days=3650)
+
+    monkeypatch.setattr("tminus.store.act_log.datetime", Ahead)
+    assert ActLog(tmp_path, keep=timedelta(days=7)).standing(ONE).is_over
+
+
+async def test_it_forgets_while_it_goes_on_as_well(tmp_path: Path) -> None:
+    now, file = datetime.now(UTC), tmp_path / "acts.jsonl"
+    acts = ActLog(tmp_path, keep=timedelta(0))
+    for number in range(400):
+        what = Occurrence(digest="tminus1:x", name=str(number))
+        await acts.keep(Act(occurrence=what, did=Did.OVER), until=now - timedelta(days=1))
+    assert len(file.read_text().splitlines()) < 250
+    await acts.keep(Act(occurrence=ONE, did=Did.OVER), until=now + timedelta(days=1))
+    assert ActLog(tmp_path, keep=timedelta(0)).standing(ONE).is_over
+
+
+async def test_a_host_that_dies_while_it_forgets_has_forgotten_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, file = datetime.now(UTC), tmp_path / "acts.jsonl"
+    old = now - timedelta(days=30)
+    file.write_text(line_of("long over", old, old) + line_of("once", now, None))
+
+    def die(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("tminus.store.memory_file.os.fsync", die)
+        with pytest.raises(ConfigError, match="cannot be written anew"):
+            ActLog(tmp_path, keep=timedelta(days=7))
+    assert file.read_text() == line_of("long over", old, old) + line_of("once", now, None)
+    assert ActLog(tmp_path, keep=timedelta(days=7)).standing(ONE).is_over
+    assert len(file.read_text().splitlines()) == 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tminus.cli.check_finding import Finding, Verdict, failed, ok, refused, skipped, warning
-from tminus.errors import EmbeddedError, SchemaMismatch, StoreError
+from tminus.errors import ConfigError, EmbeddedError, SchemaMismatch, StoreError
 
 if TYPE_CHECKING:
     from tminus.settings import Settings
@@ -77,7 +77,10 @@ async def _inspect(settings: Settings, inspection: Inspection, last: Intent | No
     except StoreError as error:
         return [*found, refused("schema", error), *_rest("schema", "needs this program's schema")]
     found.append(ok("schema", "as this program has it"))
-    return [*found, await _clock(inspection), await _pause(inspection, last), await _fleet(settings, inspection)]
+    found += [await _clock(inspection), await _pause(settings, inspection, last), await _fleet(settings, inspection)]
+    if settings.test_sites:
+        found.append(await _test_sites(settings, inspection))
+    return found
 
 
 async def _login(inspection: Inspection, name: str) -> Finding:
@@ -115,9 +118,23 @@ async def _clock(inspection: Inspection) -> Finding:
     return failed("clock", said) if abs(ahead) > _CLOCK_FAILS else warning("clock", said)
 
 
-async def _pause(inspection: Inspection, last: Intent | None) -> Finding:
+async def _pause(settings: Settings, inspection: Inspection, last: Intent | None) -> Finding:
     """Whether anything is started at all: a database that was set back lets nothing run twice."""
+    from tminus.store.hold_log import HoldLog
+
     pause = await inspection.pause(last)
+    if settings.authorization.require_signature:
+        try:
+            hold = HoldLog(settings.state_dir).current
+        except ConfigError as error:
+            return refused("pause", error)
+        if hold is not None:
+            lost = "a start" if len(hold.starts) == 1 else f"{len(hold.starts)} starts"
+            return warning(
+                "pause",
+                f"this host starts nothing: it remembers {lost} that the database lost, and waits for an approver's signature;"
+                " cancel what ran already and must not run again, then 'tminus resume --note WHY --sign KEY'",
+            )
     if pause.lost:
         scripts = "a script that was started" if pause.lost == 1 else f"{pause.lost} scripts that were started"
         return warning("pause", f"all is paused, for this database does not know of {scripts}; {_HOW_TO_GO_ON}")
@@ -153,6 +170,16 @@ async def _fleet(settings: Settings, inspection: Inspection) -> Finding:
     return ok(
         "fleet", f"{fleet.sites} enabled sites for this daemon, whose credentials and jump hosts are all configured"
     )
+
+
+async def _test_sites(settings: Settings, inspection: Inspection) -> Finding:
+    """Whether tests would run where the configuration names sites for them."""
+    unfit = await inspection.test_sites(settings.runners, settings.test_sites)
+    if unfit:
+        more = f" (and {len(unfit) - 1} more)" if len(unfit) > 1 else ""
+        site, why = unfit[0]
+        return warning("test sites", f"no test runs on {site}: it {why}{more}; mend it there, or correct test_sites")
+    return ok("test sites", f"tests may run on {', '.join(settings.test_sites)}")
 
 
 def _absent(table: str, asked: Mapping[str, int], has: Mapping[str, object]) -> tuple[int, str]:

@@ -94,6 +94,29 @@ def signatures(settings: Settings, base: Path) -> Iterator[Finding]:
         )
 
 
+def api_keys(settings: Settings, base: Path) -> Iterator[Finding]:
+    """What proves the tokens of the HTTP API, where it lies in a file: whoever reads the secret is anybody there."""
+    from tminus.api import keys_of, located
+    from tminus.web.tokens import read_secret
+
+    if settings.api_secret_file is not None:
+        path = located(settings.api_secret_file, base)
+        try:
+            read_secret(path)
+        except ConfigError as error:
+            yield refused("api secret", error)
+        else:
+            yield ok("api secret", f"in {path}")
+    if settings.api_jwks_file is not None:
+        path = located(settings.api_jwks_file, base)
+        try:
+            keys = keys_of(path)
+        except ConfigError as error:
+            yield refused("api keys", error)
+        else:
+            yield ok("api keys", f"{len(keys)} in {path}")
+
+
 def channels(settings: Settings, base: Path) -> Iterator[Finding]:
     """The ways to people that are configured here; none is no fault. Nothing is sent."""
     try:

@@ -27,6 +27,7 @@ async def examine(config_file: Path | None) -> list[Finding]:
         check_host.configuration(settings, config_file),
         *check_host.credentials(settings, credentials_base(config_file)),
         *check_host.signatures(settings, credentials_base(config_file)),
+        *check_host.api_keys(settings, credentials_base(config_file)),
         *check_host.channels(settings, credentials_base(config_file)),
         memory,
         check_host.open_files(settings),

@@ -1,4 +1,4 @@
-"""What a person does after a bad night: judge unknown runs, see to what lies on routers, go on after a restore."""
+"""What a person does after a bad night: judge unknown runs, see to what lies on routers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tminus.cli.common import Context, as_json_option, as_person, asynchronous, 
 from tminus.cli.inputs import WholeNumber, find_script
 from tminus.cli.site_run import find_site_run, print_site_run
 from tminus.domain.endings import VERDICTS
-from tminus.errors import TminusError, UsageError
+from tminus.errors import UsageError
 
 if TYPE_CHECKING:
     import asyncpg
@@ -278,40 +278,6 @@ async def forgive(context: Context, debt: int, *, note: str, person: str | None)
     click.echo(f"cleanup debt {debt} is forgiven")
 
 
-# -- after a restore ---------------------------------------------------------------------------------------------------
-
-
-@click.command()
-@click.option("--note", metavar="TEXT", required=True, help="What was restored, and what you did about it.")
-@click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
-@as_person
-@asynchronous
-async def resume(context: Context, *, note: str, yes: bool, person: str | None) -> None:
-    """Let launches start again after the database went back in time.
-
-    Scheduled scripts that are authorized and due, and site runs that wait, start at once: cancel before what ran already.
-    """
-    from tminus.store.pool import statement
-
-    async with context.connect() as connection:
-        lost = await connection.fetch(statement("lost_starts"))
-    for row in lost:
-        click.echo(
-            f"Started on {screen.visible(row['site_id'])} at {screen.moment(row['started_at'])}, launch {row['launch_id']};"
-            " this database does not know of it."
-        )
-    if (
-        lost
-        and not yes
-        and sys.stdin.isatty()
-        and not click.confirm("Has everything been cancelled that must not run a second time?")
-    ):
-        raise TminusError("the launches are still paused")
-    async with context.connect() as connection:
-        count = await connection.fetchval(statement("resume"), note, person, len(lost))
-    click.echo(f"resumed; {screen.plural(count, 'lost start')} accepted")
-
-
 # -- after the daemon died again and again -------------------------------------------------------------------------------
 
 
@@ -333,4 +299,4 @@ async def readmit(context: Context, script: str, *, note: str, person: str | Non
     click.echo(f"{script_id} is readmitted; what is due and still in time starts at once")
 
 
-COMMANDS = (resolve, cleanup, resume, readmit)
+COMMANDS = (resolve, cleanup, readmit)

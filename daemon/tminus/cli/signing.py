@@ -17,6 +17,7 @@ from tminus.errors import UsageError
 
 if TYPE_CHECKING:
     from tminus.domain.authorization import Statement
+    from tminus.domain.resumption import Resumption
 
 _LASTS = timedelta(hours=24)  # what is signed for one launch, unless the signer says otherwise
 
@@ -62,7 +63,7 @@ async def signer(context: Context, person: str | None) -> str:
         return str(await connection.fetchval("select session_user"))
 
 
-async def sign_statement(stated: Statement, key: Path) -> str:
+async def sign_statement(stated: Statement | Resumption, key: Path) -> str:
     """Show what is signed, and sign it."""
     from tminus.domain.authorization import NAMESPACE
     from tminus.signatures import sign as ssh_sign

@@ -11,6 +11,7 @@ from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, asynchronous, print_json
 from tminus.cli.freezes import print_freezes
 from tminus.cli.inputs import WholeNumber, find_script
+from tminus.cli.resumption import told_of_hold
 from tminus.cli.site_run import find_site_run, print_site_run
 
 if TYPE_CHECKING:
@@ -42,12 +43,14 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
         upcoming = await connection.fetch(statement("upcoming_scripts"), limit)
         recent = await connection.fetch(statement("recent_launches"), limit)
         lost = await connection.fetch(statement("lost_starts"))
+        holds = await connection.fetch(statement("open_holds"))
         aside = await connection.fetch(statement("set_aside"))
         frozen = await connection.fetch(statement("freezes"))
         busy = await connection.fetch(statement("busy_sites"))
     if as_json:
         parts = {
             "lost_starts": lost,
+            "holds": holds,
             "set_aside": aside,
             "freezes": frozen,
             "busy_sites": busy,
@@ -62,6 +65,8 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
     if lost:
         told = "All is paused: this database does not know of scripts that were started. 'tminus resume --help' says how to go on."
         console.print(screen.text(told, "bold red"), soft_wrap=True)
+    for row in (hold for hold in holds if not hold["silent"]):
+        console.print(screen.text(told_of_hold(row), "bold red"), soft_wrap=True)
     for row in aside:
         told = (
             f"Set aside: {row['script_id']} {screen.visible(row['description'])}; the daemon died three times while it ran"

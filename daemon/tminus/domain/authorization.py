@@ -239,6 +239,17 @@ def why_not_acted(occasion: Occasion, further: FurtherAct, now: datetime, *, dis
     return None
 
 
+def why_outlives(expires: datetime | None, now: datetime, remembered: timedelta | None) -> str | None:
+    """Say that a signed act would count for longer than this host remembers what it spent (None: for ever), if it would.
+
+    Forgotten, and not expired, it could be brought back and taken a second time.
+    """
+    if expires is None or remembered is None or expires - now <= remembered:
+        return None
+    day = f"{expires.astimezone(UTC):%Y-%m-%d}"
+    return f"it expires at {day}, and this host remembers what is spent for {remembered.days} days (intents_days)"
+
+
 def is_early(due_at: datetime, now: datetime) -> bool:
     return now < due_at - _EARLY
 
@@ -259,6 +270,25 @@ def why_not_now(occasion: Occasion, now: datetime, *, longest_launch: timedelta)
     if now > latest + occasion.row.start_within + longest_launch:
         return f"by this host's clock its time passed {now - latest} ago"
     return None
+
+
+def over_at(occasion: Occasion, *, longest_launch: timedelta) -> datetime | None:
+    """Return the moment after which nothing of this occurrence can be started any more, whatever is signed; None: there is none."""
+    ends: list[datetime | None] = []
+    if not occasion.at_its_time:
+        ends.append(occasion.authorization.expires if occasion.authorization is not None else None)
+    if occasion.kind is LaunchKind.SCHEDULED:
+        # Moved by a person, one without a rule is still the same occurrence: its own time counts as well.
+        due = (
+            occasion
+            if occasion.at_its_time or occasion.row.launch_at is None
+            else replace(occasion, due_at=occasion.row.launch_at)
+        )
+        ends.append(
+            max(_latest_due(replace(due, moved=False)), occasion.due_at) + occasion.row.start_within + longest_launch
+        )
+    known = [end for end in ends if end is not None]
+    return max(known) if len(known) == len(ends) else None
 
 
 def _latest_due(occasion: Occasion) -> datetime:

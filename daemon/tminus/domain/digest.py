@@ -133,9 +133,9 @@ def site_digest(site: SitePart) -> str:
 
 def combine(row: str, sites: Iterable[tuple[str, str]]) -> str:
     """Return the whole digest from the row's and, in order, each site's id and digest."""
-    parts = [_netstring("tminus1"), _netstring(row)]
+    parts = [netstring("tminus1"), netstring(row)]
     for site_id, digest in sites:
-        parts += (_netstring(site_id), _netstring(digest))
+        parts += (netstring(site_id), netstring(digest))
     return "tminus1:" + _sha256(*parts)
 
 
@@ -143,13 +143,13 @@ def _sha256(*parts: bytes) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def _netstring(value: str) -> bytes:
+def netstring(value: str) -> bytes:
     data = value.encode()
     return b"%d:%s," % (len(data), data)
 
 
 def _field(name: str, value: str | None) -> bytes:
-    return b"" if value is None else _netstring(name) + _netstring(value)
+    return b"" if value is None else netstring(name) + netstring(value)
 
 
 def _boolean(value: bool) -> str:
@@ -166,7 +166,7 @@ def _list(value: tuple[str, ...] | None) -> str | None:
 
 
 def _names(value: tuple[str, ...]) -> str | None:
-    return "".join(_netstring(name).decode() for name in value) or None
+    return "".join(netstring(name).decode() for name in value) or None
 
 
 def _duration(value: timedelta) -> str:
@@ -174,4 +174,9 @@ def _duration(value: timedelta) -> str:
 
 
 def _moment(value: datetime | None) -> str | None:
-    return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if value is None else moment_text(value)
+
+
+def moment_text(value: datetime) -> str:
+    """Write a moment as tminus.api_time does."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

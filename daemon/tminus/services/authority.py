@@ -30,16 +30,18 @@ from tminus.domain.authorization import (
     Occasion,
     Statement,
     may_start,
+    over_at,
     why_not_acted,
     why_not_covered,
     why_not_now,
+    why_outlives,
 )
 from tminus.domain.digest import SitePart, site_digest
 from tminus.domain.occurrence import Occurrence
 from tminus.domain.timing import next_occurrence
 from tminus.services.mandate import NOT_CONFIRMED, Mandate, Refusal
 from tminus.signatures import CannotVerify, Signers
-from tminus.store import launches
+from tminus.store import authorizations, launches
 from tminus.store.act_log import Act, ActLog, Did, Standing
 from tminus.store.launches import DueScript, LaunchContent
 from tminus.store.pool import Database
@@ -60,7 +62,10 @@ class _Known:
 
 
 class Authority:
-    """`distinct`: an approver may not sign what they wrote. `now` is this host's clock. `is_spent`: of the intent log."""
+    """`distinct`: an approver may not sign what they wrote. `now` is this host's clock. `is_spent`: of the intent log.
+
+    `remembered`: for how long this host knows what was spent (None: for ever). What would count for longer does not count.
+    """
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class Authority:
         longest_launch: timedelta,
         acts: ActLog,
         is_spent: Callable[[int], bool],
+        remembered: timedelta | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._db = db
@@ -79,6 +85,7 @@ class Authority:
         self._longest_launch = longest_launch
         self._acts = acts
         self._is_spent = is_spent
+        self._remembered = remembered
         self._now = now
         self._unkept: str | None = None  # why something could not be written to this host's disk
         self._stopped: set[tuple[UUID, datetime | None]] = (
@@ -183,16 +190,21 @@ class Authority:
             return why  # it was stopped since the mandate was looked at
         return mandate.why_not(site, self._now()) or self._why_not_admitted(mandate, site.id)
 
+    async def covers(self, content: LaunchContent, site: SitePart) -> bool:
+        """Whether an approver signed for what a launch does on this site, whatever became of the launch since."""
+        answer = await self._judge(content.occasion)
+        return isinstance(answer, Mandate) and not answer.names_another(site)
+
     async def _look_at_stopped(self) -> None:
         """Keep, on this host, which launches were paused, halted or cancelled: it counts until somebody signs."""
-        for launch, since in await launches.stopped_by_people(self._db, self._stopped, limit=_STOPPED):
+        for launch, since in await authorizations.stopped_by_people(self._db, self._stopped, limit=_STOPPED):
             content = await launches.launch_content(self._db, launch)
             answer = await self._judge(content.occasion)
             if answer is None:
                 return  # signatures cannot be verified now; nothing is started meanwhile
             if isinstance(answer, Mandate):  # of what nobody signed nothing is started anyway
                 did = Did.OVER if since is None else Did.PAUSED
-                if not await self._keep(Act(occurrence=content.occurrence, did=did, since=since)):
+                if not await self._keep(content, Act(occurrence=content.occurrence, did=did, since=since)):
                     return
             self._stopped.add((launch, since))
 
@@ -205,7 +217,7 @@ class Authority:
             return Refusal(why=f"its waves make no sense: {error}")
         if not standing.is_over and (standing.paused or waits):
             try:
-                further = await launches.further_acts(self._db, content.id)
+                further = await authorizations.further_acts(self._db, content.id)
             except (ValueError, TypeError):
                 further = []
             for act in further:
@@ -220,7 +232,9 @@ class Authority:
                     self._tell_held(content, f"the act '{act.act}' by {act.approver} does not count: {why}")
                     continue
                 did = Did.RESUMED if act.act == "resume" else Did.CONFIRMED
-                if not await self._keep(Act(occurrence=content.occurrence, did=did, since=act.since, wave=act.wave)):
+                if not await self._keep(
+                    content, Act(occurrence=content.occurrence, did=did, since=act.since, wave=act.wave)
+                ):
                     return None
                 log.info("act_verified", launch_id=str(content.id), act=act.act, by=act.approver, wave=act.wave)
                 standing = self._acts.standing(content.occurrence)
@@ -231,9 +245,9 @@ class Authority:
 
     async def _why_not_acted(self, occasion: Occasion, act: FurtherAct) -> str | None:
         try:
-            return why_not_acted(
-                occasion, act, self._now(), distinct=self._distinct
-            ) or await self._signers.why_invalid(
+            now = self._now()
+            why = why_not_acted(occasion, act, now, distinct=self._distinct)
+            return (why or why_outlives(act.expires, now, self._remembered)) or await self._signers.why_invalid(
                 occasion.statement_of(act).text(), act.signature, signer=act.approver, namespace=NAMESPACE
             )
         except CannotVerify as error:
@@ -242,10 +256,10 @@ class Authority:
         except ValueError as error:
             return str(error)
 
-    async def _keep(self, act: Act) -> bool:
+    async def _keep(self, content: LaunchContent, act: Act) -> bool:
         """Write it to this host's disk. False: nothing may be started, since it would be forgotten."""
         try:
-            await self._acts.keep(act)
+            await self._acts.keep(act, until=over_at(content.occasion, longest_launch=self._longest_launch))
         except OSError as error:
             self._unkept = f"what people did with a launch cannot be kept in state_dir: {error.strerror}"
             self._tell(self._unkept)
@@ -284,7 +298,7 @@ class Authority:
         if site.host_key is None:
             return False
         if digest not in self._vouched:
-            for stated, authorization in await launches.signed_for_site(self._db, digest):
+            for stated, authorization in await authorizations.signed_for_site(self._db, digest):
                 if not authorization.contradicts_itself() and await self._is_signed(stated, authorization):
                     self._vouch(authorization)
                     break
@@ -311,6 +325,9 @@ class Authority:
             if refusal is not None or occasion.authorization is None:
                 return Refusal(why=refusal or "nobody authorized it")
             authorization = occasion.authorization
+            # What has a time of its own is over with that; what has not is remembered until it expires, or does not count.
+            if not occasion.at_its_time and (why := why_outlives(authorization.expires, self._now(), self._remembered)):
+                return Refusal(why=why)
             invalid = await self._signers.why_invalid(
                 occasion.statement().text(),
                 authorization.signature or "",

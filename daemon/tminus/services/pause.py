@@ -2,7 +2,8 @@
 
 The holding back itself is the database's (`tminus.is_held_back`): every daemon is stopped by it at once, also one that has
 not looked yet. What was started goes on, and what a dead daemon left is still resolved: neither starts anything. Lost starts
-whose site runs have become free meanwhile are put back here.
+whose site runs have become free meanwhile are put back here. Where signatures are required a host holds itself back, too
+(services/resumption.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import structlog
 
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
+from tminus.services.resumption import HeldHost
 from tminus.store import history
 from tminus.store.history import History, LostStart
 from tminus.store.intent_log import IntentLog
@@ -37,7 +39,9 @@ class PauseWatch:
         tell: Callable[[str | None], None],
         recalled: Hint,
         observer: Observer,
+        host: HeldHost | None = None,
     ) -> None:
+        """`host`: what this host holds back for by itself, where signatures are required."""
         self._db = db
         self._intents = intents
         self._history = history
@@ -45,6 +49,7 @@ class PauseWatch:
         self._tell = tell
         self._recalled = recalled
         self._observer = observer
+        self._host = host
         self._told: str | None = None
         self._told_trouble: str | None = None
         self.hint = Hint()
@@ -55,7 +60,9 @@ class PauseWatch:
     async def look(self) -> float:
         await self._look_at_disk()
         lost = await history.lost_starts(self._db)
-        why = _reason(lost) if lost else None
+        why = await self._host.look() if self._host is not None else None
+        if why is None and lost:
+            why = _reason(lost)
         if why != self._told:
             if why is None:
                 log.warning("resumed")

@@ -9,27 +9,28 @@ and with it which signed acts were taken: an act counts once. It is a file in `s
         since                of paused and resumed: the pause
         wave                 of confirmed: up to which wave it may go
         at                   by this host's clock
+        until                when the last of its launch could be started; null: it is never forgotten
 
-A file is only ever appended to. A last line that is not whole was never acted on, and is passed over.
+A line is appended, and what was over long ago is left out when the file is written anew, whole or not at all. A last line that
+is not whole was never acted on, and is passed over.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
 from tminus.domain.occurrence import Occurrence
 from tminus.errors import ConfigError
+from tminus.store import memory_file
 
 _FILE = "acts.jsonl"
-_LARGEST = 64 * 1024 * 1024  # bytes
+_LOOK_EVERY = 200  # lines
 
 
 class Did(StrEnum):
@@ -45,28 +46,6 @@ class Act:
     did: Did
     since: datetime | None = None
     wave: int | None = None
-
-    def line(self, at: datetime) -> bytes:
-        value = {
-            "digest": self.occurrence.digest,
-            "occurrence": self.occurrence.name,
-            "did": str(self.did),
-            "since": self.since.astimezone(UTC).isoformat() if self.since else None,
-            "wave": self.wave,
-            "at": at.isoformat(),
-        }
-        return json.dumps(value, ensure_ascii=False).encode() + b"\n"
-
-    @classmethod
-    def read(cls, line: bytes) -> Self:
-        """Read what `line` returned. Raises ValueError, KeyError or TypeError."""
-        value = json.loads(line)
-        return cls(
-            occurrence=Occurrence(digest=str(value["digest"]), name=str(value["occurrence"])),
-            did=Did(value["did"]),
-            since=None if value["since"] is None else datetime.fromisoformat(value["since"]),
-            wave=None if value["wave"] is None else int(value["wave"]),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,57 +73,115 @@ class Standing:
                 return replace(self, paused=self.paused - gone, resumed=self.resumed | gone)
 
 
-class ActLog:
-    """Raises ConfigError where what was kept cannot be read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """An act as it was kept. `at` and `until`: see above; absent: it is never forgotten."""
 
-    def __init__(self, state_dir: Path) -> None:
+    act: Act
+    at: datetime | None
+    until: datetime | None
+
+    def written(self) -> bytes:
+        value = {
+            "digest": self.act.occurrence.digest,
+            "occurrence": self.act.occurrence.name,
+            "did": str(self.act.did),
+            "since": _written(self.act.since),
+            "wave": self.act.wave,
+            "at": _written(self.at),
+            "until": _written(self.until),
+        }
+        return json.dumps(value, ensure_ascii=False).encode() + b"\n"
+
+    @classmethod
+    def read(cls, line: bytes) -> Self:
+        """Read what `written` returned. Raises ValueError, KeyError or TypeError."""
+        value = json.loads(line)
+        act = Act(
+            occurrence=Occurrence(digest=str(value["digest"]), name=str(value["occurrence"])),
+            did=Did(value["did"]),
+            since=_read_moment(value["since"]),
+            wave=None if value["wave"] is None else int(value["wave"]),
+        )
+        return cls(act=act, at=_read_moment(value["at"]), until=_read_moment(value.get("until")))
+
+
+class ActLog:
+    """`keep`: for how long what can be forgotten is kept; None: for ever. Raises ConfigError where it cannot be read."""
+
+    def __init__(self, state_dir: Path, *, keep: timedelta | None = None) -> None:
         self._file = state_dir / _FILE
+        self._keep = keep
         self._standings: dict[Occurrence, Standing] = {}
-        for act in _read(self._file):
-            self._take(act)
+        self._lines: dict[Occurrence, list[_Line]] = {}
+        self._lock = asyncio.Lock()
+        for line in memory_file.read_lines(self._file, holds="which launches are held back"):
+            try:
+                self._take(_Line.read(line))
+            except (ValueError, KeyError, TypeError):
+                continue  # it was being written when its process or its host died, and was never acted on
+        if self._forget():
+            try:
+                memory_file.rewrite(self._file, self._content())
+            except OSError as error:
+                raise ConfigError(f"{self._file} cannot be written anew: {error.strerror}") from error
+        self._fresh = 0  # lines since it was looked for what can be forgotten
 
     def standing(self, occurrence: Occurrence) -> Standing:
         return self._standings.get(occurrence, Standing())
 
     async def probe(self) -> None:
         """Raise OSError where nothing could be kept. (An empty line says nothing.)"""
-        await asyncio.to_thread(_append, self._file, b"\n")
+        async with self._lock:
+            await asyncio.to_thread(memory_file.append, self._file, b"\n")
 
-    async def keep(self, act: Act) -> None:
-        """Return once it is on the disk; what is known already is not written again. Raises OSError."""
-        if self.standing(act.occurrence).after(act) != self.standing(act.occurrence):
-            await asyncio.to_thread(_append, self._file, act.line(datetime.now(UTC)))
-            self._take(act)
+    async def keep(self, act: Act, *, until: datetime | None = None) -> None:
+        """Return once it is on the disk; what is known already is not written again. Raises OSError.
 
-    def _take(self, act: Act) -> None:
-        self._standings[act.occurrence] = self.standing(act.occurrence).after(act)
+        `until`: after that moment nothing of its launch can be started, so that it can be forgotten; None: there is none.
+        """
+        async with self._lock:
+            if self.standing(act.occurrence).after(act) == self.standing(act.occurrence):
+                return
+            line = _Line(act=act, at=datetime.now(UTC), until=until)
+            await asyncio.to_thread(memory_file.append, self._file, line.written())
+            self._take(line)
+            self._fresh += 1
+            if self._fresh >= _LOOK_EVERY:
+                self._fresh = 0
+                if self._forget():
+                    await asyncio.to_thread(memory_file.rewrite, self._file, self._content())
+
+    def _take(self, line: _Line) -> None:
+        occurrence = line.act.occurrence
+        self._standings[occurrence] = self.standing(occurrence).after(line.act)
+        self._lines.setdefault(occurrence, []).append(line)
+
+    def _forget(self) -> bool:
+        """Forget occurrences of which nothing can be started any more, since long. True if there were any.
+
+        By this host's clock, and by the latest line: a clock that runs ahead makes it forget nothing.
+        """
+        moments = [line.at for lines in self._lines.values() for line in lines if line.at is not None]
+        if self._keep is None or not moments:
+            return False
+        before = min(max(moments), datetime.now(UTC)) - self._keep
+        gone = [
+            occurrence
+            for occurrence, lines in self._lines.items()
+            if all(line.until is not None and line.until < before for line in lines)
+        ]
+        for occurrence in gone:
+            del self._lines[occurrence], self._standings[occurrence]
+        return bool(gone)
+
+    def _content(self) -> bytes:
+        return b"".join(line.written() for lines in self._lines.values() for line in lines)
 
 
-def _append(file: Path, line: bytes) -> None:
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            line = b"\n" + line  # after one that was not whole
-        if os.write(descriptor, line) != len(line):
-            raise OSError(28, os.strerror(28))
-        os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
+def _written(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat()
 
 
-def _read(file: Path) -> Iterator[Act]:
-    try:
-        if file.stat().st_size > _LARGEST:
-            raise ConfigError(f"{file} is larger than {_LARGEST} bytes; move it away, and look at what was held back")
-        content = file.read_bytes()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}; it says which launches are held back") from error
-    for line in content.split(b"\n"):
-        try:
-            act = Act.read(line)
-        except (ValueError, KeyError, TypeError):
-            continue  # it was being written when its process or its host died, and was never acted on
-        yield act
+def _read_moment(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)

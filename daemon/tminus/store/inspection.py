@@ -97,6 +97,12 @@ class Inspection:
             longest_site_timeout=row["longest_site_timeout"],
         )
 
+    async def test_sites(self, runners: Collection[str], sites: Collection[str]) -> list[tuple[str, str]]:
+        """Return those on which this daemon would run no test, each with why."""
+        async with store_errors("run check_test_sites"):
+            rows = await self._connection.fetch(statement("check_test_sites"), list(runners), list(sites))
+        return [(row["id"], row["why"]) for row in rows if row["why"] is not None]
+
     async def _row(self, name: str, *arguments: object) -> asyncpg.Record:
         async with store_errors(f"run {name}"):
             row = await self._connection.fetchrow(statement(name), *arguments)

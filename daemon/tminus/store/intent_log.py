@@ -53,11 +53,22 @@ _T = TypeVar("_T")
 class IntentLog:
     """The log of one process life, with all that earlier lives left beside it."""
 
-    def __init__(self, state_dir: Path, instance: UUID, *, keep_days: int = 0) -> None:
-        """`keep_days`: for how long intents are kept; 0 is for ever. Raises ConfigError where the folder is of no use."""
+    def __init__(
+        self,
+        state_dir: Path,
+        instance: UUID,
+        *,
+        keep_days: int = 0,
+        is_held: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`keep_days`: for how long intents are kept; 0 is for ever. Raises ConfigError where the folder is of no use.
+
+        `is_held`: whether this host holds itself back after the database lost starts (store/hold_log.py).
+        """
         self._folder = state_dir / _FOLDER
         self.instance = instance
         self.trouble: str | None = None
+        self._is_held = is_held
         self._keep_days = keep_days
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="intent-log")
         self._file: int | None = None  # its descriptor; this and the next two belong to the thread
@@ -77,6 +88,10 @@ class IntentLog:
         self._fresh: set[int] = set()
         self.begun: set[int] = set()
         """Site runs that were started in this life."""
+
+    def may_start(self) -> bool:
+        """Whether this host can remember what it starts, and knows of nothing that was lost."""
+        return self.trouble is None and not self._is_held()
 
     def is_spent(self, key: int) -> bool:
         if key in self._fresh:

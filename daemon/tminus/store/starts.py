@@ -81,8 +81,9 @@ class Starts(Lane[_StartBatch]):
     async def write(self, batch: _StartBatch) -> None:
         requests = batch.starts.requests()
         self._intents.look_for_trouble()
-        if self._intents.trouble is not None:
-            # Nothing is committed that could not be remembered: what waits may be started later, or elsewhere.
+        if not self._intents.may_start():
+            # Nothing is committed that could not be remembered, or while this host holds itself back: what waits may be
+            # started later, or elsewhere.
             batch.starts.answer(lambda _: Start.PAUSED)
             return
         answers = {r.run: await self._refuse(r) for r in requests if self._intents.is_spent(r.key)}

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
 from tminus.domain.news import NewsKind
-from tminus.web.models import Body, Text, Word
+from tminus.web.models import Body, Signed, Text, Word
 
 _Note = Annotated[Text, Field(min_length=1, max_length=1000, description="For whoever asks later.")]
 
@@ -108,7 +108,7 @@ class Verdict(Body):
     note: _Note
 
 
-class WaveBody(Body):
+class WaveBody(Signed):
     """Which wave may go."""
 
     wave: Annotated[int, Field(ge=1, le=1000, description="Its number: the next one.")]

@@ -244,13 +244,70 @@ class Pause(Body):
     note: Annotated[Text, Field(min_length=1, max_length=1000, description="For whoever asks later.")]
 
 
-class RunNow(Body):
+class Signed(Body):
+    """A signature for an act, where daemons ask for one."""
+
+    signature: (
+        Annotated[Text, Field(max_length=10000, description="The approver's, over the statement of the act.")] | None
+    ) = None
+    expires: (
+        Annotated[AwareDatetime, Field(description="When the signature ceases to count, as the statement has it.")]
+        | None
+    ) = None
+    statement: (
+        Annotated[Text, Field(max_length=10000, description="What was signed: refused where it is another one by now.")]
+        | None
+    ) = None
+
+
+class SignedLaunch(Signed):
+    """A signature for a launch that is to be made."""
+
+    new_launch_id: (
+        Annotated[UUID, Field(description="The id that the launch is to have, as the statement has it.")] | None
+    ) = None
+
+
+class Resumption(Signed):
+    """That a launch goes on."""
+
+
+class TestRun(SignedLaunch):
+    """That it is tested."""
+
+
+class StatementOf(Body):
+    """Which act is to be signed for."""
+
+    act: Literal["launch", "run_now", "test", "retry", "confirm", "resume"]
+    expires: (
+        Annotated[AwareDatetime, Field(description="When it ceases to count; a day from now, of launch never.")] | None
+    ) = None
+    new_launch_id: (
+        Annotated[UUID, Field(description="Of run_now, test, retry: the id that the launch is to have; a new one.")]
+        | None
+    ) = None
+    launch_id: Annotated[UUID | None, Field(description="Of retry: which launch; the latest, unless given.")] = None
+    sites: Annotated[
+        list[SiteId] | None,
+        Field(max_length=100000, description="Of retry: those that are safe to repeat, unless given."),
+    ] = None
+    wave: Annotated[int, Field(ge=1, le=1000, description="Of confirm: which wave may go.")] | None = None
+
+    @model_validator(mode="after")
+    def _says_which_wave(self) -> StatementOf:
+        if self.act == "confirm" and self.wave is None:
+            raise ValueError("wave: say which wave may go")
+        return self
+
+
+class RunNow(SignedLaunch):
     """Why it does not wait for its time."""
 
     reason: Annotated[Text | None, Field(max_length=1000, description="For whoever asks later.")] = None
 
 
-class Retry(Body):
+class Retry(SignedLaunch):
     """What to do again."""
 
     launch_id: Annotated[UUID | None, Field(description="Which launch; the latest, unless given.")] = None

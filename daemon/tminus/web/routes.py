@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from tminus.web import contacts, fleet, fleet_models, launches, models, scripts, shapes, sites
+from tminus.web import contacts, fleet, fleet_models, launches, models, scripts, shapes, sites, statements
 from tminus.web.call import Answer, Call
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -105,16 +105,18 @@ ROUTES: tuple[Route, ...] = (
           handler=scripts.request_authorization, returns=shapes.ScheduledScript, versioned=True),
     Route(method="POST", path=f"{_SCRIPT}/withdraw", scope="script:authorize", summary="Take an authorization back",
           handler=scripts.withdraw_authorization, returns=shapes.ScheduledScript, body=models.Withdrawal, versioned=True),
+    Route(method="POST", path=f"{_SCRIPT}/statement", scope=_VIEW, summary="Show the text that is signed for an act",
+          handler=statements.make_statement, returns=shapes.Statement, body=models.StatementOf),
     Route(method="POST", path=f"{_SCRIPT}/pause", scope="script:run", summary="Hold the launch that is under way",
           handler=scripts.pause_script, returns=shapes.ScheduledScript, body=models.Pause, versioned=True),
     Route(method="POST", path=f"{_SCRIPT}/resume", scope="script:run", summary="Let a held launch go on",
-          handler=scripts.resume_script, returns=shapes.ScheduledScript, versioned=True),
+          handler=scripts.resume_script, returns=shapes.ScheduledScript, body=models.Resumption, versioned=True),
     Route(method="POST", path=f"{_SCRIPT}/retry", scope="script:run", summary="Launch it again where that is safe",
           handler=scripts.retry_script, returns=shapes.Launch, status=(202,), body=models.Retry),
     Route(method="POST", path=f"{_SCRIPT}/run", scope="script:run", summary="Have it start now, and not at its time",
           handler=scripts.run_script, returns=shapes.ScheduledScript, body=models.RunNow, versioned=True),
     Route(method="POST", path=f"{_SCRIPT}/test", scope="script:run", summary="Run it on its test site, before it is authorized",
-          handler=scripts.test_script, returns=shapes.Launch, status=(202,)),
+          handler=scripts.test_script, returns=shapes.Launch, status=(202,), body=models.TestRun),
     Route(method="POST", path=f"{_SCRIPT}/rehearse", scope="script:run", summary="Do all but run the script, on all sites, now",
           handler=scripts.rehearse_script, returns=shapes.Launch, status=(202,)),
     Route(method="POST", path=f"{_SCRIPT}/confirm-wave", scope="script:run", summary="Let the next wave of a launch go",

@@ -12,11 +12,21 @@ from tminus.errors import Refused
 from tminus.store.pool import store_errors
 from tminus.web.call import Answer, Call, page_of, read_cursor
 from tminus.web.fleet_models import WaveBody
-from tminus.web.models import Authorization, NewScript, Pause, Retry, RunNow, ScriptChange, ScriptPage, Withdrawal
+from tminus.web.models import (
+    Authorization,
+    NewScript,
+    Pause,
+    Resumption,
+    Retry,
+    RunNow,
+    ScriptChange,
+    ScriptPage,
+    TestRun,
+    Withdrawal,
+)
 from tminus.web.problems import Code, Problem, of_store
+from tminus.web.statements import check_signed, launch_to_retry
 
-# Who signs does so with tminus, or with plain tools; the database refuses what has to be signed, and says how.
-_UNSIGNED = (None, None)
 _OVER = {"launched": Code.ALREADY_LAUNCHED, "cancelled": Code.CANCELLED}
 
 
@@ -149,13 +159,16 @@ async def pause_script(call: Call) -> Answer:
 
 async def resume_script(call: Call) -> Answer:
     script_id = call.uuid("script_id")
-    await call.value("resume_launch", script_id, call.person.name, *_UNSIGNED)
+    signed = await check_signed(call, script_id, "resume", call.body_as(Resumption))
+    await call.value("resume_launch", script_id, call.person.name, *signed)
     return await _script(call, script_id)
 
 
 async def confirm_wave(call: Call) -> Answer:
     script_id = call.uuid("script_id")
-    await call.value("confirm_wave", script_id, call.body_as(WaveBody).wave, call.person.name, *_UNSIGNED)
+    given = call.body_as(WaveBody)
+    signed = await check_signed(call, script_id, "confirm", given, wave=given.wave)
+    await call.value("confirm_wave", script_id, given.wave, call.person.name, *signed)
     return await _script(call, script_id)
 
 
@@ -169,13 +182,11 @@ async def retry_script(call: Call) -> Answer:
     """Launch it again where that is safe, or on the sites that are named."""
     script_id = call.uuid("script_id")
     again = call.body_as(Retry)
-    latest = json.loads((await _script(call, script_id)).text)["launch_id"]
-    launch_id = again.launch_id or (UUID(latest) if latest else None)
-    if launch_id is None:
-        raise Problem(Code.CONFLICT, f"scheduled script {script_id} was not launched yet; there is nothing to retry")
-    if await call.value("script_of_launch", launch_id) != script_id:
-        raise Problem(Code.NOT_FOUND, f"scheduled script {script_id} has no launch {launch_id}")
-    launch = await call.value("retry", launch_id, again.sites, call.person.name, None, *_UNSIGNED)
+    if await call.value("api_object", script_id) is None:
+        raise _no_script(script_id)
+    launch_id = await launch_to_retry(call, script_id, again.launch_id)
+    signed = await check_signed(call, script_id, "retry", again, launch_id=launch_id, sites=again.sites)
+    launch = await call.value("retry", launch_id, again.sites, call.person.name, again.new_launch_id, *signed)
     document = await call.value("launch_for_api", launch)
     return Answer(text=str(document), status=202, location=f"/launches/{launch}")
 
@@ -183,13 +194,17 @@ async def retry_script(call: Call) -> Answer:
 async def run_script(call: Call) -> Answer:
     """Have what is authorized start now. Its time was authorized, too, so this is for an approver who did not write it."""
     script_id = call.uuid("script_id")
-    await call.value("run_now", script_id, call.person.name, call.body_as(RunNow).reason, None, *_UNSIGNED)
+    given = call.body_as(RunNow)
+    signed = await check_signed(call, script_id, "run_now", given)
+    await call.value("run_now", script_id, call.person.name, given.reason, given.new_launch_id, *signed)
     return await _script(call, script_id)
 
 
 async def test_script(call: Call) -> Answer:
     """Run it on its test site, which its owner has to allow."""
-    launch = await call.value("request_test", call.uuid("script_id"), call.person.name, None, *_UNSIGNED)
+    script_id, given = call.uuid("script_id"), call.body_as(TestRun)
+    signed = await check_signed(call, script_id, "test", given)
+    launch = await call.value("request_test", script_id, call.person.name, given.new_launch_id, *signed)
     document = await call.value("launch_for_api", launch)
     return Answer(text=str(document), status=202, location=f"/launches/{launch}")
 

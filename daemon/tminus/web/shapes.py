@@ -121,6 +121,20 @@ class Review(_Shape):
     last_authorized: dict[str, Any] | None
 
 
+class Statement(_Shape):
+    """What is signed for an act, in this namespace of ssh-keygen, and what is sent with the signature."""
+
+    act: Literal["launch", "run_now", "test", "retry", "confirm", "resume"]
+    approver: str
+    expires: Moment | None
+    new_launch_id: UUID | None
+    launch_id: UUID | None
+    sites: list[str] | None
+    wave: int | None
+    namespace: str
+    statement: str
+
+
 class Counts(_Shape):
     sites: Count
     completed: Count

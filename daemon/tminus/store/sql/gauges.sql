@@ -13,7 +13,10 @@ select
         and not exists (select from tminus.instances i where tminus.is_alive(i) and tminus.can_serve(i, t))) as unserved_sites,
     (select count(*) from tminus.site_runs where state = 'unknown' and resolved_at is null) as unknown_sites,
     (select count(*) from tminus.busy_sites where free_at is null) as busy_sites,
-    (select count(*) from tminus.lost_starts where accepted_at is null) as lost_starts,
+    -- Not accepted by a person, or those for which a living daemon waits for a signature, whatever this database says.
+    greatest((select count(*) from tminus.lost_starts where accepted_at is null),
+        (select coalesce(sum(cardinality(h.nonces)), 0)::bigint from tminus.host_holds h join tminus.instances i on i.id = h.instance_id
+            where h.released_at is null and tminus.is_alive(i))) as lost_starts,
     (select count(*) from tminus.set_aside where readmitted_at is null) as set_aside_scripts,
     (select coalesce(greatest(extract(epoch from max(tminus.clock() - r.started_at - l.site_timeout)), 0), 0)::double precision
         from tminus.site_runs r join tminus.launches l on l.id = r.launch_id

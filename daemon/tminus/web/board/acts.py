@@ -53,7 +53,7 @@ async def do(name: str, route: Route, visit: Visit, form: Mapping[str, str]) -> 
             )
             answer = await route.handler(call)
     except Problem as problem:
-        if problem.code is Code.STALE_DIGEST:
+        if problem.code is Code.STALE_DIGEST and name == "authorize":
             return await review.show_stale(visit, visit.uuid("script_id"), given["digest"])
         raise
     return web.Response(status=303, headers={hdrs.LOCATION: f"{_next(visit, form.get('back'), answer)}?done={name}"})

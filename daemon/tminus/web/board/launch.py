@@ -15,6 +15,7 @@ from tminus.store.pool import statement
 from tminus.web.board import cells
 from tminus.web.board.page import Groups, Visit, plain, row, rows
 from tminus.web.board.rendering import clip
+from tminus.web.board.signing import to_sign
 from tminus.web.problems import Code, Problem
 
 _GROUPS = 40
@@ -32,6 +33,8 @@ async def show(visit: Visit) -> web.StreamResponse:
         launch = await _launch(transaction, launch_id)
         letters = await transaction.fetchval("select tminus.cells($1)", launch_id)
         grid = await rows(transaction, "launch_grid", launch_id)
+        facts = _facts(launch, letters)
+        signing = await to_sign(visit, transaction, launch, may_retry=bool(facts["may_retry"]))
         listed = (
             await rows(transaction, "launch_runs", launch_id, outcome, site, _RUNS + 1, after)
             if outcome or site
@@ -40,7 +43,8 @@ async def show(visit: Visit) -> web.StreamResponse:
     return visit.page(
         "launch.html",
         {
-            **_facts(launch, letters),
+            **facts,
+            "signing": signing,
             "grid": _grid(grid, letters),
             "is_dense": len(letters) > _DENSE,
             **_shown(launch, await _groups(visit, launch_id)),
@@ -58,8 +62,10 @@ async def show_parts(visit: Visit) -> web.StreamResponse:
     async with visit.db.transaction("show a launch") as transaction:
         launch = await _launch(transaction, launch_id)
         letters = await transaction.fetchval("select tminus.cells($1)", launch_id)
+        facts = _facts(launch, letters)
+        signing = await to_sign(visit, transaction, launch, may_retry=bool(facts["may_retry"]))
     shown = _shown(launch, await _groups(visit, launch_id))
-    return visit.page("launch_parts.html", {**_facts(launch, letters), **shown})
+    return visit.page("launch_parts.html", {**facts, **shown, "signing": signing})
 
 
 async def _launch(transaction: asyncpg.pool.PoolConnectionProxy, launch_id: UUID) -> asyncpg.Record:

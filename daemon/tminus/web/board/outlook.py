@@ -25,6 +25,7 @@ async def show(visit: Visit) -> web.StreamResponse:
         freezes = await rows(transaction, "freezes")
         unknown = await rows(transaction, "unresolved_runs", None, _UNKNOWN)
         lost = await rows(transaction, "lost_starts")
+        holds = await rows(transaction, "open_holds")
         aside = await rows(transaction, "set_aside")
         busy = await rows(transaction, "busy_sites")
         instances = await rows(transaction, "living_instances")
@@ -45,6 +46,7 @@ async def show(visit: Visit) -> web.StreamResponse:
             "freezes": freezes,
             "unknown": unknown,
             "lost": lost,
+            "holds": holds,
             "aside": aside,
             "busy": busy,
             "is_served": any(each["state"] == "alive" and not each["silent"] for each in instances),

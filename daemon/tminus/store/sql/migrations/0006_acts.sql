@@ -397,33 +397,52 @@ end $$;
 
 -- Let launches start again after a restore: a person has seen which starts are gone from this database, and has cancelled
 -- what must not run once more. `by` is the person, or null for the caller: an approver or a gateway. `seen` is how many lost
--- starts that person saw: where another was noticed since, it is refused. Returns how many are accepted.
-create function tminus.resume(note text, by text default null, seen integer default null) returns integer
+-- starts that person saw: where another was noticed since, it is refused. Where daemons ask for signatures, that of an approver over
+-- tminus.resume_statement(by, expires) is needed, with `digest`, the one in it. Returns how many lost starts there were.
+create function tminus.resume(note text, by text default null, seen integer default null, signature text default null,
+    expires timestamptz default null, digest text default null) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     who text := tminus.principal(resume.by);
     the_note text := tminus.required_note(resume.note);
+    held record;
+    the_holds uuid[];
     accepted jsonb;
 begin
     if not tminus.oversees() then
         raise exception '% may not resume the launches: only members of tminus_approver and tminus_gateway do', who
             using errcode = 'insufficient_privilege';
     end if;
-    with taken as (
-        update tminus.lost_starts u set accepted_at = tminus.clock(), accepted_by = who, note = the_note
-        where u.accepted_at is null
-        returning u.nonce, u.site_run_id, u.launch_id, u.site_id, u.started_at
-    )
-    select jsonb_agg(to_jsonb(taken)) into accepted from taken;
-    if jsonb_array_length(accepted) <> resume.seen then
-        raise exception '% lost starts are known by now, not the % that you saw', jsonb_array_length(accepted), resume.seen
+    the_holds := array(select h.id from tminus.host_holds h where h.released_at is null order by h.id);
+    select coalesce(array_agg(s.nonce), '{}') as nonces, coalesce(array_agg(s.launch_id), '{}') as launches, coalesce(array_agg(s.site_id), '{}') as sites,
+        coalesce(array_agg(s.started_at), '{}') as moments, count(*)::integer as count
+    into held from tminus.held_starts() s;
+    if held.count = 0 and cardinality(the_holds) = 0 then
+        raise exception 'the launches are not paused; there is nothing to resume' using errcode = 'object_not_in_prerequisite_state';
+    elsif held.count <> resume.seen then
+        raise exception '% lost starts are known by now, not the % that you saw', held.count, resume.seen
             using errcode = 'object_not_in_prerequisite_state', hint = 'Look at them again, and cancel what must not run again.';
     end if;
-    if accepted is null then
-        raise exception 'the launches are not paused; there is nothing to resume' using errcode = 'object_not_in_prerequisite_state';
+    if resume.signature is null then
+        perform tminus.require_signature('goes on with', 'Use tminus resume --note WHY --sign KEY, or sign tminus.resume_statement and give the signature.');
+    else
+        perform tminus.check_signer(who, null, null, resume.expires);
+        if resume.digest is distinct from tminus.resume_digest() then
+            raise exception 'what is held back is not what you signed for any more' using errcode = 'object_not_in_prerequisite_state',
+                hint = 'Look at it again, and sign it anew.';
+        end if;
+        insert into tminus.resumptions (holds, nonces, launches, sites, moments, approver, expires_at, signature)
+        values (the_holds, held.nonces, held.launches, held.sites, held.moments, who, resume.expires, tminus.plain_signature(resume.signature));
     end if;
-    perform tminus.record('resumed', who, null, null, null, jsonb_build_object('lost_starts', accepted, 'note', the_note));
+    with taken as (
+        update tminus.lost_starts u set accepted_at = tminus.clock(), accepted_by = who, note = the_note
+        where u.accepted_at is null and u.nonce = any (held.nonces)
+        returning u.nonce, u.site_run_id, u.launch_id, u.site_id, u.started_at
+    )
+    select coalesce(jsonb_agg(to_jsonb(taken)), '[]') into accepted from taken;
+    perform tminus.record('resumed', who, null, null, null, jsonb_build_object('lost_starts', accepted, 'note', the_note,
+        'signed', resume.signature is not null));
     perform pg_notify('tminus', 'resumed');
-    return jsonb_array_length(accepted);
+    return held.count;
 end $$;

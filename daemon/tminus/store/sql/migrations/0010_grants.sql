@@ -29,7 +29,7 @@ grant execute on function tminus.cancel(uuid, text), tminus.rehearse(uuid, text)
 -- An author is refused by a sentence, not by a missing grant.
 grant execute on function tminus.authorize(uuid, text, text, text, timestamptz, text) to tminus_author, tminus_approver, tminus_gateway;
 grant execute on function tminus.resolve(bigint, text, text, text), tminus.hasten_cleanup(text[], text), tminus.forgive_cleanup(bigint, text, text),
-    tminus.resume(text, text, integer) to tminus_author, tminus_approver, tminus_gateway;
+    tminus.resume(text, text, integer, text, timestamptz, text) to tminus_author, tminus_approver, tminus_gateway;
 
 -- The inventory.
 grant insert (id, name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, variables, enabled, sensitive_export),

@@ -106,6 +106,7 @@ function replace(id, fresh) {
   if (!here || !there) return;
   // Somebody who writes in a form, or opened something, is not disturbed.
   if (here.contains(document.activeElement) && /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)) { wanted = true; return; }
+  if ([...here.querySelectorAll("textarea")].some((each) => each.value)) { wanted = true; return; }
   const open = [...here.querySelectorAll("details")].map((each) => each.open);
   const focused = here.contains(document.activeElement) ? [...here.querySelectorAll("a, button, summary")].indexOf(document.activeElement) : -1;
   here.replaceWith(document.adoptNode(there));
