@@ -67,6 +67,7 @@ MUTANTS = (
     _statement("start: without a live heartbeat", "start_executing", " and i.heartbeat_at + i.ttl > tminus.clock()", ""),
     _statement("start: by one declared dead", "start_executing", "i.state in ('alive', 'draining') and ", ""),
     _statement("start: of a cancelled launch", "start_executing", "and l.state = 'running' and l.paused_at is null", "and l.paused_at is null"),
+    _statement("start: after the authorization expired", "start_executing", "\n        and coalesce(l.authorization_expires_at > tminus.clock(), true)", "", seen_by="tests/store/test_authorizing.py -k expired"),
     _statement("start: once more", "start_executing", " and r.executing_at is null", "", seen_by="tests/store/test_claiming.py"),
     _statement("start: in any state", "start_executing", "r.state = (select 'running') and ", ""),
     _statement("end: whoever owns it", "end_site_runs", "r.instance_id is not distinct from $1 and r.state", "r.state"),

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.store.stage import Stage, add_sites, authorize, insert, refused
+from tests.store.stage import HOST_KEY, Stage, add_sites, authorize, insert, refused
 from tests.support import Db
+from tminus.domain.review import SAME_KEY, UNSERVED, facts
+from tminus.store.launches import housekeeping
+from tminus.store.review import read_review
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+HOUR = timedelta(hours=1)
 AUTHORIZE = "select tminus.authorize($1, tminus.digest($1))"
 SIGNATURE = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
 
@@ -120,6 +124,67 @@ async def test_expired_approval(stage: Stage) -> None:
     assert [e["script_id"] for e in await stage.events("authorization_expired")] == [once, often]
     await authorize(stage.db, often)
     assert (await status(stage, often))[0] == "scheduled"
+
+
+async def test_nothing_of_a_launch_starts_once_its_authorization_expired(stage: Stage) -> None:
+    await add_sites(stage.db, "a", "b", "c")
+    instance = await stage.instance(ttl=10 * HOUR.total_seconds())
+    script = await insert(stage.db, start_within=5 * HOUR, max_concurrency=2)
+    await stage.db.value(
+        "select tminus.authorize($1, tminus.digest($1), expires => tminus.clock() + interval '2 hours')",
+        script,
+        role="bob",
+    )
+    await stage.db.move_clock(HOUR)
+    assert None not in await stage.launch_due(instance)
+    claims = await stage.claim(instance)
+    first, second = (claim.id for claim in claims.values())
+    await stage.run_through(instance, first)
+    await stage.db.move_clock(HOUR)
+    # Neither what waits, nor what is claimed and not started.
+    assert await stage.claim(instance) == {}
+    assert await stage.execute(instance, second) == []
+    assert [row["is_held"] for row in await stage.store.fetch("why_not_started", instance, [second])] == [True]
+    said = "192.0.2.1 does not answer."
+    assert len(await stage.store.fetch("release_site_runs", instance, [second], [0.0], ["offline"], [said])) == 1
+    assert (await housekeeping(stage.store)).given_up == 2
+    runs = (await stage.db.site_runs(script)).values()
+    assert sorted((run["state"], run["reason"] or "") for run in runs) == [
+        ("completed", ""),
+        *[("skipped", "missed")] * 2,
+    ]
+    messages = sorted(run["message"] for run in runs if run["state"] == "skipped")
+    assert all(message.startswith("Not started before the authorization expired, at 20") for message in messages)
+    assert [said in message for message in messages].count(True) == 1
+
+
+async def test_a_retry_lasts_as_long_as_its_approver_says_or_the_policy(stage: Stage) -> None:
+    await add_sites(stage.db, "a")
+    instance = await stage.instance(ttl=100 * HOUR.total_seconds())
+    script = await insert(stage.db, start_within=5 * HOUR)
+    await stage.db.value(
+        "select tminus.authorize($1, tminus.digest($1), expires => tminus.clock() + interval '2 hours')",
+        script,
+        role="bob",
+    )
+    await stage.db.move_clock(HOUR)
+    assert None not in await stage.launch_due(instance)
+    launch = await stage.db.value("select id from tminus.launches where script_id = $1", script)
+    await stage.db.move_clock(2 * HOUR)
+    await housekeeping(stage.store)
+    # A decision of its own: it is not over with the first one, and has an end of its own.
+    retry = "select tminus.retry($1, expires => tminus.clock() + $2::interval)"
+    assert "would have expired" in await refused(stage.db, "bob", retry, launch, timedelta(0))
+    again = await stage.db.value(retry, launch, HOUR, role="bob")
+    await stage.db.move_clock(HOUR)
+    assert await stage.claim(instance) == {}
+    await housekeeping(stage.store)
+    assert await stage.db.value("select reason from tminus.site_runs where launch_id = $1", again) == "missed"
+    await stage.db.run("update tminus.policy set authorization_ttl = '3 hours'")
+    third = await stage.db.value("select tminus.retry($1)", launch, role="bob")
+    lasts = "select authorization_expires_at - started_at from tminus.launches where id = $1"
+    assert await stage.db.value(lasts, third) == 3 * HOUR
+    assert sorted(await stage.claim(instance)) == ["a"]
 
 
 async def test_approval_of_what_was_not_shown(stage: Stage) -> None:
@@ -250,6 +315,44 @@ async def test_a_review_shows_all_that_is_authorized_and_where(stage: Stage) -> 
     assert (tokyo["enabled"], tokyo["last_seen_at"], tokyo["variables"]) == (False, None, {})
     assert utc["local_time"].replace(" ", "T") == seen["launch_at"][:19]
     assert tokyo["local_time"] != utc["local_time"]
+
+
+async def test_a_review_names_sites_that_no_living_daemon_could_serve(stage: Stage) -> None:
+    await add_sites(stage.db, "a", "b", "c", "d", "off")
+    await stage.db.run("update tminus.sites set credential = 'lost' where id in ('a', 'c', 'off')", role="api")
+    await stage.db.run("update tminus.sites set runner = 'nobody' where id = 'd'", role="api")
+    await stage.db.run("update tminus.sites set enabled = false where id = 'off'", role="api")
+    script = await insert(stage.db, sites=["c", "a", "b", "d", "off"])
+    assert (await review(stage.db, script))["unserved"] == {}, "without a daemon nothing can be said"
+    await stage.instance()
+    unserved = (await review(stage.db, script))["unserved"]
+    assert unserved["no living daemon has in its configuration the credential 'lost'"] == ["c", "a"]
+    assert [sites for why, sites in unserved.items() if "'nobody'" in why] == [["d"]]
+    async with stage.db.connect() as connection:
+        shown = await read_review(connection, script)
+    assert shown is not None
+    assert dict(facts(shown))[UNSERVED].startswith("no living daemon has")
+
+
+async def test_a_review_names_sites_that_may_be_one_router(stage: Stage) -> None:
+    await add_sites(stage.db, "a", "b", "c", "d", "e", "off")
+    key, other = HOST_KEY, HOST_KEY[:-1] + "A"
+    await stage.db.fetch("update tminus.sites set host_key = $1 where id in ('a', 'b', 'off')", key, role="api")
+    await stage.db.fetch("update tminus.sites set enabled = false where id = 'off'", role="api")
+    await stage.db.fetch("update tminus.sites set host_key = $1 where id in ('c', 'd')", other, role="api")
+    script = await insert(stage.db, sites=["a", "e"])
+    await stage.db.run("update tminus.sites set seen_host_key = null")
+    assert (await review(stage.db, script))["same_key"] == [["a", "b"]], "c and d are no sites of it"
+    await stage.db.run("update tminus.sites set serial = 'serial of ' || id")
+    assert (await review(stage.db, script))["same_key"] == [], "their serial numbers tell them apart"
+    await stage.db.fetch(
+        "update tminus.sites set serial = null, host_key = null, seen_host_key = $1 where id in ('a', 'b')", key
+    )
+    assert (await review(stage.db, script))["same_key"] == [["a", "b"]]
+    async with stage.db.connect() as connection:
+        shown = await read_review(connection, script)
+    assert shown is not None
+    assert dict(facts(shown))[SAME_KEY] == "a, b"
 
 
 async def test_a_review_says_what_changed_since_it_was_authorized(stage: Stage) -> None:

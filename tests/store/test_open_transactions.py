@@ -9,7 +9,7 @@ import pytest
 
 from tests.store.stage import Stage, add_sites, held_by_another, insert, start_request
 from tests.support import until
-from tminus.domain.endings import completed
+from tminus.domain.endings import Reason, completed, unknown
 from tminus.store import instances, launches
 from tminus.store.starts import Start
 from tminus.store.writer import EndRequest, Learned, Writer
@@ -38,6 +38,26 @@ async def test_an_author_who_holds_its_scheduled_script_does_not_hold_up_the_end
                 assert (await stage.row(script))["finished_at"] is None
         await stage.store.fetch("housekeeping")
         assert (await stage.row(script))["finished_at"] is not None
+    finally:
+        task.cancel()
+
+
+async def test_a_person_who_resolves_and_does_not_commit_does_not_hold_up_the_endings(stage: Stage) -> None:
+    instance = await stage.instance()
+    await stage.launch(instance, "a", "b")
+    runs = {site: claim.id for site, claim in (await stage.claim(instance)).items()}
+    writer = stage.writer(instance)
+    task = asyncio.create_task(writer.run())
+    said = EndRequest(run=runs["a"], ending=unknown(Reason.CONNECTION_LOST, "Nobody knows."))
+    try:
+        assert await asyncio.gather(*(writer.start(start(run)) for run in runs.values())) == [Start.GO] * 2
+        assert await writer.end(said)
+        async with asyncio.timeout(SOON):
+            resolve = "select tminus.resolve($1, 'completed', 'I looked.')"
+            async with held_by_another(stage.db, resolve, runs["a"], role="alice"):
+                assert await writer.end(said), "the answer to the first was lost"
+                assert not await writer.end(EndRequest(run=runs["a"], ending=completed("Done.")))
+                assert await writer.end(EndRequest(run=runs["b"], ending=completed("Done.")))
     finally:
         task.cancel()
 

@@ -70,6 +70,7 @@ READING = (
     "export_text",
     "can_serve",
     "check_cron",
+    "cron_values",
     "plain_site_query",
     "matching_sites",
     "check_variables",

@@ -41,6 +41,23 @@ async def test_a_bad_site_is_refused_with_a_sentence(shared: WarmDb, case: str) 
     assert sentence.replace("new", "a", 1) in text
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["127.1", "127.83.1", "2130706433", "0x7f000001", "0X7F.1", "010.0.0.1", "192.0.2.256", "192.0.2.1.", "1.2.3.4.5"],
+)
+async def test_an_ipv4_address_is_written_in_one_way(shared: WarmDb, address: str) -> None:
+    text = await refused(shared, "api", "insert into tminus.sites (id, name, address) values ('new', 'n', $1)", address)
+    assert "four decimal numbers" in text
+
+
+@pytest.mark.parametrize(
+    "address", ["192.0.2.201", "0x7f.example.net", "10.example", "fe80::1%ether1", "1-2.3", "router-1"]
+)
+async def test_any_other_address_or_name_is_taken(shared: WarmDb, address: str) -> None:
+    insert = "insert into tminus.sites (id, name, address) values ('new ' || $1, 'n', $1) returning address"
+    assert await shared.value(insert, address, role="api") == address
+
+
 @pytest.mark.parametrize("address", ["", "-oProxyCommand", "10.0.0.1 10.0.0.2", "host\nname", "a/b", "x" * 254])
 async def test_an_address_is_an_address(shared: WarmDb, address: str) -> None:
     text = await refused(shared, "api", "insert into tminus.sites (id, name, address) values ('new', 'n', $1)", address)

@@ -61,6 +61,22 @@ BAD_INPUT: dict[str, tuple[dict[str, object], str]] = {
     ),
     "an abbreviation, which zoneinfo has not": ({"cron": "@daily", "timezone": "PDT"}, "there is no time zone 'PDT'"),
     "a POSIX zone": ({"cron": "@daily", "timezone": "foo+3"}, "there is no time zone 'foo+3'"),
+    "a day that the month has not": ({"cron": "0 0 31 2 *"}, "none of its months has such a day"),
+    "a day that no month of a list has": ({"cron": "0 0 31 4,jun,9-11/2 *"}, "none of its months has such a day"),
+    "such a day on any weekday": ({"cron": "* * 30-31 feb */2"}, "none of its months has such a day"),
+    "no script": ({"script": None}, "script is null (Give the script"),
+    "no start_within": ({"start_within": None}, "start_within is null (Leave start_within out"),
+    "no site_timeout": ({"site_timeout": None}, "site_timeout is null (Leave"),
+    "no make_backup": ({"make_backup": None}, "make_backup is null (Leave"),
+    "no abort_if_offline": ({"abort_if_offline": None}, "abort_if_offline is null (Leave"),
+    "no description": ({"description": None}, "description is null (Leave"),
+    "no notify": ({"notify": None}, "notify is null (Leave"),
+    "no detached": ({"detached": None}, "detached is null (Leave"),
+    "no expects_disconnect": ({"expects_disconnect": None}, "expects_disconnect is null (Leave"),
+    "no wave_confirm": ({"wave_confirm": None}, "wave_confirm is null (Leave"),
+    "no windows": ({"windows": None}, "windows"),
+    "no variables": ({"variables": None}, "variables is a JSON object"),
+    "no missed_policy": ({"missed_policy": None}, "missed_policy is skip or run_latest"),
     "an empty script": ({"script": " \t\r\n"}, "the script is empty"),
     "a script over 1 MiB": ({"script": ":put " + "x" * 1048576}, "1048581 bytes long; at most 1048576 (1 MiB)"),
     "a script over 1 MiB by its bytes": ({"script": "é" * 524289}, "1048578 bytes long"),
@@ -417,3 +433,14 @@ async def test_the_cases_cover_every_column_of_the_client() -> None:
         "cron", "timezone", "start_within", "site_timeout", "max_concurrency", "wave_sizes", "confirm_within", "max_failures",
         "max_failures_in_wave", "max_offline", "guard_version", "guard_free_space", "guard_uptime", "guard_cpu_load", "variables",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "cron", ["0 0 29 2 *", "0 0 31 2,3 *", "0 0 31 2 mon", "0 0 31 */2 *", "0 0 1,31 2 *", "0 0 31 feb-apr/2 sun"]
+)
+async def test_a_rule_that_has_a_date_now_and_then_is_taken(shared: WarmDb, cron: str) -> None:
+    assert await insert(shared, cron=cron)
+
+
+async def test_an_id_that_is_null_is_chosen_here(shared: WarmDb) -> None:
+    assert await insert(shared, id=None) is not None

@@ -257,7 +257,11 @@ class TestCron:
 
     async def test_a_rule_without_a_date_ends_with_its_reason(self, stage: Stage) -> None:
         await add_sites(stage.db, "a")
-        script = await insert(stage.db, cron="0 0 30 2 *")
+        script = await insert(stage.db, cron="0 0 29 2 *")
+        # The database takes no such rule.
+        await stage.db.run(
+            "set session_replication_role = replica; update tminus.scheduled_scripts set cron = '0 0 30 2 *'"
+        )
         await stage.plan()
         row = await stage.row(script)
         assert (row["status"], row["status_reason"], row["cancelled_by"]) == ("cancelled", "no date", "tminus")
@@ -290,6 +294,30 @@ class TestSitesThatWait:
         assert await self.seen(stage, script) == {"a": ("failed", "offline")}
         assert (await stage.db.site_runs(script))["a"]["message"] == "No answer from 10.0.0.1."
         assert (await stage.row(script))["finished_at"] is not None
+
+    async def test_offline_and_then_given_back_by_a_daemon_that_drains(self, stage: Stage) -> None:
+        instance = await stage.instance(ttl=LONG)
+        script = await stage.launch(instance, "a", start_within=timedelta(minutes=10))
+        run = (await stage.claim(instance))["a"].id
+        await stage.store.fetch("release_site_runs", instance, [run], [0.0], ["offline"], ["No answer from 10.0.0.1."])
+        assert (await stage.claim(instance))["a"].attempts == 2
+        await stage.store.fetch("release_site_runs", instance, [run], [0.0], [None], [None])
+        await stage.db.move_clock(timedelta(minutes=11))
+        assert (await clean(stage)).given_up == 1
+        assert await self.seen(stage, script) == {"a": ("failed", "offline")}
+        assert (await stage.db.site_runs(script))["a"]["message"] == "No answer from 10.0.0.1."
+
+    async def test_offline_first_and_reached_later(self, stage: Stage) -> None:
+        instance = await stage.instance(ttl=LONG)
+        script = await stage.launch(instance, "a", start_within=timedelta(minutes=10))
+        run = (await stage.claim(instance))["a"].id
+        await stage.store.fetch("release_site_runs", instance, [run], [0.0], ["offline"], ["No answer from 10.0.0.1."])
+        await stage.claim(instance)
+        await stage.store.fetch("note_steps", instance, [run], ["backing_up"])
+        await stage.store.fetch("release_site_runs", instance, [run], [0.0], [None], [None])
+        await stage.db.move_clock(timedelta(minutes=11))
+        assert (await clean(stage)).given_up == 1
+        assert await self.seen(stage, script) == {"a": ("skipped", "missed")}
 
     async def test_no_daemon_served_it(self, stage: Stage) -> None:
         instance = await stage.instance(ttl=LONG)

@@ -40,6 +40,21 @@ from tminus.routeros.text import clean, clean_line
         ("-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: AES-256-CBC,0A\n\nhunter2+/hunter2\n-----BEGIN CERTIFICATE-----\nx",
          "-----BEGIN RSA PRIVATE KEY-----\n*****\n-----BEGIN CERTIFICATE-----\nx"),
         ("-----BEGIN EC PRIVATE KEY-----\nhunter2hunter2hunter2==\n", "-----BEGIN EC PRIVATE KEY-----\n*****\n"),
+        # Wrapped: before a value, in one (quoted or not), in a name, and in what holds others.
+        ('add pre-shared-key=\\\n    "hunter2" x=1', 'add pre-shared-key=\\\n    "*****" x=1'),
+        ('add password="abc\\\n    hunter2" x=1\nadd y=2', 'add password="*****" x=1\nadd y=2'),
+        ("add password=abc\\\n    hunter2 \\\n    x=1", "add password=***** \\\n    x=1"),
+        ('add source="/user set 0 pass\\\n    word=hunter2; :put 1"', 'add source="/user set 0 pass\\\n    word=*****; :put 1"'),
+        ('add source="set pass\\\n    word=\\\n    \\"hun\\\n    ter2 hunter2\\" x=1"',
+         'add source="set pass\\\n    word=\\\n    \\"*****\\" x=1"'),
+        ("/snmp community\nset 0 name=\\\n    hun\\\n    ter2 x=1", "/snmp community\nset 0 name=\\\n    ***** x=1"),
+        ('add source="-----BEGIN PRI\\\n    VATE KEY-----\\nhunter2\\\n    hunter2\\n-----E\\\n    ND PRIVATE KEY-----"',
+         'add source="-----BEGIN PRI\\\n    VATE KEY-----\n*****\n-----E\\\n    ND PRIVATE KEY-----"'),
+        ("password=hunter2\\\n", "password=*****\\\n"),
+        # As `print` shows a menu of one item.
+        ("          user: u\n      password: hunter2 hunter2\n  mode: dhcp\n", "          user: u\n      password: *****\n  mode: dhcp\n"),
+        ("  wpa2-pre-shared-key: hunter2\n", "  wpa2-pre-shared-key: *****\n"),
+        ("ipsec-secret: hunter2", "ipsec-secret: *****"),
     ],
 )  # fmt: skip
 def test_known_secrets_are_replaced(said: str, kept: str) -> None:
@@ -60,6 +75,10 @@ def test_known_secrets_are_replaced(said: str, kept: str) -> None:
         "/snmp community\nset [ find default=yes ] addresses=10.0.0.0/8 name=public",
         "/interface wireguard peers\nadd public-key=aGVsbG8=",
         "password=[$ask]",
+        "  password: \n  user: u",
+        "  require-password: yes",
+        'add source=":put \\"password: \\"; :put 1" name=s',
+        'add comment=x password="" \\\n    name=y',
         ':local url ("?user=" . $user . "&password=" . $secret); :put "done"',
         r'add source=":local url (\"&password=\" . \$secret); :put \"done\"" name=s',
         'add source=":find \\$l \\"-----BEGIN RSA PRIVATE KEY-----\\"" name=s\n/ip address\nadd address=192.0.2.1/24',
@@ -87,6 +106,14 @@ def test_an_export_is_kept_without_the_secrets_in_its_scripts() -> None:
         "/snmp community\n",
         "-----BEGIN A PRIVATE KEY-----\n",
         'password=\\\\\\"',
+        "\\\n",
+        'password=\\\n"',
+        "pass\\\n    word=\\\n    x ",
+        "password: ",
+        "password.",
+        "                    ",
+        "\n password: x",
+        "\\\n/snmp community\\\nname=",
     ],
 )
 def test_hostile_text_is_read_in_no_time(piece: str) -> None:
@@ -113,3 +140,14 @@ def test_a_value_of_backslashes_that_does_not_end_is_read_in_no_time(quote: str)
 )
 def test_an_escaped_quote_or_backslash_does_not_end_a_value_early(said: str, kept: str) -> None:
     assert redact(said) == kept
+
+
+def test_a_large_export_without_a_secret_costs_next_to_nothing() -> None:
+    line = 'add action=accept chain=forward comment="allow what was asked for" \\\n    dst-port=443 protocol=tcp src-address=192.0.2.1\n'
+    export = "/ip firewall filter\n" + line * (50_000 // len(line))
+    best = 1.0
+    for _ in range(50):
+        begun = time.perf_counter()
+        assert redact(export) == export
+        best = min(best, time.perf_counter() - begun)
+    assert best < 0.002  # 0.15 ms on a slow core

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from tminus.cli import screen
 from tminus.cli.findings import show_stored
-from tminus.domain.review import BACKUP, Review, changes, facts, launch_time, script_diff
+from tminus.domain.review import BACKUP, SAME_KEY, UNSERVED, Review, changes, facts, launch_time, script_diff
 from tminus.domain.variables import names_in
 from tminus.errors import UsageError
 
@@ -43,7 +43,12 @@ def show_review(review: Review) -> None:
     console, row = screen.console(), review.row
     print_facts(
         *(
-            (name, screen.text(value, "bold red") if (name, value) == (BACKUP, "no") else value)
+            (
+                name,
+                screen.text(value, "bold red")
+                if (name, value) == (BACKUP, "no") or name in (UNSERVED, SAME_KEY)
+                else value,
+            )
             for name, value in facts(review)
         ),
         (screen.plural(len(review.sites), "site"), _sites(review)),

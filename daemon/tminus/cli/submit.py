@@ -22,6 +22,7 @@ from tminus.cli.inputs import (
     read_site_ids,
 )
 from tminus.cli.review import launch_time, print_facts, read_review
+from tminus.domain.review import SAME_KEY, UNSERVED, facts
 from tminus.errors import StoreUnavailable, UsageError
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ async def submit(
         ("sites", str(len(review.sites))),
         ("summary", review.summary or seen.summary),
         ("digest", review.digest),
+        *((name, value) for name, value in facts(review) if name in (UNSERVED, SAME_KEY)),
     )
     show_seen(script, seen)
     if review.status == "unauthorized" and not review.sites:

@@ -15,6 +15,10 @@ from tminus.domain.variables import Variables
 
 BACKUP = "backup before"
 """The fact whose "no" deserves a warning."""
+UNSERVED = "missed, as things are"
+"""The fact that names sites that nothing would be started on."""
+SAME_KEY = "perhaps one router"
+"""The fact that names sites with one host key, where scripts could run at the same time on what is one router."""
 
 _SITES_NAMED = 20
 _ZONES_SHOWN = 8
@@ -84,6 +88,8 @@ class Review:
     distinct: bool  # the approver must be somebody else
     ttl: timedelta | None
     signature_required_by: tuple[str, ...]  # daemons
+    unserved: dict[str, tuple[str, ...]]  # why no living daemon could serve a site: the sites
+    same_key: tuple[tuple[str, ...], ...]  # sites that may be one router under several names
     requested: str | None
     test: str | None  # of exactly this content, and how it ended
     last: LastAuthorized | None
@@ -142,6 +148,12 @@ def facts(review: Review) -> list[tuple[str, str]]:
         ("site query", review.site_query or "none: the sites are given"),
         ("test site", row.test_site_id or "none"),
         *([("test", review.test)] if review.test else []),
+        *(
+            [(UNSERVED, "\n".join(f"{why}: {_some(sites)}" for why, sites in review.unserved.items()))]
+            if review.unserved
+            else []
+        ),
+        *([(SAME_KEY, "\n".join(_some(sites) for sites in review.same_key))] if review.same_key else []),
     ]
 
 
@@ -231,7 +243,7 @@ def differences(before: Review, now: Review) -> list[str]:
     """Say what differs between two looks at one scheduled script, but for the text of the script: a sentence each."""
     was, is_now = dict(facts(before)), dict(facts(now))
     # The countdown goes on, and a status is no content.
-    passing = {"status", "requested"}
+    passing = {"status", "requested", UNSERVED, SAME_KEY}
     said = [
         f"{name}: was {was.get(name, 'not there')}, is {is_now.get(name, 'not there')}"
         for name in dict.fromkeys([*is_now, *was])

@@ -4,13 +4,16 @@ RouterOS leaves secrets out of its exports (6.x where it is told to), but not ou
 script that stands in the configuration, nor is the name of an SNMP community a secret to it.
 
 What is known is `name=value` with the names below, as RouterOS writes them in exports, in `print detail` and in commands, also
-within quoted sources; and PEM blocks of private keys. A value that a script works out ($variable, [command]) is none. A secret
-that stands alone, without its name, cannot be told from other text.
+within quoted sources; `name: value` on a line of its own, as `print` shows it; and PEM blocks of private keys. A long line
+of an export is wrapped with a backslash, a line feed and blanks (public record), anywhere: it is read as if it were not. A
+value that a script works out ($variable, [command]) is none. A secret that stands alone, without its name, cannot be told
+from other text.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 
 HIDDEN = "*****"
 
@@ -33,7 +36,14 @@ _NAMES = (
     "static-key-3",
     "sim-pin",
 )
-_HINTS = ("pass", "secret=", "-key", "sim-pin=")  # one of them is in each name, and is found fast
+_HINTS = (
+    "pass",
+    "secret=",
+    "secret:",
+    "-key",
+    "sim-pin=",
+    "sim-pin:",
+)  # one of them is in each name, and is found fast
 # Quoted (in a quoted source its quotes are escaped, however often), else up to a blank or what ends a command. A value
 # that was cut off goes to the end of its line, or of the text that it stands in. What is quoted n times deep has 2**n - 1
 # backslashes before its quotes, and twice 2**n for each of its own; nothing of it is read twice (possessive), since what a
@@ -43,33 +53,101 @@ _VALUE = (
     r"""(?:(?:\\(?P=depth)){2}|\\(?P=depth)\\*+"|\\*+[^\\"\n])*+(?P=quote)?"""
     r"""|[^\s";\]})\\$\[(]+"""
 )
-_SECRET = re.compile(rf"(?P<name>(?:{'|'.join(map(re.escape, _NAMES))})=)(?:{_VALUE})")
+_NAME = "|".join(map(re.escape, _NAMES))
+_SECRET = re.compile(rf"(?:{_NAME})=(?P<value>{_VALUE})")
+# `print` writes the name to the right of its column, and no quotes: the value goes to the end of the line.
+_PRINTED = re.compile(rf"[ ]*+[\w.-]*?(?:{_NAME}):[ ]++(?P<value>[^\n]+)")
+_WRAP = "\\\n"
 # What a key is made of and nothing else, so that a mere mention of one in a script does not cost the rest of an export.
 _KEY = r"(?:(?!-----)[A-Za-z0-9+/=\s\\:,_-])"
 _PEM = re.compile(
-    rf"(-----BEGIN [A-Z0-9 ]{{0,40}}PRIVATE KEY-----)(?:{_KEY}*+(-----END [A-Z0-9 ]{{0,40}}PRIVATE KEY-----)|{_KEY}{{16,}}+)"
+    rf"-----BEGIN [A-Z0-9 ]{{0,40}}PRIVATE KEY-----(?P<key>{_KEY}*+(?=-----END [A-Z0-9 ]{{0,40}}PRIVATE KEY-----)|{_KEY}{{16,}}+)"
 )
 _COMMUNITIES = re.compile(r"^/snmp[ /]community\b.*(?:\n(?!/).*)*", re.MULTILINE)
 _COMMUNITY = re.compile(r'(?<![\w-])(name=)("(?:\\.|[^"\\\n])*"|[^\s"]+)')
 _NO_SECRETS = frozenset({"yes", "no", "public", HIDDEN, '""', f'"{HIDDEN}"'})
 
 
+# From where to where something is to be replaced, and by what.
+_Change = tuple[int, int, str]
+
+
 def redact(text: str) -> str:
     """Return `text` with each known secret replaced. Doing it twice changes nothing."""
-    concerned = _lines_with_hints(text)
-    if concerned:
-        # Of a large export a few lines are concerned, and no value goes beyond its line.
-        parts: list[str] = []
-        kept = 0
-        for begin, end in concerned:
-            parts += (text[kept:begin], _SECRET.sub(_hide, text[begin:end]))
-            kept = end
-        text = "".join((*parts, text[kept:]))
-    if "PRIVATE KEY-----" in text:
-        text = _PEM.sub(rf"\1\n{HIDDEN}\n\2", text)
-    if "/snmp" in text:
-        text = _COMMUNITIES.sub(lambda found: _COMMUNITY.sub(_hide_community, found[0]), text)
+    plain = _unwrap(text)
+    for find in (_secrets, _keys, _communities):
+        changes = find(plain)
+        if changes:
+            text = _change(text, changes)
+            plain = _unwrap(text)
     return text
+
+
+def _unwrap(text: str) -> str:
+    """Return `text` without its wraps."""
+    return text if _WRAP not in text else "".join(_pieces(text))
+
+
+def _pieces(text: str) -> list[str]:
+    first, *others = text.split(_WRAP)
+    return [first, *(piece.lstrip(" ") for piece in others)]
+
+
+def _change(text: str, changes: list[_Change]) -> str:
+    """Change in `text` what was found in it without its wraps. A wrap within what is replaced goes with it."""
+    # Where each piece between wraps begins, without them and with them.
+    begins, places = [0], [0]
+    place = 0
+    for piece in text.split(_WRAP):
+        stripped = piece.lstrip(" ") if place else piece
+        places[-1] = place + len(piece) - len(stripped)
+        begins.append(begins[-1] + len(stripped))
+        place += len(piece) + len(_WRAP)
+        places.append(place)
+
+    def placed(index: int) -> int:
+        piece = bisect_right(begins, index, hi=len(begins) - 1) - 1
+        return places[piece] + index - begins[piece]
+
+    parts: list[str] = []
+    kept = 0
+    for begin, end, instead in changes:
+        parts += (text[kept : placed(begin)], instead)
+        kept = max(placed(begin), placed(end - 1) + 1)
+    return "".join((*parts, text[kept:]))
+
+
+def _secrets(text: str) -> list[_Change]:
+    changes: list[_Change] = []
+    # Of a large export a few lines are concerned, and no value goes beyond its line.
+    for begin, end in _lines_with_hints(text):
+        if (printed := _PRINTED.match(text, begin, end)) is not None:
+            found = [(printed, "")]
+        else:
+            found = [(each, each["quote"] or "") for each in _SECRET.finditer(text, begin, end)]
+        changes += (
+            (*each.span("value"), f"{quote}{HIDDEN}{quote}")
+            for each, quote in found
+            if each["value"] not in _NO_SECRETS
+        )
+    return changes
+
+
+def _keys(text: str) -> list[_Change]:
+    if "PRIVATE KEY-----" not in text:
+        return []
+    return [(found.start("key"), found.end("key"), f"\n{HIDDEN}\n") for found in _PEM.finditer(text)]
+
+
+def _communities(text: str) -> list[_Change]:
+    if "/snmp" not in text:
+        return []
+    return [
+        (*found.span(2), HIDDEN)
+        for part in _COMMUNITIES.finditer(text)
+        for found in _COMMUNITY.finditer(text, *part.span())
+        if found[2] not in _NO_SECRETS
+    ]
 
 
 def _lines_with_hints(text: str) -> list[tuple[int, int]]:
@@ -83,15 +161,3 @@ def _lines_with_hints(text: str) -> list[tuple[int, int]]:
             found[text.rfind("\n", 0, place) + 1] = end
             place = text.find(hint, end)
     return sorted(found.items())
-
-
-def _hide(found: re.Match[str]) -> str:
-    value = found[0][len(found["name"]) :]
-    if value in _NO_SECRETS:
-        return found[0]
-    quote = found["quote"] or ""
-    return f"{found['name']}{quote}{HIDDEN}{quote}"
-
-
-def _hide_community(found: re.Match[str]) -> str:
-    return found[0] if found[2] in _NO_SECRETS else f"{found[1]}{HIDDEN}"

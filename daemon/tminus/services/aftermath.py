@@ -16,6 +16,7 @@ import structlog
 from tminus.device.connection import Connection, Execution
 from tminus.device.output import Ended
 from tminus.domain.endings import Ending, check_failed
+from tminus.domain.likeness import common_ends
 from tminus.errors import (
     ConfigError,
     ConnectionLost,
@@ -39,7 +40,7 @@ from tminus.services.run_settings import RunSettings
 from tminus.store import busy_sites
 from tminus.store.pool import Database
 
-_LONG_EXPORT = 500_000  # characters
+_MUCH = 30_000  # characters that differ: some hundredths of a second
 _RENEW = 60.0  # seconds between signs that a script is still listened to
 _BETWEEN_TRIES = 3.0
 
@@ -112,8 +113,8 @@ async def _tidy(run: Run, connection: Connection, settings: RunSettings) -> Tidi
 async def difference(before: Export | None, after: Export | None) -> str | None:
     if before is None or after is None:
         return None
-    # Milliseconds mostly; seconds where two long exports have little in common.
-    if max(len(before.text), len(after.text)) > _LONG_EXPORT:
+    # Only what differs costs anything: milliseconds mostly, and seconds where two exports have little in common.
+    if max(len(before.text), len(after.text)) - sum(common_ends(before.text, after.text)) > _MUCH:
         return await asyncio.to_thread(diff_exports, before.text, after.text)
     return diff_exports(before.text, after.text)
 

@@ -48,6 +48,8 @@ def _review(row: asyncpg.Record) -> Review:
         distinct=seen["approval"] == "distinct",
         ttl=None if seen["authorization_ttl"] is None else timedelta(seconds=seen["authorization_ttl"]),
         signature_required_by=tuple(seen["signature_required_by"]),
+        unserved={why: tuple(sites) for why, sites in seen["unserved"].items()},
+        same_key=tuple(tuple(sites) for sites in seen["same_key"]),
         requested=None if seen["requested"] is None else f"by {seen['requested']['by']} at {seen['requested']['at']}",
         test=_test(seen["test"], required=seen["require_test"]),
         last=None if seen["last_authorized"] is None else _last(seen["last_authorized"]),

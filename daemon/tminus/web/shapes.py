@@ -113,6 +113,8 @@ class Review(_Shape):
     options: dict[str, Any]
     approval: Literal["distinct", "off"]
     signature_required_by: list[str]
+    unserved: Annotated[dict[str, list[str]], Field(description="Why no living daemon could serve a site: the sites.")]
+    same_key: Annotated[list[list[str]], Field(description="Sites that may be one router: their host key is one.")]
     requested: dict[str, Any] | None
     site_count: Count
     sites: list[ReviewedSite]

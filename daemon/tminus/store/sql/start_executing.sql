@@ -2,7 +2,7 @@
 -- $1: instance; per run $2: id, $3: nonce, $4: uptime of the router in seconds before it; $5 to $10: the exports that are
 -- stored with it, see tminus.store_backups. Their texts were stored before in this transaction.
 -- An id that is missing: the run is not ours any more, its launch was cancelled, halted or paused (or somebody is about to), all is held back, its site
--- is frozen or its stop_starting_at over, it was started
+-- is frozen, its stop_starting_at over or its authorization expired, it was started
 -- before the database was set back, or this instance cannot prove that it lives. Nothing may be sent for it.
 with living as materialized (
     -- Held until the commit: meanwhile nobody can declare this instance dead (tminus.reap takes FOR UPDATE).
@@ -17,6 +17,7 @@ with living as materialized (
     from tminus.launches l
     where l.id = any (array(select o.launch_id from unnest($2::bigint[]) as n (id) join tminus.site_runs o on o.id = n.id))
         and l.state = 'running' and l.paused_at is null and coalesce(l.stop_starting_at > tminus.clock(), true)
+        and coalesce(l.authorization_expires_at > tminus.clock(), true)
     for key share skip locked
 ), stored as materialized (
     -- Of what is ours, and no other: an instance that sleeps through its death must not replace what its successor stored.
@@ -27,7 +28,7 @@ with living as materialized (
     where exists (select from living)
 )
 update tminus.site_runs r
-set step = 'executing', executing_at = tminus.clock(), nonce = n.nonce, uptime_before = make_interval(secs => n.uptime)
+set step = 'executing', executing_at = tminus.clock(), retry_reason = null, message = null, nonce = n.nonce, uptime_before = make_interval(secs => n.uptime)
 from unnest($2::bigint[], $3::text[], $4::double precision[]) as n (id, nonce, uptime)
 where r.id = n.id and r.instance_id is not distinct from $1 and r.state = (select 'running') and r.executing_at is null
     and not r.rehearsal

@@ -109,6 +109,12 @@ begin
         raise exception 'site %: % is not an address (an IP address or a host name)', new.id, quote_literal(tminus.printable(new.address))
             using errcode = 'check_violation', column = 'address';
     end if;
+    -- What the resolver would read as an IPv4 address in another spelling (127.1, 010.0.0.1, 0x7f000001, 2130706433) is a second name for one router.
+    if new.address ~* '^(0x[0-9a-f]*|[0-9]+)([.](0x[0-9a-f]*|[0-9]+))*[.]?$'
+        and new.address !~ '^(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}$' then
+        raise exception 'site %: % is no IPv4 address of four decimal numbers', new.id, quote_literal(tminus.printable(new.address))
+            using errcode = 'check_violation', column = 'address', hint = 'Write it in full and without leading zeros, such as 192.0.2.1.';
+    end if;
     if new.port not between 1 and 65535 then
         raise exception 'site %: port % does not lie between 1 and 65535', new.id, new.port using errcode = 'check_violation', column = 'port';
     end if;

@@ -193,6 +193,17 @@ begin
     return true;
 end $$;
 
+-- The values that a field means which is_cron_field takes.
+create function tminus.cron_values(field text, low integer, high integer, names text[]) returns setof integer
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+    select generate_series(b.first, case when m[1] = '*' then high when m[3] is null then b.first else coalesce(array_position(names, m[3]) + low - 1, m[3]::integer) end,
+        coalesce(m[4]::integer, 1))
+    from string_to_table(lower(field), ',') as part,
+        regexp_match(part, '^(?:([*])|([0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?)(?:/([0-9]{1,2}))?$') as m,
+        lateral (select case when m[1] = '*' then low else coalesce(array_position(names, m[2]) + low - 1, m[2]::integer) end as first) b
+$$;
+
 create function tminus.check_cron(expression text) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
@@ -214,6 +225,13 @@ begin
                     hint = 'A field is *, a number or a name; ranges rise (1-5), steps follow a range or * (*/15), lists have commas.';
         end if;
     end loop;
+    -- Where a day of the week is given as well, and neither begins with *, either is enough.
+    if (left(fields[3], 1) = '*' or left(fields[5], 1) = '*')
+        and (select min(d) from tminus.cron_values(fields[3], 1, 31, '{}') as d)
+            > (select max(case when m = 2 then 29 when m in (4, 6, 9, 11) then 30 else 31 end) from tminus.cron_values(fields[4], 1, 12, months) as m) then
+        raise exception 'cron %: none of its months has such a day', quote_literal(tminus.printable(expression))
+            using errcode = 'check_violation', column = 'cron', hint = 'It would never be launched. Give a day that one of its months has.';
+    end if;
 end $$;
 
 -- A RouterOS version, to be compared: 7.9 before 7.12, 7.24beta1 before 7.24rc1 before 7.24. What stands behind the version
@@ -280,6 +298,7 @@ declare
     linted tminus.scheduled_scripts;
 begin
     if tg_op = 'INSERT' then
+        new.id := coalesce(new.id, gen_random_uuid());
         new.created_by := tminus.principal(new.created_by);
         if new.status <> 'unauthorized' or new.status_reason is not null or new.started_at is not null or new.finished_at is not null
             or new.authorization_id is not null or new.authorized_at is not null or new.authorized_by is not null or new.authorization_expires_at is not null
@@ -404,6 +423,17 @@ begin
                 new.launch_at := null;
             end if;
         end if;
+    end if;
+    -- NULL is no way to ask for a default: who says it may have meant something else.
+    column_name := (array_remove(array[
+        case when new.script is null then 'script' end, case when new.description is null then 'description' end,
+        case when new.make_backup is null then 'make_backup' end, case when new.abort_if_offline is null then 'abort_if_offline' end,
+        case when new.notify is null then 'notify' end, case when new.start_within is null then 'start_within' end,
+        case when new.site_timeout is null then 'site_timeout' end, case when new.expects_disconnect is null then 'expects_disconnect' end,
+        case when new.detached is null then 'detached' end, case when new.wave_confirm is null then 'wave_confirm' end], null))[1];
+    if column_name is not null then
+        raise exception '% is null', column_name using errcode = 'not_null_violation', column = column_name,
+            hint = case column_name when 'script' then 'Give the script to run.' else format('Leave %s out to have its default, or give a value.', column_name) end;
     end if;
     if octet_length(new.description) > 2000 or octet_length(new.summary) > 10000 then
         raise exception 'description takes at most 2000 bytes and summary 10000' using errcode = 'check_violation', column = case when octet_length(new.description) > 2000 then 'description' else 'summary' end;

@@ -163,6 +163,8 @@ create table tminus.launches (
     digest text,
     authorization_id bigint references tminus.authorizations (id),
     authorized_by text,
+    -- No site starts from then on; null: whoever authorized it set no end.
+    authorization_expires_at timestamptz,
     -- Who had it start before its time, or beside its cron rule; null: nobody.
     run_now_by text,
     created_by text not null,
@@ -358,7 +360,7 @@ end $$;
 create trigger guard before update of id, script_id, kind, state, reason, finished_at, due_at, started_at, description, script, sites, make_backup,
     abort_if_offline, start_within, site_timeout, max_concurrency, expects_disconnect, detached, test_site_id, launch_at, cron, timezone, wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline, guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables,
     windows, local_time, stop_starting_at, missed_policy, until, max_launches, post_checks,
-    waves, wave, open_to, digest, authorization_id, authorized_by, run_now_by, created_by on tminus.launches
+    waves, wave, open_to, digest, authorization_id, authorized_by, authorization_expires_at, run_now_by, created_by on tminus.launches
     for each row execute function tminus.guard_launch();
 
 create function tminus.record_ending() returns trigger

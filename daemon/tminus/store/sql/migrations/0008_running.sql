@@ -70,6 +70,7 @@ begin
                 where l.finished_at is null and l.state = 'running' and l.paused_at is null and (l.max_concurrency is null or l.id = any (capped))
                     and (l.kind = 'rehearsal' or not closed.everywhere and tminus.is_any_open(l.windows))
                     and coalesce(l.stop_starting_at > tminus.clock(), true)
+                    and coalesce(l.authorization_expires_at > tminus.clock(), true)
                     and case when alone.only_script is null then l.script_id <> all (alone.barred) else l.script_id = alone.only_script end
             ),
             candidates as materialized (
@@ -128,7 +129,7 @@ begin
                     -- Known before the first byte is sent, so that whoever finds this run abandoned can take its file away.
                     -- The first digit keeps the files of rehearsals, which nobody has to authorize, apart from those that are started.
                     nonce = case when r.rehearsal then '0' else '1' end || left(replace(gen_random_uuid()::text, '-', ''), 15),
-                    turn_at = coalesce(r.turn_at, tminus.clock()), not_before = null, message = null
+                    turn_at = coalesce(r.turn_at, tminus.clock()), not_before = null
                 from chosen c
                 where r.id = c.id and r.state = (select 'pending')  -- by its primary key, see note_steps.sql
                 returning r.id, r.launch_id
@@ -154,7 +155,7 @@ begin
 end $$;
 
 -- End the pending site runs that may no longer start: their launch was cancelled or halted while they were given back,
--- their own turn is over, or their launch has stood still (no daemon served it, or the router was busy) for start_within.
+-- their own turn is over, no site may start any more (stop_starting_at, or the authorization expired), or their launch has stood still (no daemon served it, or the router was busy) for start_within.
 -- A site that no living daemon can serve, or whose time passed in a freeze or outside of its windows, is missed, whatever was met there before: nobody looks at it any more.
 -- Returns how many.
 create function tminus.settle_pending() returns integer
@@ -175,6 +176,8 @@ begin
                 when late.is_aside then 'Not started: the script was set aside, since the daemon died three times while it ran it.'
                 when late.is_stopped then 'Not started before ' || tminus.api_time(late.stop_starting_at) || ', where its starts were to end (stop_starting_at).'
                     || coalesce(' Before that: ' || late.closed || '.', '')
+                when late.is_expired then 'Not started before the authorization expired, at ' || tminus.api_time(late.authorization_expires_at) || '.'
+                    || coalesce(' Before that: ' || late.closed || '.', ' Before that: ' || left(r.message, 900), '')
                 when late.closed is not null then
                 'Not started within ' || late.start_within || ': ' || late.closed || '.' || coalesce(' Before that: ' || left(r.message, 900), '')
                 else
@@ -187,9 +190,10 @@ begin
             tminus.is_set_aside(l.script_id) as is_aside,
             (select tminus.why_unserved(s) from tminus.sites s where s.id = p.site_id) as unserved,
             w.closed, l.stop_starting_at, l.stop_starting_at <= tminus.clock() as is_stopped,
+            l.authorization_expires_at, l.authorization_expires_at <= tminus.clock() as is_expired,
             (select tminus.why_capped(s.tags) from tminus.sites s where s.id = p.site_id) as capped,
             case when l.state in ('cancelled', 'halted') then l.state
-                when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) or w.closed is not null or l.stop_starting_at <= tminus.clock() then 'missed'
+                when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) or w.closed is not null or l.is_over then 'missed'
                 when p.retry_reason is not null then p.retry_reason
                 when exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running')
                     or exists (select from tminus.busy_sites b where b.site_id = p.site_id and b.free_at is null) then 'busy'
@@ -199,10 +203,12 @@ begin
             -- begins before its launch was due and made), and whether the launch stands still.
             select q.*, q.start_until < tminus.clock() and not exists (
                     select from tminus.site_runs o where o.launch_id = q.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null
-                ) as stands_still
+                ) as stands_still,
+                coalesce(q.stop_starting_at <= tminus.clock(), false) or coalesce(q.authorization_expires_at <= tminus.clock(), false) as is_over
             from tminus.launches q
             where q.finished_at is null
-                and (q.state in ('cancelled', 'halted') or q.stop_starting_at <= tminus.clock() or least(q.due_at, q.started_at) + q.start_within < tminus.clock()
+                and (q.state in ('cancelled', 'halted') or q.stop_starting_at <= tminus.clock() or q.authorization_expires_at <= tminus.clock()
+                    or least(q.due_at, q.started_at) + q.start_within < tminus.clock()
                     or q.local_time is not null)
             offset 0
         ) l
@@ -216,7 +222,7 @@ begin
             offset 0
         ) w
         where l.state in ('cancelled', 'halted')
-            or l.stop_starting_at <= tminus.clock()
+            or l.is_over
             -- Not while a person holds the launch, nor before the wave of the site was opened: its turn has not come.
             or l.paused_at is null and p.position <= l.open_to and (p.turn_at + l.start_within < tminus.clock()
                 or p.turn_at is null and p.due_at is not null and tminus.turn_is_over(l.id, p.due_at, l.start_within)

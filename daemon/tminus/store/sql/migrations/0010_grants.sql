@@ -13,7 +13,7 @@ grant select on tminus.sites, tminus.timezones, tminus.scheduled_scripts, tminus
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 grant execute on function tminus.clock(), tminus.principal(text), tminus.acting(), tminus.is_own_function(), tminus.is_paused(), tminus.incarnation(), tminus.printable(text), tminus.api_time(timestamptz), tminus.t_minus(timestamptz),
     tminus.microseconds(interval), tminus.plain_duration(interval), tminus.is_timezone(text), tminus.plain_cron(text),
-    tminus.is_cron_field(text, integer, integer, text[]), tminus.check_cron(text), tminus.version_rank(text), tminus.plain_version_range(text, text), tminus.is_version_in(text, text),
+    tminus.is_cron_field(text, integer, integer, text[]), tminus.cron_values(text, integer, integer, text[]), tminus.check_cron(text), tminus.version_rank(text), tminus.plain_version_range(text, text), tminus.is_version_in(text, text),
     tminus.netstring(text), tminus.netstrings(text[]), tminus.digest_field(text, text),
     tminus.sha256_hex(text), tminus.row_digest(tminus.scheduled_scripts), tminus.site_digest(tminus.sites), tminus.site_digest(tminus.sites, text), tminus.site_digests(text[], text, jsonb),
     tminus.check_variables(jsonb, text), tminus.code(text, text[]), tminus.variable_names(text), tminus.variables_field(text[], jsonb, jsonb), tminus.variables_of(uuid, text),

@@ -282,7 +282,7 @@ begin
         where l.finished_at is null and l.state = 'running' and l.paused_at is null and l.script_id = any (suspect) and tminus.can_serve(me, s)
             -- What it could not take up now must not keep it from the others. As in claim_site_runs.
             and (s.jump_host is null or s.jump_host = any (p_jump_hosts)) and tminus.why_capped(s.tags) is null
-            and coalesce(l.stop_starting_at > tminus.clock(), true)
+            and coalesce(l.stop_starting_at > tminus.clock(), true) and coalesce(l.authorization_expires_at > tminus.clock(), true)
             and (r.rehearsal or tminus.why_closed(s.tags, l.windows, tminus.clock()) is null
                 and not exists (select from tminus.busy_sites b where b.site_id = r.site_id and b.free_at is null))
             and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running')

@@ -162,6 +162,34 @@ as $$
             where e.script_id = s.id and e.kind = 'authorization_requested' and e.detail ->> 'digest' = tminus.digest(s.id)
             order by e.id desc
             limit 1),
+        -- Its enabled sites that no daemon of those that live could serve, by the reason: each way to reach a site is asked about once.
+        'unserved', (
+            select coalesce(json_object_agg(w.why, w.sites order by w.why), '{}')
+            from (
+                select tminus.why_unserved(z) as why, json_agg(m.id order by m.position) as sites
+                from (
+                    select min(t.id) as one, array_agg(t.id order by u.position) as ids
+                    from unnest(s.sites) with ordinality as u (site_id, position)
+                    join tminus.sites t on t.id = u.site_id and t.enabled
+                    group by t.runner, t.credential, t.jump_host
+                ) g
+                join tminus.sites z on z.id = g.one
+                cross join unnest(g.ids) with ordinality as m (id, position)
+                where exists (select from tminus.instances i where tminus.is_alive(i))
+                group by 1
+            ) w
+            where w.why is not null),
+        -- Enabled sites with one host key, of which no serial number tells that they are several routers.
+        'same_key', (
+            select coalesce(json_agg(k.sites order by k.first), '[]')
+            from (
+                select json_agg(t.id order by t.id) as sites, min(t.id) as first
+                from tminus.sites t
+                left join unnest(s.sites) as u (site_id) on u.site_id = t.id
+                where t.enabled and coalesce(t.host_key, t.seen_host_key) is not null
+                group by coalesce(t.host_key, t.seen_host_key)
+                having count(*) > 1 and count(u.site_id) > 0 and bool_or(t.serial is null)
+            ) k),
         'require_test', (select p.require_test from tminus.policy p),
         'test', tminus.last_test(s.id),
         'site_count', cardinality(s.sites),

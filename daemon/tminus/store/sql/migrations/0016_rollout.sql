@@ -351,7 +351,8 @@ $$;
 -- Run the content of a launch that has ended once more, on the sites that are safe to repeat: those that failed or were skipped and on
 -- which it had no effect. `sites` names others one by one (partly applied, unknown), or only some. That is a decision of an approver, who
 -- is neither the author nor the last editor, and it is recorded as one. `launch` may be a retry. Where daemons ask for signatures, the approver's over tminus.retry_statement(launch, id, sites,
--- by, expires) is needed. `id` is that of the new launch, or null. Returns the new launch.
+-- by, expires) is needed. `id` is that of the new launch, or null. No site of it starts after `expires`; null: the policy's authorization_ttl
+-- from now, if there is one. Returns the new launch.
 create function tminus.retry(launch uuid, only_which text default 'failed_and_not_started', sites text[] default null, by text default null,
     id uuid default null, signature text default null, expires timestamptz default null) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -363,6 +364,7 @@ declare
     who text := tminus.principal(retry.by);
     the_sites text[];
     the_launch uuid := coalesce(retry.id, gen_random_uuid());
+    the_end timestamptz := coalesce(retry.expires, tminus.clock() + (select p.authorization_ttl from tminus.policy p));
 begin
     select q.* into first
     from tminus.launches l join tminus.launches q on q.id = coalesce(l.retry_of, l.id)
@@ -402,6 +404,9 @@ begin
     end if;
     the_sites := tminus.sites_to_retry(first.id, retry.sites);
     if retry.signature is null then
+        if the_end <= tminus.clock() then
+            raise exception 'the retry would have expired at %, before now', tminus.api_time(the_end) using errcode = 'check_violation';
+        end if;
         perform tminus.require_signature('retries', format('Use tminus retry %s --sign KEY, or sign tminus.retry_statement and give the signature.', s.id));
     else
         if retry.id is null then
@@ -421,14 +426,14 @@ begin
         wave_sizes, wave_order, wave_pause, wave_confirm, confirm_within, max_failures, max_failures_in_wave, max_offline,
         guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables,
         windows, local_time, stop_starting_at, missed_policy, until, max_launches, post_checks,
-        digest, authorization_id, authorized_by, created_by)
+        digest, authorization_id, authorized_by, authorization_expires_at, created_by)
     values (the_launch, s.id, 'retry', first.id, tminus.clock(), tminus.clock(), tminus.clock() + first.start_within, first.description, first.script, the_sites,
         first.make_backup, first.abort_if_offline, first.start_within, first.site_timeout, first.max_concurrency, first.expects_disconnect,
         first.detached, first.test_site_id, first.launch_at, first.cron, first.timezone,
         first.wave_sizes, first.wave_order, first.wave_pause, first.wave_confirm, first.confirm_within, first.max_failures, first.max_failures_in_wave, first.max_offline,
         first.guard_version, first.guard_free_space, first.guard_uptime, first.guard_cpu_load, first.variables,
         first.windows, first.local_time, first.stop_starting_at, first.missed_policy, first.until, first.max_launches, first.post_checks,
-        first.digest, coalesce(a.id, first.authorization_id), who, first.created_by);
+        first.digest, coalesce(a.id, first.authorization_id), who, the_end, first.created_by);
     -- Each site as it was authorized: one that was changed since is not run.
     insert into tminus.site_runs (launch_id, site_id, position, site_digest)
     select the_launch, r.site_id, r.position, r.site_digest

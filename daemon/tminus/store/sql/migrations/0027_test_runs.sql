@@ -141,11 +141,11 @@ begin
     end if;
     insert into tminus.launches (id, script_id, kind, due_at, started_at, start_until, description, script, sites, make_backup,
         abort_if_offline, start_within, site_timeout, expects_disconnect, detached, test_site_id, launch_at, cron, timezone,
-        guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, post_checks, digest, authorization_id, created_by)
+        guard_version, guard_free_space, guard_uptime, guard_cpu_load, variables, post_checks, digest, authorization_id, authorization_expires_at, created_by)
     values (the_launch, s.id, 'test', tminus.clock(), tminus.clock(), tminus.clock() + alone.start_within, s.description, s.script, alone.sites,
         s.make_backup, alone.abort_if_offline, alone.start_within, s.site_timeout, s.expects_disconnect, s.detached, s.test_site_id,
         case when s.cron is null then s.launch_at end, s.cron, s.timezone,
-        s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.post_checks, tminus.digest(s.id), signed, who);
+        s.guard_version, s.guard_free_space, s.guard_uptime, s.guard_cpu_load, s.variables, s.post_checks, tminus.digest(s.id), signed, request_test.expires, who);
     insert into tminus.site_runs (launch_id, site_id, position, site_digest) values (the_launch, t.id, 1, the_digests[1]);
     perform tminus.record('test_requested', who, s.id, the_launch, null, jsonb_build_object('site', t.id, 'digest', tminus.digest(s.id),
         'signed', request_test.signature is not null));
