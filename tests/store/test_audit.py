@@ -225,7 +225,8 @@ async def test_no_login_keeps_acts_from_being_sealed(stage: Stage) -> None:
             await reader.execute("select from tminus.duties for update")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await reader.execute("begin; lock table tminus.duties in share mode")
-    await stage.submit("a")
+    await add_sites(stage.db, "a")
+    await stage.db.submit(":put 1", ["a"])
     async with stage.db.anew("tminus_serve") as daemon, stage.db.anew("tminus_serve") as other, daemon.transaction():
         assert (await daemon.fetchrow("select * from tminus.seal_events(100)"))["sealed"] >= 1
         assert (await other.fetchrow("select * from tminus.seal_events(100)"))["sealed"] == 0, "one at a time"
