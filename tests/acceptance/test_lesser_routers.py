@@ -78,3 +78,24 @@ async def test_without_a_list_of_jobs_the_log_still_resolves_a_lost_session(data
         assert run["state"] == "completed", run["message"]
         assert "Proved by the router's log, not by the session." in run["warnings"]
         assert not [name for name in fleet.files("r1") if name.startswith("tminus-")]
+
+
+@pytest.mark.timeout(120)
+async def test_a_router_that_greets_is_known_by_its_serial_number(database: Db, tmp_path: Path) -> None:
+    greets = Behaviour(note_on_exec=True)
+    sites = (
+        SiteSpec(id="whole", version="7.20.8", behaviour=greets),
+        SiteSpec(id="old", version="6.49.10", behaviour=greets),
+        SiteSpec(id="lost", version="7.20.8", behaviour=greets, faults=frozenset({Fault.DROPS_AFTER_SCRIPT})),
+    )
+    async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        await database.finished(await database.submit(NOTE), within=40)
+        serials = await database.fetch("select id, serial from tminus.sites")
+        assert {row["id"]: row["serial"] for row in serials} == {
+            site.id: fleet.router(site.id).hardware.serial for site in sites
+        }
+        for site, run in (await database.finished(await database.submit(GOOD, make_backup=False), within=40)).items():
+            assert run["state"] == "completed", f"{site}: {run['reason']} {run['message']}"
+            assert len(fleet.journal.starts(site)) == 2
+            assert not [name for name in fleet.files(site) if name.startswith("tminus-")]

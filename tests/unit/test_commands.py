@@ -30,6 +30,8 @@ KINDS = [
     "JOB",
     "LEFT",
     "SIZE",
+    "SERIAL",
+    "ASKED",
     "LOG",
     "JOBS",
 ]
@@ -42,7 +44,8 @@ def everything() -> Iterator[tuple[str, str]]:
     yield "identify, without a look", commands.identify(NONCE, stamp=False, look=False)
     yield "evidence, without a look", commands.evidence(NONCE, look=False)
     yield "evidence, without jobs", commands.evidence(NONCE, jobs=False)
-    yield "serial_number", commands.serial_number()
+    yield "serial_number", commands.serial_number(NONCE)
+    yield "ask", commands.ask(NONCE, ":put [/system resource get free-hdd-space]")
     yield "remove", commands.remove(NONCE)
     yield "fence", commands.fence(NONCE)
     yield "size_of", commands.size_of(NONCE, NONCE.output_file)
@@ -102,8 +105,8 @@ def test_every_public_command_is_tested_here() -> None:
         "is_post_check_read",
         "post_check_result",
     }
-    readers |= {"listed_size", "after_size"}
-    others = {"Nonce", "UUID", "Version", "dataclass", *readers}
+    readers |= {"listed_size", "after_size", "listed_serial", "asked"}
+    others = {"Nonce", "UUID", "Version", "dataclass", "lines", "parse_serial", *readers}
     public = {name for name in vars(commands) if name[0] != "_" and callable(getattr(commands, name))}
     assert public - others == {name.split()[0].rstrip(",") for name in COMMANDS}
 
@@ -204,6 +207,31 @@ def test_only_a_second_look_that_ended_and_found_none_proves_the_file_gone(said:
 )
 def test_a_size_is_read_behind_its_own_marker_only(said: list[str], size: int | None) -> None:
     assert commands.listed_size(NONCE, said) == size
+
+
+@pytest.mark.parametrize(
+    ("said", "serial"),
+    [
+        (["TMINUS-SERIAL-0123456789abcdef-HCQ08FX50J7"], "HCQ08FX50J7"),
+        (["", "Authorized access only!", "", "TMINUS-SERIAL-0123456789abcdef-8B0A0123ABCD/r2 ", ""], "8B0A0123ABCD/r2"),
+        (["HCQ08FX50J8", "TMINUS-SERIAL-0123456789abcdef-HCQ08FX50J7"], "HCQ08FX50J7"),  # a greeting
+        (["TMINUS-SERIAL-0123456789abcdef-HCQ08FX50J7", "HCQ08FX50J8"], "HCQ08FX50J7"),
+        (["HCQ08FX50J7"], None),
+        (["bad command name routerboard (line 1 column 14)"], None),
+        (["TMINUS-SERIAL-0123456789abcdef-"], None),
+        (["TMINUS-SERIAL-fedcba9876543210-HCQ08FX50J7"], None),
+        (["x TMINUS-SERIAL-0123456789abcdef-HCQ08FX50J7"], None),
+        ([commands.serial_number(NONCE)], None),
+        ([], None),
+    ],
+)
+def test_a_serial_number_is_read_behind_its_own_marker_only(said: list[str], serial: str | None) -> None:
+    assert commands.listed_serial(NONCE, "\r\n".join(said).encode()) == serial
+
+
+def test_an_answer_is_what_comes_behind_the_marker_of_its_question() -> None:
+    assert commands.asked(NONCE, b"Welcome!\r\nTMINUS-ASKED-0123456789abcdef\r\n16777216\r\n") == b"16777216\r\n"
+    assert commands.asked(NONCE, b"bad command name x (line 1 column 1)\r\n").startswith(b"bad command name")
 
 
 def test_the_dry_run_behind_a_size_is_told_apart() -> None:

@@ -13,7 +13,8 @@ import secrets
 from dataclasses import dataclass
 from uuid import UUID
 
-from tminus.routeros.facts import Version
+from tminus.routeros.facts import Version, parse_serial
+from tminus.routeros.text import lines
 
 _NONCE = re.compile(r"[0-9a-f]{16}")
 _OUR_FILE = re.compile(r"(?:[^/]+/)?tminus-([0-9a-f]{16})(?:-export)?\.(?:rsc|txt)")
@@ -125,9 +126,26 @@ def leftovers(nonce: Nonce, said: list[str]) -> tuple[Nonce, ...]:
     return tuple(Nonce(value) for value in sorted(found - {nonce.value}))
 
 
-def serial_number() -> str:
-    """A line of its own: on a CHR it fails."""
-    return ":put [/system routerboard get serial-number]"
+def serial_number(nonce: Nonce) -> str:
+    """A line of its own: on a CHR it fails. The answer is read by `listed_serial`."""
+    return nonce._put("SERIAL", ' . "-" . [/system routerboard get serial-number]')
+
+
+def listed_serial(nonce: Nonce, output: bytes) -> str | None:
+    """Read the answer to `serial_number`; None if the router names none. What it shows to everybody is no matter."""
+    mark = f"{nonce.marker('SERIAL')}-"
+    told = next((line.removeprefix(mark) for line in lines(output) if line.startswith(mark)), "")
+    return parse_serial(told)
+
+
+def ask(nonce: Nonce, question: str) -> str:
+    """Ask a question whose answer begins behind a marker, and is read by `asked`."""
+    return f"{nonce._put('ASKED')}; {question}"
+
+
+def asked(nonce: Nonce, output: bytes) -> bytes:
+    """Return what of the answer to `ask` is that of the question."""
+    return _behind(nonce.marker("ASKED"), output)
 
 
 def export(nonce: Nonce, version: Version, *, sensitive: bool = False) -> str:

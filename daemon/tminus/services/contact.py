@@ -150,6 +150,12 @@ async def introduce(
     return Introduction(facts=facts, output=result.output, stamped=stamped, looked=looked)
 
 
+async def ask_serial(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> str | None:
+    """Ask a router for its serial number; None if it names none, as a virtual one does. Raises as `run` does."""
+    said = await connection.run(commands.serial_number(nonce), deadline=deadline, cap=SMALL)
+    return commands.listed_serial(nonce, said.output)
+
+
 async def find_remains(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> Remains | None:
     """Ask what is left of an attempt; where jobs or log are not to be had, without them. Raises as `run` does."""
     for look, jobs in ((True, True), (True, False), (False, False)):
