@@ -152,6 +152,14 @@ def test_line_ends_and_padding_are_no_matter(end: str) -> None:
     assert (facts.identity, facts.uptime) == ("edge", timedelta(days=5))
 
 
+@pytest.mark.parametrize("identity", ["edge", ""])
+def test_blank_lines_behind_the_answers_are_no_matter(identity: str) -> None:
+    answers = ["7.20.8 (stable)", identity, "5d", MARKER]
+    facts = parse_facts("".join(f"{answer}\r\n\r\n" for answer in answers).encode(), MARKER)
+    assert facts is not None
+    assert (facts.version.minor, facts.identity, facts.uptime) == (20, identity, timedelta(days=5))
+
+
 @pytest.mark.parametrize(
     "output",
     [
@@ -161,6 +169,7 @@ def test_line_ends_and_padding_are_no_matter(end: str) -> None:
         b"7.22\r\nMikroTik\r\n00:06:48\r\nx TMINUS-ID-0123456789abcdef\r\n",
         b"7.22\r\nMikroTik\r\n00:06:48\r\nTMINUS-ID-ffffffffffffffff\r\n",  # of another
         b"7.22\r\n00:06:48\r\nTMINUS-ID-0123456789abcdef\r\n",
+        b"7.22\r\n00:06:48\r\n\r\nTMINUS-ID-0123456789abcdef\r\n",
         b"MikroTik\r\n7.22\r\n00:06:48\r\nTMINUS-ID-0123456789abcdef\r\n",
         b"7.22\r\nMikroTik\r\nlong ago\r\nTMINUS-ID-0123456789abcdef\r\n",
         b':put ("TMINUS-ID-" . "0123456789abcdef")\r\n',  # an echo of our line

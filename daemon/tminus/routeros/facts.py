@@ -115,6 +115,9 @@ def parse_facts(output: bytes, marker: str) -> Facts | None:
     if marker not in said:
         return None
     answers = said[: said.index(marker)]
+    # A blank line behind an answer is no answer; but one that stands for the identity may be.
+    while answers and not answers[-1]:
+        answers.pop()
     # What a router may show to everybody who logs in comes first.
     while answers and Version.parse(answers[0]) is None:
         answers.pop(0)

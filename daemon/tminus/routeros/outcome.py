@@ -42,7 +42,7 @@ class Unresolved:
 
 
 def judge_import(answer: ImportAnswer, nonce: Nonce, script: bytes, *, catches: bool = False) -> Ending | Unresolved:
-    """Decide from the answer to commands.start. `catches`: the version has :onerror, so an error comes with a marker."""
+    """Decide from the answer to commands.start. `catches`: the router knows :onerror, so an error comes with a marker."""
     said = lines(answer.output)
     ok, failed = nonce.marker("OK"), nonce.marker("ERR")
     for index, line in enumerate(said):

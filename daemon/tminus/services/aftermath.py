@@ -242,8 +242,7 @@ async def listen_on(
         except StoreError as error:  # then the janitor looks; it stops nothing
             log.info("busy_site_not_noted", message=str(error))
         await asyncio.sleep(max(began + _RENEW - loop.time(), 0))  # a silent connection does not wait
-    catches = run.facts is not None and run.facts.version.has_onerror
-    verdict = judge_import(answer_of(result), run.nonce, run.script, catches=catches)
+    verdict = judge_import(answer_of(result), run.nonce, run.script, catches=run.catches)
     if not isinstance(verdict, Ending):
         return
     await keep_late(run, post_checks.not_made(verdict, run.post_checks))

@@ -70,6 +70,7 @@ class Run:
     leftovers: tuple[Nonce, ...] = ()  # whose files lie on the router
     before: Export | None = None
     with_secrets: bool = False  # its exports are taken with their secrets as well
+    catches: bool = False  # the router knows :onerror, so an error of the script comes with a marker
     uploaded: bool = False  # there may be something of ours on the router
     # From here on nothing may abort this run: its point of no return may be committed; and then, it is.
     past_no_return: bool = False

@@ -61,9 +61,7 @@ class Verification:
         """Listen to the script until it ends, and judge what its session proves; else look on the router."""
         result = await execution.wait(max(run.deadline - self._loop.time(), 1.0))
         reach(Point.ANSWERED)
-        assert run.facts is not None  # noqa: S101
-        catches = run.facts.version.has_onerror
-        verdict = judge_import(answer_of(result), run.nonce, run.script, catches=catches)
+        verdict = judge_import(answer_of(result), run.nonce, run.script, catches=run.catches)
         self._step(run, Step.VERIFYING)
         if isinstance(verdict, Ending):
             run.verdict = verdict

@@ -190,6 +190,7 @@ class Session(SSHServerStreamSession[bytes]):
             (b":log ", behaviour.shows_log),
             (b"/log ", behaviour.shows_log),
             (b" dry-run", behaviour.knows_dry_run),
+            (b":onerror ", behaviour.knows_onerror),
         ):
             if not known and word in source:
                 self._output.append(f"syntax error (line 1 column {source.index(word) + 1})\n")
