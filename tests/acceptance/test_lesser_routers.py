@@ -137,3 +137,23 @@ async def test_what_does_not_take_onerror_is_given_what_earlier_versions_get(dat
             assert (run["state"], run["reason"]) == expected, f"{site}: {run['message']}"
             assert len(fleet.journal.starts(site)) == (2 if site == "new" else 3)
             assert not [name for name in fleet.files(site) if name.startswith("tminus-")]
+
+
+@pytest.mark.timeout(120)
+async def test_a_proved_end_does_not_wait_for_a_channel_that_stays_open(database: Db, tmp_path: Path) -> None:
+    half = GOOD.replace("100.1", "100.2") + "/interface bridge add name=bridge\n"
+    opens = Behaviour(import_keeps_open=True)
+    sites = (
+        SiteSpec(id="new", version="7.20.8", behaviour=opens),
+        SiteSpec(id="old", version="6.49.10", behaviour=opens),
+    )
+    async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        for site, run in (await database.finished(await database.submit(GOOD), within=30)).items():
+            assert run["state"] == "completed", f"{site}: {run['reason']} {run['message']}"
+            assert "+add address=198.51.100.1" in run["diff"], site
+            assert "kept the session open" in " ".join(run["warnings"]), site
+        for site, run in (await database.finished(await database.submit(half, ["new"]), within=30)).items():
+            assert (run["state"], run["reason"]) == ("failed", "script_error"), f"{site}: {run['message']}"
+            assert len(fleet.journal.starts(site)) == 2
+            assert not [name for name in fleet.files(site) if name.startswith("tminus-")]

@@ -22,6 +22,9 @@ from tminus.store.site_runs import Site
 SMALL = 65536
 """Bytes: the cap for answers that are a few lines."""
 
+CLOSES_WITHIN = 3.0
+"""Seconds that a channel is given to close, once what was waited for has arrived."""
+
 
 class Contact:
     """Reaches sites with the credentials that the configuration names. `runners`: whom this daemon is to its sites."""

@@ -141,6 +141,8 @@ def answer_of(result: device.ExecResult) -> ImportAnswer:
             close = Close.LOST
         case device.Ended.TIMED_OUT:
             close = Close.TIMED_OUT
+        case device.Ended.TOLD:
+            close = Close.LEFT_OPEN
     return ImportAnswer(output=result.output, exit_status=result.exit_status, close=close)
 
 

@@ -316,10 +316,12 @@ class SiteRunner:
     async def _start(self, run: Run, connection: Connection) -> Execution:
         """Send the start command, once. An exception proves that it was not sent."""
         line = commands.start_detached if run.content.detached else commands.start
+        ends = ("JOB",) if run.content.detached else ("OK", "ERR")
         execution = await connection.start(
             line(run.nonce, catches=run.catches, stamp=run.stamped),
             deadline=self._settings.command_timeout,
             cap=max(self._settings.output_cap * 4, SMALL),
+            ends=tuple(run.nonce.marker(kind).encode() for kind in ends),
         )
         lag = (run.claim.now - run.content.due_at).total_seconds() + self._loop.time() - run.claimed_at
         self._observer.dispatched(lag)

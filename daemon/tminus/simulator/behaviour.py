@@ -150,6 +150,9 @@ class Behaviour(Terminal):
     blank_after_put: bool = False
     """Whether a blank line follows what ``:put`` prints; in no report."""
 
+    import_keeps_open: bool = False
+    """Whether the channel of a command with ``/import`` stays open when it has said all; in no report."""
+
     note_on_exec: bool = False
     """Whether ``/system note`` is shown on an exec channel, too, as it is on a terminal."""
 
