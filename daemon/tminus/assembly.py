@@ -160,6 +160,7 @@ class Parts:
             settings=run,
             observer=self.metrics,
             released=self.dispatcher.hint,
+            authority=authority,
         )
 
         self.pause = PauseWatch(

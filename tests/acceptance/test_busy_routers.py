@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.test_cli import Cli
-from tests.support import Db, run_daemon
-from tminus.simulator import FleetSpec, Kind, SiteSpec, simulate
+from tests.support import Db, run_daemon, until
+from tminus.simulator import DEFAULT, FleetSpec, Kind, SiteSpec, simulate
 
 ENDLESS = '/ip dns static add name=slow.example address=192.0.2.1\n:delay {0}s\n:put "after"\n'
 
@@ -51,6 +54,41 @@ async def test_no_other_launch_starts_while_a_script_outlasts_its_time(database:
         # The output of the job came after our last look: it is removed at the next contact.
         assert not fleet.files("r1")
         assert not fleet.files("r2")
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    ["clock", "update tminus.sites set credential = 'default'"],
+    ids=["the database's clock was set ahead", "the site was changed"],
+)
+async def test_a_script_whose_daemon_died_keeps_its_router_busy_whatever_happens_meanwhile(
+    database: Db, tmp_path: Path, meanwhile: str
+) -> None:
+    """The router had just booted, goes on when the session is gone, and does not list what a session runs."""
+    behaviour = replace(DEFAULT, foreground_survives_close=True, foreground_listed=False)
+    spec = FleetSpec(site_specs=(SiteSpec(id="r1", version="7.20.8", behaviour=behaviour, up_for_s=60.0),))
+    async with simulate(spec) as fleet:
+        async with run_daemon(database, tmp_path / "a", fleet) as daemon:
+            await database.run(fleet.inventory_sql(None))
+            slow = await database.submit(ENDLESS.format(600), site_timeout=timedelta(seconds=60))
+            await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_STARTED), 20)
+            await daemon.kill()
+        if meanwhile == "clock":
+            await database.move_clock(timedelta(hours=1))
+        else:
+            await database.run(meanwhile)
+        async with run_daemon(database, tmp_path / "b", fleet):
+            run = (await database.finished(slow, within=60))["r1"]
+            assert ending(run) == ("unknown", "unknown", "daemon_lost"), run["message"]
+            assert await database.value("select count(*) from tminus.busy_sites where free_at is null") == 1
+            await database.run("update tminus.busy_sites set look_at = tminus.clock()")
+
+            async def looked() -> bool:
+                return bool(await database.value("select seen is not null from tminus.busy_sites"))
+
+            await until(looked)
+            assert await database.value("select count(*) from tminus.busy_sites where free_at is null") == 1
+        assert not fleet.journal.events("r1", Kind.IMPORT_FINISHED)
 
 
 async def test_who_resolves_a_run_frees_its_router(database: Db, tmp_path: Path) -> None:

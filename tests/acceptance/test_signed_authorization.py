@@ -444,6 +444,33 @@ UNDO = (
 )
 
 
+async def test_a_run_that_the_owner_makes_open_again_has_no_check_evaluated_that_nobody_signed(
+    database: Db, tmp_path: Path
+) -> None:
+    """It did run, and the router's log proves it; so whoever resolves it would go on with its post-checks."""
+    evil = "[:len [/system identity set name=EVIL]] = 0"
+    async with open_scene(database, tmp_path, "r1") as scene, scene.running():
+        script = await signed(scene, "r1", due_in=1.0)
+        assert (await database.finished(script))["r1"]["state"] == "completed"
+        await database.run(
+            f"""
+            {BEHIND}
+            update tminus.launches set state = 'running', finished_at = null, post_checks = array['{evil}'] where script_id = '{script}';
+            update tminus.site_runs r set state = 'running', effect = null, finished_at = null, instance_id = null, step = 'verifying'
+            from tminus.launches l where l.id = r.launch_id and l.script_id = '{script}';
+            """
+        )
+
+        async def resolved() -> bool:
+            return (await database.site_runs(script))["r1"]["finished_at"] is not None
+
+        await until(resolved)
+        run = (await database.site_runs(script))["r1"]
+        assert (run["state"], run["reason"]) == ("failed", "check_failed")
+        assert "nobody has signed them" in run["message"]
+        assert not [event for event in scene.fleet.journal.events("r1", Kind.EXEC) if "EVIL" in str(event)]
+
+
 async def test_a_signature_that_is_spent_is_spent_whatever_becomes_of_the_launch(database: Db, tmp_path: Path) -> None:
     """The owner deletes the launch, or restores what was before it, and has the database say that all is well."""
     async with open_scene(database, tmp_path, "r1", "r2") as scene:

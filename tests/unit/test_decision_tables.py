@@ -16,6 +16,7 @@ from tminus.routeros.commands import Nonce
 from tminus.routeros.facts import Version
 from tminus.routeros.outcome import Close, ImportAnswer, Unresolved, judge_dry_run, judge_import, judge_output
 from tminus.routeros.remains import (
+    Before,
     Expected,
     Remains,
     SoleEffect,
@@ -88,8 +89,7 @@ def after_loss(
     return short(
         judge_remains(
             remains,
-            uptime_before=before,
-            since=SINCE,
+            Before(uptime=before, ago=SINCE, certain=True),
             reason=Reason.CONNECTION_LOST,
             stamped=True,
             expected=expected,
@@ -154,7 +154,7 @@ def test_what_is_found_after_the_session_was_lost(evidence: str, verdict: str, e
     ],
 )
 def test_whether_a_script_may_be_running(evidence: str, remains: Remains, running: bool) -> None:
-    assert may_be_running(remains, uptime_before=BEFORE, since=SINCE) is running, evidence
+    assert may_be_running(remains, Before(uptime=BEFORE, ago=SINCE, certain=True)) is running, evidence
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_whether_a_script_may_be_running(evidence: str, remains: Remains, runnin
     ],
 )
 def test_when_a_router_is_free_again(evidence: str, remains: Remains, time_is_over: bool, over: bool) -> None:
-    why = why_over(remains, uptime_before=BEFORE, since=SINCE, time_is_over=time_is_over)
+    why = why_over(remains, Before(uptime=BEFORE, ago=SINCE, certain=True), time_is_over=time_is_over)
     assert (why is not None) is over, evidence
 
 

@@ -10,7 +10,17 @@ import pytest
 
 from tminus.domain.endings import Effect, Reason, State
 from tminus.routeros.commands import Nonce
-from tminus.routeros.remains import Expected, Remains, describe_remains, has_rebooted, judge_remains, read_remains
+from tminus.routeros.remains import (
+    Before,
+    Expected,
+    Remains,
+    describe_remains,
+    has_rebooted,
+    judge_remains,
+    may_be_running,
+    read_remains,
+    why_over,
+)
 
 NONCE = Nonce.of_run("0123456789abcdef", UUID(int=41))
 BEFORE = timedelta(days=3)
@@ -25,8 +35,7 @@ def judge(
 ) -> tuple[str, str, str | None]:
     ending = judge_remains(
         Remains(log=frozenset(log.split()), uptime=uptime),
-        uptime_before=before,
-        since=SINCE,
+        Before(uptime=before, ago=SINCE, certain=True),
         reason=Reason.DAEMON_LOST,
         stamped=stamped,
     )
@@ -93,11 +102,10 @@ def test_a_reboot_is_told_by_the_uptime(uptime: timedelta, rebooted: bool) -> No
 def test_an_uptime_that_stands_still_proves_neither_a_reboot_nor_that_there_was_none(uptime: timedelta) -> None:
     remains = Remains(log=frozenset({"connected"}), uptime=uptime, jobs=0)
     since = timedelta(minutes=2)
-    assert not has_rebooted(remains, uptime_before=BEFORE, since=since)
+    assert not has_rebooted(remains, Before(uptime=BEFORE, ago=since, certain=True))
     ending = judge_remains(
         remains,
-        uptime_before=BEFORE,
-        since=since,
+        Before(uptime=BEFORE, ago=since, certain=True),
         reason=Reason.CONNECTION_LOST,
         stamped=True,
         expected=Expected(script=b"/system reboot\n", username="tminus", version=None),
@@ -109,13 +117,58 @@ def test_a_router_that_had_just_booted_and_booted_again_is_told_too() -> None:
     remains = Remains(log=frozenset({"connected"}), uptime=timedelta(seconds=25))
     ending = judge_remains(
         remains,
-        uptime_before=timedelta(seconds=10),
-        since=timedelta(seconds=50),
+        Before(uptime=timedelta(seconds=10), ago=timedelta(seconds=50), certain=True),
         reason=Reason.TIMED_OUT,
         stamped=True,
     )
     assert (ending.state, ending.reason) == ("unknown", "timed_out")
     assert "rebooted" in ending.message
+
+
+UP = timedelta(minutes=1)
+STEPPED = Before(
+    uptime=UP, ago=timedelta(hours=1), certain=False
+)  # by the database's clock, which was set an hour ahead
+
+
+@pytest.mark.parametrize("log", ["connected", "connected start", ""])
+def test_a_database_whose_clock_was_set_ahead_makes_no_reboot(log: str) -> None:
+    """The router had just booted, and is up for a minute and a half: nothing happened to it."""
+    remains = Remains(log=frozenset(log.split()), uptime=UP + timedelta(seconds=30), jobs=None)
+    assert not has_rebooted(remains, STEPPED)
+    ending = judge_remains(
+        remains,
+        STEPPED,
+        reason=Reason.DAEMON_LOST,
+        stamped=True,
+        expected=Expected(script=b"/system reboot\n", username="tminus", version=None),
+    )
+    assert ending.state == "unknown"
+    assert why_over(remains, STEPPED, time_is_over=False) is None
+    assert may_be_running(remains, STEPPED) is (log != "connected")
+
+
+def test_an_uptime_that_is_less_than_before_is_a_reboot_whatever_clock_tells_the_time_between() -> None:
+    remains = Remains(
+        log=frozenset(), uptime=timedelta(seconds=20), reboot="router rebooted by ssh:tminus@192.0.2.1/reboot"
+    )
+    assert has_rebooted(remains, STEPPED)
+    assert why_over(remains, STEPPED, time_is_over=False) == "The router has rebooted since."
+
+
+def test_that_a_router_rebooted_proves_its_only_statement_to_who_sent_it_alone() -> None:
+    """A daemon that died may have died before it sent it; then a power cut would look the same."""
+    expected = Expected(script=b"/system reboot\n", username="tminus", version=None)
+
+    def state(*, sent: bool, reboot: str = "") -> str:
+        before = Before(uptime=BEFORE, ago=SINCE, certain=sent)
+        remains = Remains(log=frozenset(), uptime=JUST_BOOTED, reboot=reboot)
+        return judge_remains(remains, before, reason=Reason.DAEMON_LOST, stamped=True, expected=expected).state
+
+    assert state(sent=True) == "completed"
+    assert state(sent=False) == "unknown"
+    assert state(sent=False, reboot="router rebooted by ssh:tminus@192.0.2.1/reboot") == "completed"
+    assert state(sent=False, reboot="router rebooted by ssh:admin@192.0.2.1/reboot") == "unknown"
 
 
 def log(*words: str, uptime: str = "3d00:02:00", marker: str = NONCE.marker("LOG")) -> bytes:
@@ -164,13 +217,15 @@ def test_what_is_no_whole_answer(output: bytes) -> None:
 
 def test_what_was_found_is_told_to_the_person_who_has_to_judge() -> None:
     remains = Remains(log=frozenset({"start", "connected"}), uptime=timedelta(hours=2))
-    told = describe_remains(remains, uptime_before=timedelta(hours=1), since=timedelta(hours=1, seconds=0.4))
+    told = describe_remains(
+        remains, Before(uptime=timedelta(hours=1), ago=timedelta(hours=1, seconds=0.4), certain=True)
+    )
     assert "our lines connected, start\n" in told
     assert "uptime: 2:00:00; before the script 1:00:00, 1:00:00 earlier: no reboot" in told
     remains = Remains(log=frozenset(), uptime=timedelta(minutes=1))
-    told = describe_remains(remains, uptime_before=timedelta(hours=1), since=timedelta(minutes=5))
+    told = describe_remains(remains, Before(uptime=timedelta(hours=1), ago=timedelta(minutes=5), certain=True))
     assert "none of our lines" in told
     assert told.endswith("it rebooted since")
-    assert describe_remains(remains, uptime_before=None, since=timedelta(minutes=5)).endswith(
+    assert describe_remains(remains, Before(uptime=None, ago=timedelta(minutes=5), certain=True)).endswith(
         "whether it rebooted is not known"
     )

@@ -109,7 +109,10 @@ def _judge_proof(answer: ImportAnswer, before: list[str]) -> Ending:
             warnings=warnings,
         )
     if answer.exit_status not in (0, None):
-        return partly_applied(f"The import ended with exit status {answer.exit_status}.", warnings=warnings)
+        said = (
+            f"The success line and the end marker are there, but its line ended with exit status {answer.exit_status}."
+        )
+        return partly_applied(said, warnings=warnings)
     if answer.exit_status is None:
         warnings += (_LEFT_OPEN if answer.close is Close.LEFT_OPEN else _NO_STATUS,)
     return completed("The script ran to its end.", warnings=warnings)

@@ -42,6 +42,19 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """For how long the router was up before the script (None: not known), and how long `ago` that was read.
+
+    `certain`: the process that read it has counted the time since. Else it was told by the database's clock, which may have been
+    set meanwhile: then it proves no reboot.
+    """
+
+    uptime: timedelta | None
+    ago: timedelta
+    certain: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remains:
     """What was found on the router."""
 
@@ -73,32 +86,33 @@ def read_remains(output: bytes, nonce: Nonce) -> Remains | None:
     return Remains(log=frozenset(log), uptime=uptime, version=version, jobs=jobs_running(nonce, said), reboot=reboot)
 
 
-def has_rebooted(remains: Remains, *, uptime_before: timedelta | None, since: timedelta) -> bool:
-    """Tell whether the router certainly rebooted `since` its uptime was `uptime_before`."""
+def has_rebooted(remains: Remains, before: Before) -> bool:
+    """Tell whether the router certainly rebooted since."""
+    if before.uptime is None:
+        return False
     # Minus a little: both times are read a moment apart, and RouterOS rounds down to seconds. And a router that booted since
     # cannot be up for longer: one whose uptime stands still, or is wrong, proves nothing.
-    return (
-        uptime_before is not None
-        and remains.uptime < uptime_before + since - _TOLERANCE
-        and remains.uptime <= since + _TOLERANCE
-    )
+    without_reboot = before.uptime + before.ago if before.certain else before.uptime
+    return remains.uptime < without_reboot - _TOLERANCE and remains.uptime <= before.ago + _TOLERANCE
 
 
-def _is_up_since(remains: Remains, uptime_before: timedelta | None, since: timedelta) -> bool:
-    """Tell whether the router certainly did not reboot `since`: an uptime that stands still, or is wrong, says neither."""
-    return uptime_before is not None and remains.uptime >= uptime_before + since - _TOLERANCE
+def _is_up_since(remains: Remains, before: Before) -> bool:
+    """Tell whether the router certainly did not reboot since: an uptime that stands still, or is wrong, says neither."""
+    if before.uptime is None or (remains.reboot and not before.certain):
+        return False
+    return remains.uptime >= before.uptime + before.ago - _TOLERANCE
 
 
-def may_be_running(remains: Remains, *, uptime_before: timedelta | None, since: timedelta) -> bool:
+def may_be_running(remains: Remains, before: Before) -> bool:
     """Tell whether the script may be running now; asked only where nothing tells how it ended."""
     if remains.jobs:
         return True
-    if has_rebooted(remains, uptime_before=uptime_before, since=since):
+    if has_rebooted(remains, before):
         return False
     return "start" in remains.log or "connected" not in remains.log
 
 
-def why_over(remains: Remains, *, uptime_before: timedelta | None, since: timedelta, time_is_over: bool) -> str | None:
+def why_over(remains: Remains, before: Before, *, time_is_over: bool) -> str | None:
     """Say how it is known that a script of which nobody knows how it ended is not running any more; None if it is not.
 
     Whether the router lists what a session runs is not known; so that it lists nothing counts only once the time of the
@@ -108,22 +122,22 @@ def why_over(remains: Remains, *, uptime_before: timedelta | None, since: timede
         return None
     if remains.log & {"done", "failed"}:
         return "The router's log has the line that follows it."
-    if has_rebooted(remains, uptime_before=uptime_before, since=since):
+    if has_rebooted(remains, before):
         return "The router has rebooted since."
     if remains.jobs == 0 and time_is_over:
         return "Its session is gone, its time is over, and the router lists no job that runs it."
     return None
 
 
-def describe_remains(
-    remains: Remains, *, uptime_before: timedelta | None, since: timedelta, fenced: bool = True
-) -> str:
+def describe_remains(remains: Remains, before: Before, *, fenced: bool = True) -> str:
     """Say in lines what was found, for a person who judges where we cannot."""
     words = ", ".join(word for word in _WORDS if word in remains.log)
-    before = "not known" if uptime_before is None else str(uptime_before)
-    rebooted = "it rebooted since" if has_rebooted(remains, uptime_before=uptime_before, since=since) else "no reboot"
-    if uptime_before is None:
-        rebooted = "whether it rebooted is not known"
+    uptime = "not known" if before.uptime is None else str(before.uptime)
+    rebooted = "whether it rebooted is not known"
+    if has_rebooted(remains, before):
+        rebooted = "it rebooted since"
+    elif _is_up_since(remains, before):
+        rebooted = "no reboot"
     told = [
         f"file: {'removed by us, and seen to be gone' if fenced else 'left to the job that runs it'}",
         f"log: {'our lines ' + words if words else 'none of our lines'}",
@@ -135,27 +149,26 @@ def describe_remains(
     if remains.jobs is not None:
         told.append(f"jobs that run this script: {remains.jobs}")
     told.append(
-        f"uptime: {remains.uptime}; before the script {before}, {timedelta(seconds=round(since.total_seconds()))} earlier: {rebooted}"
+        f"uptime: {remains.uptime}; before the script {uptime}, {timedelta(seconds=round(before.ago.total_seconds()))} earlier: {rebooted}"
     )
     return "\n".join(told)
 
 
 def judge_remains(
     remains: Remains,
+    before: Before,
     *,
-    uptime_before: timedelta | None,
-    since: timedelta,
     reason: Reason,
     stamped: bool,
     expected: Expected | None = None,
 ) -> Ending:
-    """Decide what a run did whose session was lost. `since` is the time from the identification before the run to now.
+    """Decide what a run did whose session was lost.
 
     The log is in memory, or on a disk that is written late: after a reboot, or where it is not known that there was none
-    (`uptime_before` is None), a missing line proves nothing. Without a reboot it does only while the line that we left at
+    (its uptime before it is None), a missing line proves nothing. Without a reboot it does only while the line that we left at
     the beginning of the same contact is still there, and while no job runs the script.
     """
-    rebooted = has_rebooted(remains, uptime_before=uptime_before, since=since)
+    rebooted = has_rebooted(remains, before)
     if "done" in remains.log:
         return completed(
             "The router's log has the line that follows the script's last statement.",
@@ -166,18 +179,13 @@ def judge_remains(
     if remains.jobs:
         return unknown(reason, "The script is still running as a job of the router's.")
     if rebooted:
-        proof = None if expected is None else _proof_by_reboot(remains, expected)
+        proof = None if expected is None else _proof_by_reboot(remains, before, expected)
         if proof is not None:
             return completed(proof, warnings=("Proved by the reboot that was expected, not by the end marker.",))
         return unknown(
             reason, "The router rebooted during the run and nothing that survived tells what the script did."
         )
-    if (
-        stamped
-        and _is_up_since(remains, uptime_before, since)
-        and "connected" in remains.log
-        and "start" not in remains.log
-    ):
+    if stamped and _is_up_since(remains, before) and "connected" in remains.log and "start" not in remains.log:
         return not_started(
             Reason.CONNECTION_LOST,
             "The session was lost before the script was started: the file is gone from the router and its log has no start.",
@@ -187,14 +195,14 @@ def judge_remains(
     return unknown(reason, "Nothing on the router tells whether the script was started.")
 
 
-def _proof_by_reboot(remains: Remains, expected: Expected) -> str | None:
+def _proof_by_reboot(remains: Remains, before: Before, expected: Expected) -> str | None:
     """Say what a reboot that was expected proves; None: a power cut would look the same.
 
     A script is run statement by statement, and stops at the first error: where its own command rebooted the router, all
     before that was done. Logged as "router rebooted by api:user@ip/reset" (public record; only some versions).
     """
     match sole_effect(expected.script):
-        case SoleEffect.REBOOT:
+        case SoleEffect.REBOOT if before.certain:  # who sent it knows that it was sent
             return "The script does nothing but reboot the router, which has rebooted since and is back."
         case SoleEffect.UPGRADE if (
             remains.version is not None

@@ -29,7 +29,7 @@ from tminus.routeros import commands
 from tminus.routeros.differ import diff_exports
 from tminus.routeros.export import Export
 from tminus.routeros.outcome import judge_import
-from tminus.routeros.remains import has_rebooted
+from tminus.routeros.remains import Before, has_rebooted
 from tminus.routeros.text import lines
 from tminus.services import post_checks
 from tminus.services.contact import CLOSES_WITHIN, SMALL, Contact, find_remains
@@ -219,8 +219,8 @@ async def _rebooted(run: Run, connection: Connection, settings: RunSettings) -> 
     if remains is None:
         connection.abort()
         raise ConnectionLost("what answered is not a RouterOS console")
-    since = asyncio.get_running_loop().time() - run.identified_at
-    return has_rebooted(remains, uptime_before=run.facts.uptime, since=timedelta(seconds=since))
+    ago = timedelta(seconds=asyncio.get_running_loop().time() - run.identified_at)
+    return has_rebooted(remains, Before(uptime=run.facts.uptime, ago=ago, certain=True))
 
 
 async def listen_on(

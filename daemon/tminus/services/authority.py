@@ -41,7 +41,7 @@ from tminus.domain.occurrence import Occurrence
 from tminus.domain.timing import next_occurrence
 from tminus.services.mandate import NOT_CONFIRMED, Mandate, Refusal
 from tminus.signatures import CannotVerify, Signers
-from tminus.store import launches
+from tminus.store import authorizations, launches
 from tminus.store.act_log import Act, ActLog, Did, Standing
 from tminus.store.launches import DueScript, LaunchContent
 from tminus.store.pool import Database
@@ -190,9 +190,14 @@ class Authority:
             return why  # it was stopped since the mandate was looked at
         return mandate.why_not(site, self._now()) or self._why_not_admitted(mandate, site.id)
 
+    async def covers(self, content: LaunchContent, site: SitePart) -> bool:
+        """Whether an approver signed for what a launch does on this site, whatever became of the launch since."""
+        answer = await self._judge(content.occasion)
+        return isinstance(answer, Mandate) and not answer.names_another(site)
+
     async def _look_at_stopped(self) -> None:
         """Keep, on this host, which launches were paused, halted or cancelled: it counts until somebody signs."""
-        for launch, since in await launches.stopped_by_people(self._db, self._stopped, limit=_STOPPED):
+        for launch, since in await authorizations.stopped_by_people(self._db, self._stopped, limit=_STOPPED):
             content = await launches.launch_content(self._db, launch)
             answer = await self._judge(content.occasion)
             if answer is None:
@@ -212,7 +217,7 @@ class Authority:
             return Refusal(why=f"its waves make no sense: {error}")
         if not standing.is_over and (standing.paused or waits):
             try:
-                further = await launches.further_acts(self._db, content.id)
+                further = await authorizations.further_acts(self._db, content.id)
             except (ValueError, TypeError):
                 further = []
             for act in further:
@@ -293,7 +298,7 @@ class Authority:
         if site.host_key is None:
             return False
         if digest not in self._vouched:
-            for stated, authorization in await launches.signed_for_site(self._db, digest):
+            for stated, authorization in await authorizations.signed_for_site(self._db, digest):
                 if not authorization.contradicts_itself() and await self._is_signed(stated, authorization):
                     self._vouch(authorization)
                     break

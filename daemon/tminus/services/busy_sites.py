@@ -29,14 +29,28 @@ from tminus.store.busy_sites import BusySite
 from tminus.store.pool import Database
 
 _AT_ONCE = 5
+_REMEMBERED = 7 * 86400.0  # seconds; who is busy for longer is counted anew
 
 log = structlog.get_logger()
 
 
 async def look_at_busy_sites(
-    db: Database, instance: UUID, contact: Contact, *, command_timeout: float, stamp_log: bool
+    db: Database,
+    instance: UUID,
+    contact: Contact,
+    *,
+    first_seen: dict[int, float],
+    command_timeout: float,
+    stamp_log: bool,
 ) -> None:
-    """Look at those whose turn it is. The next look is already noted."""
+    """Look at those whose turn it is. The next look is already noted.
+
+    `first_seen`: the loop time at which this process saw each for the first time, kept by the caller. That the time of a site is
+    over is counted from there, since the database's clock may have been set since the start.
+    """
+    now = asyncio.get_running_loop().time()
+    for run in [run for run, seen_at in first_seen.items() if now > seen_at + _REMEMBERED]:
+        del first_seen[run]
     taken = await busy_sites.take(db, instance, limit=_AT_ONCE)
     async with asyncio.TaskGroup() as visits:
         for busy in taken:
@@ -45,6 +59,7 @@ async def look_at_busy_sites(
                 instance=instance,
                 contact=contact,
                 busy=busy,
+                seen_at=first_seen.setdefault(busy.run.id, now),
                 command_timeout=command_timeout,
                 stamp_log=stamp_log,
             )
@@ -57,6 +72,7 @@ class _Visit:
     instance: UUID
     contact: Contact
     busy: BusySite
+    seen_at: float  # loop time
     command_timeout: float
     stamp_log: bool
 
@@ -98,16 +114,14 @@ async def _ask(visit: _Visit, question: Question, connection: Connection) -> str
     loop = asyncio.get_running_loop()
     why = why_over(
         remains,
-        uptime_before=question.uptime_before,
-        since=question.since(),
-        time_is_over=loop.time() >= question.deadline,
+        question.before,
+        time_is_over=loop.time() >= visit.seen_at + visit.busy.run.site_timeout.total_seconds(),
     )
     if why is None:
         return "The router lists a job that runs the script." if remains.jobs else "Nothing tells that it is over."
     verdict = judge_remains(
         remains,
-        uptime_before=question.uptime_before,
-        since=question.since(),
+        question.before,
         reason=question.reason,
         stamped=visit.stamp_log,
     )

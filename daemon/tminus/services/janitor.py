@@ -55,6 +55,7 @@ class Janitor:
         self._poll_interval = poll_interval
         self._command_timeout = command_timeout
         self._stamp_log = stamp_log
+        self._busy_since: dict[int, float] = {}
         self._observer = observer
         self.hint = Hint()
 
@@ -79,7 +80,12 @@ class Janitor:
         for launch in ended:
             tell_launch_ended(launch, self._observer)
         await look_at_busy_sites(
-            self._db, self._instance, self._contact, command_timeout=self._command_timeout, stamp_log=self._stamp_log
+            self._db,
+            self._instance,
+            self._contact,
+            first_seen=self._busy_since,
+            command_timeout=self._command_timeout,
+            stamp_log=self._stamp_log,
         )
         debts = await site_runs.take_debts(self._db, self._instance, limit=_DEBTS)
         async with asyncio.TaskGroup() as visits:

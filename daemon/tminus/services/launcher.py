@@ -24,7 +24,7 @@ from tminus.services.loop import Hint, repeat
 from tminus.services.mandate import Refusal
 from tminus.services.observer import Observer
 from tminus.services.story import tell_launched
-from tminus.store import launches
+from tminus.store import authorizations, launches
 from tminus.store.launches import DueScript, DueTransaction, Unplanned
 from tminus.store.pool import Database
 
@@ -145,12 +145,12 @@ class Launcher:
         if self._authority is None:
             return
         if self._looked_at is None:
-            self._looked_at = await launches.latest_authorization(self._db)
-        found = await launches.new_authorizations(self._db, after=self._looked_at, limit=_BATCH)
+            self._looked_at = await authorizations.latest_authorization(self._db)
+        found = await authorizations.new_authorizations(self._db, after=self._looked_at, limit=_BATCH)
         for authorization, script, script_id in found:
             why = script if isinstance(script, str) else await self._authority.why_unsigned(script)
             if why is not None:
-                await launches.refuse_authorization(self._db, script_id, authorization, why)
+                await authorizations.refuse_authorization(self._db, script_id, authorization, why)
                 self._observer.launch_refused()
                 log.error(
                     "authorization_refused",

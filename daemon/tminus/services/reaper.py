@@ -7,23 +7,26 @@ on the router, file fence first. It judges by heartbeats in the database's time,
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
 
 from tminus.domain.digest import site_digest
-from tminus.domain.endings import Reason, unknown
+from tminus.domain.endings import Reason, State, unknown
 from tminus.kill_points import Point, reach
+from tminus.services.authority import Authority
 from tminus.services.contact import Contact
 from tminus.services.endings import write_ending
 from tminus.services.heartbeat import Trust
 from tminus.services.holdings import Holdings
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
+from tminus.services.post_checks import unchecked
 from tminus.services.resolver import Answer, Question, question_about, resolve
 from tminus.services.run_settings import RunSettings
 from tminus.services.story import tell_site_ended
-from tminus.store import instances, site_runs
+from tminus.store import instances, launches, site_runs
 from tminus.store.pool import Database
 from tminus.store.site_runs import Orphan
 from tminus.store.writer import EndRequest, Writer
@@ -51,6 +54,7 @@ class Reaper:
         settings: RunSettings,
         observer: Observer,
         released: Hint,
+        authority: Authority | None = None,
     ) -> None:
         self._db = db
         self._writer = writer
@@ -62,6 +66,7 @@ class Reaper:
         self._settings = settings
         self._observer = observer
         self._released = released
+        self._authority = authority
         self._resolving = 0
         self.hint = Hint()
 
@@ -136,5 +141,23 @@ class Reaper:
     async def _find_out(self, orphan: Orphan, question: Question) -> Answer:
         if orphan.authorized_site != site_digest(orphan.site_now):
             message = f"{question.message} The site was changed since, so it need not be the same router that answers."
-            return Answer(ending=unknown(question.reason, message), file_gone=False)
-        return await resolve(question, self._contact, self._settings)
+            return Answer(ending=unknown(question.reason, message), file_gone=False, may_be_running=True)
+        if not question.post_checks or await self._are_signed(orphan):
+            return await resolve(question, self._contact, self._settings)
+        # They are code, and all that is known of them is what the database says.
+        answer = await resolve(replace(question, post_checks=()), self._contact, self._settings)
+        if answer.ending.state is not State.COMPLETED:
+            return answer
+        return replace(answer, ending=unchecked(answer.ending, "nobody has signed them, as they stand in the database"))
+
+    async def _are_signed(self, orphan: Orphan) -> bool:
+        """Whether the post-checks of a run may be evaluated: where signatures are required, if they are those that were signed."""
+        if self._authority is None:
+            return True
+        content = await launches.launch_content(self._db, orphan.launch_id)
+        is_same = (content.script, content.post_checks, content.variables) == (
+            orphan.script,
+            orphan.post_checks,
+            orphan.script_variables,
+        )
+        return is_same and await self._authority.covers(content, orphan.site_now)

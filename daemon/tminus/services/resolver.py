@@ -36,6 +36,7 @@ from tminus.routeros.facts import Version
 from tminus.routeros.outcome import judge_output
 from tminus.routeros.post_checks import Rendered, render
 from tminus.routeros.remains import (
+    Before,
     Expected,
     Remains,
     describe_remains,
@@ -60,7 +61,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A run whose outcome is not known. `identified_at` is the loop time at which `uptime_before` was read."""
+    """A run whose outcome is not known.
+
+    `identified_at` is the loop time at which `uptime_before` was read. `counted`: by this process, which sent the script; else
+    it is worked out from the database's clock.
+    """
 
     site: Site
     host_key: str | None
@@ -70,6 +75,7 @@ class Question:
     message: str
     uptime_before: timedelta | None
     identified_at: float
+    counted: bool = True
     version: Version | None
     take_export: bool  # once it is decided
     with_secrets: bool = False  # as well, in that export
@@ -85,9 +91,11 @@ class Question:
     covered: SitePart | None = None  # what its authorization covers of the site
     post_checks: tuple[bytes, ...] = ()  # of a run that is found to have come to its end
 
-    def since(self) -> timedelta:
-        """How long ago the uptime was read."""
-        return timedelta(seconds=asyncio.get_running_loop().time() - self.identified_at)
+    @property
+    def before(self) -> Before:
+        """How the router was before the script, seen from now."""
+        ago = timedelta(seconds=asyncio.get_running_loop().time() - self.identified_at)
+        return Before(uptime=self.uptime_before, ago=ago, certain=self.counted)
 
 
 def _rendered(orphan: Orphan) -> Rendered:
@@ -104,7 +112,8 @@ def _rendered(orphan: Orphan) -> Rendered:
 def question_about(orphan: Orphan, reason: Reason, message: str) -> Question:
     """Ask about a run of which only the database knows: its daemon is gone, or its ending is written."""
     now = asyncio.get_running_loop().time()
-    executing_for = orphan.executing_for.total_seconds()
+    # Never negative, whatever was set: nobody waits for longer than the site's time.
+    executing_for = max(orphan.executing_for.total_seconds(), 0.0)
     rendered = _rendered(orphan)
     return Question(
         site=orphan.site,
@@ -117,6 +126,7 @@ def question_about(orphan: Orphan, reason: Reason, message: str) -> Question:
         message=message,
         uptime_before=orphan.uptime_before,
         identified_at=now - executing_for,
+        counted=False,
         version=None,
         take_export=False,
         deadline=now - executing_for + orphan.site_timeout.total_seconds(),
@@ -192,7 +202,9 @@ async def _look(question: Question, connection: Connection, settings: RunSetting
     """The right router; the fence; then the log, the jobs and the uptime; then the configuration as it is now."""
     stranger = await _another_device(question, connection, settings)
     if stranger is not None:
-        return Answer(ending=unknown(question.reason, _after(question.message, stranger)), file_gone=False)
+        # The other one may still run it, wherever it is.
+        ending = unknown(question.reason, _after(question.message, stranger))
+        return Answer(ending=ending, file_gone=False, may_be_running=True)
     if not question.job_started and not await fence(connection, question.nonce, deadline=settings.command_timeout):
         if connection.closed:
             raise ConnectionLost("the connection was lost again")
@@ -221,7 +233,7 @@ async def _look(question: Question, connection: Connection, settings: RunSetting
 
 
 def _may_be_running(question: Question, remains: Remains) -> bool:
-    return may_be_running(remains, uptime_before=question.uptime_before, since=question.since())
+    return may_be_running(remains, question.before)
 
 
 async def _another_device(question: Question, connection: Connection, settings: RunSettings) -> str | None:
@@ -281,8 +293,7 @@ def _judge(
     expected = Expected(script=question.script, username=username, version=question.version)
     found = judge_remains(
         remains,
-        uptime_before=question.uptime_before,
-        since=question.since(),
+        question.before,
         reason=question.reason,
         stamped=settings.stamp_log and question.stamped,
         expected=expected if question.expects_disconnect else None,
@@ -321,11 +332,7 @@ async def _evidence(question: Question, connection: Connection, settings: RunSet
     """Gather what helps a person to judge. None of it decides anything: what it means differs between versions."""
     found = ["log: could not be read"]
     if remains is not None:
-        found = [
-            describe_remains(
-                remains, uptime_before=question.uptime_before, since=question.since(), fenced=not question.job_started
-            )
-        ]
+        found = [describe_remains(remains, question.before, fenced=not question.job_started)]
     for heading, command in (("jobs", commands.jobs()), ("history", commands.history())):
         try:
             said = await connection.run(command, deadline=settings.command_timeout, cap=SMALL)

@@ -43,6 +43,7 @@ class SiteSpec:
     behaviour: Behaviour | None = None  # the fleet's, unless given
     timing: Timing | None = None  # the fleet's, unless given
     export_kb: int | None = None  # the fleet's, unless given
+    up_for_s: float | None = None  # when it begins; drawn at random, unless given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +209,7 @@ def _router(spec: FleetSpec, site: SiteSpec, number: int, journal: Journal) -> R
         behaviour=site.behaviour or spec.behaviour,
         timing=site.timing or spec.timing,
         journal=journal,
-        up_for_s=rng.uniform(3600, 60 * 86400),
+        up_for_s=rng.uniform(3600, 60 * 86400) if site.up_for_s is None else site.up_for_s,
         setup=site.setup or spec.setup,
     )
     Scheduler(router)
