@@ -84,9 +84,8 @@ async def bare(inventory: Path, key: Path, sessions: int) -> None:
             before = await connection.run(commands.export(nonce, version))
             async with connection.start_sftp_client() as sftp, sftp.open(nonce.file, "wb") as file:
                 await file.write(script("bare").encode())
-            await connection.run(commands.file_size(nonce))
-            await connection.run(commands.dry_run(nonce))
-            ran = await connection.run(commands.start(nonce, version, stamp=True))
+            await connection.run(commands.check_file(nonce, catch=True, dry_run=True))
+            ran = await connection.run(commands.start(nonce, catches=True, stamp=True))
             after = await connection.run(commands.export(nonce, version))
             await connection.run(commands.remove(nonce))
             end = nonce.marker("END")

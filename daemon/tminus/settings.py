@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from tminus.channels.mail import Mail, Security
 from tminus.channels.webhook import Webhook, key_of
+from tminus.database_url import why_no_database_url
 from tminus.device.credentials import Credential, load_credential, read_password
 from tminus.device.hostkeys import HostKey, HostKeyPolicy
 from tminus.device.jump_hosts import JumpHost
@@ -189,6 +190,14 @@ class Settings(BaseSettings):
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError("give HOST:PORT, such as 127.0.0.1:9468")
+        return value
+
+    @field_validator("database_url", "api_database_url")
+    @classmethod
+    def _of_a_database(cls, value: SecretStr | None) -> SecretStr | None:
+        why = None if value is None else why_no_database_url(value.get_secret_value())
+        if why is not None:
+            raise ValueError(f"this is no PostgreSQL URL: {why}")
         return value
 
     @field_validator("log_level")

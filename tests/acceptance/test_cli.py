@@ -1026,7 +1026,20 @@ async def test_a_launch_from_submit_to_backup_diff(database: Db, tmp_path: Path)
 
 async def test_a_wrong_database_or_setting_is_one_sentence(cli: Cli, tmp_path: Path) -> None:
     nowhere = f"postgresql:///tminus?host={tmp_path}&user=nobody"
-    (await asyncio.to_thread(call, nowhere, ("status",), b"")).refused("could not", code=4)
+    (await asyncio.to_thread(call, nowhere, ("status",), b"")).refused(
+        "could not connect", "host and port in database_url", code=4
+    )
+    for wrong, words in (
+        (re.sub("user=[^&]*", "user=nobody_here", cli.db.dsn), "login and password in database_url"),
+        (cli.db.dsn.replace("postgresql:///", "postgresql:///no"), "correct the database in database_url"),
+    ):
+        (await asyncio.to_thread(call, wrong, ("status",), b"")).refused("could not connect", words, code=4)
+    for command in ("status", "serve", "check", "migrate"):
+        for url in ("postgresql://tminus:hunter2/x@db/t", "postgres:/bogus hunter2"):
+            said = await asyncio.to_thread(call, url, (command,), b"")
+            told = said.out + said.err
+            assert (said.code, "'database_url'" in told, "no PostgreSQL URL" in told) == (3, True, True), told
+            assert "hunter2" not in told
     typo = tmp_path / "tminus.toml"
     typo.write_text('databse_url = "x"\n')
     (await asyncio.to_thread(call, None, ("--config", str(typo), "status"), b"")).refused(

@@ -15,6 +15,9 @@ LESSER = {
     "no-jobs": (Behaviour(shows_jobs=False), "jobs and files"),
     "no-log": (Behaviour(shows_log=False), "router's log"),
     "no-dry-run": (Behaviour(knows_dry_run=False), "dry run"),
+    "no-onerror": (Behaviour(knows_onerror=False), ":onerror"),
+    "none-to-parse": (Behaviour(knows_onerror=False, knows_dry_run=False), ":onerror"),
+    "blank": (Behaviour(blank_after_put=True), None),
     "none-of-them": (Behaviour(shows_jobs=False, shows_log=False, knows_dry_run=False, sends_status=False), "dry run"),
     "greets": (Behaviour(note_on_exec=True), None),
 }
@@ -38,8 +41,8 @@ async def test_what_a_plain_run_does_not_need_may_be_missing(database: Db, tmp_p
             assert "+add address=198.51.100.1" in run["diff"], site
             told = " ".join(run["warnings"])
             expected = LESSER[site.rpartition("-")[0]][1]
-            if expected == "dry run" and "6.49" in site:
-                expected = None if site.startswith("no-dry-run") else "jobs and files"
+            if expected in ("dry run", ":onerror") and "6.49" in site:
+                expected = "jobs and files" if site.startswith("none-of-them") else None
             assert (expected or "") in told, f"{site}: {told}"
             assert bool(told) == (expected is not None), f"{site}: {told}"
             assert not [name for name in fleet.files(site) if name.startswith("tminus-")]
@@ -78,3 +81,79 @@ async def test_without_a_list_of_jobs_the_log_still_resolves_a_lost_session(data
         assert run["state"] == "completed", run["message"]
         assert "Proved by the router's log, not by the session." in run["warnings"]
         assert not [name for name in fleet.files("r1") if name.startswith("tminus-")]
+
+
+@pytest.mark.timeout(120)
+async def test_a_router_that_greets_is_known_by_its_serial_number(database: Db, tmp_path: Path) -> None:
+    greets = Behaviour(note_on_exec=True)
+    sites = (
+        SiteSpec(id="whole", version="7.20.8", behaviour=greets),
+        SiteSpec(id="old", version="6.49.10", behaviour=greets),
+        SiteSpec(id="lost", version="7.20.8", behaviour=greets, faults=frozenset({Fault.DROPS_AFTER_SCRIPT})),
+    )
+    async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        await database.finished(await database.submit(NOTE), within=40)
+        serials = await database.fetch("select id, serial from tminus.sites")
+        assert {row["id"]: row["serial"] for row in serials} == {
+            site.id: fleet.router(site.id).hardware.serial for site in sites
+        }
+        for site, run in (await database.finished(await database.submit(GOOD, make_backup=False), within=40)).items():
+            assert run["state"] == "completed", f"{site}: {run['reason']} {run['message']}"
+            assert len(fleet.journal.starts(site)) == 2
+            assert not [name for name in fleet.files(site) if name.startswith("tminus-")]
+
+
+@pytest.mark.timeout(120)
+async def test_what_does_not_take_onerror_is_given_what_earlier_versions_get(database: Db, tmp_path: Path) -> None:
+    half, again = (GOOD.replace("100.1", f"100.{number}") for number in (2, 3))
+    half += "/interface bridge add name=bridge\n"
+    sites = (
+        SiteSpec(id="old", version="7.12.2"),
+        SiteSpec(id="new", version="7.20.8", behaviour=Behaviour(knows_onerror=False)),
+        SiteSpec(id="between", version="7.13.5", behaviour=Behaviour(knows_onerror=False)),
+        SiteSpec(id="blank", version="7.20.8", behaviour=Behaviour(blank_after_put=True)),
+        SiteSpec(
+            id="lost",
+            version="7.20.8",
+            behaviour=Behaviour(blank_after_put=True),
+            faults=frozenset({Fault.DROPS_AFTER_SCRIPT}),
+        ),
+    )
+    async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        for site, run in (await database.finished(await database.submit(GOOD), within=40)).items():
+            assert run["state"] == "completed", f"{site}: {run['reason']} {run['message']}"
+            assert (":onerror" in " ".join(run["warnings"])) == (site in ("new", "between"))
+        failing = ["old", "new", "between", "blank"]
+        for site, run in (await database.finished(await database.submit(half, failing), within=40)).items():
+            assert (run["state"], run["reason"], run["effect"]) == ("failed", "script_error", "partial"), site
+            assert "already have interface" in run["message"], f"{site}: {run['message']}"
+            assert "+add address=198.51.100.2" in run["diff"], site
+        for site, run in (
+            await database.finished(await database.submit(again, ["new", "blank"], detached=True), within=40)
+        ).items():
+            expected = ("failed", "guard_failed") if site == "new" else ("completed", None)
+            assert (run["state"], run["reason"]) == expected, f"{site}: {run['message']}"
+            assert len(fleet.journal.starts(site)) == (2 if site == "new" else 3)
+            assert not [name for name in fleet.files(site) if name.startswith("tminus-")]
+
+
+@pytest.mark.timeout(120)
+async def test_a_proved_end_does_not_wait_for_a_channel_that_stays_open(database: Db, tmp_path: Path) -> None:
+    half = GOOD.replace("100.1", "100.2") + "/interface bridge add name=bridge\n"
+    opens = Behaviour(import_keeps_open=True)
+    sites = (
+        SiteSpec(id="new", version="7.20.8", behaviour=opens),
+        SiteSpec(id="old", version="6.49.10", behaviour=opens),
+    )
+    async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        for site, run in (await database.finished(await database.submit(GOOD), within=30)).items():
+            assert run["state"] == "completed", f"{site}: {run['reason']} {run['message']}"
+            assert "+add address=198.51.100.1" in run["diff"], site
+            assert "kept the session open" in " ".join(run["warnings"]), site
+        for site, run in (await database.finished(await database.submit(half, ["new"]), within=30)).items():
+            assert (run["state"], run["reason"]) == ("failed", "script_error"), f"{site}: {run['message']}"
+            assert len(fleet.journal.starts(site)) == 2
+            assert not [name for name in fleet.files(site) if name.startswith("tminus-")]

@@ -15,7 +15,7 @@ import pytest
 
 from tests.acceptance.test_cli import call, on_terminal
 from tests.support import Db, write_config
-from tminus.simulator import Fault, Fleet, FleetSpec, Kind, SiteSpec, simulate
+from tminus.simulator import Behaviour, Fault, Fleet, FleetSpec, Kind, SiteSpec, simulate
 
 VERSION = "7.20.8"
 
@@ -264,3 +264,19 @@ async def test_on_a_terminal_what_was_found_is_shown_and_asked_about(database: D
                 terminal.type(f"{answer}\n")
                 assert await terminal.end() == (0 if pinned else 1)
             assert await database.value("select count(*) from tminus.sites where host_key is not null") == pinned
+
+
+async def test_what_a_router_shows_to_everybody_hides_none_of_its_answers(database: Db, tmp_path: Path) -> None:
+    sites = (SiteSpec(id="r", version=VERSION, behaviour=Behaviour(note_on_exec=True)),)
+    async with simulate(FleetSpec(site_specs=sites)) as fleet:
+        where = fleet.site("r")
+        async with asyncssh.connect(
+            where.address, where.port, username="tminus", client_keys=[fleet.client_key], known_hosts=None
+        ) as connection:
+            await connection.run('/system note set note="Authorized access only!"', check=True)
+        await database.run(fleet.inventory_sql(None))
+        found, code, err = await Scan(database, tmp_path, fleet).found("--all")
+        assert code == 0, err
+        row = found["r"]
+        assert (row["serial"], row["model"]) == (fleet.router("r").hardware.serial, "RB750Gr3")
+        assert (row["problems"], row["unknown"], row["trouble"]) == ([], [], None)

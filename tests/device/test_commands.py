@@ -285,6 +285,42 @@ async def test_a_started_command_is_waited_for_in_pieces() -> None:
         assert (await near.run("y", deadline=5, cap=MIB)).exit_status == 0
 
 
+async def test_a_channel_that_is_left_open_behind_the_awaited_line_is_waited_for_a_little() -> None:
+    more, closed = asyncio.Event(), asyncio.Event()
+
+    async def work(process: Process) -> None:
+        process.stdout.write(b"x" * (2 * MIB) + b"\nDONE-1")
+        await more.wait()
+        process.stdout.write(b" and well\r\n")
+        await process.wait_closed()
+        closed.set()
+
+    async with _connected(work) as (near, _, _):
+        execution = await near.start("/import", deadline=5, cap=MIB, ends=(b"DONE-1",))
+        assert (await execution.wait(0.3, linger=0.05)).ended is Ended.TIMED_OUT
+        more.set()
+        result = await execution.wait(60, linger=0.05)
+        assert (result.ended, result.exit_status, execution.closed) == (Ended.TOLD, None, False)
+        assert result.output.endswith(b"\nDONE-1 and well\r\n")
+        assert (await execution.wait(0.05)).ended is Ended.TIMED_OUT  # whoever is not content with it listens on
+        assert not closed.is_set()
+        execution.hang_up()
+        async with asyncio.timeout(5):
+            await closed.wait()
+        assert not near.closed
+
+
+async def test_a_channel_that_closes_behind_the_awaited_line_tells_its_exit_status() -> None:
+    async def work(process: Process) -> None:
+        process.stdout.write(b"DONE-1\r\n")
+        process.exit(3)
+
+    async with _connected(work) as (near, _, _):
+        execution = await near.start("/import", deadline=5, cap=MIB, ends=(b"DONE-1",))
+        result = await execution.wait(60, linger=30)
+        assert (result.ended, result.exit_status) == (Ended.CLOSED, 3)
+
+
 async def test_a_started_command_that_floods_runs_to_its_end_in_bounded_memory() -> None:
     async def flood(process: Process) -> None:
         process.stdout.write(b"the beginning")

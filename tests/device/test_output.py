@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tminus.device.output import Output
+from tminus.device.output import LineWatch, Output
 
 
 def _fed(cap: int, data: bytes, seed: int) -> Output:
@@ -42,3 +42,41 @@ def test_memory_stays_at_one_and_a_half_caps() -> None:
 def test_a_cap_without_room_for_two_ends_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         Output(1)
+
+
+@pytest.mark.parametrize(
+    ("data", "seen"),
+    [
+        (b"OK-1\r\n", True),
+        (b"said\nOK-1\n", True),
+        (b"ERR-1 failure: x\r\n", True),
+        (b"OK-1\nmore", True),
+        (b"O\nOK-\n\nOOK-1\nOK-1\n", True),
+        (b"", False),
+        (b"OK-1", False),  # not whole yet
+        (b"said OK-1\n", False),
+        (b"said\nOK-2\n", False),
+        (b"said\rOK-1\r\n", False),
+        (b":put (OK- . 1)\n", False),
+    ],
+)
+def test_a_line_is_noticed_once_it_is_whole_however_it_comes(data: bytes, seen: bool) -> None:
+    for size in (1, 2, 3, 7, 100):
+        watch = LineWatch((b"OK-1", b"ERR-1"))
+        for begin in range(0, len(data), size):
+            watch.add(data[begin : begin + size])
+        assert watch.seen == seen, size
+
+
+def test_a_line_is_noticed_behind_much_that_is_no_line_and_little_of_that_is_held() -> None:
+    watch = LineWatch((b"OK-1", b"ERR-1"))
+    for _ in range(1000):
+        assert not watch.add(b"x" * 7001)
+        assert len(watch._held) <= len(b"\nERR-1")
+    assert not watch.add(b"\nOK-1")
+    assert not watch.add(b"y" * 100)
+    assert watch.add(b"\n")
+
+
+def test_without_a_line_to_wait_for_none_is_noticed() -> None:
+    assert not LineWatch(()).add(b"OK-1\n")

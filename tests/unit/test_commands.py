@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import product
 from uuid import UUID
 
 import pytest
@@ -30,6 +31,9 @@ KINDS = [
     "JOB",
     "LEFT",
     "SIZE",
+    "SERIAL",
+    "ASKED",
+    "CATCH",
     "LOG",
     "JOBS",
 ]
@@ -42,13 +46,13 @@ def everything() -> Iterator[tuple[str, str]]:
     yield "identify, without a look", commands.identify(NONCE, stamp=False, look=False)
     yield "evidence, without a look", commands.evidence(NONCE, look=False)
     yield "evidence, without jobs", commands.evidence(NONCE, jobs=False)
-    yield "serial_number", commands.serial_number()
+    yield "serial_number", commands.serial_number(NONCE)
+    yield "ask", commands.ask(NONCE, ":put [/system resource get free-hdd-space]")
     yield "remove", commands.remove(NONCE)
     yield "fence", commands.fence(NONCE)
     yield "size_of", commands.size_of(NONCE, NONCE.output_file)
-    yield "file_size", commands.file_size(NONCE)
-    yield "dry_run", commands.dry_run(NONCE)
-    yield "file_size_and_dry_run", commands.file_size_and_dry_run(NONCE)
+    for catch, dry_run in product((True, False), repeat=2):
+        yield f"check_file {catch} {dry_run}", commands.check_file(NONCE, catch=catch, dry_run=dry_run)
     yield "evidence", commands.evidence(NONCE)
     yield "jobs", commands.jobs()
     yield "history", commands.history()
@@ -59,10 +63,9 @@ def everything() -> Iterator[tuple[str, str]]:
         yield f"export {name}", commands.export(NONCE, version)
         yield f"remove_and_export {name}", commands.remove_and_export(NONCE, version)
         yield f"export_to_file {name}", commands.export_to_file(NONCE, version)
-        yield f"start_detached {name}", commands.start_detached(NONCE, version, stamp=False)
-        yield f"start_detached {name}, stamped", commands.start_detached(NONCE, version, stamp=True)
-        yield f"start {name}", commands.start(NONCE, version, stamp=False)
-        yield f"start {name}, stamped", commands.start(NONCE, version, stamp=True)
+    for catches, stamp in product((True, False), repeat=2):
+        yield f"start_detached {catches} {stamp}", commands.start_detached(NONCE, catches=catches, stamp=stamp)
+        yield f"start {catches} {stamp}", commands.start(NONCE, catches=catches, stamp=stamp)
 
 
 COMMANDS = dict(everything())
@@ -102,31 +105,31 @@ def test_every_public_command_is_tested_here() -> None:
         "is_post_check_read",
         "post_check_result",
     }
-    readers |= {"listed_size", "after_size"}
-    others = {"Nonce", "UUID", "Version", "dataclass", *readers}
+    readers |= {"has_caught", "listed_size", "after_size", "listed_serial", "asked"}
+    others = {"Nonce", "UUID", "Version", "dataclass", "lines", "parse_serial", *readers}
     public = {name for name in vars(commands) if name[0] != "_" and callable(getattr(commands, name))}
     assert public - others == {name.split()[0].rstrip(",") for name in COMMANDS}
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_the_script_is_imported_as_a_whole_and_the_marker_follows_it_directly(version: Version) -> None:
-    command = commands.start(NONCE, version, stamp=False)
+@pytest.mark.parametrize("catches", [True, False])
+def test_the_script_is_imported_as_a_whole_and_the_marker_follows_it_directly(catches: bool) -> None:
+    command = commands.start(NONCE, catches=catches, stamp=False)
     assert f'/import file-name="{NONCE.file}"; :put ("TMINUS-OK-" . "{NONCE.value}-{NONCE.proof}")' in command
     assert "verbose" not in command
-    assert command.startswith(":onerror ") == ((version.major, version.minor) >= (7, 13))
+    assert command.startswith(":onerror ") == catches
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_stamped_the_start_is_logged_before_everything_and_the_end_after_the_marker(version: Version) -> None:
-    command = commands.start(NONCE, version, stamp=True)
+@pytest.mark.parametrize("catches", [True, False])
+def test_stamped_the_start_is_logged_before_everything_and_the_end_after_the_marker(catches: bool) -> None:
+    command = commands.start(NONCE, catches=catches, stamp=True)
     assert command.startswith(f':log info "tminus {NONCE.value} start"; ')
     places = [command.index(word) for word in ("/import", "TMINUS-OK-", f"{NONCE.value} done")]
     assert places == sorted(places)
-    assert (f"{NONCE.value} failed" in command) == version.has_onerror
+    assert (f"{NONCE.value} failed" in command) == catches
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_what_proves_an_end_bears_what_a_script_cannot_find_out(version: Version) -> None:
+@pytest.mark.parametrize("catches", [True, False])
+def test_what_proves_an_end_bears_what_a_script_cannot_find_out(catches: bool) -> None:
     # A script lists files and reads the log; it does not see the line that started it.
     seen = [NONCE.file, NONCE.output_file, NONCE.export_file, NONCE.log_line("connected"), NONCE.log_line("start")]
     assert len(NONCE.proof) == 16
@@ -135,7 +138,7 @@ def test_what_proves_an_end_bears_what_a_script_cannot_find_out(version: Version
         assert (NONCE.proof in command) == name.startswith("start"), name
     proving = [NONCE.marker("OK"), NONCE.marker("ERR"), NONCE.log_line("done"), NONCE.log_line("failed")]
     assert all(text.endswith(NONCE.proof) for text in proving)
-    assert commands.start(NONCE, version, stamp=True).count(NONCE.proof) == (4 if version.has_onerror else 2)
+    assert commands.start(NONCE, catches=catches, stamp=True).count(NONCE.proof) == (4 if catches else 2)
 
 
 def test_the_proof_is_made_anew_from_the_launch_and_differs_by_launch_and_by_attempt() -> None:
@@ -206,6 +209,41 @@ def test_a_size_is_read_behind_its_own_marker_only(said: list[str], size: int | 
     assert commands.listed_size(NONCE, said) == size
 
 
+@pytest.mark.parametrize(
+    ("said", "serial"),
+    [
+        (["TMINUS-SERIAL-0123456789abcdef-HCQ08FX50J7"], "HCQ08FX50J7"),
+        (["", "Authorized access only!", "", "TMINUS-SERIAL-0123456789abcdef-8B0A0123ABCD/r2 ", ""], "8B0A0123ABCD/r2"),
+        (["HCQ08FX50J8", "TMINUS-SERIAL-0123456789abcdef-HCQ08FX50J7"], "HCQ08FX50J7"),  # a greeting
+        (["TMINUS-SERIAL-0123456789abcdef-HCQ08FX50J7", "HCQ08FX50J8"], "HCQ08FX50J7"),
+        (["HCQ08FX50J7"], None),
+        (["bad command name routerboard (line 1 column 14)"], None),
+        (["TMINUS-SERIAL-0123456789abcdef-"], None),
+        (["TMINUS-SERIAL-fedcba9876543210-HCQ08FX50J7"], None),
+        (["x TMINUS-SERIAL-0123456789abcdef-HCQ08FX50J7"], None),
+        ([commands.serial_number(NONCE)], None),
+        ([], None),
+    ],
+)
+def test_a_serial_number_is_read_behind_its_own_marker_only(said: list[str], serial: str | None) -> None:
+    assert commands.listed_serial(NONCE, "\r\n".join(said).encode()) == serial
+
+
+def test_that_errors_are_caught_is_found_out_by_catching_one_before_anything_else_is_asked() -> None:
+    with_all = commands.check_file(NONCE, catch=True, dry_run=True)
+    places = [with_all.index(word) for word in (":onerror", "TMINUS-CATCH-", "TMINUS-SIZE-", "dry-run")]
+    assert places == sorted(places)
+    assert ":onerror" not in commands.check_file(NONCE, catch=False, dry_run=True)
+    assert commands.has_caught(NONCE, ["Welcome!", NONCE.marker("CATCH"), "TMINUS-SIZE-0123456789abcdef-12"])
+    assert not commands.has_caught(NONCE, ["bad command name onerror (line 1 column 2)"])
+    assert not commands.has_caught(NONCE, [with_all])
+
+
+def test_an_answer_is_what_comes_behind_the_marker_of_its_question() -> None:
+    assert commands.asked(NONCE, b"Welcome!\r\nTMINUS-ASKED-0123456789abcdef\r\n16777216\r\n") == b"16777216\r\n"
+    assert commands.asked(NONCE, b"bad command name x (line 1 column 1)\r\n").startswith(b"bad command name")
+
+
 def test_the_dry_run_behind_a_size_is_told_apart() -> None:
     output = b"Welcome!\r\nTMINUS-SIZE-0123456789abcdef-12\r\n#line 1\r\n"
     assert commands.after_size(NONCE, output) == b"#line 1\r\n"
@@ -223,15 +261,15 @@ def test_a_line_that_looks_for_our_jobs_is_not_found_by_its_own_pattern(command:
     patterns = re.findall(r'script~"([^"]*)"', command)
     assert len(patterns) == 1
     assert not re.search(patterns[0], command)
-    assert re.search(patterns[0], commands.start(NONCE, Version(7, 20), stamp=True))
-    assert re.search(patterns[0], commands.start_detached(NONCE, Version(7, 20), stamp=False))
+    assert re.search(patterns[0], commands.start(NONCE, catches=True, stamp=True))
+    assert re.search(patterns[0], commands.start_detached(NONCE, catches=True, stamp=False))
 
 
 def test_a_job_runs_the_very_line_that_would_run_in_the_foreground() -> None:
     for stamp in (True, False):
-        text = re.search(r'script="((?:[^"\\]|\\.)*)"', commands.start_detached(NONCE, Version(7, 20), stamp=stamp))
+        text = re.search(r'script="((?:[^"\\]|\\.)*)"', commands.start_detached(NONCE, catches=True, stamp=stamp))
         assert text is not None
-        assert re.sub(r"\\(.)", r"\1", text[1]) == commands.start(NONCE, Version(7, 20), stamp=stamp)
+        assert re.sub(r"\\(.)", r"\1", text[1]) == commands.start(NONCE, catches=True, stamp=stamp)
 
 
 def test_jobs_and_files_are_read_from_behind_the_proof_that_commands_run() -> None:

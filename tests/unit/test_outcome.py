@@ -62,6 +62,9 @@ def short(verdict: Ending | Unresolved) -> str:
         (judge(f"{ERR} failure: already have such address"), PARTIAL),
         (judge(f"{ERR} failure: x", status=None, close=Close.LOST), PARTIAL),
         (judge(f"{ERR} failure: x", status=None, close=Close.TIMED_OUT), PARTIAL),
+        (judge(DONE, OK, status=None, close=Close.LEFT_OPEN), COMPLETED),
+        (judge(DONE, OK, status=1, close=Close.LEFT_OPEN), PARTIAL),
+        (judge(f"{ERR} failure: x", status=None, close=Close.LEFT_OPEN), PARTIAL),
         (judge(f"{ERR} Script Error: syntax error (line 2 column 15) (:import; line 1)"), REJECTED),
         (judge(f"{ERR} Script Error: bad command name x (line 1 column 1)"), REJECTED),
         (judge(f"{ERR} Script Error: bad command name x (line 1 column 1)", script=DYNAMIC), PARTIAL),
@@ -105,6 +108,7 @@ def short(verdict: Ending | Unresolved) -> str:
         (judge("failure: x", status=None, close=Close.LOST), LOOK),
         (judge(DONE, OK[:-1], status=None, close=Close.LOST), LOOK),
         (judge(status=None, close=Close.TIMED_OUT), LOOK_LATE),
+        (judge(DONE, f"{OK} x", status=None, close=Close.LEFT_OPEN), LOOK_LATE),
         (judge("failure: x", status=None, close=Close.TIMED_OUT), LOOK_LATE),
     ],
 )  # fmt: skip
@@ -170,6 +174,10 @@ def test_the_missing_exit_status_is_a_warning_where_the_proof_had_arrived() -> N
     verdict = judge(DONE, OK, status=None, close=Close.LOST)
     assert isinstance(verdict, Ending)
     assert verdict.warnings == ("The session ended without an exit status, after the proof had arrived.",)
+
+    left_open = judge(DONE, OK, status=None, close=Close.LEFT_OPEN)
+    assert isinstance(left_open, Ending)
+    assert "kept the session open" in left_open.warnings[0]
 
 
 def test_the_message_names_the_error_and_its_line() -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from tminus.domain.endings import Effect, Ending, State
 from tminus.routeros.commands import Nonce, start
-from tminus.routeros.facts import Version
 from tminus.routeros.outcome import Close, ImportAnswer, judge_dry_run, judge_import
 from tminus.routeros.remains import read_remains
 
@@ -27,8 +26,8 @@ PIECES = [
     OTHER.marker("ERR").encode() + b" failure: x",
     DONE,
     DONE[:20],
-    start(NONCE, Version(7, 20), stamp=True).encode(),
-    start(NONCE, Version(6, 49), stamp=False).encode(),
+    start(NONCE, catches=True, stamp=True).encode(),
+    start(NONCE, catches=False, stamp=False).encode(),
     b"failure: already have such address",
     b"syntax error (line 1 column 7)",
     b"Cannot open import file, file does not exist",

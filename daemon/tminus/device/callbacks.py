@@ -16,7 +16,7 @@ from asyncssh.logging import SSHLogger
 
 from tminus.device.credentials import Credential
 from tminus.device.hostkeys import HostKey
-from tminus.device.output import Ended, ExecResult, Output
+from tminus.device.output import Ended, ExecResult, LineWatch, Output
 
 __all__ = ["Client", "Session", "Transport"]
 
@@ -174,17 +174,24 @@ class Client(asyncssh.SSHClient):
 class Session(asyncssh.SSHClientSession[bytes]):
     """Collects what one command sends; cheaper than asyncssh's streams."""
 
-    def __init__(self, cap: int, *, on_overflow: Callable[[], None] | None = None) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(
+        self, cap: int, *, on_overflow: Callable[[], None] | None = None, ends: tuple[bytes, ...] = ()
+    ) -> None:
+        """`ends`: what the lines begin with of which the first settles `told`."""
+        self._loop = loop = asyncio.get_running_loop()
         self.decided: asyncio.Future[None] = loop.create_future()
         """Settled when the command was sent, or when it is clear that it will not be."""
         self.closed: asyncio.Future[None] = loop.create_future()
         """Settled when the channel is closed: nothing more will come."""
+        self.told: asyncio.Future[float] = loop.create_future()
+        """Settled when a line of `ends` has arrived whole, with the loop time of that."""
         self.sent = False
         """False proves that the command was not sent."""
         self.exit_status: int | None = None
         self.overflowed = False
         self._output = Output(cap)
+        self._watch = LineWatch(ends)
+        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._on_overflow = on_overflow
 
     def result(self, ended: Ended) -> ExecResult:
@@ -202,15 +209,23 @@ class Session(asyncssh.SSHClientSession[bytes]):
             _settle(self.decided)
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        self._channel = chan
         # The channel is open; asyncssh sends the command right after this.
         self.sent = True
         _settle(self.decided)
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         self._output.add(data)
+        if self._watch.add(data) and not self.told.done():
+            self.told.set_result(self._loop.time())
         if self._on_overflow is not None and self._output.truncated:
             self.overflowed = True
             self._on_overflow()
+
+    def close(self) -> None:
+        """Close the channel."""
+        if self._channel is not None:
+            self._channel.close()
 
     def eof_received(self) -> bool:
         return True  # leave our side open: nothing waits for an EOF of ours

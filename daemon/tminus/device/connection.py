@@ -103,14 +103,15 @@ class Connection:
             raise self._lost("was lost during a command", None) from self._client.reason
         return session.result(ended)
 
-    async def start(self, command: str, *, deadline: float, cap: int) -> Execution:
+    async def start(self, command: str, *, deadline: float, cap: int, ends: tuple[bytes, ...] = ()) -> Execution:
         """Send a command that must not be sent twice, and return as soon as it is on its way.
 
         DeviceTimeout and ConnectionLost prove that the command was not sent; the connection is then aborted. `deadline`
-        is for the sending alone. Once the command is sent, nothing in here aborts, unanswered keepalives included.
+        is for the sending alone. Once the command is sent, nothing in here aborts, unanswered keepalives included. `ends`: what
+        the lines begin with of which one says that the command is over; see `Execution.wait`.
         """
         self._check(command, cap)
-        session = Session(cap)
+        session = Session(cap, ends=ends)
         opening: asyncio.Task[object] = asyncio.create_task(self._transport.create_session(lambda: session, command))
         opening.add_done_callback(session.opened)
         try:
@@ -243,11 +244,14 @@ class Execution:
         """Return whether nothing more will come."""
         return self._session.closed.done()
 
-    async def wait(self, deadline: float) -> ExecResult:
+    async def wait(self, deadline: float, *, linger: float | None = None) -> ExecResult:
         """Listen for up to `deadline` seconds more and return what is known then; may be called again.
 
         CLOSED is final. TIMED_OUT and LOST say that the command may be running. LOST by silence leaves the TCP
         connection open, since closing it would stop the script: if the router comes back, a later `wait` tells.
+
+        `linger`: once a line of `ends` has arrived, wait for so many seconds more at most. If the channel is still open then,
+        that is TOLD; a later `wait` goes on listening.
         """
         limits, transport = self._connection.limits, self._connection._transport
         loop = asyncio.get_running_loop()
@@ -256,10 +260,21 @@ class Execution:
         while not self._session.closed.done():
             silent = max(began, transport.heard_at) + limits.silence
             now = loop.time()
-            if now >= end:
-                return self._session.result(Ended.TIMED_OUT)
+            events: set[asyncio.Future[None] | asyncio.Future[float]] = {self._session.closed}
+            until, ended = end, Ended.TIMED_OUT
+            if linger is not None and self._session.told.done():
+                until, ended = min(end, self._session.told.result() + linger), Ended.TOLD
+            elif linger is not None:
+                events.add(self._session.told)
+            if now >= until:
+                return self._session.result(ended)
             if now >= silent:
                 return self._session.result(Ended.LOST)
-            await asyncio.wait({self._session.closed}, timeout=min(end, silent) - now)
+            await asyncio.wait(events, timeout=min(until, silent) - now, return_when=asyncio.FIRST_COMPLETED)
         self._connection._tolerate_misses(limits.keepalive_misses - 1)
         return self._session.result(self._connection._ended(self._session))
+
+    def hang_up(self) -> None:
+        """Close the channel of a command that is over, though the router keeps it open. Stops one that is not."""
+        self._session.close()
+        self._connection._tolerate_misses(self._connection.limits.keepalive_misses - 1)

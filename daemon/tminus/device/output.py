@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Ended", "ExecResult", "Output"]
+__all__ = ["Ended", "ExecResult", "LineWatch", "Output"]
 
 
 class Ended(StrEnum):
@@ -17,6 +17,8 @@ class Ended(StrEnum):
     """The connection ended, or the router has been silent for too long, while the command may be running."""
     TIMED_OUT = "timed_out"
     """The deadline passed; the command may be running."""
+    TOLD = "told"
+    """A line that was waited for arrived, and the router kept the channel open. What the line proves is for the caller."""
     OVERFLOW = "overflow"
     """It sent more than the cap, and the connection was aborted."""
 
@@ -71,3 +73,30 @@ class Output:
             return bytes(self._head + self._tail)
         gap = b"\n[... %d bytes left out ...]\n" % (self._total - self._cap)
         return bytes(self._head) + gap + bytes(self._tail[-self._half :])
+
+
+class LineWatch:
+    """Notices the first whole line that begins with one of `beginnings`, in bytes that come in pieces.
+
+    Each byte is looked at about once, and no more than such a beginning is held.
+    """
+
+    def __init__(self, beginnings: tuple[bytes, ...]) -> None:
+        self._marks = tuple(b"\n" + beginning for beginning in beginnings)
+        self._held = b"\n"  # output begins a line
+        self._begun = False
+        self.seen = False
+
+    def add(self, data: bytes) -> bool:
+        """Take in what arrived next; return whether the line is whole."""
+        if self.seen or not self._marks:
+            return self.seen
+        if not self._begun:
+            data = self._held + data
+            places = [place for mark in self._marks if (place := data.find(mark)) >= 0]
+            if not places:
+                self._held = data[-max(map(len, self._marks)) :]
+                return False
+            self._begun, self._held, data = True, b"", data[min(places) + 1 :]
+        self.seen = b"\n" in data
+        return self.seen

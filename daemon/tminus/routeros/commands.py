@@ -13,7 +13,8 @@ import secrets
 from dataclasses import dataclass
 from uuid import UUID
 
-from tminus.routeros.facts import Version
+from tminus.routeros.facts import Version, parse_serial
+from tminus.routeros.text import lines
 
 _NONCE = re.compile(r"[0-9a-f]{16}")
 _OUR_FILE = re.compile(r"(?:[^/]+/)?tminus-([0-9a-f]{16})(?:-export)?\.(?:rsc|txt)")
@@ -125,9 +126,26 @@ def leftovers(nonce: Nonce, said: list[str]) -> tuple[Nonce, ...]:
     return tuple(Nonce(value) for value in sorted(found - {nonce.value}))
 
 
-def serial_number() -> str:
-    """A line of its own: on a CHR it fails."""
-    return ":put [/system routerboard get serial-number]"
+def serial_number(nonce: Nonce) -> str:
+    """A line of its own: on a CHR it fails. The answer is read by `listed_serial`."""
+    return nonce._put("SERIAL", ' . "-" . [/system routerboard get serial-number]')
+
+
+def listed_serial(nonce: Nonce, output: bytes) -> str | None:
+    """Read the answer to `serial_number`; None if the router names none. What it shows to everybody is no matter."""
+    mark = f"{nonce.marker('SERIAL')}-"
+    told = next((line.removeprefix(mark) for line in lines(output) if line.startswith(mark)), "")
+    return parse_serial(told)
+
+
+def ask(nonce: Nonce, question: str) -> str:
+    """Ask a question whose answer begins behind a marker, and is read by `asked`."""
+    return f"{nonce._put('ASKED')}; {question}"
+
+
+def asked(nonce: Nonce, output: bytes) -> bytes:
+    """Return what of the answer to `ask` is that of the question."""
+    return _behind(nonce.marker("ASKED"), output)
 
 
 def export(nonce: Nonce, version: Version, *, sensitive: bool = False) -> str:
@@ -185,7 +203,7 @@ def after_removal(nonce: Nonce, output: bytes) -> bytes:
 
 
 def after_size(nonce: Nonce, output: bytes) -> bytes:
-    """Return what of the answer to `file_size_and_dry_run` is that of the dry run."""
+    """Return what of the answer to `check_file` is that of the dry run."""
     return _behind(f"{nonce.marker('SIZE')}-", output)
 
 
@@ -200,26 +218,42 @@ def without_markers(nonce: Nonce, text: str) -> str:
     return "\n".join(kept).strip("\n")
 
 
-def file_size(nonce: Nonce) -> str:
-    return size_of(nonce, nonce.file)
-
-
-def dry_run(nonce: Nonce) -> str:
+def _dry_run(nonce: Nonce) -> str:
     """Since 7.16, with verbose only, and a bare flag. Finds syntax errors and unknown parameters; executes nothing."""
     return f'/import file-name="{nonce.file}" verbose=yes dry-run'
 
 
-def file_size_and_dry_run(nonce: Nonce) -> str:
-    """Both in one round trip: while the file is not listed the first fails, and then the second does not run."""
-    return f"{file_size(nonce)}; {dry_run(nonce)}"
+def check_file(nonce: Nonce, *, catch: bool, dry_run: bool) -> str:
+    """Ask for the size of the uploaded script, for what it `catch`es, and for a dry run, in one round trip.
+
+    Each fails where the one before it did: while the file is not listed, there is no dry run. `catch`: run what `start` uses,
+    `:onerror`, around a marker; `has_caught` reads it. A line is parsed whole, so where one of them is not known, none runs.
+    """
+    parts = [_try_catching(nonce)] if catch else []
+    parts.append(size_of(nonce, nonce.file))
+    if dry_run:
+        parts.append(_dry_run(nonce))
+    return "; ".join(parts)
 
 
-def start(nonce: Nonce, version: Version, *, stamp: bool) -> str:
-    """The line that starts the script. Not verbose: the whole file is parsed before anything of it runs."""
+def _try_catching(nonce: Nonce) -> str:
+    return f":onerror e in={{ {nonce._put('CATCH')} }} do={{ :put $e }}"
+
+
+def has_caught(nonce: Nonce, said: list[str]) -> bool:
+    """Read from the answer to `check_file` that the router knows `:onerror`."""
+    return nonce.marker("CATCH") in said
+
+
+def start(nonce: Nonce, *, catches: bool, stamp: bool) -> str:
+    """The line that starts the script. Not verbose: the whole file is parsed before anything of it runs.
+
+    `catches`: the router knows `:onerror`.
+    """
     run = f'/import file-name="{nonce.file}"; {nonce._put("OK")}'
     if stamp:
         run += f'; :log info "{nonce.log_line("done")}"'
-    if version.has_onerror:
+    if catches:
         caught = nonce._put("ERR", ' . " " . $e')
         if stamp:
             caught += f'; :log info "{nonce.log_line("failed")}"'
@@ -230,12 +264,12 @@ def start(nonce: Nonce, version: Version, *, stamp: bool) -> str:
     return run
 
 
-def start_detached(nonce: Nonce, version: Version, *, stamp: bool) -> str:
+def start_detached(nonce: Nonce, *, catches: bool, stamp: bool) -> str:
     """The line that starts the script as a job, which outlives the session; its output goes to a file.
 
     It prints the job's id as soon as there is a job. What the job runs is the line that would run in the foreground.
     """
-    inner = start(nonce, version, stamp=stamp).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    inner = start(nonce, catches=catches, stamp=stamp).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
     file, told = nonce.output_file.removesuffix(".txt"), nonce._put("JOB", ' . " " . $j')
     return f':local j [:execute script="{inner}" file="{file}"]; {told}'
 

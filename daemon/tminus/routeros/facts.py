@@ -115,6 +115,9 @@ def parse_facts(output: bytes, marker: str) -> Facts | None:
     if marker not in said:
         return None
     answers = said[: said.index(marker)]
+    # A blank line behind an answer is no answer; but one that stands for the identity may be.
+    while answers and not answers[-1]:
+        answers.pop()
     # What a router may show to everybody who logs in comes first.
     while answers and Version.parse(answers[0]) is None:
         answers.pop(0)
@@ -126,9 +129,6 @@ def parse_facts(output: bytes, marker: str) -> Facts | None:
     return Facts(version=version, identity=clean_line("\n".join(answers[1:-1])), uptime=uptime)
 
 
-def parse_serial(output: bytes) -> str | None:
-    """Read the answer to commands.serial_number; None on a CHR, which has none and answers with an error."""
-    said = [line for line in lines(output) if line]
-    if len(said) == 1 and _SERIAL.fullmatch(said[0]):
-        return said[0]
-    return None
+def parse_serial(text: str) -> str | None:
+    """Read a serial number; None for anything else."""
+    return text if _SERIAL.fullmatch(text) else None

@@ -15,6 +15,7 @@ from tminus.routeros import messages
 from tminus.routeros.commands import Nonce
 from tminus.routeros.text import clean_line, lines
 
+_LEFT_OPEN = "The router kept the session open after the proof had arrived; it was closed without an exit status."
 _NO_STATUS = "The session ended without an exit status, after the proof had arrived."
 
 
@@ -24,6 +25,7 @@ class Close(Enum):
     CLOSED = "closed"
     LOST = "lost"
     TIMED_OUT = "timed_out"
+    LEFT_OPEN = "left_open"  # after the end marker had arrived, for long enough
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ class Unresolved:
 
 
 def judge_import(answer: ImportAnswer, nonce: Nonce, script: bytes, *, catches: bool = False) -> Ending | Unresolved:
-    """Decide from the answer to commands.start. `catches`: the version has :onerror, so an error comes with a marker."""
+    """Decide from the answer to commands.start. `catches`: the router knows :onerror, so an error comes with a marker."""
     said = lines(answer.output)
     ok, failed = nonce.marker("OK"), nonce.marker("ERR")
     for index, line in enumerate(said):
@@ -51,7 +53,7 @@ def judge_import(answer: ImportAnswer, nonce: Nonce, script: bytes, *, catches: 
         if line == failed or line.startswith(failed + " "):
             text = line.removeprefix(failed) or next((more for more in said[index + 1 :] if more), "")
             return _judge_error(messages.import_error(text), script, said[:index])
-    if answer.close is Close.TIMED_OUT:
+    if answer.close in (Close.TIMED_OUT, Close.LEFT_OPEN):
         return Unresolved(reason=Reason.TIMED_OUT, message="The script did not end within its time.")
     if answer.close is Close.LOST:
         return Unresolved(
@@ -112,7 +114,7 @@ def _judge_proof(answer: ImportAnswer, before: list[str]) -> Ending:
         )
         return partly_applied(said, warnings=warnings)
     if answer.exit_status is None:
-        warnings += (_NO_STATUS,)
+        warnings += (_LEFT_OPEN if answer.close is Close.LEFT_OPEN else _NO_STATUS,)
     return completed("The script ran to its end.", warnings=warnings)
 
 

@@ -33,7 +33,7 @@ from tminus.routeros.outcome import judge_import
 from tminus.routeros.remains import Before, has_rebooted
 from tminus.routeros.text import lines
 from tminus.services import post_checks
-from tminus.services.contact import SMALL, Contact, find_remains
+from tminus.services.contact import CLOSES_WITHIN, SMALL, Contact, find_remains
 from tminus.services.exports import complete_export, take_export, with_secrets
 from tminus.services.run import Run, answer_of, sentence
 from tminus.services.run_settings import RunSettings
@@ -233,9 +233,14 @@ async def listen_on(
     janitor looks on the router.
     """
     loop = asyncio.get_running_loop()
+    linger: float | None = CLOSES_WITHIN
     while True:
         began = loop.time()
-        result = await execution.wait(_RENEW)
+        result = await execution.wait(_RENEW, linger=linger)
+        verdict = judge_import(answer_of(result), run.nonce, run.script, catches=run.catches)
+        if result.ended is Ended.TOLD and not isinstance(verdict, Ending):
+            linger = None  # it was no proof
+            continue
         if result.ended not in (Ended.TIMED_OUT, Ended.LOST) or execution.closed:
             break
         try:
@@ -243,8 +248,6 @@ async def listen_on(
         except StoreError as error:  # then the janitor looks; it stops nothing
             log.info("busy_site_not_noted", message=str(error))
         await asyncio.sleep(max(began + _RENEW - loop.time(), 0))  # a silent connection does not wait
-    catches = run.facts is not None and run.facts.version.has_onerror
-    verdict = judge_import(answer_of(result), run.nonce, run.script, catches=catches)
     if not isinstance(verdict, Ending):
         return
     await keep_late(run, post_checks.not_made(verdict, run.post_checks))

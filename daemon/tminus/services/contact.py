@@ -22,6 +22,9 @@ from tminus.store.site_runs import Site
 SMALL = 65536
 """Bytes: the cap for answers that are a few lines."""
 
+CLOSES_WITHIN = 3.0
+"""Seconds that a channel is given to close, once what was waited for has arrived."""
+
 
 class Contact:
     """Reaches sites with the credentials that the configuration names. `runners`: whom this daemon is to its sites."""
@@ -148,6 +151,12 @@ async def introduce(
         if facts is not None or nonce.marker("ID") in lines(result.output) or connection.closed:
             break
     return Introduction(facts=facts, output=result.output, stamped=stamped, looked=looked)
+
+
+async def ask_serial(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> str | None:
+    """Ask a router for its serial number; None if it names none, as a virtual one does. Raises as `run` does."""
+    said = await connection.run(commands.serial_number(nonce), deadline=deadline, cap=SMALL)
+    return commands.listed_serial(nonce, said.output)
 
 
 async def find_remains(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> Remains | None:

@@ -14,9 +14,9 @@ from tminus.domain.endings import Reason, not_started
 from tminus.domain.guards import Measured, broken_guards
 from tminus.errors import StoreUnavailable
 from tminus.routeros import commands
-from tminus.routeros.facts import is_version_in, parse_serial
+from tminus.routeros.facts import is_version_in
 from tminus.routeros.text import clean_line, lines
-from tminus.services.contact import SMALL, introduce
+from tminus.services.contact import ask_serial, introduce
 from tminus.services.run import Ended, Run, TryLater
 from tminus.services.run_settings import RunSettings
 from tminus.store import site_runs
@@ -102,12 +102,10 @@ class Identification:
         if run.before is not None:
             serial, model = run.before.serial, run.before.model
         else:
-            result = await connection.run(commands.serial_number(), deadline=self._settings.command_timeout, cap=SMALL)
-            serial = parse_serial(result.output)
+            serial = await ask_serial(connection, run.nonce, deadline=self._settings.command_timeout)
         if serial is None and site.serial is not None and run.before is not None:
             # The export does not name it; but this site is known to have one.
-            result = await connection.run(commands.serial_number(), deadline=self._settings.command_timeout, cap=SMALL)
-            serial = parse_serial(result.output)
+            serial = await ask_serial(connection, run.nonce, deadline=self._settings.command_timeout)
         if serial is None and site.serial is not None:
             message = (
                 f"The router names no serial number, but {site.id} has {site.serial}: another device answers here;"

@@ -32,7 +32,7 @@ from tminus.errors import (
 )
 from tminus.routeros import commands
 from tminus.routeros.export import Export
-from tminus.routeros.facts import Version, parse_serial
+from tminus.routeros.facts import Version
 from tminus.routeros.outcome import judge_output
 from tminus.routeros.post_checks import Rendered, render
 from tminus.routeros.remains import (
@@ -46,7 +46,7 @@ from tminus.routeros.remains import (
 from tminus.routeros.rendering import RenderingRefused
 from tminus.routeros.text import clean
 from tminus.services import post_checks
-from tminus.services.contact import SMALL, Contact, fence, find_remains, remove_files
+from tminus.services.contact import SMALL, Contact, ask_serial, fence, find_remains, remove_files
 from tminus.services.exports import file_size, take_export, with_secrets
 from tminus.services.run_settings import RunSettings
 from tminus.store.site_runs import Orphan, Site
@@ -240,8 +240,7 @@ async def _another_device(question: Question, connection: Connection, settings: 
     """Say so if it is not the router that the script was sent to. Its host key was checked already."""
     if question.site.serial is None:
         return None
-    said = await connection.run(commands.serial_number(), deadline=settings.command_timeout, cap=SMALL)
-    serial = parse_serial(said.output)
+    serial = await ask_serial(connection, question.nonce, deadline=settings.command_timeout)
     if serial == question.site.serial:
         return None
     return (

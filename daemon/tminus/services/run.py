@@ -70,6 +70,7 @@ class Run:
     leftovers: tuple[Nonce, ...] = ()  # whose files lie on the router
     before: Export | None = None
     with_secrets: bool = False  # its exports are taken with their secrets as well
+    catches: bool = False  # the router knows :onerror, so an error of the script comes with a marker
     uploaded: bool = False  # there may be something of ours on the router
     # From here on nothing may abort this run: its point of no return may be committed; and then, it is.
     past_no_return: bool = False
@@ -140,6 +141,8 @@ def answer_of(result: device.ExecResult) -> ImportAnswer:
             close = Close.LOST
         case device.Ended.TIMED_OUT:
             close = Close.TIMED_OUT
+        case device.Ended.TOLD:
+            close = Close.LEFT_OPEN
     return ImportAnswer(output=result.output, exit_status=result.exit_status, close=close)
 
 

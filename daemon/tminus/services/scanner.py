@@ -18,10 +18,9 @@ from tminus.device.connection import Connection
 from tminus.device.hostkeys import HostKey
 from tminus.errors import ConfigError, DeviceError, HostKeyChanged, UploadFailed
 from tminus.routeros import commands, survey
-from tminus.routeros.facts import parse_serial
 from tminus.routeros.survey import Readiness, Survey, judge
 from tminus.routeros.text import clean_line
-from tminus.services.contact import SMALL, Contact, introduce
+from tminus.services.contact import SMALL, Contact, ask_serial, introduce
 from tminus.store.site_runs import Site
 
 
@@ -106,12 +105,14 @@ async def _changed(contact: Contact, site: Site, error: HostKeyChanged) -> Findi
 async def _survey(connection: Connection, timeout: float) -> Survey | None:
     """Ask everything. None where it is no RouterOS that answers."""
 
-    async def ask(command: str | None) -> bytes:
-        if command is None:
-            return b""
-        return (await connection.run(command, deadline=timeout, cap=SMALL)).output
-
     nonce = commands.Nonce(secrets.token_hex(8))
+
+    async def ask(question: str | None) -> bytes:
+        if question is None:
+            return b""
+        said = await connection.run(commands.ask(nonce, question), deadline=timeout, cap=SMALL)
+        return commands.asked(nonce, said.output)
+
     facts = (await introduce(connection, nonce, stamp=False, deadline=timeout)).facts
     if facts is None:
         return None
@@ -122,7 +123,7 @@ async def _survey(connection: Connection, timeout: float) -> Survey | None:
         refusal = str(error)
     return Survey(
         facts=facts,
-        serial=parse_serial(await ask(commands.serial_number())),
+        serial=await ask_serial(connection, nonce, deadline=timeout),
         model=survey.parse_model(await ask(survey.model())),
         policies=survey.parse_policies(await ask(survey.policies(connection.username))),
         asked_at=datetime.now(UTC),

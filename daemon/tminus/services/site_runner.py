@@ -260,7 +260,7 @@ class SiteRunner:
             return
         reach(Point.SENDING)
         try:
-            execution = await self._start(run, connection, facts)
+            execution = await self._start(run, connection)
         except (ConnectionLost, DeviceTimeout) as error:
             # Proved not sent. The row says executing all the same, so it is never started again.
             await self._end_unstarted(run, not_started(Reason.CONNECTION_LOST, sentence(error)))
@@ -313,13 +313,15 @@ class SiteRunner:
             self._observer.backup_stored(run.before.raw_bytes)
         return None
 
-    async def _start(self, run: Run, connection: Connection, facts: Facts) -> Execution:
+    async def _start(self, run: Run, connection: Connection) -> Execution:
         """Send the start command, once. An exception proves that it was not sent."""
         line = commands.start_detached if run.content.detached else commands.start
+        ends = ("JOB",) if run.content.detached else ("OK", "ERR")
         execution = await connection.start(
-            line(run.nonce, facts.version, stamp=run.stamped),
+            line(run.nonce, catches=run.catches, stamp=run.stamped),
             deadline=self._settings.command_timeout,
             cap=max(self._settings.output_cap * 4, SMALL),
+            ends=tuple(run.nonce.marker(kind).encode() for kind in ends),
         )
         lag = (run.claim.now - run.content.due_at).total_seconds() + self._loop.time() - run.claimed_at
         self._observer.dispatched(lag)

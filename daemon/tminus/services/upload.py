@@ -8,6 +8,7 @@ from tminus.device.connection import Connection
 from tminus.domain.endings import Effect, Ending, Reason, not_started
 from tminus.errors import UploadFailed
 from tminus.routeros import commands, messages
+from tminus.routeros.facts import Version
 from tminus.routeros.outcome import judge_dry_run
 from tminus.routeros.text import clean_line, lines
 from tminus.services.contact import SMALL
@@ -24,26 +25,29 @@ async def upload_script(run: Run, connection: Connection, settings: RunSettings)
 
 
 async def check_upload(run: Run, connection: Connection, settings: RunSettings) -> None:
-    """Wait until the router lists the whole file, and have it parse it, where its version can."""
+    """Wait until the router lists the whole file, and have it parse it, where its version can; find out what it can catch."""
     assert run.facts is not None  # noqa: S101
     loop = asyncio.get_running_loop()
     size = len(run.script)
-    can_dry_run = run.facts.version.has_dry_run
-    command = commands.file_size_and_dry_run(run.nonce) if can_dry_run else commands.file_size(run.nonce)
+    ways = _ways(run.facts.version)
+    catch, dry_run = ways.pop(0)
     # A dry run repeats the script, and numbers its lines.
     cap = min(settings.export_cap, SMALL + 4 * size + 20 * run.script.count(b"\n"))
     until = loop.time() + settings.upload_visible_within
     pause = 0.1
     while True:
+        command = commands.check_file(run.nonce, catch=catch, dry_run=dry_run)
         result = await connection.run(command, deadline=settings.command_timeout, cap=cap)
         said = lines(result.output)
         listed = commands.listed_size(run.nonce, said)
+        caught = commands.has_caught(run.nonce, said)
         if listed == size:
             break
-        if can_dry_run and listed is None and any(messages.is_refused_line(line) for line in said):
-            # Beta versions of 7.16, and what only says that it is a later one. The import itself parses it whole, too.
-            can_dry_run, command = False, commands.file_size(run.nonce)
-            run.warnings.append("The router does not know a dry run, so the script was not checked before it.")
+        # Nothing but what is not known keeps the first part from its marker.
+        not_taken = messages.is_error_line if catch else messages.is_refused_line
+        if ways and listed is None and not caught and any(not_taken(line) for line in said):
+            catch, dry_run = ways.pop(0)
+            continue
         if loop.time() >= until:
             message = f"The uploaded file did not arrive whole: the router lists {listed} instead of {size} bytes."
             if listed is None:
@@ -52,8 +56,33 @@ async def check_upload(run: Run, connection: Connection, settings: RunSettings) 
             raise Ended(not_started(Reason.UPLOAD_FAILED, message))
         await asyncio.sleep(pause)
         pause = min(pause * 2, 1.0)
-    if can_dry_run:
+    run.catches = caught
+    if run.facts.version.has_dry_run and not dry_run:
+        # Beta versions of 7.16, and what only says that it is a later one. The import itself parses it whole, too.
+        run.warnings.append("The router does not know a dry run, so the script was not checked before it.")
+    if run.facts.version.has_onerror and not caught:
+        _go_on_without_catching(run)
+    if dry_run:
         verdict = judge_dry_run(commands.after_size(run.nonce, result.output))
         if isinstance(verdict, Ending):
             raise Ended(verdict) if verdict.effect is Effect.NONE else StartedItself(verdict)
         run.warnings += verdict
+
+
+def _ways(version: Version) -> list[tuple[bool, bool]]:
+    """Return how to ask, with what and without what a version says that it has: catching an error, and a dry run."""
+    catching = (True, False) if version.has_onerror else (False,)
+    dry_runs = (True, False) if version.has_dry_run else (False,)
+    return [(catch, dry_run) for catch in catching for dry_run in dry_runs]
+
+
+def _go_on_without_catching(run: Run) -> None:
+    """What says that it is 7.13 or later and does not know :onerror is given the line that earlier versions get."""
+    if run.content.detached:
+        message = (
+            "The router does not know :onerror, so the end of a detached script could not be proved; nothing was run."
+        )
+        raise Ended(not_started(Reason.GUARD_FAILED, message))
+    run.warnings.append(
+        "The router does not know :onerror, so an error of the script would be told from the last line of its output alone."
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from tminus.device.connection import Connection, Execution
-from tminus.device.output import ExecResult
+from tminus.device.output import Ended, ExecResult
 from tminus.domain.endings import Ending, Reason, State, Step
 from tminus.kill_points import Point, reach
 from tminus.routeros import commands
@@ -20,7 +20,7 @@ from tminus.routeros.export import Export
 from tminus.routeros.outcome import Unresolved, judge_import
 from tminus.routeros.text import clean_line, lines
 from tminus.services import aftermath
-from tminus.services.contact import Contact
+from tminus.services.contact import CLOSES_WITHIN, Contact
 from tminus.services.post_checks import unchecked
 from tminus.services.resolver import Answer, Question, resolve
 from tminus.services.run import Run, answer_of
@@ -59,11 +59,8 @@ class Verification:
 
     async def _follow_session(self, run: Run, connection: Connection, execution: Execution) -> Outcome:
         """Listen to the script until it ends, and judge what its session proves; else look on the router."""
-        result = await execution.wait(max(run.deadline - self._loop.time(), 1.0))
+        result, verdict = await self._listen(run, execution)
         reach(Point.ANSWERED)
-        assert run.facts is not None  # noqa: S101
-        catches = run.facts.version.has_onerror
-        verdict = judge_import(answer_of(result), run.nonce, run.script, catches=catches)
         self._step(run, Step.VERIFYING)
         if isinstance(verdict, Ending):
             run.verdict = verdict
@@ -75,9 +72,21 @@ class Verification:
         found = await self._resolve(run, verdict, connection, session_open=listening)
         return self._found(found, result.output, listening=listening)
 
+    async def _listen(self, run: Run, execution: Execution) -> tuple[ExecResult, Ending | Unresolved]:
+        """Listen until the session ends, or has said all that it has to; at most until the site's time is over."""
+        for linger in (CLOSES_WITHIN, None):
+            result = await execution.wait(max(run.deadline - self._loop.time(), 1.0), linger=linger)
+            verdict = judge_import(answer_of(result), run.nonce, run.script, catches=run.catches)
+            if result.ended is not Ended.TOLD:
+                break
+            if isinstance(verdict, Ending):
+                execution.hang_up()  # of a script that is over: it is not what keeps the channel open
+                break
+        return result, verdict
+
     async def _follow_job(self, run: Run, connection: Connection, execution: Execution) -> Outcome:
         """The script runs without us: see that it was started, then look over new connections until it is over."""
-        result = await execution.wait(self._settings.command_timeout)
+        result = await execution.wait(self._settings.command_timeout, linger=CLOSES_WITHIN)
         job = commands.job_started(run.nonce, lines(result.output))
         connection.abort()  # it holds nothing up
         self._step(run, Step.VERIFYING)

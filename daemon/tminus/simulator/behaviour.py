@@ -144,6 +144,15 @@ class Behaviour(Terminal):
     knows_dry_run: bool = True
     """Whether ``/import`` has ``dry-run`` where the version says so; in which beta of 7.16 it came is not recorded."""
 
+    knows_onerror: bool = True
+    """Whether an exec line may have ``:onerror`` where the version says so; it came with 7.13."""
+
+    blank_after_put: bool = False
+    """Whether a blank line follows what ``:put`` prints; in no report."""
+
+    import_keeps_open: bool = False
+    """Whether the channel of a command with ``/import`` stays open when it has said all; in no report."""
+
     note_on_exec: bool = False
     """Whether ``/system note`` is shown on an exec channel, too, as it is on a terminal."""
 

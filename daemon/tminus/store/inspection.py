@@ -12,7 +12,7 @@ import asyncpg
 
 from tminus.store.intent_files import Intent
 from tminus.store.migrate import check_schema
-from tminus.store.pool import statement, store_errors
+from tminus.store.pool import connecting, statement, store_errors
 
 _CONNECT_WITHIN = 10.0  # seconds
 _ANSWER_WITHIN = 10.0
@@ -113,7 +113,7 @@ class Inspection:
 @asynccontextmanager
 async def inspect(dsn: str) -> AsyncIterator[Inspection]:
     """Connect, for reading alone. Raises what tminus.errors calls StoreError."""
-    async with store_errors("connect to the database"):
+    async with connecting():
         connection = await asyncpg.connect(
             dsn,
             timeout=_CONNECT_WITHIN,

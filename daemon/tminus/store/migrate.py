@@ -19,7 +19,7 @@ import structlog
 
 from tminus.errors import SchemaMismatch, StoreError, StoreUnavailable
 from tminus.kill_points import Point, reach
-from tminus.store.pool import store_errors
+from tminus.store.pool import connecting, store_errors
 
 log = structlog.get_logger()
 
@@ -70,7 +70,8 @@ async def migrate(dsn: str, folder: Traversable | None = None) -> list[str]:
     known = known_migrations(folder or shipped_migrations())
     applied: list[str] = []
     async with store_errors("migrate the database"):
-        connection = await asyncpg.connect(dsn, timeout=_CONNECT_WITHIN, command_timeout=_APPLY_WITHIN)
+        async with connecting():
+            connection = await asyncpg.connect(dsn, timeout=_CONNECT_WITHIN, command_timeout=_APPLY_WITHIN)
         try:
             check_server_version(connection.get_server_version().major)
             await _take_lock(connection)
@@ -127,7 +128,8 @@ def check_server_version(major: int) -> None:
 async def ensure_login(dsn: str, role: str, *, member_of: str) -> None:
     """Create a login of ours that is a member of one of the schema's roles, if it is absent."""
     async with store_errors("create a login"):
-        connection = await asyncpg.connect(dsn, timeout=_CONNECT_WITHIN, command_timeout=_ANSWER_WITHIN)
+        async with connecting():
+            connection = await asyncpg.connect(dsn, timeout=_CONNECT_WITHIN, command_timeout=_ANSWER_WITHIN)
         try:
             if not await connection.fetchval("select true from pg_roles where rolname = $1", role):
                 text = await connection.fetchval(
@@ -143,7 +145,8 @@ async def ensure_login(dsn: str, role: str, *, member_of: str) -> None:
 async def check_schema_of(dsn: str, folder: Traversable | None = None) -> None:
     """Raise SchemaMismatch unless the database has exactly this program's schema (or that of `folder`)."""
     async with store_errors("look at the schema"):
-        connection = await asyncpg.connect(dsn, timeout=_CONNECT_WITHIN, command_timeout=_ANSWER_WITHIN)
+        async with connecting():
+            connection = await asyncpg.connect(dsn, timeout=_CONNECT_WITHIN, command_timeout=_ANSWER_WITHIN)
         try:
             await check_schema(connection, folder)
         finally:

@@ -77,6 +77,36 @@ async def store_errors(doing: str) -> AsyncIterator[None]:
         raise StoreUnavailable(f"could not {doing}: {str(error) or 'no answer in time'}") from error
 
 
+@asynccontextmanager
+async def connecting() -> AsyncIterator[None]:
+    """Map what asyncpg raises while it connects, and say where to look."""
+    try:
+        async with store_errors("connect to the database"):
+            yield
+    except StoreError as error:
+        remedy = _remedy(error.__cause__)
+        if remedy is None:
+            raise
+        raise type(error)(f"{error}; {remedy}") from error.__cause__
+    except ValueError as error:
+        # Of a variable such as PGPORT, since a URL is looked at when it is read.
+        raise StoreError(
+            "could not connect to the database: database_url, or a PG* variable of the environment, cannot be read"
+        ) from error
+
+
+def _remedy(error: BaseException | None) -> str | None:
+    match error:
+        case OSError():
+            return "see host and port in database_url, and whether the server runs"
+        case asyncpg.InvalidAuthorizationSpecificationError():
+            return "see login and password in database_url, and the server's pg_hba.conf"
+        case asyncpg.InvalidCatalogNameError():
+            return "create it, or correct the database in database_url"
+        case _:
+            return None
+
+
 Transaction = asyncpg.pool.PoolConnectionProxy
 """A pooled connection within `Database.transaction`."""
 
@@ -143,7 +173,7 @@ async def open_database(
         if greet is not None:
             await greet(connection)
 
-    async with store_errors("connect to the database"):
+    async with connecting():
         pool = await asyncpg.create_pool(
             dsn,
             init=init,

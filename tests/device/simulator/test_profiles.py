@@ -66,7 +66,9 @@ async def test_the_default_and_the_worst_differ_in_every_switch_but_those_with_o
         # Each of these alone ends a launch before its script is started, or takes the proof away.
         "answers_keepalive", "export_ends_line", "parse_error_lapse", "sends_status",
         # Each of these hides what the other answers of `worst` show.
-        "knows_dry_run", "shows_jobs", "shows_log",
+        "knows_dry_run", "knows_onerror", "shows_jobs", "shows_log",
+        # Not in any report.
+        "blank_after_put", "import_keeps_open",
         # Seen as they are in every report, or documented so.
         "auto_rsc", "import_error_status", "ram_files_survive", "run_error_status", "window_overflow_drops",
     }  # fmt: skip

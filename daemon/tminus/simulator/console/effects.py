@@ -30,7 +30,8 @@ _LEVELS = ("debug", "error", "info", "warning")
 
 
 async def _put(frame: Frame) -> Value:
-    frame.console.write(text_of(await frame.value("message")) + "\n")
+    ends = "\n\n" if frame.console.router.behaviour.blank_after_put else "\n"
+    frame.console.write(text_of(await frame.value("message")) + ends)
     return None
 
 

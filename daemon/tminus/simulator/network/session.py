@@ -69,6 +69,7 @@ class Session(SSHServerStreamSession[bytes]):
         self._wire = wire
         self._task: asyncio.Task[None] | None = None
         self._output: list[str] = []
+        self._imported = False
         self._logged = router.next_id()  # log lines with greater ids came while this session was there
 
     def pty_requested(self, term_type: str, term_size: tuple[int, int, int, int], term_modes: object) -> bool:  # noqa: ARG002
@@ -128,6 +129,9 @@ class Session(SSHServerStreamSession[bytes]):
             return
         except Rebooted:
             self._after_reboot()
+            return
+        if self._imported and router.behaviour.import_keeps_open:
+            await self._send_written()
             return
         self._finish(status)
 
@@ -190,6 +194,7 @@ class Session(SSHServerStreamSession[bytes]):
             (b":log ", behaviour.shows_log),
             (b"/log ", behaviour.shows_log),
             (b" dry-run", behaviour.knows_dry_run),
+            (b":onerror ", behaviour.knows_onerror),
         ):
             if not known and word in source:
                 self._output.append(f"syntax error (line 1 column {source.index(word) + 1})\n")
@@ -212,6 +217,7 @@ class Session(SSHServerStreamSession[bytes]):
             status = await self._run(console, source)
         finally:
             self._router.safe_mode.ended(console)
+            self._imported = console.imported
         if console.imported and Fault.DROPS_AFTER_SCRIPT in self._router.faults:
             self._wire.cut()
             raise Dropped
