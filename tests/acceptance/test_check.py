@@ -496,7 +496,7 @@ async def test_where_signatures_are_required_it_says_whether_they_can_be_verifie
         f"{allowed} cannot be read: No such file or directory; signatures cannot be verified",
     )
     allowed.write_text("# nobody\n")
-    assert (await host.found())["signatures"][0] == "warning"
+    assert (await host.found(code=1))["signatures"][0] == "failed"
     allowed.write_text("bob ssh-ed25519 AAAA\n")
     assert (await host.found())["signatures"] == ("ok", f"required; 1 line in {allowed}")
 

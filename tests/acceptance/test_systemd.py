@@ -120,7 +120,7 @@ async def test_a_daemon_that_ends_by_itself_is_not_killed_while_its_scripts_run(
 ) -> None:
     environment = {"NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "200000"}
     async with (
-        simulate(FleetSpec(sites=1, script_ms=2000)) as fleet,
+        simulate(FleetSpec(sites=1, script_ms=5000)) as fleet,
         run_daemon(database, tmp_path, fleet, environment=environment) as daemon,
     ):
         await database.run(fleet.inventory_sql("default"))
