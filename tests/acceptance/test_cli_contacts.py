@@ -29,7 +29,11 @@ async def test_a_contact_is_added_changed_and_disabled(database: Db) -> None:
 
 async def test_what_makes_no_contact_and_who_keeps_none_is_one_sentence(database: Db) -> None:
     cli = Cli(database)
-    (await cli("contact", "set", "nina", "webhook", "http://192.0.2.1/", login="api")).refused("the name of its [webhooks.NAME]", code=1)
-    (await cli("contact", "set", "nina", "mail", "nina", login="api")).refused("no mail address that can be written to", code=1)
+    (await cli("contact", "set", "nina", "webhook", "http://192.0.2.1/", login="api")).refused(
+        "the name of its [webhooks.NAME]", code=1
+    )
+    (await cli("contact", "set", "nina", "mail", "nina", login="api")).refused(
+        "no mail address that can be written to", code=1
+    )
     (await cli("contact", "set", "nina", "mail", "nina@example.net", login="alice")).refused("permission denied")
     (await cli("contact", "list", login="rita")).refused("permission denied")
