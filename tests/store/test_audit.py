@@ -219,14 +219,18 @@ async def test_a_daemon_seals_remembers_and_notices(stage: Stage, tmp_path: Path
 
 async def test_no_login_keeps_acts_from_being_sealed(stage: Stage) -> None:
     """Any login may take an advisory lock and keep it; nothing hangs on one."""
-    await stage.db.run("select pg_advisory_lock(hashtextextended('tminus.audit_seals', 0))")
-    async with stage.db.anew("rita") as reader:
+    await add_sites(stage.db, "a")
+    async with (
+        stage.db.anew("rita") as reader,
+        stage.db.anew("tminus_serve") as daemon,
+        stage.db.anew("tminus_serve") as other,
+    ):
+        await reader.execute("select pg_advisory_lock(hashtextextended('tminus.audit_seals', 0))")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await reader.execute("select from tminus.duties for update")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await reader.execute("begin; lock table tminus.duties in share mode")
-    await add_sites(stage.db, "a")
-    await stage.db.submit(":put 1", ["a"])
-    async with stage.db.anew("tminus_serve") as daemon, stage.db.anew("tminus_serve") as other, daemon.transaction():
-        assert (await daemon.fetchrow("select * from tminus.seal_events(100)"))["sealed"] >= 1
-        assert (await other.fetchrow("select * from tminus.seal_events(100)"))["sealed"] == 0, "one at a time"
+        await stage.db.submit(":put 1", ["a"])
+        async with daemon.transaction():
+            assert (await daemon.fetchrow("select * from tminus.seal_events(100)"))["sealed"] >= 1
+            assert (await other.fetchrow("select * from tminus.seal_events(100)"))["sealed"] == 0, "one at a time"

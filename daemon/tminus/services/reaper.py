@@ -148,7 +148,12 @@ class Reaper:
         answer = await resolve(replace(question, post_checks=()), self._contact, self._settings)
         if answer.ending.state is not State.COMPLETED:
             return answer
-        return replace(answer, ending=unchecked(answer.ending, "nobody has signed them, as they stand in the database"))
+        return replace(
+            answer,
+            ending=unchecked(
+                answer.ending, "this host could not verify that they were signed as they stand in the database"
+            ),
+        )
 
     async def _are_signed(self, orphan: Orphan) -> bool:
         """Whether the post-checks of a run may be evaluated: where signatures are required, if they are those that were signed."""

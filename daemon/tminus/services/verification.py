@@ -79,7 +79,7 @@ class Verification:
             verdict = judge_import(answer_of(result), run.nonce, run.script, catches=run.catches)
             if result.ended is not Ended.TOLD:
                 break
-            if isinstance(verdict, Ending):
+            if isinstance(verdict, Ending) and verdict.state is not State.UNKNOWN:
                 execution.hang_up()  # of a script that is over: it is not what keeps the channel open
                 break
         return result, verdict
