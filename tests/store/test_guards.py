@@ -116,6 +116,7 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("resolve", "update", "site_runs"): [("held: for no key update",)],
     ("resolve", "update", "busy_sites"): [("b.free_at is null",)],
     ("forgive_cleanup", "update", "cleanup_debts"): [("held: for no key update",)],
+    ("note_job_stopped", "update", "cleanup_debts"): [("d.job_stopped_at is null", "d.settled_at is null")],
     ("accept_sites", "update", "sites"): [("held: for no key update of s",)],
     ("note_crashes", "update", "scheduled_scripts"): [("u.id = x.script_id",)],  # a sentence for people, and no state
     ("follow_scheduled_script", "delete", "scheduled_script_sites"): [("held: returns trigger",)],
@@ -176,6 +177,8 @@ INSERTS = {
     "resume": {"resumptions"},
     "say_held": {"host_holds"},
     "owe_unstarted_file": {"cleanup_debts"},
+    "owe_stopped_job": {"cleanup_debts"},
+    "note_job_stopped": {"events"},
     "recall_lost_starts": {"events"},
     "refuse_spent": {"events"},
     "note_crashes": {"crashes", "set_aside"},

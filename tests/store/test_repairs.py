@@ -164,6 +164,92 @@ class TestResolve:
         assert await stage.db.value("select count(*) from tminus.launches where state = 'finished'") == 1
 
 
+class TestStopJob:
+    """A script that never ends keeps its router busy: a person may have its job stopped, by their verdict alone."""
+
+    STOP = "select tminus.resolve($1, $2, 'It waits for ever.', stop_job => true)"
+
+    async def test_the_job_is_to_be_stopped_at_once_and_the_verdict_says_so(self, stage: Stage) -> None:
+        script, run = await an_unknown_run(stage)
+        await stage.db.value(self.STOP, run, "failed/partial", role="bob")
+        row = (await stage.db.fetch("select * from tminus.site_runs where id = $1", run))[0]
+        assert (row["outcome"], row["resolved_by"]) == ("failed", "bob")
+        assert row["resolution"] == "It waits for ever. (Its job on the router is to be stopped.)"
+        instance = await stage.instance()
+        [debt] = await site_runs.take_debts(stage.store, instance, limit=5)
+        assert (debt.stop_job, debt.site.id, debt.file_name) == (True, "a", f"tminus-{row['nonce']}.rsc")
+        [asked] = await stage.events("job_stop_asked")
+        assert (asked["principal"], asked["script_id"], asked["site_id"]) == ("bob", script, "a")
+        assert json.loads(asked["detail"]) == {"site_run": run, "note": "It waits for ever."}
+        assert json.loads((await stage.events("resolved"))[0]["detail"])["stop_job"] is True
+
+    async def test_the_debt_is_paid_once_the_job_is_stopped_and_not_before(self, stage: Stage) -> None:
+        _, run = await an_unknown_run(stage)
+        await stage.db.value(self.STOP, run, "failed/none", role="bob")
+        instance = await stage.instance()
+        [debt] = await site_runs.take_debts(stage.store, instance, limit=5)
+        await site_runs.settle_debt(stage.store, debt.id)
+        await site_runs.settle_debts_of(stage.store, "a", debt.file_name)
+        assert [row["stop_job_by"] for row in await stage.store.fetch("open_debts", run, 10)] == ["bob"]
+        assert await stage.store.fetch("stopped_jobs", 10) == []
+        for jobs in (1, 0):  # said twice, it counts once
+            await site_runs.note_job_stopped(stage.store, debt.id, instance, jobs)
+        await stage.db.move_clock(timedelta(minutes=10))
+        assert [debt.stop_job for debt in await site_runs.take_debts(stage.store, instance, limit=5)] == [False]
+        await site_runs.settle_debt(stage.store, debt.id)
+        assert await stage.store.fetch("open_debts", run, 10) == []
+        [stopped] = await stage.store.fetch("stopped_jobs", 10)
+        assert (stopped["site_id"], stopped["stop_job_by"], stopped["jobs_stopped"]) == ("a", "bob", 1)
+        [event] = await stage.events("job_stopped")
+        assert (event["principal"], event["site_id"]) == (str(instance), "a")
+        assert json.loads(event["detail"]) == {"site_run": run, "asked_by": "bob", "jobs": 1}
+
+    async def test_a_run_that_was_resolved_before_may_have_its_job_stopped_by_the_same_verdict(
+        self, stage: Stage
+    ) -> None:
+        _, run = await an_unknown_run(stage)
+        await stage.store.fetch("owe_cleanup", [run], [await self.file_of(stage, run)])
+        await stage.db.value(RESOLVE, run, "failed/partial", "Saw it.", role="alice")
+        debt = await stage.db.value("select id from tminus.cleanup_debts")
+        await site_runs.settle_debt(stage.store, debt)
+        text = await refused(stage.db, "bob", self.STOP, run, "failed/none")
+        assert "was resolved as failed/partial already, by alice" in text
+        await stage.db.value(self.STOP, run, "failed/partial", role="bob")
+        row = (await stage.db.fetch("select * from tminus.site_runs where id = $1", run))[0]
+        assert (row["resolved_by"], row["resolution"]) == ("alice", "Saw it.")
+        assert [owed.stop_job for owed in await site_runs.take_debts(stage.store, await stage.instance(), limit=5)] == [
+            True
+        ]
+
+    async def test_an_author_may_not_and_nobody_without_a_verdict(self, stage: Stage) -> None:
+        _, run = await an_unknown_run(stage)
+        assert "only an approver or a gateway has a job stopped, and alice is neither" in await refused(
+            stage.db, "alice", self.STOP, run, "failed/partial"
+        )
+        assert "belongs to alice, so arthur may not" in await refused(stage.db, "arthur", self.STOP, run, "failed/none")
+        assert "nothing is no verdict" in await refused(stage.db, "bob", self.STOP, run, None)
+        assert "a script that ran to its end has no job to stop" in await refused(
+            stage.db, "bob", self.STOP, run, "completed"
+        )
+        assert await stage.db.value("select count(*) from tminus.cleanup_debts") == 0
+        assert await stage.db.value("select count(*) from tminus.site_runs where resolved_at is not null") == 0
+        for setting in ("stop_job_by = 'bob'", "job_stopped_at = now(), jobs_stopped = 0"):
+            text = await refused(stage.db, "tminus_serve", f"update tminus.cleanup_debts set {setting}", clear=False)
+            assert "permission denied" in text
+
+    async def test_a_run_that_is_not_unknown_has_no_job_stopped(self, stage: Stage) -> None:
+        instance = await stage.instance()
+        await stage.launch(instance, "a")
+        run = (await stage.claim(instance))["a"].id
+        await stage.execute(instance, run)
+        assert "is running and not unknown" in await refused(stage.db, "bob", self.STOP, run, "failed/partial")
+        assert await stage.db.value("select count(*) from tminus.cleanup_debts") == 0
+
+    @staticmethod
+    async def file_of(stage: Stage, run: int) -> str:
+        return f"tminus-{await stage.db.value('select nonce from tminus.site_runs where id = $1', run)}.rsc"
+
+
 async def a_debt(stage: Stage, *, site: str = "a") -> int:
     instance = await stage.instance()
     await stage.launch(instance, site)

@@ -196,6 +196,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "sweep",
             "claim_orphans",
             "keep_late_evidence",
+            "note_job_stopped",
             "record_site_event",
             "knows_start",
             "is_unsettled",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LISTED = 1000
 _DEBTS = 10  # of one site run that are shown
+_STOPPED = 20
 _MEANING = {
     "completed": "it ran to its end",
     "failed/partial": "it did a part, which stays applied",
@@ -68,6 +69,11 @@ class _Evidence:
     "--verdict", type=_VerdictOption(), help="completed, failed/partial or failed/none: what it did, as you found."
 )
 @click.option("--note", metavar="TEXT", help="How you know; kept with the verdict for ever.")
+@click.option(
+    "--stop-job",
+    is_flag=True,
+    help="Have the daemon stop the job that still runs the script on the router; also of a run that was resolved before.",
+)
 @as_person
 @as_json_option
 @asynchronous
@@ -78,6 +84,7 @@ async def resolve(
     *,
     verdict: str | None,
     note: str | None,
+    stop_job: bool,
     person: str | None,
     as_json: bool,
 ) -> None:
@@ -85,9 +92,14 @@ async def resolve(
 
     Without SITE: list such runs. With it: show the evidence, and take your verdict, which counts from then on. Nothing is
     run again. Without a terminal, or to say it at once, give --verdict and --note.
+
+    A router is busy for as long as it lists a job that runs the script. Where that never ends, --stop-job has the daemon stop
+    this job at its next contact, and no other; 'tminus cleanup' shows what came of it.
     """
     if (verdict is None) != (note is None):
         raise UsageError("--verdict and --note go together: what it did, and how you know")
+    if stop_job and verdict is None:
+        raise UsageError("--stop-job goes with --verdict and --note: a job is stopped by a person's verdict alone")
     async with context.connect() as connection:
         script_id = await find_script(connection, script) if script is not None else None
         if script_id is None or not site_ids:
@@ -97,7 +109,8 @@ async def resolve(
             return
         found = [await _evidence(connection, script_id, site) for site in site_ids]
     if verdict is not None and note is not None:
-        await _resolve_all(context, [(e.run["id"], verdict, note) for e in found], person, as_json=as_json)
+        verdicts = [(e.run["id"], verdict, note) for e in found]
+        await _resolve_all(context, verdicts, person, stop_job=stop_job, as_json=as_json)
     elif as_json:
         print_json([evidence.as_json() for evidence in found])
     else:
@@ -140,14 +153,19 @@ async def _evidence(connection: asyncpg.Connection, script_id: UUID, site_id: st
 
 
 async def _resolve_all(
-    context: Context, verdicts: list[tuple[int, str, str]], person: str | None, *, as_json: bool
+    context: Context,
+    verdicts: list[tuple[int, str, str]],
+    person: str | None,
+    *,
+    stop_job: bool = False,
+    as_json: bool,
 ) -> None:
     """Resolve all of these runs, or, where one is refused, none."""
     from tminus.store.pool import statement
 
     async with context.connect() as connection, connection.transaction():
         answers = [
-            json.loads(await connection.fetchval(statement("resolve"), run, verdict, note, person))
+            json.loads(await connection.fetchval(statement("resolve"), run, verdict, note, person, stop_job))
             for run, verdict, note in verdicts
         ]
     if as_json:
@@ -155,6 +173,8 @@ async def _resolve_all(
         return
     for run, verdict, _ in verdicts:
         click.echo(f"site run {run} now counts as {verdict}")
+    if stop_job:
+        click.echo("the daemon stops what still runs; 'tminus cleanup' shows what came of it")
 
 
 async def _ask_for_each(context: Context, found: list[_Evidence], person: str | None) -> None:
@@ -217,7 +237,10 @@ def _marker(run: asyncpg.Record) -> str:
 @as_json_option
 @click.pass_context
 def cleanup(click_context: click.Context, *, as_json: bool) -> None:
-    """List files of ours that could not be removed from routers yet. The daemon goes on trying for as long as they are listed."""
+    """List files of ours that could not be removed from routers yet, and jobs that are to be stopped there.
+
+    The daemon goes on trying for as long as they are listed. Jobs that were stopped in the last week are named below.
+    """
     if click_context.invoked_subcommand is None:
         asynchronous(_list_debts)(as_json=as_json)
     elif as_json:
@@ -229,26 +252,53 @@ async def _list_debts(context: Context, *, as_json: bool) -> None:
 
     async with context.connect() as connection:
         rows = await connection.fetch(statement("open_debts"), None, _LISTED)
+        stopped = [] if as_json else await connection.fetch(statement("stopped_jobs"), _STOPPED)
     if as_json:
         print_json([dict(row) for row in rows])
         return
-    if not rows:
+    if rows:
+        _print_debts(rows)
+    else:
         click.echo("nothing of ours lies on a router", err=True)
-        return
+    for row in stopped:
+        jobs = screen.plural(row["jobs_stopped"], "job") if row["jobs_stopped"] else "no job, since none ran any more,"
+        told = (
+            f"Stopped: {jobs} on {screen.visible(row['site_id'])} at {screen.moment(row['job_stopped_at'])}, as"
+            f" {screen.visible(row['stop_job_by'])} asked (site run {row['site_run_id']})."
+        )
+        screen.console().print(screen.text(told), soft_wrap=True)
+
+
+def _print_debts(rows: list[asyncpg.Record]) -> None:
     shown = screen.table(
-        "number", "site", "file", "age", "attempts", "next try", "last error", right=("number", "age", "attempts")
+        "number",
+        "site",
+        "file",
+        "job",
+        "age",
+        "attempts",
+        "next try",
+        "last error",
+        right=("number", "age", "attempts"),
     )
     for row in rows:
         shown.add_row(
             str(row["id"]),
             screen.text(row["site_id"]),
             row["file_name"],
+            _job(row),
             screen.seconds(row["age_seconds"]),
             str(row["attempts"]),
             screen.moment(row["next_try_at"]),
             screen.one_line(row["last_error"] or "", 200),
         )
     screen.console().print(shown)
+
+
+def _job(row: asyncpg.Record) -> str:
+    if row["stop_job_by"] is None:
+        return ""
+    return "stopped" if row["job_stopped_at"] is not None else f"to be stopped ({screen.visible(row['stop_job_by'])})"
 
 
 @cleanup.command()

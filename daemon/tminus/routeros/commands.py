@@ -286,12 +286,10 @@ def evidence(nonce: Nonce, *, look: bool = True, jobs: bool = True) -> str:
     Without `jobs` for a router that does not show us its jobs; without `look` version and uptime alone, for one that does not
     show its log.
 
-    With the lines of the log that tell of a reboot, in their order. A job that runs our script is known by the name of the
-    file; the pattern is written so that it does not find this very line.
+    With the lines of the log that tell of a reboot, in their order.
     """
     log = f'[/log find where message~"tminus {nonce.value}|^router .*rebooted"]'
-    ours = f'[/system script job find where script~"tminus-{nonce.value}[.]rsc"]'
-    count = nonce._put("JOBS", f' . "-" . [:len {ours}]')
+    count = nonce._put("JOBS", f' . "-" . [:len {_jobs_of(nonce)}]')
     looked = f":foreach i in={log} do={{ :put [/log get $i message] }}; "
     if jobs:
         looked += f':do {{ {count} }} on-error={{ :put "" }}; '
@@ -302,6 +300,30 @@ def evidence(nonce: Nonce, *, look: bool = True, jobs: bool = True) -> str:
 def jobs_running(nonce: Nonce, said: list[str]) -> int | None:
     """Read from the answer to `evidence` how many jobs of this attempt run; None if the router did not say."""
     return _number_after(f"{nonce.marker('JOBS')}-", said)
+
+
+def stop_jobs(nonce: Nonce) -> str:
+    """Stop the jobs of this attempt, and look for them again; `stopped_jobs` reads the answer.
+
+    One by one, as files are removed. The second look is a second later: when a job that is removed is gone is not recorded.
+    """
+    found, still_one = _jobs_of(nonce), nonce._put("RUNS", ' . "-1"')
+    stop = f":foreach i in={found} do={{ /system script job remove $i; {nonce._put('STOPPED')} }}"
+    look = f":foreach i in={found} do={{ {still_one} }}"
+    none_runs = nonce._put("RUNS", ' . "-0"')
+    return f"{stop}; :delay 1s; {look}; {none_runs}"
+
+
+def stopped_jobs(nonce: Nonce, said: list[str]) -> int | None:
+    """Read from the answer to `stop_jobs` how many were stopped; None if it does not say that none is left."""
+    if f"{nonce.marker('RUNS')}-0" not in said or f"{nonce.marker('RUNS')}-1" in said:
+        return None
+    return said.count(nonce.marker("STOPPED"))
+
+
+def _jobs_of(nonce: Nonce) -> str:
+    """Find the jobs of this attempt: known by the name of the file, and by a pattern that does not find its own line."""
+    return f'[/system script job find where script~"tminus-{nonce.value}[.]rsc"]'
 
 
 def try_post_check(nonce: Nonce, number: int, check: str) -> str:

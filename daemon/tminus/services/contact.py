@@ -16,7 +16,7 @@ from tminus.errors import ConfigError, ConnectionLost, DeviceTimeout
 from tminus.routeros import commands
 from tminus.routeros.facts import Facts, parse_facts
 from tminus.routeros.remains import Remains, read_remains
-from tminus.routeros.text import lines
+from tminus.routeros.text import clean, clean_line, lines
 from tminus.store.site_runs import Site
 
 SMALL = 65536
@@ -172,6 +172,21 @@ async def find_remains(connection: Connection, nonce: commands.Nonce, *, deadlin
 async def remove_files(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> bool:
     """Remove all files of an attempt; True only if the router itself says that none of them is left."""
     return await _says_gone(connection, nonce, commands.remove(nonce), deadline)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping:
+    """What came of it: how many jobs were stopped (None: the router does not say that none is left), and what it said."""
+
+    stopped: int | None
+    said: str
+
+
+async def stop_jobs(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> Stopping:
+    """Stop the jobs that run the script of an attempt: only where a person asked for it. Raises as `run` does."""
+    result = await connection.run(commands.stop_jobs(nonce), deadline=deadline, cap=SMALL)
+    said = commands.without_markers(nonce, clean(result.output, cap=SMALL))
+    return Stopping(stopped=commands.stopped_jobs(nonce, lines(result.output)), said=clean_line(said, cap=160))
 
 
 async def fence(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> bool:

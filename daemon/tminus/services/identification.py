@@ -76,7 +76,10 @@ class Identification:
         answers = lines(said.output)
         run.leftovers = commands.leftovers(run.nonce, answers)
         if commands.jobs_seen(run.nonce, answers):
-            raise TryLater(Reason.BUSY, "Another script of tminus still runs on this router.")
+            raise TryLater(
+                Reason.BUSY,
+                "Another script of tminus still runs on this router. If it never ends, see 'tminus resolve --help'.",
+            )
         if run.content.detached and not facts.version.has_detached:
             message = (
                 f"RouterOS {facts.version.text} cannot run a detached script so that its end is proved (7.13 can);"

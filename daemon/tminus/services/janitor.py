@@ -1,7 +1,9 @@
 """What follows from time alone: wishes that were missed, site runs whose time is over, launches that are complete and have
 to be told of, files of ours that still lie on routers, and routers that are busy with a script that did not end.
 
-It must never change a router on which a script runs, nor remove anything but our own files. It fails by trying again.
+It must never change a router on which a script runs, nor remove anything but our own files. One exception: with their verdict on
+a run that ended as unknown a person may ask that the job be stopped that still runs its script, that one and no other. It
+fails by trying again.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ from uuid import UUID
 
 import structlog
 
+from tminus.device.connection import Connection
 from tminus.errors import ConfigError, DeviceError, StoreError
 from tminus.kill_points import Point, reach
 from tminus.routeros.commands import Nonce
 from tminus.routeros.text import clean_line
 from tminus.services.busy_sites import look_at_busy_sites
-from tminus.services.contact import Contact, remove_files
+from tminus.services.contact import Contact, remove_files, stop_jobs
 from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
@@ -94,13 +97,20 @@ class Janitor:
         return self._poll_interval
 
     async def _clean_up(self, debt: Debt) -> None:
-        """Remove one of our files from a router. The next try is already noted."""
+        """Remove one of our files from a router; before that, where a person asked for it, stop the job that runs it.
+
+        The next try is already noted.
+        """
         gone, why = False, "the router did not say that the file is gone"
         try:
             nonce = Nonce(debt.file_name.removeprefix("tminus-").removesuffix(".rsc"))
             async with await self._contact.connect(debt.site) as connection:
-                gone = await remove_files(connection, nonce, deadline=self._command_timeout)
-        except (DeviceError, ConfigError) as error:
+                running = await self._stop_job(debt, nonce, connection) if debt.stop_job else None
+                if running is None:
+                    gone = await remove_files(connection, nonce, deadline=self._command_timeout)
+                else:
+                    why = running
+        except (DeviceError, ConfigError, StoreError) as error:
             why = str(error)
         except Exception as error:
             # A bug of ours must not end the daemon, and with it what runs elsewhere.
@@ -124,3 +134,12 @@ class Janitor:
                 todo="remove this file on the router; if the router is gone:"
                 f" tminus cleanup forgive {debt.id} --note NOTE. It starts nothing by itself",
             )
+
+    async def _stop_job(self, debt: Debt, nonce: Nonce, connection: Connection) -> str | None:
+        """Stop the job of this attempt; None once none runs it, else why that is not known. Raises DeviceError, StoreError."""
+        stopping = await stop_jobs(connection, nonce, deadline=self._command_timeout)
+        if stopping.stopped is None:
+            return f"the router did not say that no job runs it any more{stopping.said and f': {stopping.said}'}"
+        await site_runs.note_job_stopped(self._db, debt.id, self._instance, stopping.stopped)
+        log.warning("job_stopped", site_id=debt.site.id, file=debt.file_name, jobs=stopping.stopped)
+        return None

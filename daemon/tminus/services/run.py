@@ -72,6 +72,7 @@ class Run:
     with_secrets: bool = False  # its exports are taken with their secrets as well
     catches: bool = False  # the router knows :onerror, so an error of the script comes with a marker
     uploaded: bool = False  # there may be something of ours on the router
+    may_appear: bool = False  # our script was sent there, and the router does not list it yet
     # From here on nothing may abort this run: its point of no return may be committed; and then, it is.
     past_no_return: bool = False
     # It has ended without a start, and that is being written: a site that refused a login is not asked again.

@@ -211,7 +211,8 @@ class SiteRunner:
             connection = run.connection
             if connection is not None and not connection.closed:
                 gone = await remove_files(connection, run.nonce, deadline=self._settings.command_timeout)
-                left = None if gone else left
+                # What is not listed yet is not removed, and may appear a moment later: then it is looked for again.
+                left = None if gone and not run.may_appear else left
         if run.connection is not None:
             await run.connection.close()
         backups = (backup_of("before", run.before),) if run.before is not None else ()

@@ -17,7 +17,7 @@ from tminus.services.run_settings import RunSettings
 
 
 async def upload_script(run: Run, connection: Connection, settings: RunSettings) -> None:
-    run.uploaded = True  # from the first byte on there may be something to remove
+    run.uploaded = run.may_appear = True  # from the first byte on there may be something to remove
     try:
         await connection.upload(run.nonce.file, run.script, deadline=settings.command_timeout)
     except UploadFailed as error:
@@ -41,6 +41,7 @@ async def check_upload(run: Run, connection: Connection, settings: RunSettings) 
         said = lines(result.output)
         listed = commands.listed_size(run.nonce, said)
         caught = commands.has_caught(run.nonce, said)
+        run.may_appear = run.may_appear and listed is None
         if listed == size:
             break
         # Nothing but what is not known keeps the first part from its marker.

@@ -91,13 +91,14 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Debt:
-    """A file of ours that is still on a router."""
+    """A file of ours that is still on a router. `stop_job`: a person wants the job stopped that runs it."""
 
     id: int
     site: Site
     file_name: str
     attempts: int
     age: timedelta
+    stop_job: bool
 
 
 async def claim_site_runs(
@@ -146,9 +147,21 @@ async def settle_debts_of(db: Database, site: str, file_name: str) -> None:
 async def take_debts(db: Database, instance: UUID, *, limit: int) -> list[Debt]:
     rows = await db.fetch("take_debts", limit, instance)
     return [
-        Debt(id=row["id"], site=read_site(row), file_name=row["file_name"], attempts=row["attempts"], age=row["age"])
+        Debt(
+            id=row["id"],
+            site=read_site(row),
+            file_name=row["file_name"],
+            attempts=row["attempts"],
+            age=row["age"],
+            stop_job=row["stop_job"],
+        )
         for row in rows
     ]
+
+
+async def note_job_stopped(db: Database, debt: int, instance: UUID, stopped: int) -> None:
+    """No job runs the script of a debt any more; `stopped` of them were removed for it."""
+    await db.call("select tminus.note_job_stopped($1, $2, $3)", debt, instance, stopped)
 
 
 async def settle_debt(db: Database, debt: int) -> None:

@@ -54,7 +54,7 @@ async def show_site_run(call: Call) -> Answer:
 async def resolve_site_run(call: Call) -> Answer:
     """Lay a person's finding beside a site run that is unknown. Nothing is run again."""
     body = call.body_as(Verdict)
-    await call.value("resolve", call.ids["site_run_id"], body.verdict, body.note, call.person.name)
+    await call.value("resolve", call.ids["site_run_id"], body.verdict, body.note, call.person.name, False)
     return await show_site_run(call)
 
 

@@ -24,10 +24,10 @@ with due as (
         next_try_at = tminus.clock() + least(interval '1 minute' * power(2, least(d.attempts, 8)), interval '2 hours')
     from due
     where d.id = due.id and d.settled_at is null
-    returning d.id, d.site_id, d.file_name, d.attempts, d.since
+    returning d.id, d.site_id, d.file_name, d.attempts, d.since, d.stop_job_by is not null and d.job_stopped_at is null as stop_job
 )
 select
-    t.id, t.file_name, t.attempts, tminus.clock() - t.since as age,
+    t.id, t.file_name, t.stop_job, t.attempts, tminus.clock() - t.since as age,
     s.id as site_id, s.address, s.port, s.username, s.credential, s.host_key, s.seen_host_key, s.ssh_profile, s.sensitive_export, s.jump_host, s.runner,
     s.enabled, s.serial
 from taken t

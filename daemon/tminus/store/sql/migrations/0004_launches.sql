@@ -451,7 +451,13 @@ create table tminus.cleanup_debts (
     settled_at timestamptz,
     forgiven_by text,
     forgiven_note text,
+    -- Who resolved the run and wants the job stopped that still runs its script (tminus.resolve); when the router said that
+    -- none runs it any more, and how many had to be stopped.
+    stop_job_by text,
+    job_stopped_at timestamptz,
+    jobs_stopped integer check (jobs_stopped >= 0),
     unique (site_run_id, file_name),
+    check ((job_stopped_at is null) = (jobs_stopped is null) and (job_stopped_at is null or stop_job_by is not null)),
     check ((forgiven_by is null) = (forgiven_note is null) and (forgiven_by is null or settled_at is not null))
 );
 create index cleanup_debts_open on tminus.cleanup_debts (next_try_at) where settled_at is null;

@@ -286,11 +286,26 @@ begin
     return the_launch;
 end $$;
 
+-- Have the janitor stop the job that runs the script of a resolved run, and take its files away: at its next contact.
+create function tminus.owe_stopped_job(r tminus.site_runs, who text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into tminus.cleanup_debts (site_id, site_run_id, file_name, stop_job_by)
+    values (r.site_id, r.id, 'tminus-' || r.nonce || '.rsc', who)
+    on conflict (site_run_id, file_name) do update
+    set stop_job_by = excluded.stop_job_by, job_stopped_at = null, jobs_stopped = null, since = tminus.clock(), attempts = 0,
+        next_try_at = tminus.clock(), last_error = null, settled_at = null, forgiven_by = null, forgiven_note = null;
+    perform pg_notify('tminus', 'cleanup');
+end $$;
+
 -- Lay a person's verdict beside a site run that ended as unknown: `completed` (it ran to its end), `failed/partial` or
 -- `failed/none` (what it did stays applied, or it did nothing). The ending stays what could be proved, `outcome` and all
 -- counts follow the verdict, and nothing is run again. Once: a verdict is not taken back. `by` is the person, or null for
 -- the caller: the author, an approver, or a gateway. Returns the scheduled script as the API shows it.
-create function tminus.resolve(site_run bigint, verdict text, note text, by text default null) returns json
+-- `stop_job`, for an approver or a gateway: have the daemon stop the job that still runs this script on the router. Only a
+-- person's verdict has a script stopped; with it a run that was resolved before may be named again, with the same verdict.
+create function tminus.resolve(site_run bigint, verdict text, note text, by text default null, stop_job boolean default false) returns json
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -298,6 +313,9 @@ declare
     s tminus.scheduled_scripts;
     who text := tminus.principal(resolve.by);
     the_note text := tminus.required_note(resolve.note);
+    stops boolean := coalesce(resolve.stop_job, false);
+    the_state text;
+    the_effect text;
 begin
     -- Not `for update`: what refers to this run (a debt, an export) is written without waiting.
     select * into r from tminus.site_runs q where q.id = resolve.site_run for no key update;
@@ -312,27 +330,44 @@ begin
     if r.state <> 'unknown' then
         raise exception 'site run % on % is % and not unknown; there is nothing to resolve', r.id, r.site_id, r.state
             using errcode = 'object_not_in_prerequisite_state';
-    elsif r.resolved_at is not null then
-        raise exception 'site run % on % was resolved as %/% already, by % at %', r.id, r.site_id, r.resolved_state, r.resolved_effect,
-            r.resolved_by, tminus.api_time(r.resolved_at) using errcode = 'object_not_in_prerequisite_state';
     end if;
     case resolve.verdict
-        when 'completed' then r.resolved_state := 'completed'; r.resolved_effect := 'applied';
-        when 'failed/partial' then r.resolved_state := 'failed'; r.resolved_effect := 'partial';
-        when 'failed/none' then r.resolved_state := 'failed'; r.resolved_effect := 'none';
+        when 'completed' then the_state := 'completed'; the_effect := 'applied';
+        when 'failed/partial' then the_state := 'failed'; the_effect := 'partial';
+        when 'failed/none' then the_state := 'failed'; the_effect := 'none';
         else
             raise exception '% is no verdict', coalesce(quote_literal(tminus.printable(resolve.verdict)), 'nothing')
                 using errcode = 'check_violation',
                     hint = 'Say completed (it ran to its end), failed/partial (what it did stays applied) or failed/none (it did nothing).';
     end case;
+    if r.resolved_at is not null and not (stops and (r.resolved_state, r.resolved_effect) = (the_state, the_effect)) then
+        raise exception 'site run % on % was resolved as %/% already, by % at %', r.id, r.site_id, r.resolved_state, r.resolved_effect,
+            r.resolved_by, tminus.api_time(r.resolved_at) using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    if stops then
+        if the_state = 'completed' then
+            raise exception 'a script that ran to its end has no job to stop'
+                using errcode = 'check_violation', hint = 'Say failed/partial (what it did stays applied) or failed/none (it did nothing).';
+        end if;
+        -- Unlike a verdict it is an act on a router.
+        if not tminus.oversees() then
+            raise exception 'only an approver or a gateway has a job stopped, and % is neither', who using errcode = 'insufficient_privilege';
+        end if;
+        perform tminus.owe_stopped_job(r, who);
+        perform tminus.record('job_stop_asked', who, s.id, r.launch_id, r.site_id, jsonb_build_object('site_run', r.id, 'note', the_note));
+    end if;
+    if r.resolved_at is not null then
+        return tminus.scheduled_script(s.id);
+    end if;
     update tminus.site_runs u
-    set resolved_state = r.resolved_state, resolved_effect = r.resolved_effect, resolved_at = tminus.clock(), resolved_by = who, resolution = the_note
+    set resolved_state = the_state, resolved_effect = the_effect, resolved_at = tminus.clock(), resolved_by = who,
+        resolution = the_note || case when stops then ' (Its job on the router is to be stopped.)' else '' end
     where u.id = r.id;
     -- Who says what it did says that it is over.
     update tminus.busy_sites b set free_at = tminus.clock(), free_because = 'resolved by ' || who where b.site_run_id = r.id and b.free_at is null;
     perform tminus.record('resolved', who, s.id, r.launch_id, r.site_id, jsonb_build_object('site_run', r.id,
         'was', jsonb_build_object('state', r.state, 'reason', r.reason, 'effect', r.effect, 'message', r.message),
-        'verdict', r.resolved_state, 'effect', r.resolved_effect, 'note', the_note));
+        'verdict', the_state, 'effect', the_effect, 'note', the_note, 'stop_job', stops));
     return tminus.scheduled_script(s.id);
 end $$;
 

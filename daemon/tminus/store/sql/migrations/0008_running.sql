@@ -364,6 +364,25 @@ as $$
     where r.id = p_site_run
 $$;
 
+-- No job runs the script of a resolved run any more, as a person asked with their verdict. Arguments: the debt, the instance that
+-- saw it, and how many jobs it stopped.
+create function tminus.note_job_stopped(p_debt bigint, p_instance uuid, p_stopped integer) returns void
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+    with noted as (
+        update tminus.cleanup_debts d
+        set job_stopped_at = tminus.clock(), jobs_stopped = p_stopped
+        where d.id = p_debt and d.stop_job_by is not null and d.job_stopped_at is null and d.settled_at is null
+        returning d.site_run_id, d.stop_job_by
+    )
+    insert into tminus.events (kind, principal, script_id, launch_id, site_id, detail)
+    select 'job_stopped', p_instance::text, l.script_id, r.launch_id, r.site_id,
+        jsonb_build_object('site_run', r.id, 'asked_by', n.stop_job_by, 'jobs', p_stopped)
+    from noted n
+    join tminus.site_runs r on r.id = n.site_run_id
+    join tminus.launches l on l.id = r.launch_id
+$$;
+
 -- A fact about a site that people should be able to look up: a key accepted at first sight, a changed key, a new identity.
 create function tminus.record_site_event(p_kind text, p_instance uuid, p_site text, p_detail jsonb) returns void
 language sql security definer set search_path = pg_catalog, pg_temp

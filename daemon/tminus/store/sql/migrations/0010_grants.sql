@@ -28,7 +28,7 @@ grant insert, update on tminus.scheduled_scripts to tminus_author, tminus_gatewa
 grant execute on function tminus.cancel(uuid, text), tminus.rehearse(uuid, text) to tminus_author, tminus_approver, tminus_gateway;
 -- An author is refused by a sentence, not by a missing grant.
 grant execute on function tminus.authorize(uuid, text, text, text, timestamptz, text) to tminus_author, tminus_approver, tminus_gateway;
-grant execute on function tminus.resolve(bigint, text, text, text), tminus.hasten_cleanup(text[], text), tminus.forgive_cleanup(bigint, text, text),
+grant execute on function tminus.resolve(bigint, text, text, text, boolean), tminus.hasten_cleanup(text[], text), tminus.forgive_cleanup(bigint, text, text),
     tminus.resume(text, text, integer, text, timestamptz, text) to tminus_author, tminus_approver, tminus_gateway;
 
 -- The inventory.
@@ -52,6 +52,6 @@ grant update (sha256) on tminus.backup_texts to tminus_daemon;
 grant insert (site_id, site_run_id, file_name, next_try_at), update (attempts, next_try_at, last_error, settled_at) on tminus.cleanup_debts to tminus_daemon;
 grant execute on function tminus.store_backups(bigint[], text[], bytea[], text[], integer[], bigint[]), tminus.due_scripts(integer), tminus.signed_run_now(tminus.scheduled_scripts), tminus.launch(uuid, uuid, timestamptz), tminus.settle_late(integer),
     tminus.refuse_launch(uuid, text, bigint), tminus.plan(uuid, timestamptz, text), tminus.overtake(uuid, timestamptz), tminus.is_spent(tminus.scheduled_scripts), tminus.claim_site_runs(uuid, integer, text[], integer[]), tminus.settle_pending(),
-    tminus.finish_launches(), tminus.tell_launches(integer), tminus.reap(), tminus.sweep(uuid, bigint[]), tminus.claim_orphans(uuid, integer), tminus.keep_late_evidence(bigint, uuid, jsonb),
+    tminus.finish_launches(), tminus.tell_launches(integer), tminus.reap(), tminus.sweep(uuid, bigint[]), tminus.claim_orphans(uuid, integer), tminus.keep_late_evidence(bigint, uuid, jsonb), tminus.note_job_stopped(bigint, uuid, integer),
     tminus.record_site_event(text, uuid, text, jsonb), tminus.is_unsettled(), tminus.is_held_back()
     to tminus_daemon;
