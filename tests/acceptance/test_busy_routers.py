@@ -109,3 +109,68 @@ async def test_who_resolves_a_run_frees_its_router(database: Db, tmp_path: Path)
         assert await database.value("select free_because from tminus.busy_sites") == "resolved by bob"
         assert (await cli.ok("status", "--json")).json()["busy_sites"] == []
         assert (await daemon.metrics())["tminus_sites_busy"] == 0
+
+
+@pytest.mark.parametrize("detached", [True, False], ids=["detached", "its session is gone"])
+async def test_who_resolves_a_run_may_have_its_endless_job_stopped(
+    database: Db, tmp_path: Path, detached: bool
+) -> None:
+    cli = Cli(database)
+    others = ":delay 900s"
+    behaviour = replace(DEFAULT, foreground_survives_close=True)
+    spec = FleetSpec(site_specs=(SiteSpec(id="r1", version="7.20.8", behaviour=behaviour),))
+    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
+        await database.run(fleet.inventory_sql(None))
+        script = f':execute script="{others}"\n{ENDLESS.format(600)}'
+        endless = await database.submit(script, site_timeout=timedelta(seconds=5), detached=detached)
+        if not detached:
+            await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_STARTED), 20)
+            fleet.cut("r1")
+        first = (await database.finished(endless, within=60))["r1"]
+        assert ending(first)[:2] == ("unknown", "unknown"), first["message"]
+        quick = await database.submit(":put quick", start_within=timedelta(minutes=5))
+        verdict = ("--verdict", "failed/partial", "--note", "it waits for ever", "--stop-job")
+        (await cli("resolve", str(endless), "r1", "--stop-job", login="bob")).refused("--stop-job goes with --verdict")
+        (await cli("resolve", str(endless), "r1", *verdict, login="alice")).refused("only an approver or a gateway")
+        assert not fleet.journal.events("r1", Kind.IMPORT_INTERRUPTED)
+        told = (await cli.ok("resolve", str(endless), "r1", *verdict, login="bob")).out
+        assert f"site run {first['id']} now counts as failed/partial" in told
+
+        run = (await database.finished(quick, within=60))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
+        stopped, after = fleet.journal.events("r1", Kind.IMPORT_INTERRUPTED), fleet.journal.starts("r1")[1]
+        assert len(stopped) == 1
+        assert stopped[0].monotonic < after.monotonic
+        assert others in [job.script for job in fleet.router("r1").jobs.values()]
+
+        async def nothing_is_left() -> bool:
+            await database.run("update tminus.cleanup_debts set next_try_at = tminus.clock() where settled_at is null")
+            return not fleet.files("r1")
+
+        await until(nothing_is_left, every=0.5)
+        shown = (await cli.ok("cleanup")).out
+        assert "Stopped: 1 job on r1 at " in shown
+        assert f"as bob asked (site run {first['id']})." in shown
+        assert await database.value("select detail ->> 'jobs' from tminus.events where kind = 'job_stopped'") == "1"
+        assert "job_stopped" in {event["event"] for event in daemon.log()}
+
+
+async def test_a_job_that_the_router_does_not_list_is_not_said_to_be_stopped(database: Db, tmp_path: Path) -> None:
+    cli = Cli(database)
+    spec = FleetSpec(site_specs=(SiteSpec(id="r1", version="7.20.8", behaviour=replace(DEFAULT, shows_jobs=False)),))
+    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        endless = await database.submit(ENDLESS.format(600), site_timeout=timedelta(seconds=5), detached=True)
+        assert ending((await database.finished(endless, within=60))["r1"])[0] == "unknown"
+        verdict = ("--verdict", "failed/partial", "--note", "it waits for ever", "--stop-job")
+        await cli.ok("resolve", str(endless), "r1", *verdict, login="bob")
+
+        async def tried() -> bool:
+            return bool(await database.value("select last_error is not null from tminus.cleanup_debts"))
+
+        await until(tried)
+        [debt] = (await cli.ok("cleanup", "--json")).json()
+        assert debt["stop_job_by"] == "bob"
+        assert debt["job_stopped_at"] is None
+        assert debt["last_error"].startswith("the router did not say that no job runs it any more: syntax error")
+        assert not fleet.journal.events("r1", Kind.IMPORT_INTERRUPTED)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Db, run_daemon
+from tests.support import Db, run_daemon, until
 from tminus.simulator import Behaviour, Fault, FleetSpec, SiteSpec, simulate
 
 NOTE = '/system note set note="Authorized access only!"\n'
@@ -157,3 +157,27 @@ async def test_a_proved_end_does_not_wait_for_a_channel_that_stays_open(database
             assert (run["state"], run["reason"]) == ("failed", "script_error"), f"{site}: {run['message']}"
             assert len(fleet.journal.starts(site)) == 2
             assert not [name for name in fleet.files(site) if name.startswith("tminus-")]
+
+
+@pytest.mark.timeout(120)
+async def test_what_is_listed_late_is_looked_for_again_where_its_upload_failed(database: Db, tmp_path: Path) -> None:
+    """No room for the script: its file is there, empty, and is not listed yet when it is looked for."""
+    site = SiteSpec(
+        id="r1", version="7.20.8", faults=frozenset({Fault.FULL_STORAGE}), behaviour=Behaviour(file_delay_s=0.5)
+    )
+    async with simulate(FleetSpec(site_specs=(site,))) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        run = (await database.finished(await database.submit(GOOD), within=60))["r1"]
+        assert (run["state"], run["reason"]) == ("failed", "upload_failed")
+
+        async def listed() -> bool:
+            return any(file.name.startswith("tminus-") for file in fleet.router("r1").files.visible())
+
+        await until(listed)
+        assert await database.value("select tminus.hasten_cleanup()", role="alice") == 1
+
+        async def removed() -> bool:
+            return await database.value("select count(*) from tminus.cleanup_debts where settled_at is null") == 0
+
+        await until(removed)
+        assert not [name for name in fleet.files("r1") if name.startswith("tminus-")]

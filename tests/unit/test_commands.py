@@ -36,6 +36,8 @@ KINDS = [
     "CATCH",
     "LOG",
     "JOBS",
+    "STOPPED",
+    "RUNS",
 ]
 
 
@@ -54,6 +56,7 @@ def everything() -> Iterator[tuple[str, str]]:
     for catch, dry_run in product((True, False), repeat=2):
         yield f"check_file {catch} {dry_run}", commands.check_file(NONCE, catch=catch, dry_run=dry_run)
     yield "evidence", commands.evidence(NONCE)
+    yield "stop_jobs", commands.stop_jobs(NONCE)
     yield "jobs", commands.jobs()
     yield "history", commands.history()
     yield "try_post_check", commands.try_post_check(NONCE, 1, "[:len [/ip route find gateway=10.0.0.1]] > 0")
@@ -99,6 +102,7 @@ def test_every_public_command_is_tested_here() -> None:
         "jobs_seen",
         "leftovers",
         "jobs_running",
+        "stopped_jobs",
         "job_started",
         "free_space_seen",
         "cpu_load_seen",
@@ -256,13 +260,45 @@ def test_the_export_behind_a_removal_is_told_apart() -> None:
     assert commands.after_removal(NONCE, b"no such item\r\n") == b"no such item\r\n"
 
 
-@pytest.mark.parametrize("command", [commands.identify(NONCE, stamp=True), commands.evidence(NONCE)])
+@pytest.mark.parametrize(
+    "command", [commands.identify(NONCE, stamp=True), commands.evidence(NONCE), commands.stop_jobs(NONCE)]
+)
 def test_a_line_that_looks_for_our_jobs_is_not_found_by_its_own_pattern(command: str) -> None:
-    patterns = re.findall(r'script~"([^"]*)"', command)
+    patterns = set(re.findall(r'script~"([^"]*)"', command))
     assert len(patterns) == 1
+    patterns = sorted(patterns)
     assert not re.search(patterns[0], command)
     assert re.search(patterns[0], commands.start(NONCE, catches=True, stamp=True))
     assert re.search(patterns[0], commands.start_detached(NONCE, catches=True, stamp=False))
+
+
+def test_only_the_jobs_of_this_attempt_are_stopped() -> None:
+    (pattern,) = set(re.findall(r'script~"([^"]*)"', commands.stop_jobs(NONCE)))
+    other = Nonce.fresh()
+    assert not re.search(pattern, commands.start_detached(other, catches=True, stamp=True))
+    assert not re.search(pattern, ":delay 600s")
+
+
+STOPPED, NONE_RUNS, ONE_RUNS = NONCE.marker("STOPPED"), f"{NONCE.marker('RUNS')}-0", f"{NONCE.marker('RUNS')}-1"
+
+
+@pytest.mark.parametrize(
+    ("said", "stopped"),
+    [
+        ([STOPPED, NONE_RUNS], 1),
+        ([STOPPED, STOPPED, NONE_RUNS], 2),
+        ([NONE_RUNS], 0),
+        ([STOPPED, ONE_RUNS, NONE_RUNS], None),  # it is still listed
+        ([STOPPED], None),  # the second look did not come to its end
+        (["no such item"], None),
+        (["syntax error (line 1 column 2)"], None),
+        ([commands.stop_jobs(NONCE)], None),
+        (["TMINUS-RUNS-fedcba9876543210-0"], None),
+        ([], None),
+    ],
+)
+def test_a_job_is_stopped_once_the_router_says_that_none_is_left(said: list[str], stopped: int | None) -> None:
+    assert commands.stopped_jobs(NONCE, said) == stopped
 
 
 def test_a_job_runs_the_very_line_that_would_run_in_the_foreground() -> None:
