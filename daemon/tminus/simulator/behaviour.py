@@ -52,6 +52,19 @@ class Keyboard(StrEnum):
     OFFERED = "offered"
 
 
+class PathsSince(StrEnum):
+    """The first version that writes ``(<path>; line N)`` behind a run-time error: not on 6 and early 7, seen on 7.20."""
+
+    V7_1 = "7.1"
+    V7_18 = "7.18"
+    V7_20 = "7.20"
+
+    @property
+    def number(self) -> tuple[int, int]:
+        major, _, minor = self.partition(".")
+        return int(major), int(minor)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour(Terminal):
     parse_error_status: int = 1
@@ -86,6 +99,9 @@ class Behaviour(Terminal):
 
     foreground_listed: bool = True
     """Whether ``/system script job`` shows the command of an exec channel; shown for terminals, not recorded for exec."""
+
+    job_survives_session: bool = True
+    """Whether what ``:execute`` started goes on when the session that started it ends: documented, seen by nobody who wrote of it."""
 
     answers_keepalive: bool = True
     """Whether ``keepalive@openssh.com`` is answered, if only with a refusal, as every server does."""
@@ -183,6 +199,12 @@ class Behaviour(Terminal):
     show_sensitive_refused: bool = False
     """Whether ``/export show-sensitive`` fails without policy sensitive; that it needs it is documented, not what happens."""
 
+    error_paths_since: PathsSince = PathsSince.V7_18
+    """The first version that writes ``(<path>; line N)`` behind a run-time error; 7.20 does, and 6 does not."""
+
+    file_add_on_6: bool = False
+    """Whether RouterOS 6 has ``/file add``; 7.9 has it, and no tree of 6 is in the record."""
+
     caught_error_has_path: bool = True
     """Whether the text that ``:onerror`` catches ends with ``(<path>; line N)`` on versions that print it."""
 
@@ -232,6 +254,8 @@ WORST = Behaviour(
     verbose_applies_before_error=False,
     import_max_bytes=256 * 1024,
     show_sensitive_refused=True,
+    error_paths_since=PathsSince.V7_1,
+    file_add_on_6=True,
     caught_error_has_path=False,
     script_error_lower=True,
     chr_header_bare=False,

@@ -100,7 +100,7 @@ class Router:
         setup: Setup = ORDINARY,
     ) -> None:
         self.site = site
-        self.version = version
+        self.version = _answering(version, behaviour)
         self.hardware = hardware
         self.setup = setup
         self.faults = faults
@@ -257,7 +257,7 @@ class Router:
         self.tasks.cancel()
         self.jobs.clear()
         if self.next_version is not None:
-            self.version, self.next_version = self.next_version, None
+            self.version, self.next_version = _answering(self.next_version, self.behaviour), None
             self.cached_export = None
         self.firmware = self.next_firmware
         for observer in list(self.observers):
@@ -272,6 +272,11 @@ class Router:
             self.clock_error = _BEGINNING - datetime.now(UTC)
         for observer in list(self.observers):
             observer.came_up()
+
+
+def _answering(version: Version, behaviour: Behaviour) -> Version:
+    """A version with the answers to what is not known of versions."""
+    return replace(version, error_paths_since=behaviour.error_paths_since.number, file_add_on_6=behaviour.file_add_on_6)
 
 
 _BEGINNING = datetime(1970, 1, 2, tzinfo=UTC)  # of the time of a device without a battery

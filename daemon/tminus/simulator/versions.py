@@ -51,6 +51,9 @@ class Version:
 
     number: tuple[int, int, int]
     text: str
+    # What is not known of versions; a router's Behaviour tells.
+    error_paths_since: tuple[int, int] = (7, 18)
+    file_add_on_6: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Version:
@@ -101,7 +104,7 @@ class Version:
     @property
     def error_paths(self) -> bool:
         """``(<path>; line N)`` behind run-time errors: seen on 7.20 and later; the first version is not known."""
-        return self.number >= (7, 18)
+        return self.number >= self.error_paths_since
 
     @property
     def shows_secrets(self) -> bool:
@@ -115,7 +118,8 @@ class Version:
 
     def has_command(self, path: tuple[str, ...], verb: str) -> bool:
         """Whether a command of a menu exists; one that nothing is known of always does."""
-        return self.number >= _first((*path, verb))
+        known = (*path, verb)
+        return self.number >= _first(known) or (self.file_add_on_6 and known == ("file", "add"))
 
     def missing_arguments(self, path: tuple[str, ...], verb: str) -> frozenset[str]:
         """The arguments of a command that this version does not have yet."""

@@ -51,7 +51,7 @@ async def test_a_run_that_succeeds_and_one_that_fails(version: str, behaviour: B
         assert b"OK-1" not in output
         said = b"script error: " if has.legacy and behaviour.script_error_lower else b"Script Error: "
         assert said + b"failure: already have interface with name bridge" in output
-        assert (b"(/interface/bridge/add; line 2)" in output) is has.error_paths
+        assert (b"(/interface/bridge/add; line 2)" in output) is fleet.router(SITE).version.error_paths
 
         after, _ = await run(connection, '/export; :put ("END-" . "1")')
         assert b"add address=10.9.9.1/24" in after
@@ -64,7 +64,7 @@ async def test_the_default_and_the_worst_differ_in_every_switch_but_those_with_o
         # Waiting times, and limits that would only be met by other tests.
         "max_channels", "notices_loss_s", "reboot_down_s", "startup_after_s", "terminal_probe_wait_s",
         # Each of these alone ends a launch before its script is started, or takes the proof away.
-        "answers_keepalive", "export_ends_line", "parse_error_lapse", "sends_status",
+        "answers_keepalive", "export_ends_line", "job_survives_session", "parse_error_lapse", "sends_status",
         # Each of these hides what the other answers of `worst` show.
         "knows_dry_run", "knows_onerror", "shows_jobs", "shows_log",
         # Not in any report.

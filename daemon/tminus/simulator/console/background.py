@@ -51,6 +51,7 @@ def start(
     router = console.router
     job = router.new_job(script, console.user, JobKind.COMMAND, parent=parent)
     job.policy = console.rights
+    console.jobs.append(job)
     if file is not None and router.behaviour.job_file_at_start:
         keep(router, file, "")
 

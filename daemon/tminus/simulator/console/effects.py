@@ -98,7 +98,7 @@ async def _parse(frame: Frame) -> Value:
 
 
 async def _execute(frame: Frame) -> Value:
-    """Start a job that has no session and outlives this one; its output goes to a file, if one is named."""
+    """Start a job that has no session, and may outlive this one; its output goes to a file, if one is named."""
     node = frame.node("script")
     script = node.text if isinstance(node, ast.Block) else text_of(await frame.needed("script"))
     file = await frame.text("file") if "file" in frame.bound.named else None

@@ -15,6 +15,7 @@ from tminus.simulator.config.schema import Path
 from tminus.simulator.contents import permissions
 from tminus.simulator.errors import LoopControl, Returned, RunError
 from tminus.simulator.faults import Fault
+from tminus.simulator.jobs import Job
 from tminus.simulator.router import Router
 from tminus.simulator.values import NIL, Array, Code, Value, array_of, bounded, keyed, literal, text_of, truth
 
@@ -48,6 +49,7 @@ class Console:
         rights: frozenset[str] | None = None,
         session: object = None,
         interactive: bool = False,
+        jobs: list[Job] | None = None,
     ) -> None:
         self.router = router
         self.session = session or self  # whose end undoes what was changed in safe mode
@@ -61,6 +63,7 @@ class Console:
         self.listing: dict[Path, list[int]] = {}  # the ids that the last print of a menu numbered
         self.script = ""  # the name of the stored script that runs
         self.interactive = interactive  # somebody types: globals need no declaration, and an import says what it opens
+        self.jobs = [] if jobs is None else jobs  # what was started in this session, and by its jobs
         self.imported = False  # whether an import ended in this session, well or not
         self._depth = 0
         self._count = 0
@@ -94,10 +97,10 @@ class Console:
     def fork(self, *, write: Callable[[str], None] | None = None, rights: frozenset[str] | None = None) -> Console:
         """Another console of this user. Its own ``write`` makes it one that nobody sits at."""
         if write is not None:
-            return Console(self.router, self.user, write=write, rights=rights or self.rights)
+            return Console(self.router, self.user, write=write, rights=rights or self.rights, jobs=self.jobs)
         return Console(
             self.router, self.user, write=self.write, flush=self._flush, cut=self.cut,
-            silence=self.silence, ask=self.ask, rights=rights or self.rights,
+            silence=self.silence, ask=self.ask, rights=rights or self.rights, jobs=self.jobs,
         )  # fmt: skip
 
     async def flush(self) -> None:

@@ -18,7 +18,7 @@ from tminus.simulator.console.interpreter import Console
 from tminus.simulator.contents.permissions import rights
 from tminus.simulator.errors import Dropped, Quit, Rebooted, RunError
 from tminus.simulator.faults import HOSTILE_BYTES, SLOW_S, Fault
-from tminus.simulator.jobs import JobKind
+from tminus.simulator.jobs import Job, JobKind
 from tminus.simulator.journal import Kind
 from tminus.simulator.router import Router
 from tminus.simulator.terminal import LoginName
@@ -70,6 +70,7 @@ class Session(SSHServerStreamSession[bytes]):
         self._task: asyncio.Task[None] | None = None
         self._output: list[str] = []
         self._imported = False
+        self._started: list[Job] = []
         self._logged = router.next_id()  # log lines with greater ids came while this session was there
 
     def pty_requested(self, term_type: str, term_size: tuple[int, int, int, int], term_modes: object) -> bool:  # noqa: ARG002
@@ -101,6 +102,9 @@ class Session(SSHServerStreamSession[bytes]):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._task is not None and not self._router.behaviour.foreground_survives_close:
             self._task.cancel()
+        if not self._router.behaviour.job_survives_session:
+            for job in self._started:
+                self._router.stop_job(job.id)
         self._wire.channel_closed()
         super().connection_lost(exc)
 
@@ -212,6 +216,7 @@ class Session(SSHServerStreamSession[bytes]):
             silence=self._wire.silence,
             ask=self._ask,
             session=self._wire if self._router.behaviour.safe_mode_outlives_exec else None,
+            jobs=self._started,
         )
         try:
             status = await self._run(console, source)
@@ -323,6 +328,10 @@ class _ShellLine:
 
     def silence(self) -> None:
         self._session._wire.silence()
+
+    @property
+    def started(self) -> list[Job]:
+        return self._session._started
 
     def rebooted(self) -> None:
         self._session._after_reboot()

@@ -20,6 +20,7 @@ from tminus.simulator.console.binding import Bindings, load
 from tminus.simulator.console.interpreter import Console
 from tminus.simulator.errors import Quit, Rebooted, RunError
 from tminus.simulator.faults import SLOW_S, Fault
+from tminus.simulator.jobs import Job
 from tminus.simulator.journal import Kind
 from tminus.simulator.router import LogLine, Router
 from tminus.simulator.terminal import Brackets, LoginName
@@ -44,6 +45,9 @@ class Line(Protocol):
     def cut(self) -> None: ...
 
     def silence(self) -> None: ...
+
+    @property
+    def started(self) -> list[Job]: ...
 
     def rebooted(self) -> None: ...
 
@@ -286,6 +290,7 @@ class Shell:
             ask=self._ask,
             session=self,
             interactive=True,
+            jobs=self._line.started,
         )
         console.listing = self._listing
         self._task = asyncio.create_task(self._run(console, source), name=f"line typed on {self._router.site}")
