@@ -25,6 +25,7 @@ from tminus.simulator import (
     SiteSpec,
     simulate,
 )
+from tminus.simulator.behaviour import PathsSince
 from tminus.simulator.router import Timing
 
 CUT = "/ip firewall filter add chain=input action=drop place-before=0 comment=cut"
@@ -44,6 +45,18 @@ async def test_a_job_goes_on_when_its_session_is_gone() -> None:
             await until(lambda: fleet.router(SITE).identity == "done")
             await until(lambda: "out.txt" in fleet.files(SITE))
             assert not fleet.journal.events(SITE, Kind.EXEC_INTERRUPTED)
+
+
+async def test_a_job_may_end_with_the_session_that_started_it_and_with_it_what_it_started_itself() -> None:
+    jobs = ':execute script={ :execute script=":delay 1h"; :put 1; :delay 1h } file=out'
+    async with one(behaviour=Behaviour(job_survives_session=False)) as fleet, connected(fleet) as connection:
+        process = await connection.create_process(f"{jobs}; :delay 1h")
+        await until(lambda: len(fleet.router(SITE).jobs) == 3)
+        process.close()
+        await until(lambda: not fleet.router(SITE).jobs)
+        assert fleet.files(SITE)["out.txt"] == b"1\r\n"
+        await run(connection, '/system scheduler add name=a interval=1s on-event=":delay 1h"')
+        await until(lambda: len(fleet.router(SITE).jobs) == 1)  # whatever no session started goes on
 
 
 async def test_max_sessions() -> None:
@@ -372,3 +385,28 @@ async def test_a_site_takes_its_own_time() -> None:
         output, _ = await run(connection, "/export")
         assert asyncio.get_running_loop().time() - begun >= 0.3
         assert len(output) > 50_000
+
+
+@pytest.mark.parametrize(
+    ("version", "since", "path"),
+    [
+        ("7.16.2", "7.18", b""),
+        ("7.16.2", "7.1", b" (:error; line 1)"),
+        ("7.18.2", "7.18", b" (:error; line 1)"),
+        ("7.18.2", "7.20", b""),
+        ("6.49.10", "7.1", b""),
+    ],
+)
+async def test_since_when_an_error_names_its_place_is_open(version: str, since: str, path: bytes) -> None:
+    behaviour = Behaviour(error_paths_since=PathsSince(since))
+    async with one(version=version, behaviour=behaviour) as fleet, connected(fleet) as connection:
+        assert (await run(connection, ':error "no"'))[0] == b"no" + path + b"\r\n"
+
+
+async def test_whether_6_can_add_a_file_is_open() -> None:
+    add = '/file add name=a.txt contents="x"; :put [:len [/file find name=a.txt]]'
+    for has in (True, False):
+        behaviour = Behaviour(file_add_on_6=has)
+        async with one(version="6.49.10", behaviour=behaviour) as fleet, connected(fleet) as connection:
+            output = (await run(connection, add))[0]
+            assert output == (b"1\r\n" if has else b"bad command name add (line 1 column 7)\r\n")
