@@ -270,23 +270,17 @@ async def _list_debts(context: Context, *, as_json: bool) -> None:
 
 
 def _print_debts(rows: list[asyncpg.Record]) -> None:
+    with_jobs = any(row["stop_job_by"] is not None for row in rows)
+    job = ("job",) if with_jobs else ()
     shown = screen.table(
-        "number",
-        "site",
-        "file",
-        "job",
-        "age",
-        "attempts",
-        "next try",
-        "last error",
-        right=("number", "age", "attempts"),
+        "number", "site", "file", *job, "age", "attempts", "next try", "last error", right=("number", "age", "attempts")
     )
     for row in rows:
         shown.add_row(
             str(row["id"]),
             screen.text(row["site_id"]),
             row["file_name"],
-            _job(row),
+            *((_job(row),) if with_jobs else ()),
             screen.seconds(row["age_seconds"]),
             str(row["attempts"]),
             screen.moment(row["next_try_at"]),
