@@ -12,7 +12,7 @@ import itertools
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -297,3 +297,33 @@ async def striking(fleet: Fleet, sites: dict[str, Scene], started: asyncio.Event
         yield
         for task in strikes:
             task.cancel()
+
+
+SENT = (Kind.LOGIN, Kind.UPLOAD)
+STARTED = (*SENT, Kind.IMPORT_STARTED)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "version", "message", "true"),
+    [
+        (SENT, "7.24.4", "", False),  # never started: that was to be found out
+        ((Kind.REBOOT, *SENT), "7.24.4", "", False),  # it rebooted before, and forgot nothing of ours
+        ((*SENT, Kind.REBOOT), "7.24.4", "", True),
+        (SENT, "7.24.4", "The router could not be asked about it: no answer.", True),
+        (STARTED, "7.24.4", "", True),
+        ((*STARTED, Kind.IMPORT_INTERRUPTED), "7.24.4", "", True),
+        ((*STARTED, Kind.IMPORT_FINISHED), "7.24.4", "", False),  # its router remembers
+        ((*STARTED, Kind.IMPORT_FINISHED, Kind.REBOOT), "7.24.4", "", True),
+        ((*STARTED, Kind.IMPORT_FINISHED), "6.49.10", "", True),  # it failed, and said so to a session that was gone
+    ],
+)
+def test_an_unknown_ending_is_no_excuse(kinds: tuple[Kind, ...], version: str, message: str, true: bool) -> None:
+    events = [
+        Event(site="r1", kind=kind, monotonic=at, wall=at, facts={"outcome": "error", "statements": 1})
+        for at, kind in enumerate(kinds, start=1)
+    ]
+    run = {
+        "state": "unknown", "effect": "unknown", "message": message, "finished_at": datetime.fromtimestamp(100, UTC)
+    }  # fmt: skip
+    scene = Scene(version=version, behaviour="default", fault=None, script=Script.FAILS, strike=None)
+    assert (lies_about(scene, run, events) == []) is true
