@@ -11,7 +11,7 @@ import paramiko
 import pytest
 
 from tests.device.simulator.client import SITE, one
-from tminus.simulator import Fleet
+from tminus.simulator import Fleet, Setup
 
 SCRIPT = b"/interface bridge add name=br9\n"
 
@@ -28,7 +28,10 @@ def connect(fleet: Fleet, **given: object) -> paramiko.SSHClient:
 
 
 def key_of(fleet: Fleet) -> paramiko.PKey:
-    return paramiko.Ed25519Key.from_private_key(io.StringIO(fleet.client_key.export_private_key("openssh").decode()))
+    """RSA where the router takes no other, as RouterOS 6 does."""
+    kinds = {"ssh-rsa": paramiko.RSAKey, "ssh-ed25519": paramiko.Ed25519Key}
+    kind = kinds[fleet.client_key.get_algorithm()]
+    return kind.from_private_key(io.StringIO(fleet.client_key.export_private_key("openssh").decode()))
 
 
 def run(client: paramiko.SSHClient, line: str) -> tuple[bytes, bytes, int]:
@@ -52,9 +55,10 @@ def use(fleet: Fleet, **given: object) -> None:
         assert b"add name=br9\r\n" in exported
 
 
+@pytest.mark.parametrize("version", ["6.49.10", "7.24.4"])
 @pytest.mark.parametrize("method", ["password", "publickey"])
-async def test_logs_in_prints_uploads_imports_and_exports(method: str) -> None:
-    async with one() as fleet:
+async def test_logs_in_prints_uploads_imports_and_exports(version: str, method: str) -> None:
+    async with one(version=version, setup=Setup(password_login=True)) as fleet:
         given = {"password": fleet.spec.password} if method == "password" else {"pkey": key_of(fleet)}
         await asyncio.to_thread(use, fleet, **given)
         assert "br9" in fleet.export(SITE)
@@ -74,7 +78,7 @@ def talk(fleet: Fleet) -> bytes:
 
 
 async def test_a_shell_echoes_runs_and_ends() -> None:
-    async with one() as fleet:
+    async with one(setup=Setup(password_login=True)) as fleet:
         seen = await asyncio.to_thread(talk, fleet)
         assert b"MikroTik RouterOS 7.24.4 (c)" in seen
         assert b"[tminus@a] > /interface bridge add name=br8\r\n" in seen

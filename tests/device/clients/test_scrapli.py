@@ -11,10 +11,11 @@ import pytest
 from scrapli import AsyncScrapli, Scrapli
 
 from tests.device.simulator.client import SITE, one
-from tminus.simulator import DEFAULT, Behaviour, Fleet
+from tminus.simulator import DEFAULT, Behaviour, Fleet, Setup
 
 ADD = "/ip address add address=10.9.0.1/24 interface=bridge"
 LINES = ("/ip address print", ADD, "/export")
+PASSWORDS = Setup(password_login=True)
 TERMINALS = [
     pytest.param(behaviour, id=name)
     for name, behaviour in (
@@ -55,14 +56,17 @@ def check(fleet: Fleet, results: list[str]) -> None:
     assert body == fleet.export(SITE)
 
 
-@pytest.mark.parametrize("behaviour", TERMINALS)
-async def test_logs_in_prints_changes_and_exports(behaviour: Behaviour) -> None:
-    async with one(behaviour=behaviour) as fleet:
+@pytest.mark.parametrize(
+    ("version", "behaviour"),
+    [("6.49.10", DEFAULT), *[pytest.param("7.24.4", *one.values, id=one.id) for one in TERMINALS]],
+)
+async def test_logs_in_prints_changes_and_exports(version: str, behaviour: Behaviour) -> None:
+    async with one(version=version, behaviour=behaviour, setup=PASSWORDS) as fleet:
         check(fleet, await asyncio.to_thread(by_threads, fleet))
 
 
 async def test_the_same_over_its_asyncssh_transport() -> None:
-    async with one() as fleet:
+    async with one(setup=PASSWORDS) as fleet:
         async with AsyncScrapli(transport="asyncssh", **options(fleet)) as connection:
             results = [(await connection.send_command(line)).result for line in LINES]
         check(fleet, results)

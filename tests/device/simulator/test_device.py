@@ -80,7 +80,7 @@ async def test_an_rsa_host_key_on_7_and_another_one_at_run_time() -> None:
 
 @pytest.mark.parametrize("keyboard", Keyboard)
 async def test_keyboard_interactive(keyboard: Keyboard) -> None:
-    async with one(behaviour=Behaviour(keyboard_interactive=keyboard)) as fleet:
+    async with one(behaviour=Behaviour(keyboard_interactive=keyboard), setup=Setup(password_login=True)) as fleet:
         attempt = connected(
             fleet, client_keys=None, password=fleet.spec.password, preferred_auth="keyboard-interactive"
         )
