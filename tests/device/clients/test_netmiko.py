@@ -33,12 +33,9 @@ def use(fleet: Fleet) -> tuple[str, str, str]:
         return tuple(connection.send_command(line, read_timeout=20) for line in ("/ip address print", ADD, "/export"))
 
 
-@pytest.mark.parametrize(
-    ("version", "behaviour"),
-    [("6.49.10", DEFAULT), *[pytest.param("7.24.4", *one.values, id=one.id) for one in TERMINALS]],
-)
-async def test_logs_in_prints_changes_and_exports(version: str, behaviour: Behaviour) -> None:
-    async with one(version=version, behaviour=behaviour, setup=PASSWORDS) as fleet:
+@pytest.mark.parametrize("behaviour", TERMINALS)
+async def test_logs_in_prints_changes_and_exports(behaviour: Behaviour) -> None:
+    async with one(behaviour=behaviour, setup=PASSWORDS) as fleet:
         printed, changed, exported = await asyncio.to_thread(use, fleet)
         assert "192.168.88.1/24  192.168.88.0  bridge" in printed
         assert "failure" not in changed

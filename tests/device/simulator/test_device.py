@@ -120,7 +120,7 @@ async def test_who_removed_our_user_keeps_us_out() -> None:
 
 
 async def test_refused_logins_may_lead_to_a_block_list() -> None:
-    async with one(behaviour=Behaviour(refuses_after_failures=2)) as fleet:
+    async with one(behaviour=Behaviour(refuses_after_failures=2), setup=Setup(password_login=True)) as fleet:
         for _ in range(2):
             with pytest.raises(asyncssh.PermissionDenied):
                 async with connected(fleet, client_keys=None, password="wrong"):

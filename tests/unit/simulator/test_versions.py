@@ -25,6 +25,7 @@ SINCE = {
     "/export where name=x": (7, 13),
     "/ip address export where disabled=no": (7, 13),
     "/export path=x": (7, 23),
+    "/ip ssh set password-authentication=yes": (7, 21),
     "/safe-mode take": (7, 18),
     "/safe-mode": (7, 18),
     "/console settings set log-script-errors=no": (7, 18),
@@ -101,6 +102,19 @@ async def test_an_upgrade_brings_the_menus_of_the_new_version(make_router) -> No
     assert "bad command name table" in await router.run(line)
     router.router.version = Version.parse("7.24.4")
     assert await router.run(line) == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "has", "has_not"),
+    [
+        ("7.20.8", "always-allow-password-login=", "password-authentication="),
+        ("7.24.4", "password-authentication=", "always-allow-password-login="),
+    ],
+)
+async def test_a_verbose_export_has_the_properties_of_its_version(make_router, version, has, has_not) -> None:
+    exported = await make_router(version).run("/ip ssh export verbose terse")
+    assert has in exported
+    assert has_not not in exported
 
 
 def test_every_gate_has_a_line_above() -> None:
