@@ -22,11 +22,9 @@ _BUILT = {
 TESTED = ("6.48.7", "6.49.10", "7.9.2", "7.12.2", "7.16.2", "7.20.8", "7.24.4")
 
 # The first version whose console has a menu, a command (with its menu in front of it) or an argument (with its command).
-# From RouterOS's own tree of 7.9 and later; 7.0 where that one has it already and RouterOS 6 is documented to differ. What
-# is not in a table exists in every version: the public record does not say when it came.
+# From RouterOS's own tree of 7.9 and later, and from what MikroTik and community.routeros say of versions; 7.0 where they
+# only say that RouterOS 6 differs. What is in no table exists in every version: the public record does not say when it came.
 _MENUS: Mapping[tuple[str, ...], tuple[int, int]] = {
-    ("container",): (7, 4),
-    ("interface", "veth"): (7, 4),
     ("interface", "wifi"): (7, 13),
     ("interface", "wireguard"): (7, 1),
     ("ip", "dhcp-server", "matcher"): (7, 4),

@@ -28,6 +28,7 @@ __all__ = [
     "commands",
     "device",
     "find",
+    "of_version",
 ]
 
 SINGLE_VIEWS = system.SINGLE_VIEWS
@@ -120,6 +121,15 @@ def _undescribed(path: Path) -> Menu | None:
         selector=Selector.NAME,
         described=False,
     )
+
+
+@lru_cache(maxsize=4096)
+def of_version(menu: Menu, version: Version) -> Menu:
+    """The menu without the properties that a version does not have."""
+    lacking = version.missing_arguments(menu.path, "set")
+    if not lacking & menu.fields.keys():
+        return menu
+    return replace(menu, fields={name: field for name, field in menu.fields.items() if name not in lacking})
 
 
 _VERBS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from tminus.simulator.config.config import Item, Table
-from tminus.simulator.config.menus import MENUS
+from tminus.simulator.config.menus import MENUS, of_version
 from tminus.simulator.config.quoting import quote
 from tminus.simulator.config.schema import Menu, Path, Selector, Shape
 from tminus.simulator.router import Router
@@ -47,13 +47,13 @@ def _table(table: Table, version: Version, *, terse: bool, verbose: bool, secret
     key = f"{terse:d}{verbose:d}{secrets:d}{version.number if verbose else ''}"  # a fleet shares tables
     if key not in table.exported:
         head = "/" + " ".join(table.menu.path)
-        lacking = version.missing_arguments(table.menu.path, "set") if verbose else frozenset[str]()
+        menu = of_version(table.menu, version) if verbose else table.menu
         lines = []
         for place, item in enumerate(table.items if table.menu.exported else ()):
             if item.dynamic:
                 continue
             if key not in item.exported:
-                words = _item(table.menu, item, place, lacking, verbose=verbose, secrets=secrets)
+                words = _item(menu, item, place, verbose=verbose, secrets=secrets)
                 item.exported[key] = "" if not words else f"{head} {' '.join(words)}\n" if terse else wrap(words)
             lines.append(item.exported[key])
         text = "".join(lines)
@@ -64,7 +64,7 @@ def _table(table: Table, version: Version, *, terse: bool, verbose: bool, secret
 _NAMED_BY = {Selector.NAME: "name", Selector.DEFAULT_NAME: "default-name"}
 
 
-def _item(menu: Menu, item: Item, place: int, lacking: frozenset[str], *, verbose: bool, secrets: bool) -> list[str]:
+def _item(menu: Menu, item: Item, place: int, *, verbose: bool, secrets: bool) -> list[str]:
     """One command as words; empty if the item is as it came from the factory."""
     if item.values.get("builtin") == "yes":
         return []
@@ -72,7 +72,7 @@ def _item(menu: Menu, item: Item, place: int, lacking: frozenset[str], *, verbos
     words = []
     for name in sorted(menu.fields):
         field = menu.fields[name]
-        if field.read_only or name in lacking or (field.secret and not secrets):
+        if field.read_only or (field.secret and not secrets):
             continue
         full = verbose or field.always
         value = item.get(menu, name) if full else item.values.get(name)
