@@ -178,7 +178,7 @@ async def open_database(
             dsn,
             init=init,
             reset=_keep_settings,
-            min_size=1,
+            min_size=0,  # a floor is restored by asyncpg itself, which tells of each attempt while a server is away
             max_size=size,
             timeout=10,
             command_timeout=20,
@@ -194,6 +194,12 @@ async def open_database(
                 "idle_in_transaction_session_timeout": f"{min(idle_within, _IDLE_WITHIN) * 1000:.0f}ms",
             },
         )
+        try:
+            async with pool.acquire(timeout=10):  # whether there is a server at all, and which, is found out now
+                pass
+        except BaseException:
+            pool.terminate()
+            raise
     try:
         yield Database(pool)
     finally:
