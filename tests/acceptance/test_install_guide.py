@@ -40,6 +40,17 @@ def _shell(name: str) -> str:
     return found[1]
 
 
+def test_an_uninstall_ends_every_service_that_could_have_been_enabled() -> None:
+    stopped = re.search(r"^ {4}systemctl disable --now (.+)$", _TEXT, re.MULTILINE)
+    assert stopped is not None
+    units = [
+        unit for unit in (Path(__file__).parents[2] / "systemd").glob("*.service") if "[Install]" in unit.read_text()
+    ]
+    assert set(stopped[1].split()) == {unit.stem for unit in units}
+    for unit in units:
+        assert f"/usr/local/lib/systemd/system/{unit.name}" in _TEXT[stopped.end() :]
+
+
 @asynccontextmanager
 async def serving(environment: dict[str, str], log: Path) -> AsyncIterator[None]:
     with log.open("wb") as stderr:

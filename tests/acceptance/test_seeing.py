@@ -233,6 +233,15 @@ def mixed_fleet() -> FleetSpec:
     )
 
 
+async def test_the_sql_of_the_alert_rules_runs_as_it_stands_there(database: Db) -> None:
+    text = " ".join(RULES.read_text().split())
+    statements = re.findall(r"\"(select [^\"]+)\"", text)
+    assert statements
+    for statement in statements:
+        await database.fetch(statement, role="rita")
+    assert "'select" not in text, "a statement with quotes of its own stands in double ones"
+
+
 async def check_labels(database: Db, daemon: Daemon) -> None:
     """A fleet of thousands must not become thousands of series: no label is for a site or a launch."""
     _, text = await daemon.get("/metrics")
