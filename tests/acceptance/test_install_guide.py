@@ -189,11 +189,11 @@ async def _back_up_and_restore(folder: Path, fleet: Fleet) -> None:
 
     async def checked(name: str) -> tuple[str, str]:
         _, out, _ = await tminus("check", "--json", **environment)
-        return {entry["check"]: (entry["verdict"], entry["said"]) for entry in json.loads(out)["checks"]}[name]
+        return {entry["check"]: (entry["grade"], entry["said"]) for entry in json.loads(out)["checks"]}[name]
 
     async with serving(environment, folder / "log"):
         code, out, err = await tminus("check", "--json", **environment)
-        found = {entry["check"]: (entry["verdict"], entry["said"]) for entry in json.loads(out)["checks"]}
+        found = {entry["check"]: (entry["grade"], entry["said"]) for entry in json.loads(out)["checks"]}
         assert (code, err) == (0, "")
         assert {found[check][0] for check in ("database", "login", "schema", "clock", "pause", "fleet")} == {"ok"}
         assert found["database"][1].startswith("embedded PostgreSQL 18")
