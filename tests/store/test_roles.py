@@ -109,6 +109,7 @@ READING = (
     "site_digests",
     "t_minus",
     "why_unserved",
+    "missed_for_rehearsal",
     "why_frozen",
     "why_closed",
     "closed_now",

@@ -13,7 +13,7 @@ from tminus.device.connection import Connection
 from tminus.domain.endings import Reason, not_started
 from tminus.domain.guards import Measured, broken_guards
 from tminus.errors import StoreUnavailable
-from tminus.routeros import commands
+from tminus.routeros import commands, survey
 from tminus.routeros.facts import is_version_in
 from tminus.routeros.text import clean_line, lines
 from tminus.services.contact import ask_serial, introduce
@@ -91,6 +91,8 @@ class Identification:
             cpu_load=commands.cpu_load_seen(run.nonce, answers),
         )
         run.free_space = measured.free_space
+        if rehearsal and measured.free_space is not None and measured.free_space < survey.SPACE:
+            run.warnings.append(f"The router is nearly full: {survey.short_of_space(measured.free_space)}.")
         if broken := broken_guards(guards, measured):
             message = f"The router is not as the script asks: {'; '.join(broken)}. Nothing was run."
             raise Ended(not_started(Reason.GUARD_FAILED, message))
