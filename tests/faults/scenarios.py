@@ -15,15 +15,16 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import asyncpg
 
 from tests.faults.invariants import NO_EXCUSE, TOLD, Excuses
 from tests.faults.namespace import find_route, lose_route
 from tests.faults.proxy import Proxy
-from tests.faults.rig import BOUND, NOTICED_WITHIN, PROFILE, SLOWNESS, TTL, Rig
+from tests.faults.rig import BOUND, NOTICED_WITHIN, PROFILE, SLOWNESS, TTL, Rig, Slot
 from tests.support import until
 from tminus.kill_points import Point
 from tminus.simulator import Kind
@@ -314,19 +315,121 @@ async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
 # -- F6, F7: the database ----------------------------------------------------------------------------------------------
 
 
-async def _answer_lost(point: Point, rig: Rig, rng: random.Random) -> Measured:
-    """The database commits, and its answer is lost: what was asked for counts as done, and nothing is sent."""
-    measured = Measured()
+async def _hear_nothing(rig: Rig, point: Point) -> tuple[Any, Slot, int]:
+    """Launch, and have the first who comes to `point` go on from there without an answer of the database."""
     rig.plan(point, "hold")
     script = await rig.launch()
-    slot = rig.slot_of(await rig.taken(point))
+    pid = await rig.taken(point)
+    slot = rig.slot_of(pid)
     slot.proxy.down.swallows = True
     rig.go_on(point)
-    await asyncio.sleep(0.5)  # long enough to commit, too short to lose trust
-    since = time.time()
+    return script, slot, pid
+
+
+def _hang_up(slot: Slot) -> float:
+    """What was said before gets no answer any more; what is asked from now on does. The moment (time.time())."""
     slot.proxy.reset()
     slot.proxy.thaw()
-    return await _settle(rig, measured, script, since=since)
+    return time.time()
+
+
+async def _start_asked_in_vain(rig: Rig, rng: random.Random) -> Measured:
+    """The transaction of the point of no return is begun, and no answer comes: nothing is committed, and nothing sent."""
+    measured = Measured()
+    script, slot, pid = await _hear_nothing(rig, Point.START_WRITING)
+    await until(partial(rig.db.value, _WAITS_IN_A_TRANSACTION), within=10 * SLOWNESS)
+    theirs = await rig.runs_of(pid, script)
+    since = _hang_up(slot)
+    await _settle(rig, measured, script, since=since)
+    runs = await rig.db.site_runs(script)
+    lost = [site for site, run in runs.items() if run["reason"] == "store_lost"]
+    measured.demand(lost, "A4: no run tells of the start that was asked for in vain")
+    for site, run in runs.items():
+        if site in lost:
+            measured.demand(site in theirs, f"A6: {site} has nothing to do with it: {run['message']}")
+            measured.demand(run["executing_at"] is None, f"A2: {site} was committed, and no COMMIT was sent")
+            measured.demand((run["state"], run["effect"]) == ("failed", "none"), f"A4: {site} is {run['state']}")
+        else:
+            measured.demand(run["state"] == "completed", f"A6: {site} has nothing to do with it: {run['message']}")
+    return measured
+
+
+async def _start_answer_lost(rig: Rig, rng: random.Random) -> Measured:
+    """The point of no return is committed, and the answer lost: its row says so, nothing is sent, and none is tried again."""
+    measured = Measured()
+    errors = await rig.metric("tminus_store_errors_total")
+    script, slot, pid = await _hear_nothing(rig, Point.START_COMMITTING)
+
+    async def committed() -> list[str]:
+        return [site for site, run in (await rig.runs_of(pid, script)).items() if run["executing_at"] is not None]
+
+    lost = await until(committed, within=10 * SLOWNESS)
+    theirs = await rig.runs_of(pid, script)
+    since = _hang_up(slot)
+    await _settle(rig, measured, script, since=since)
+    measured.demand(await rig.moved("tminus_store_errors_total", errors), "A9: no metric tells of the lost answer")
+    for site, run in (await rig.db.site_runs(script)).items():
+        ending = (run["state"], run["effect"], run["reason"])
+        if site in lost:
+            at = theirs[site]["executing_at"]
+            measured.demand(run["executing_at"] == at, f"A1: {site} was committed at {at}, and says {run['executing_at']}")
+            measured.demand(ending == ("failed", "none", "store_lost"), f"A4: {site} ended as {ending}: {run['message']}")
+            measured.demand(str(run["message"]).startswith("Not started: "), f"A4: {site} says {run['message']}")
+            starts = [e for e in rig.fleet.journal.starts(site) if e.facts["name"] == f"tminus-{run['nonce']}.rsc"]
+            measured.demand(not starts, f"A4: {site} was started without an answer to its COMMIT")
+        elif site in theirs and run["executing_at"] is None:
+            # It waited for the next transaction of that daemon, which found no connection.
+            measured.demand(ending == ("failed", "none", "store_lost"), f"A4: {site} ended as {ending}: {run['message']}")
+        else:
+            measured.demand(run["state"] == "completed", f"A6: {site} has nothing to do with it: {run['message']}")
+    return measured
+
+
+_LATE = "select count(*) from tminus.events where kind = 'late_evidence'"
+
+
+async def _ending_answer_lost(rig: Rig, rng: random.Random) -> Measured:
+    """Endings are committed, and the answer lost: they are written again, found written, and stay what they were."""
+    measured = Measured()
+    late = await rig.db.value(_LATE)
+    script, slot, pid = await _hear_nothing(rig, Point.ENDING_WRITING)
+
+    async def committed() -> dict[str, datetime]:
+        theirs = await rig.runs_of(pid, script)
+        return {site: run["finished_at"] for site, run in theirs.items() if run["finished_at"] is not None}
+
+    ended = await until(committed, within=10 * SLOWNESS)
+    since = _hang_up(slot)
+    await _settle(rig, measured, script, since=since)
+    for site, run in (await rig.db.site_runs(script)).items():
+        measured.demand(run["state"] == "completed", f"A4: {site} is {run['state']}: {run['message']}")
+        same = site not in ended or run["finished_at"] == ended[site]
+        measured.demand(same, f"A3: the ending of {site} was written twice")
+    measured.demand(await rig.db.value(_LATE) == late, "A3: an ending that was written is kept as evidence for another one")
+    return measured
+
+
+async def _launch_answer_lost(rig: Rig, rng: random.Random) -> Measured:
+    """A launch is committed, and the answer lost: it is the only one, and it runs."""
+    measured = Measured()
+    count = "select count(*) from tminus.launches where script_id = $1"
+    script, slot, _ = await _hear_nothing(rig, Point.LAUNCHING)
+    await until(partial(rig.db.value, count, script), within=10 * SLOWNESS)
+    since = _hang_up(slot)
+    await _settle(rig, measured, script, since=since)
+    measured.demand(await rig.db.value(count, script) == 1, "A1: it was launched twice")
+    for site, run in (await rig.db.site_runs(script)).items():
+        measured.demand(run["state"] == "completed", f"A6: {site} is {run['state']}: {run['message']}")
+    return measured
+
+
+_WAITS_IN_A_TRANSACTION = """
+    select exists (
+        select from pg_stat_activity
+        where datname = current_database() and usename = 'tminus_serve' and state = 'idle in transaction'
+            and query ilike 'begin%' and state_change < clock_timestamp() - interval '0.2 seconds'
+    )
+    """
 
 
 async def _database_away(seconds: float, how: str, whom: str, rig: Rig, rng: random.Random) -> Measured:
@@ -645,8 +748,10 @@ def _scenarios() -> list[Scenario]:
 
     add("F4", "one of two killed among 1000 sites", _killed_among_many, sites=1000)
     add("F4", "one of two killed among 60 sites", _killed_among_many, sites=60)
-    for point in (Point.START_WRITING, Point.READY):
-        add("F6", f"answer lost at {point}", partial(_answer_lost, point))
+    add("F6", f"no answer at {Point.START_WRITING}", _start_asked_in_vain)
+    add("F6", f"answer lost at {Point.START_COMMITTING}", _start_answer_lost)
+    add("F6", f"answer lost at {Point.ENDING_WRITING}", _ending_answer_lost)
+    add("F6", f"answer lost at {Point.LAUNCHING}", _launch_answer_lost)
     for seconds, how, whom in (
         (1, "freeze", "all"),
         (8, "freeze", "one"),
