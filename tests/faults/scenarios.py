@@ -399,7 +399,19 @@ async def _ending_answer_lost(rig: Rig, rng: random.Random) -> Measured:
         return {site: run["finished_at"] for site, run in theirs.items() if run["finished_at"] is not None}
 
     ended = await until(committed, within=10 * SLOWNESS)
+    runs = {run["id"] for run in (await rig.runs_of(pid, script)).values() if run["site_id"] in ended}
     since = _hang_up(slot)
+
+    async def told() -> bool:
+        """By the database all may have ended by now; their daemon does not know it before it asked once more."""
+        assert slot.daemon is not None
+        said = [event for event in slot.daemon.log() if event.get("site_run") in runs]
+        return runs <= {event["site_run"] for event in said if event["event"] in ("site_ended", "late_evidence")}
+
+    try:
+        await until(told, within=10 * SLOWNESS)
+    except AssertionError:
+        measured.demand(False, f"A3: {pid} never heard of an ending that was written")
     await _settle(rig, measured, script, since=since)
     for site, run in (await rig.db.site_runs(script)).items():
         measured.demand(run["state"] == "completed", f"A4: {site} is {run['state']}: {run['message']}")
