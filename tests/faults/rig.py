@@ -274,6 +274,10 @@ class Rig:
         )
         return {row["site_id"]: row for row in rows}
 
+    async def died(self, pid: int, *, within: float = 10.0 * SLOWNESS) -> None:
+        """Wait until that process does nothing more. Nobody takes over what it had before its ttl is over."""
+        await until(lambda: _dead(pid), within=within, every=0.01)
+
     async def is_gone(self, slot: Slot, lives: int, *, within: float) -> bool:
         """Wait until a process of that place has ended that was the next to do so after `lives` others."""
 
@@ -345,11 +349,18 @@ class Rig:
         return not stayed or any(value > before.get(pid, 0) for pid, value in after.items())
 
 
+async def _dead(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
+
+
 async def _stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
 
-def _database_target(dsn: str) -> Target:
+def database_target(dsn: str) -> Target:
     parts = urlsplit(dsn)
     given = {name: values[0] for name, values in parse_qs(parts.query).items()}
     host, port = given.get("host", parts.hostname or "localhost"), int(given.get("port", parts.port or 5432))
@@ -385,7 +396,7 @@ async def open_rig(
                 await db.fetch(
                     "update tminus.sites set address = '127.0.0.1', port = $2 where id = $1", site.id, proxy.port
                 )
-        target = _database_target(db.dsn)
+        target = database_target(db.dsn)
         for place in range(daemons + spared):
             slot = Slot(f"daemon-{place}", folder / f"daemon-{place}", await stack.enter_async_context(proxied(target)))
             slot.spared = place >= daemons

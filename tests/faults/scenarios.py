@@ -1,19 +1,21 @@
 """The faults: how each is made, and what must hold of it beside the invariants that hold after all of them.
 
-The classes are those of the fault plan: F1 killed, F2 frozen, F3 blocked, F6 commit without an answer, F7 database away, F13
-network of a router, F14 slow routers, F21 clock, F24 told to end, F25 cancelled, F27 an error of our own.
+The classes are those of the fault plan (docs/faults.md): F1 killed, F2 frozen, F3 blocked, F4 many sites, F6 commit without an
+answer, F7 database away, F13 network of a router, F14 slow routers, F21 clock, F24 told to end, F25 cancelled, F27 an error of
+our own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -43,6 +45,9 @@ class Measured:
         if not holds:
             self.violations.append(sentence)
 
+
+_ABORTED_WITHIN = 3.0 * SLOWNESS
+"""Seconds within which a daemon has ended that was declared dead while it slept: from the moment at which it may go on."""
 
 Act = Callable[[Rig, random.Random], Awaitable[Measured]]
 
@@ -88,6 +93,13 @@ async def _settle(
 
 _WRITTEN = (Point.START_WRITTEN, Point.SENDING)
 """Points between the commit of the point of no return and the command: nothing may have been started."""
+_IN_FLIGHT = (*_WRITTEN, Point.SENT, Point.ANSWERED, Point.ENDING, Point.ENDING_WRITING)
+"""Points at which the run that came there is committed as started, and has no ending."""
+
+_COMPLETED = ("completed", "applied", None)
+_NOT_STARTED = ("failed", "none", "connection_lost")
+_INTERRUPTED = ("unknown", "unknown", "daemon_lost")
+"""How a run may end that was in flight when its daemon died; which of them is right, the journal knows: see invariants."""
 
 
 async def _killed_at(point: Point, delay: float, rig: Rig, rng: random.Random) -> Measured:
@@ -97,18 +109,25 @@ async def _killed_at(point: Point, delay: float, rig: Rig, rng: random.Random) -
     script = await rig.launch()
     pid = await rig.taken(point)
     since = time.time() + delay
+    await rig.died(pid)
+    # As it left them: past the point of no return, and without an ending.
+    theirs = await rig.runs_of(pid, script)
+    in_flight = {site for site, run in theirs.items() if run["executing_at"] and not run["finished_at"]}
     measured.noticed = await rig.seconds_until_dead(pid, since)
     measured.demand(measured.noticed <= NOTICED_WITHIN, f"A3: noticed only after {measured.noticed:.1f} s")
     await _settle(rig, measured, script, since=since)
     measured.demand(await rig.moved("tminus_instances_reaped_total", reaped), "A9: no metric tells of a dead instance")
-    runs = await rig.db.site_runs(script)
-    for site, run in runs.items():
-        if run["executing_at"] is None or point in _WRITTEN:
+    measured.demand(in_flight or point not in _IN_FLIGHT, "rig: nothing was in flight")
+    for site, run in (await rig.db.site_runs(script)).items():
+        ending = (run["state"], run["effect"], run["reason"])
+        if site not in in_flight:
+            measured.demand(
+                run["state"] == "completed", f"A3: {site} was not in flight, and ended as {ending}: {run['message']}"
+            )
             continue
-        measured.demand(
-            run["state"] == "completed" or run["executing_at"].timestamp() <= since + 0.1,
-            f"A4: {site} was started after the death of {pid} and did not complete: {run['message']}",
-        )
+        measured.demand(run["executing_at"] == theirs[site]["executing_at"], f"A1: {site} was begun once more")
+        promised = {_NOT_STARTED} if point in _WRITTEN else {_NOT_STARTED, _INTERRUPTED, _COMPLETED}
+        measured.demand(ending in promised, f"A4: {site} was in flight, and ended as {ending}: {run['message']}")
     return measured
 
 
@@ -233,12 +252,12 @@ async def _frozen_at(point: Point, within: float, rig: Rig, rng: random.Random) 
     slot = rig.slot_of(pid)
     lives = len(slot.exits)
     rig.wake(pid)
-
-    async def ended() -> bool:
-        return len(slot.exits) > lives
-
-    with contextlib.suppress(AssertionError):
-        await until(ended, within=60)
+    woken = time.monotonic()
+    measured.demand(
+        await rig.is_gone(slot, lives, within=_ABORTED_WITHIN),
+        f"A3: the zombie had not ended {_ABORTED_WITHIN:.0f} s after it woke",
+    )
+    measured.said = f"it ended {time.monotonic() - woken:.1f} s after it woke"
     measured.demand(slot.exits[lives:] == [6], f"the zombie ended with {slot.exits[lives:]}, not with 6")
     for site, count in events.items():
         measured.demand(len(rig.fleet.journal.starts(site)) == count, f"A1: the zombie started something on {site}")
@@ -252,13 +271,48 @@ async def _frozen_at(point: Point, within: float, rig: Rig, rng: random.Random) 
     return measured
 
 
+_LAG = "tminus_event_loop_lag_seconds_sum"
+
+
 async def _blocked_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
-    """The event loop stands still for twice the ttl: no heartbeat, and no timer that would notice."""
+    """The event loop stands still for twice the ttl: no heartbeat, and no timer that would notice.
+
+    It was declared dead meanwhile, so that it has to end; should it live on, it has to tell of it.
+    """
     measured = Measured()
-    rig.plan(point, f"block {2 * TTL}")
+    blocked = 2 * TTL
+    lag = await rig.metric(_LAG)
+    rig.plan(point, f"block {blocked}")
     script = await rig.launch()
-    await rig.taken(point)
-    return await _settle(rig, measured, script, since=time.time())
+    pid = await rig.taken(point)
+    since, wakes = time.time(), time.monotonic() + blocked
+    slot = rig.slot_of(pid)
+    lives = len(slot.exits)
+    theirs = await _nonces(rig, pid, script)
+    measured.noticed = await rig.seconds_until_dead(pid, since)
+    measured.demand(measured.noticed <= NOTICED_WITHIN, f"A3: noticed only after {measured.noticed:.1f} s")
+    if await rig.is_gone(slot, lives, within=wakes - time.monotonic() + _ABORTED_WITHIN):
+        measured.said = f"it ended {time.monotonic() - wakes:.1f} s after it went on"
+        measured.demand(slot.exits[lives:] == [6], f"who was blocked ended with {slot.exits[lives:]}, not with 6")
+    else:
+        grown = (await rig.metric(_LAG)).get(pid, 0.0) - lag.get(pid, 0.0)
+        measured.demand(grown >= blocked / 2, f"A9: it was blocked for {blocked:.0f} s, and tells of {grown:.1f}")
+    await _settle(rig, measured, script, since=since)
+    _demand_no_start_since(rig, measured, wakes, theirs)
+    return measured
+
+
+async def _nonces(rig: Rig, pid: int, script: object) -> set[str]:
+    """What names the attempts that are that process's now. Drawn at each claim."""
+    return {run["nonce"] for run in (await rig.runs_of(pid, script)).values()}
+
+
+def _demand_no_start_since(rig: Rig, measured: Measured, moment: float, nonces: Collection[str]) -> None:
+    """Nothing of these was started after `moment` (time.monotonic())."""
+    names = {f"tminus-{nonce}.rsc" for nonce in nonces}
+    for event in rig.fleet.journal.events(kind=Kind.IMPORT_STARTED):
+        late = event.facts["name"] in names and event.monotonic > moment
+        measured.demand(not late, f"A1: {event.facts['name']} was started on {event.site} by a process that was over")
 
 
 # -- F4: many sites ----------------------------------------------------------------------------------------------------
@@ -372,14 +426,20 @@ async def _start_answer_lost(rig: Rig, rng: random.Random) -> Measured:
         ending = (run["state"], run["effect"], run["reason"])
         if site in lost:
             at = theirs[site]["executing_at"]
-            measured.demand(run["executing_at"] == at, f"A1: {site} was committed at {at}, and says {run['executing_at']}")
-            measured.demand(ending == ("failed", "none", "store_lost"), f"A4: {site} ended as {ending}: {run['message']}")
+            measured.demand(
+                run["executing_at"] == at, f"A1: {site} was committed at {at}, and says {run['executing_at']}"
+            )
+            measured.demand(
+                ending == ("failed", "none", "store_lost"), f"A4: {site} ended as {ending}: {run['message']}"
+            )
             measured.demand(str(run["message"]).startswith("Not started: "), f"A4: {site} says {run['message']}")
             starts = [e for e in rig.fleet.journal.starts(site) if e.facts["name"] == f"tminus-{run['nonce']}.rsc"]
             measured.demand(not starts, f"A4: {site} was started without an answer to its COMMIT")
         elif site in theirs and run["executing_at"] is None:
             # It waited for the next transaction of that daemon, which found no connection.
-            measured.demand(ending == ("failed", "none", "store_lost"), f"A4: {site} ended as {ending}: {run['message']}")
+            measured.demand(
+                ending == ("failed", "none", "store_lost"), f"A4: {site} ended as {ending}: {run['message']}"
+            )
         else:
             measured.demand(run["state"] == "completed", f"A6: {site} has nothing to do with it: {run['message']}")
     return measured
@@ -417,7 +477,9 @@ async def _ending_answer_lost(rig: Rig, rng: random.Random) -> Measured:
         measured.demand(run["state"] == "completed", f"A4: {site} is {run['state']}: {run['message']}")
         same = site not in ended or run["finished_at"] == ended[site]
         measured.demand(same, f"A3: the ending of {site} was written twice")
-    measured.demand(await rig.db.value(_LATE) == late, "A3: an ending that was written is kept as evidence for another one")
+    measured.demand(
+        await rig.db.value(_LATE) == late, "A3: an ending that was written is kept as evidence for another one"
+    )
     return measured
 
 
@@ -630,38 +692,93 @@ async def _clock_steps(by: timedelta, rig: Rig, rng: random.Random) -> Measured:
     return await _settle(rig, measured, script, again, since=since, excuses=excuses)
 
 
-async def _told_to_end(point: Point, signals: int, rig: Rig, rng: random.Random) -> Measured:
+async def _told_to_end(point: Point, rig: Rig, rng: random.Random) -> Measured:
     """SIGTERM at a point: nothing new is claimed, what runs ends, and the process says goodbye with exit code 0."""
     measured = Measured()
     rig.plan(point, "hold")
     script = await rig.launch()
     pid = await rig.taken(point)
-    slot = rig.slot_of(pid)
-    lives = len(slot.exits)
     since = time.time()
-    for _ in range(signals):
-        os.kill(pid, signal.SIGTERM)
+    os.kill(pid, signal.SIGTERM)
     rig.go_on(point)
-    limit = float(str(PROFILE["drain_timeout"])) + 10 * SLOWNESS
-    try:
-        await _sleep_until_within(lambda: len(slot.exits) > lives, limit)
-    except AssertionError:
-        measured.demand(False, f"A3: it had not ended {limit:.0f} s after SIGTERM")
-    clean = signals == 1
-    measured.demand(not clean or slot.exits[lives:] == [0], f"it ended with {slot.exits[lives:]}")
-    gone = time.monotonic()
+    limit = _DRAIN + 10 * SLOWNESS
+    nonces, ended = await _ends_within(rig, measured, pid, script, limit, code=0)
     await _settle(rig, measured, script, since=since)
-    for site in rig.fleet.sites:
-        late = [e for e in rig.fleet.journal.starts(site.id) if e.monotonic > gone and e.facts["name"] is None]
-        measured.demand(not late, f"A1: {site.id} was started by a process that had ended")
+    _demand_no_start_since(rig, measured, ended, nonces)
+    for site, run in (await rig.db.site_runs(script)).items():
+        measured.demand(run["state"] == "completed", f"A3: {site} is {run['state']} after a drain: {run['message']}")
     return measured
 
 
-async def _sleep_until_within(condition: Callable[[], bool], seconds: float) -> None:
-    async def look() -> bool:
-        return condition()
+async def _told_to_end_twice(rig: Rig, rng: random.Random) -> Measured:
+    """The second SIGTERM ends the waiting: what runs is left to the others to resolve, and the exit code says so."""
+    measured = Measured()
+    rig.plan(Point.SENT, "hold")
+    script = await rig.launch(seconds=_DRAIN, site_timeout=timedelta(seconds=2 * _DRAIN))
+    pid = await rig.taken(Point.SENT)
+    slot = rig.slot_of(pid)
+    since = time.time()
+    os.kill(pid, signal.SIGTERM)
+    rig.go_on(Point.SENT)
 
-    await until(look, within=seconds)
+    async def drains() -> bool:
+        assert slot.daemon is not None
+        return any(event["event"] == "draining" for event in slot.daemon.log())
+
+    await until(drains, within=10 * SLOWNESS)
+    os.kill(pid, signal.SIGTERM)
+    # 5 s for what gives back its run, 5 s for the connections to the database.
+    nonces, ended = await _ends_within(rig, measured, pid, script, 10 + 2 * SLOWNESS, code=1)
+    await _settle(rig, measured, script, since=since)
+    _demand_no_start_since(rig, measured, ended, nonces)
+    return measured
+
+
+async def _outlasts_the_drain(rig: Rig, rng: random.Random) -> Measured:
+    """A script runs for longer than a drain waits: the process ends all the same, and the exit code says that it left one."""
+    measured = Measured()
+    rig.plan(Point.SENT, "hold")
+    site = rng.choice(rig.fleet.sites).id
+    script = await rig.launch([site], seconds=2 * _DRAIN, site_timeout=timedelta(seconds=3 * _DRAIN))
+    pid = await rig.taken(Point.SENT)
+    since, begun = time.time(), time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    rig.go_on(Point.SENT)
+    nonces, ended = await _ends_within(rig, measured, pid, script, _DRAIN + 10 * SLOWNESS, code=1)
+    measured.demand(ended - begun >= _DRAIN, f"A4: a script was waited for {ended - begun:.1f} s, not {_DRAIN:.0f}")
+    await _settle(rig, measured, script, since=since)
+    _demand_no_start_since(rig, measured, ended, nonces)
+    run = (await rig.db.site_runs(script))[site]
+    measured.demand(run["state"] == "unknown", f"A4: {site} is {run['state']}: {run['message']}")
+    return measured
+
+
+_DRAIN = float(str(PROFILE["drain_timeout"]))
+_GOODBYE = "select state from tminus.instances where pid = $1 order by started_at desc limit 1"
+
+
+async def _ends_within(
+    rig: Rig, measured: Measured, pid: int, script: object, seconds: float, *, code: int
+) -> tuple[set[str], float]:
+    """Demand that the process ends in time, with that exit code, and said goodbye. Its nonces, and when (time.monotonic())."""
+    slot = rig.slot_of(pid)
+    lives = len(slot.exits)
+    nonces: set[str] = set()
+
+    async def look() -> bool:
+        nonces.update(await _nonces(rig, pid, script))
+        return len(slot.exits) > lives
+
+    try:
+        await until(look, within=seconds)
+    except AssertionError:
+        measured.demand(False, f"A3: it had not ended {seconds:.0f} s after it was told to")
+        await rig.is_gone(slot, lives, within=_DRAIN)
+    measured.demand(slot.exits[lives:] == [code], f"it ended with {slot.exits[lives:]}, not with {code}")
+    ended = time.monotonic()
+    state = await rig.db.value(_GOODBYE, pid)
+    measured.demand(state == "stopped", f"A3: its instance is {state}, not stopped: what it left waits for its ttl")
+    return nonces, ended
 
 
 async def _cancelled_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
@@ -690,16 +807,37 @@ async def _cancelled_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
 
 
 async def _error_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
-    """Something that nobody expected is raised: one run ends by it, or the process, and nothing else."""
+    """Something that nobody expected is raised: one run ends by it, or the process, and nothing else.
+
+    Of who met it there may be no more to tell than that it is unknown; all others are asked for what they always are.
+    """
     measured = Measured()
     rig.plan(point, "raise")
     script = await rig.launch()
-    await rig.taken(point)
-    return await _settle(rig, measured, script, since=time.time(), excuses=Excuses(unreachable=_all(rig)))
+    slot = rig.slot_of(await rig.taken(point))
+    lives = len(slot.exits)
+    since = time.time()
+    measured.demand(await rig.ended(script) is not None, f"A3: not all sites ended within {BOUND:.0f} s")
+    met = _met_the_error(slot, {str(run["launch_id"]) for run in (await rig.db.site_runs(script)).values()})
+    await _settle(rig, measured, script, since=since, excuses=Excuses(unreachable=met))
+    if len(slot.exits) > lives:
+        return measured  # what it had in flight is resolved as if it had been killed
+    measured.demand(len(met) <= 1, f"A6: one error was raised, and it is told of {', '.join(sorted(met))}")
+    for site, run in (await rig.db.site_runs(script)).items():
+        fine = site in met or run["state"] == "completed"
+        measured.demand(fine, f"A6: {site} has nothing to do with it: {run['message']}")
+    return measured
 
 
-def _all(rig: Rig) -> list[str]:
-    return [site.id for site in rig.fleet.sites]
+def _met_the_error(slot: Slot, launches: Collection[str]) -> set[str]:
+    """Sites of which the daemons in that place say that a run of these launches met an error of ours, and ended by it."""
+    found = set()
+    for line in (slot.folder / "serve.log").read_text().splitlines():
+        with contextlib.suppress(ValueError):  # torn by a kill
+            event = json.loads(line)
+            if event["event"] in ("site_run_broke", "orphan_broke") and event["launch_id"] in launches:
+                found.add(event["site_id"])
+    return found
 
 
 # -- the list ----------------------------------------------------------------------------------------------------------
@@ -793,8 +931,9 @@ def _scenarios() -> list[Scenario]:
     for by in (timedelta(hours=1), timedelta(hours=-1), timedelta(minutes=10), timedelta(minutes=-10)):
         add("F21", f"clock {int(by.total_seconds()):+} s", partial(_clock_steps, by))
     for point in (Point.LAUNCHED, Point.CLAIMED, Point.EXPORTING, Point.READY, Point.SENDING, Point.SENT, Point.ENDING):
-        add("F24", f"SIGTERM at {point}", partial(_told_to_end, point, 1))
-    add("F24", "SIGTERM twice", partial(_told_to_end, Point.SENT, 2))
+        add("F24", f"SIGTERM at {point}", partial(_told_to_end, point))
+    add("F24", "SIGTERM twice", _told_to_end_twice)
+    add("F24", "SIGTERM and a script that outlasts the drain", _outlasts_the_drain)
     for point in (Point.LAUNCHED, *_RUN_POINTS):
         add("F25", f"cancelled at {point}", partial(_cancelled_at, point))
     for point in (Point.LAUNCHING, *_RUN_POINTS, Point.HOUSEKEPT):
