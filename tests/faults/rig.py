@@ -25,12 +25,10 @@ import asyncpg
 
 from tests.faults.invariants import NO_EXCUSE, Excuses, Footprint, check_footprint, check_logs, check_runs
 from tests.faults.proxy import Proxy, Target, proxied
-from tests.support import Daemon, Db, fresh_database, start_daemon, until
+from tests.support import SLOWNESS, Daemon, Db, fresh_database, start_daemon, until
 from tminus.kill_points import Point
 from tminus.simulator import Fleet, FleetSpec, simulate
 
-SLOWNESS = float(os.environ.get("FAULTS_SLOWNESS", "1"))
-"""By what the time is multiplied that is allowed for the machine's own work, a heartbeat's among it, where it has much else to do."""
 TTL, REAP = 3.0 * SLOWNESS, 0.5
 # Every proportion of the real thing, and recoveries that take seconds.
 PROFILE: dict[str, object] = {
