@@ -27,6 +27,8 @@ _REFUSALS = (
 )
 # 08 connection, 25006 read-only after a failover, 53 resources, 57 shutdown, 40 serialization and deadlock, 55P03 lock wait.
 _DEADLINE = 30.0  # seconds, for one statement or one transaction, waiting for a connection included
+# Shorter than that: a connection whose statement was given up is waited for as long again, before it is closed.
+_ANSWERED_WITHIN = 20.0  # seconds, for one statement that was sent
 _IDLE_WITHIN = 30.0  # seconds
 _PASSING = ("08", "25006", "53", "57", "40", "55P03", "58")
 
@@ -181,7 +183,7 @@ async def open_database(
             min_size=0,  # a floor is restored by asyncpg itself, which tells of each attempt while a server is away
             max_size=size,
             timeout=10,
-            command_timeout=20,
+            command_timeout=_ANSWERED_WITHIN,
             max_inactive_connection_lifetime=300,
             server_settings={
                 "application_name": application,
