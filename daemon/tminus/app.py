@@ -20,6 +20,7 @@ from tminus.services.holdings import Holdings
 from tminus.services.notifier import Lane
 from tminus.settings import Settings
 from tminus.signatures import Signers
+from tminus.store.audit import TrailMemory
 from tminus.store.history import History
 from tminus.store.hold_log import HoldLog
 from tminus.store.instances import session_name
@@ -76,7 +77,8 @@ async def _serve(
                 is_held=holds.is_held if holds is not None else lambda: False,
             )
             holdings = Holdings()
-            history = History(intents, in_hand=holdings.known, holds=holds)
+            trail = TrailMemory(settings.state_dir)
+            history = History(intents, in_hand=holdings.known, holds=holds, trail=trail)
             async with (
                 # Each connection is asked first whether this database still knows what we started.
                 open_database(
@@ -118,6 +120,7 @@ async def _serve(
                     contact=contact,
                     intents=intents,
                     history=history,
+                    trail=trail,
                     holds=holds,
                     holdings=holdings,
                     signers=signers,

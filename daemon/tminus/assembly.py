@@ -31,6 +31,7 @@ from tminus.services.window_planner import WindowPlanner
 from tminus.settings import Settings
 from tminus.signatures import Signers
 from tminus.store.act_log import ActLog
+from tminus.store.audit import TrailMemory
 from tminus.store.history import History
 from tminus.store.hold_log import HoldLog
 from tminus.store.intent_log import IntentLog
@@ -51,6 +52,7 @@ class Parts:
         contact: Contact,
         intents: IntentLog,
         history: History,
+        trail: TrailMemory,
         holds: HoldLog | None,
         holdings: Holdings,
         signers: Signers | None,
@@ -189,7 +191,9 @@ class Parts:
         )
         self.retention = Retention(db, self.trust, keep, observer=self.metrics)
         self.window_planner = WindowPlanner(db, poll_interval=settings.poll_interval, observer=self.metrics)
-        self.sealer = Sealer(db, self.trust, settings.state_dir, interval=settings.poll_interval, observer=self.metrics)
+        self.sealer = Sealer(
+            db, self.trust, trail, instance=self.instance, interval=settings.poll_interval, observer=self.metrics
+        )
         self.metrics.watch_trust(
             signatures=lambda: authority is None or authority.trouble is None,
             audit_trail=lambda: not self.sealer.changed,

@@ -48,6 +48,7 @@ TABLES = [
     "cleanup_debts",
     "busy_sites",
     "lost_starts",
+    "lost_acts",
     "host_holds",
     "resumptions",
     "crashes",

@@ -6,6 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 from unittest.mock import Mock
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -144,7 +145,7 @@ async def test_a_chain_that_was_written_anew_is_found_by_who_remembers_it(stage:
     await acts(stage)
     _, head = await audit.seal_events(stage.store, limit=1)
     assert head is not None
-    audit.remember_head(tmp_path, head)
+    await audit.TrailMemory(tmp_path).keep(head)
     assert (await verify(stage, state_dir=tmp_path)).code == 0
     await stage.db.run(BEHIND + "update tminus.events set principal = 'carol' where kind = 'authorized';" + REWRITE)
     assert (await verify(stage)).code == 0  # nobody remembers it here
@@ -157,7 +158,7 @@ async def test_an_end_that_was_cut_off_is_found_by_who_remembers_it(stage: Stage
     await acts(stage)
     _, head = await audit.seal_events(stage.store, limit=1)
     assert head is not None
-    audit.remember_head(tmp_path, head)
+    await audit.TrailMemory(tmp_path).keep(head)
     last = "(select max(seq) from tminus.audit_seals)"
     await stage.db.run(
         BEHIND + f"delete from tminus.events where id = (select event_id from tminus.audit_seals where seq = {last});"
@@ -203,7 +204,8 @@ async def test_a_daemon_seals_remembers_and_notices(stage: Stage, tmp_path: Path
 
     async def seal_until(event: str) -> None:
         with capture_logs() as said:
-            sealer = Sealer(stage.store, trust, tmp_path, interval=0.05, observer=Mock(spec=Observer))
+            trail = audit.TrailMemory(tmp_path)
+            sealer = Sealer(stage.store, trust, trail, instance=uuid4(), interval=0.05, observer=Mock(spec=Observer))
             task = asyncio.create_task(sealer.run())
             try:
                 await until(lambda: asyncio.sleep(0, any(each["event"] == event for each in said)))

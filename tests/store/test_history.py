@@ -9,15 +9,17 @@ import uuid
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from tests.store.stage import Stage, refused, start_request
+from tests.store.stage import Stage, add_sites, refused, start_request
 from tests.support import until
 from tminus.domain.endings import completed, not_started
-from tminus.errors import StoreUnavailable
+from tminus.errors import ConfigError, StoreUnavailable
 from tminus.store import site_runs
+from tminus.store.audit import Head, TrailMemory, has_latest_act, remembered_heads, seal_events
 from tminus.store.history import History
 from tminus.store.intent_files import Intent
 from tminus.store.intent_log import IntentLog
@@ -105,7 +107,7 @@ async def test_while_a_start_is_lost_nothing_is_launched_claimed_or_started(stag
     # A person goes on.
     assert "arthur may not resume" in await refused(stage.db, "arthur", RESUME, "x")
     assert "the note is empty" in await refused(stage.db, "bob", RESUME, "")
-    assert "1 lost starts are known by now, not the 2 that you saw" in await refused(
+    assert "1 lost starts or acts are known by now, not the 2 that you saw" in await refused(
         stage.db, "bob", "select tminus.resume($1, seen => 2)", "x"
     )
     assert await stage.db.value("select tminus.is_paused()")
@@ -409,3 +411,108 @@ async def test_what_another_host_lost_holds_back_the_one_that_lost_nothing(stage
     await stage.db.value(RESUME, "Failed over.", role="bob")
     assert await stage.claim(quick) == {}
     assert (await stage.db.site_runs(script))["a"]["instance_id"] == slow
+
+
+# -- what people did ----------------------------------------------------------------------------------------------------
+
+
+async def know(stage: Stage, trail: TrailMemory) -> Head:
+    """Seal what people did, and remember it on this host."""
+    _, head = await seal_events(stage.store, limit=500)
+    assert head is not None
+    await trail.keep(head)
+    return head
+
+
+async def meet_remembering(stage: Stage, folder: Path, instance: UUID) -> None:
+    """Ask the database as a daemon does that was started with what is in `folder`."""
+    history = History(stage.intents(instance), in_hand=list, trail=TrailMemory(folder))
+    async with open_database(stage.db.dsn_as("tminus_serve"), size=1, application="tests", greet=history.compare):
+        pass
+
+
+FORGET_ACTS = (
+    "delete from tminus.audit_seals where event_id > {0}; delete from tminus.events where id > {0};"
+    " delete from tminus.unsealed_events"
+)
+
+
+async def test_a_database_that_lost_a_cancel_starts_nothing_until_a_person_resumes(
+    stage: Stage, tmp_path: Path
+) -> None:
+    instance = await stage.instance()
+    await add_sites(stage.db, "a")
+    script = await stage.db.submit(":put 1", ["a"])
+    trail = TrailMemory(tmp_path)
+    before = await know(stage, trail)
+    await stage.db.value("select tminus.cancel($1)", script, role="alice")
+    last = await know(stage, trail)
+    await meet_remembering(stage, tmp_path, instance)
+    assert not await stage.db.value("select tminus.is_paused()")
+    # A restore to the moment before the cancel.
+    put_back = FORGET_ACTS.format(before.event)
+    await set_back(
+        stage,
+        f"{put_back}; update tminus.scheduled_scripts set status = 'scheduled', cancelled_by = null, cancelled_at = null",
+    )
+    assert await stage.db.value("select status from tminus.scheduled_scripts") == "scheduled"
+    await meet_remembering(stage, tmp_path, instance)
+    await meet_remembering(stage, tmp_path, instance)
+    assert await stage.db.value("select tminus.is_paused()", role="rita")
+    await stage.db.run("update public.moved_clock set by = by + interval '1 day'")
+    assert await stage.launch_due(instance) == []
+    assert [json.loads(event["detail"])["seal"] for event in await stage.events("history_lost")] == [last.seq]
+    # What the daemon seals meanwhile is not taken for what is missing.
+    assert not await has_latest_act(stage.store, last, instance)
+    assert "1 lost starts or acts are known by now, not the 0 that you saw" in await refused(
+        stage.db, "bob", "select tminus.resume($1, seen => 0)", "x"
+    )
+    await stage.db.value("select tminus.resume($1, seen => 1)", "The copy of noon; cancelled it again.", role="bob")
+    assert not await stage.db.value("select tminus.is_paused()")
+    assert await has_latest_act(stage.store, last, instance)
+    await meet_remembering(stage, tmp_path, instance)
+    assert not await stage.db.value("select tminus.is_paused()"), "what was accepted is accepted"
+
+
+async def test_a_failover_that_lost_a_seal_and_no_act_pauses_nothing(stage: Stage, tmp_path: Path) -> None:
+    instance = await stage.instance()
+    await add_sites(stage.db, "a")
+    await stage.db.submit(":put 1", ["a"])
+    last = await know(stage, TrailMemory(tmp_path))
+    await set_back(
+        stage,
+        f"delete from tminus.audit_seals where seq = {last.seq}; insert into tminus.unsealed_events values ({last.event})",
+    )
+    await meet_remembering(stage, tmp_path, instance)
+    assert not await stage.db.value("select tminus.is_paused()")
+
+
+async def test_another_act_under_the_same_number_is_not_the_one_that_is_remembered(
+    stage: Stage, tmp_path: Path
+) -> None:
+    instance = await stage.instance()
+    await add_sites(stage.db, "a")
+    await stage.db.submit(":put 1", ["a"])
+    last = await know(stage, TrailMemory(tmp_path))
+    await set_back(
+        stage,
+        f"delete from tminus.audit_seals where seq = {last.seq};"
+        f" update tminus.events set principal = 'carol' where id = {last.event}",
+    )
+    await meet_remembering(stage, tmp_path, instance)
+    assert await stage.db.value("select tminus.is_paused()")
+
+
+async def test_a_line_that_was_not_written_whole_is_passed_over(tmp_path: Path) -> None:
+    heads = [Head(seq=n, hash="0" * 64, event=n, event_hash="1" * 64) for n in (1, 2)]
+    await TrailMemory(tmp_path).keep(heads[0])
+    with (tmp_path / "audit-heads.jsonl").open("a") as file:
+        file.write('{"seq": 7, "ha')
+    assert remembered_heads(tmp_path) == heads[:1]
+    trail = TrailMemory(tmp_path)
+    assert trail.newest == heads[0]
+    await trail.keep(heads[1])
+    assert remembered_heads(tmp_path) == heads
+    (tmp_path / "audit-heads.jsonl").write_text('{"seq": "x"}\n')
+    with pytest.raises(ConfigError, match="is damaged"):
+        TrailMemory(tmp_path)

@@ -127,3 +127,18 @@ async def test_it_ends_when_it_is_cancelled_and_leaves_no_session(stage: Stage) 
         )
 
     await until(gone, within=5)
+
+
+async def test_a_flood_gives_few_hints_and_the_last_of_it_is_heard(stage: Stage) -> None:
+    """Any login may NOTIFY as fast as it can; the daemon's services are not sent round for each."""
+    async with listening(stage.db.dsn_as("tminus_serve")) as ear, stage.db.anew("rita") as reader:
+        await ear.hears(0)
+        loop = asyncio.get_running_loop()
+        before, began = ear.hints, loop.time()
+        for number in range(2000):
+            await reader.execute(f"notify tminus, '{number}'")
+        took = loop.time() - began
+        assert ear.hints - before <= took / 0.1 + 2
+        told = ear.hints
+        await reader.execute("notify tminus, 'the last'")
+        await ear.hears(told)

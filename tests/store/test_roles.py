@@ -203,6 +203,7 @@ MAY_CALL: dict[str, frozenset[str]] = {
             "is_unsettled",
             "is_held_back",
             "note_lost_starts",
+            "note_lost_acts",
             "recall_lost_starts",
             "say_held",
             "release_holds",

@@ -138,6 +138,10 @@ async def _pause(settings: Settings, inspection: Inspection, last: Intent | None
     if pause.lost:
         scripts = "a script that was started" if pause.lost == 1 else f"{pause.lost} scripts that were started"
         return warning("pause", f"all is paused, for this database does not know of {scripts}; {_HOW_TO_GO_ON}")
+    if pause.lost_acts:
+        return warning(
+            "pause", f"all is paused, for this database does not know of what people did last; {_HOW_TO_GO_ON}"
+        )
     if last is not None and not pause.known:
         return warning(
             "pause",

@@ -42,7 +42,8 @@ async def resume(
 ) -> None:
     """Let launches start again after the database went back in time.
 
-    Scheduled scripts that are authorized and due, and site runs that wait, start at once: cancel before what ran already.
+    Scheduled scripts that are authorized and due, and site runs that wait, start at once: cancel before what ran already, or was
+    cancelled or withdrawn.
     Hosts whose daemons ask for signatures go on when an approver has signed (--sign).
     """
     from tminus.store.pool import statement
@@ -50,7 +51,13 @@ async def resume(
     check_signing(key, lasts, yes=yes)
     async with context.connect() as connection:
         lost = await connection.fetch(statement("held_starts"))
+        acts = await connection.fetch(statement("lost_acts"))
         holds = await connection.fetch(statement("open_holds"))
+    for row in acts:
+        click.echo(
+            f"What people did up to seal {row['seal']} of the audit trail is not all in this database, says a daemon's host;"
+            " a cancel, a withdrawal or an edit may be gone. 'audit_sealed' in its log says when that was."
+        )
     for row in lost:
         click.echo(
             f"Started on {screen.visible(row['site_id'])} at {screen.moment(row['started_at'])}, launch {row['launch_id']};"
@@ -59,20 +66,22 @@ async def resume(
     for hold in holds:
         click.echo(told_of_hold(hold))
     if (
-        (lost or holds)
+        (lost or acts or holds)
         and not yes
         and sys.stdin.isatty()
-        and not click.confirm("Has everything been cancelled that must not run a second time?")
+        and not click.confirm("Has everything been cancelled that must not run, or not a second time?")
     ):
         raise TminusError("the launches are still paused")
+    seen = len(lost) + len(acts)
     signature, expires, digest = None, None, None
     if key is not None:
         expires = expiry(lasts)
         stated = _resumption(holds, lost, approver=await signer(context, person), expires=expires)
         signature, digest = await sign_statement(stated, key), stated.digest()
     async with context.connect() as connection:
-        count = await connection.fetchval(statement("resume"), note, person, len(lost), signature, expires, digest)
-    click.echo(f"resumed; {screen.plural(count, 'lost start')} accepted")
+        count = await connection.fetchval(statement("resume"), note, person, seen, signature, expires, digest)
+    gone = f", and {screen.plural(len(acts), 'lost act')}" if acts else ""
+    click.echo(f"resumed; {screen.plural(count, 'lost start')} accepted{gone}")
 
 
 def _resumption(

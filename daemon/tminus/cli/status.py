@@ -43,6 +43,7 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
         upcoming = await connection.fetch(statement("upcoming_scripts"), limit)
         recent = await connection.fetch(statement("recent_launches"), limit)
         lost = await connection.fetch(statement("lost_starts"))
+        acts = await connection.fetch(statement("lost_acts"))
         holds = await connection.fetch(statement("open_holds"))
         aside = await connection.fetch(statement("set_aside"))
         frozen = await connection.fetch(statement("freezes"))
@@ -50,6 +51,7 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
     if as_json:
         parts = {
             "lost_starts": lost,
+            "lost_acts": acts,
             "holds": holds,
             "set_aside": aside,
             "freezes": frozen,
@@ -62,8 +64,9 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
         print_json({name: [dict(row) for row in rows] for name, rows in parts.items()})
         return
     console = screen.console()
-    if lost:
-        told = "All is paused: this database does not know of scripts that were started. 'tminus resume --help' says how to go on."
+    if lost or acts:
+        what = "scripts that were started" if lost else "what people did last: cancelled, withdrew or edited, perhaps"
+        told = f"All is paused: this database does not know of {what}. 'tminus resume --help' says how to go on."
         console.print(screen.text(told, "bold red"), soft_wrap=True)
     for row in (hold for hold in holds if not hold["silent"]):
         console.print(screen.text(told_of_hold(row), "bold red"), soft_wrap=True)

@@ -117,6 +117,11 @@ def _gauges(gauges: StoreGauges) -> Iterator[Metric]:
         gauges.lost_starts,
     )
     yield _gauge(
+        "tminus_lost_acts",
+        "Hosts' latest acts of people that the database forgot; all is paused until a person resumes",
+        gauges.lost_acts,
+    )
+    yield _gauge(
         "tminus_scripts_set_aside",
         "Scheduled scripts that are not run, since the daemon died three times while it ran them",
         gauges.set_aside_scripts,

@@ -88,8 +88,10 @@ def _read(said: list[str], raw_bytes: int, *, redacted: bool) -> Export | Incomp
         return Incomplete(f"it ended with '{clean_line(last, cap=120)}'")
     if (len(last) - len(last.rstrip("\\"))) % 2 == 1:
         return Incomplete("it ended within a line that goes on", cut=True)
-    header, body = said[0], _normalise(said[1:])
-    text = clean("\n".join(body) + "\n", cap=1 << 30, redacted=redacted)
+    header, body = said[0], "\n".join(said[1:])
+    if "\\" in body or any(_TRANSIENT.match(line) for line in comments):  # which is seldom
+        body = "\n".join(_normalise(said[1:]))
+    text = clean(body.rstrip("\n") + "\n", cap=1 << 30, redacted=redacted)
     return Export(
         header=clean_line(header),
         text=text,
@@ -101,7 +103,7 @@ def _read(said: list[str], raw_bytes: int, *, redacted: bool) -> Export | Incomp
 
 
 def _normalise(said: list[str]) -> list[str]:
-    """Join what was wrapped, and leave out comments about the moment and blank lines at the end."""
+    """Join what was wrapped, and leave out comments about the moment."""
     body: list[str] = []
     begun: list[str] = []  # the pieces so far of a line that RouterOS wrapped
     for line in said:
@@ -122,8 +124,6 @@ def _normalise(said: list[str]) -> list[str]:
             begun.clear()
     if begun:
         body.append("".join(begun))
-    while body and not body[-1]:
-        body.pop()
     return body
 
 

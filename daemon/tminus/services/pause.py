@@ -16,7 +16,7 @@ from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
 from tminus.services.resumption import HeldHost
 from tminus.store import history
-from tminus.store.history import History, LostStart
+from tminus.store.history import History, LostAct, LostStart
 from tminus.store.intent_log import IntentLog
 from tminus.store.pool import Database
 
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 _HOW_TO_GO_ON = (
     "this database was restored to an earlier moment, or is another one. Compare 'tminus status' with the logs since then,"
-    " cancel what ran already and must not run again, then: tminus resume --note WHY"
+    " cancel what ran already or was cancelled and must not run, then: tminus resume --note WHY"
 )
 
 
@@ -60,14 +60,17 @@ class PauseWatch:
     async def look(self) -> float:
         await self._look_at_disk()
         lost = await history.lost_starts(self._db)
+        acts = await history.lost_acts(self._db)
         why = await self._host.look() if self._host is not None else None
         if why is None and lost:
             why = _reason(lost)
+        elif why is None and acts:
+            why = _reason_of_acts(acts)
         if why != self._told:
             if why is None:
                 log.warning("resumed")
             else:
-                log.error("paused", lost_starts=len(lost), error=why, next=_HOW_TO_GO_ON)
+                log.error("paused", lost_starts=len(lost), lost_acts=len(acts), error=why, next=_HOW_TO_GO_ON)
             self._told = why
             self._tell(why)
         if count := await self._history.recall(self._db):
@@ -96,4 +99,12 @@ def _reason(lost: list[LostStart]) -> str:
     return (
         f"the script of launch {latest.launch_id} was started on {latest.site_id} at {latest.started_at.isoformat(timespec='seconds')},"
         f" and the database does not know of it{more}; nothing is started until 'tminus resume'"
+    )
+
+
+def _reason_of_acts(acts: list[LostAct]) -> str:
+    latest = acts[-1]
+    return (
+        f"what people did up to seal {latest.seal} of the audit trail is not in the database any more, a cancel, a withdrawal or"
+        " an edit perhaps; nothing is started until 'tminus resume'"
     )

@@ -1,36 +1,53 @@
-"""The chain of the audit trail in the database, and the latest seals as this host remembers them."""
+"""The chain of the audit trail in the database, and the latest seals as this host remembers them.
+
+What this host remembers serves two ends: a chain that was written anew is not the one that is remembered; and a database that
+was set back, in which a cancel, a withdrawal or an edit may be gone, does not have the act that was sealed last. A JSON object
+a line, each with the latest seal of that moment:
+
+    audit-heads.jsonl
+        seq, hash           the seal
+        event, event_hash   the act in it
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 
 from tminus.domain.audit import Act, Seal
 from tminus.errors import ConfigError
+from tminus.store import memory_file
 from tminus.store.pool import Database, statement
 
 _FILE = "audit-heads.jsonl"
 _PAGE = 1000
+_REMEMBERED = 20_000  # seals, 0.2 KB each; half of them stay when they are more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The latest seal."""
+    """The latest seal, and the act in it. (A person who compares gives the seal alone.)"""
 
     seq: int
     hash: str
+    event: int | None = None
+    event_hash: str = ""
 
 
 async def seal_events(db: Database, *, limit: int) -> tuple[int, Head | None]:
     """Seal what waits; return how many, and the head. None: nothing was ever sealed, or another daemon is at it."""
     row = await db.fetchrow("seal_events", limit)
     assert row is not None  # noqa: S101 - a function with OUT parameters has one row
-    return row["sealed"], None if row["seq"] is None else Head(seq=row["seq"], hash=row["hash"])
+    if row["seq"] is None:
+        return row["sealed"], None
+    head = Head(seq=row["seq"], hash=row["hash"], event=row["event_id"], event_hash=row["event_hash"])
+    return row["sealed"], head
 
 
 async def knows_head(db: Database, head: Head) -> bool:
@@ -77,19 +94,51 @@ def _seal(row: asyncpg.Record) -> Seal:
 def remembered_heads(state_dir: Path) -> list[Head]:
     """Return the heads that the daemon of a state_dir remembers, the oldest first. Raises ConfigError if it cannot be read."""
     file = state_dir / _FILE
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        return [Head(seq=int(value["seq"]), hash=str(value["hash"])) for value in map(json.loads, lines)]
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{file} is damaged; each line is an object with seq and hash") from error
+    heads = []
+    for line in memory_file.read_lines(file, holds="how far the audit trail was known here"):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue  # it was not written whole
+        try:
+            event, event_hash = int(value["event"]), str(value["event_hash"])
+            heads.append(Head(seq=int(value["seq"]), hash=str(value["hash"]), event=event, event_hash=event_hash))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{file} is damaged; each line is an object with seq, hash, event and event_hash"
+            ) from error
+    return heads
 
 
-def remember_head(state_dir: Path, head: Head) -> None:
-    """Append a head. Raises OSError."""
-    descriptor = os.open(state_dir / _FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, json.dumps({"seq": head.seq, "hash": head.hash}).encode() + b"\n")
-    finally:
-        os.close(descriptor)
+class TrailMemory:
+    """How far this host knows the trail. Raises ConfigError if that cannot be read, or its file not be written."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._file = state_dir / _FILE
+        heads = remembered_heads(state_dir)
+        if len(heads) > _REMEMBERED:
+            heads = heads[-_REMEMBERED // 2 :]
+            try:
+                memory_file.rewrite(self._file, b"".join(map(_line, heads)))
+            except OSError as error:
+                raise ConfigError(f"{self._file} cannot be written: {error.strerror}") from error
+        self.newest = heads[-1] if heads else None
+
+    async def keep(self, head: Head) -> None:
+        """Raises OSError where it could not be kept; then this process knows it alone."""
+        self.newest = head
+        await asyncio.to_thread(memory_file.append, self._file, _line(head))
+
+
+async def has_latest_act(connection: asyncpg.Connection | Database, head: Head, instance: UUID) -> bool:
+    """Return whether the database has the act of `head`, or a person accepted that it does not; else that is noted there."""
+    asked = (str(instance), head.seq, head.event, head.event_hash)
+    if isinstance(connection, Database):
+        row = await connection.fetchrow("note_lost_acts", *asked)
+        return row is not None and bool(row[0])
+    return bool(await connection.fetchval(statement("note_lost_acts"), *asked))
+
+
+def _line(head: Head) -> bytes:
+    value = {"seq": head.seq, "hash": head.hash, "event": head.event, "event_hash": head.event_hash}
+    return json.dumps(value).encode() + b"\n"

@@ -17,6 +17,7 @@ class StoreGauges:
     unknown_sites: int
     busy_sites: int
     lost_starts: int
+    lost_acts: int
     set_aside_scripts: int
     longest_overrun_seconds: float
     unauthorized_scripts: int

@@ -4,6 +4,8 @@ A server that comes back as another one (a restore, a failover, a copy that was 
 had. Neither its identity nor its timeline tells whether something is missing; a start that is missing does. Commits vanish
 from the newest backwards, so the newest intent is asked for first, and the rest only where that one is missing.
 
+The same is asked of the latest act of the audit trail (store/audit.py): where that is gone a cancel or a withdrawal may be, too.
+
 What is missing is noted in the database, which then holds back every daemon (`tminus.is_paused`) until a person resumes.
 Where its site run is there, it is put back to what it was: past its point of no return. If its script still runs in our
 hands, its ending will be ours to write; if not, it is resolved on the router. And until every living instance has asked,
@@ -26,6 +28,7 @@ from uuid import UUID
 import asyncpg
 
 from tminus.domain.resumption import Hold, RememberedStart, Resumption
+from tminus.store.audit import TrailMemory, has_latest_act
 from tminus.store.hold_log import HoldLog
 from tminus.store.intent_files import Intent
 from tminus.store.intent_log import IntentLog
@@ -44,6 +47,21 @@ class LostStart:
     started_at: datetime
     noticed_at: datetime
     noticed_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostAct:
+    """The latest act that a host remembers, which the database does not have. `seal`: its number in the audit trail."""
+
+    event_id: int
+    seal: int
+    noticed_at: datetime
+    noticed_by: str
+
+
+async def lost_acts(db: Database) -> list[LostAct]:
+    """Return what nobody accepted yet; while there is any, nothing is started."""
+    return [LostAct(**dict(row)) for row in await db.fetch("lost_acts")]
 
 
 async def lost_starts(db: Database) -> list[LostStart]:
@@ -92,18 +110,29 @@ async def release_holds(db: Database, holds: Collection[UUID], instance: UUID) -
 class History:
     """Compares the intent log with whatever database answers. `in_hand`: which site runs this process has in hand.
 
-    `holds`: what this host holds back for, where signatures are required; None where the database's word is enough.
+    `holds`: what this host holds back for, where signatures are required; None where the database's word is enough. `trail`: how
+    far this host knows the acts of people.
     """
 
-    def __init__(self, log: IntentLog, *, in_hand: Callable[[], Collection[int]], holds: HoldLog | None = None) -> None:
+    def __init__(
+        self,
+        log: IntentLog,
+        *,
+        in_hand: Callable[[], Collection[int]],
+        holds: HoldLog | None = None,
+        trail: TrailMemory | None = None,
+    ) -> None:
         self._log = log
         self._in_hand = in_hand
         self._holds = holds
+        self._trail = trail
 
     async def compare(self, connection: asyncpg.Connection) -> None:
         """Have the database note what it does not know, and that this instance has asked."""
         if self._holds is not None:
             await self._hold_back(connection, self._holds)
+        if self._trail is not None and self._trail.newest is not None:
+            await has_latest_act(connection, self._trail.newest, self._log.instance)
         intents = self._log.newest_first()
         size = 1
         while batch := await asyncio.to_thread(_take, intents, size):

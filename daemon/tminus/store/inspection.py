@@ -50,6 +50,8 @@ class Fleet:
 class Pause:
     lost: int
     """Starts that this database does not know and nobody accepted: with one, nothing is started."""
+    lost_acts: int
+    """Latest acts of people, as hosts remember them, of which the same is true."""
     known: bool
     """Whether it knows the start that was asked for."""
 

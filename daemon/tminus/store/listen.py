@@ -1,7 +1,8 @@
 """LISTEN on the channel `tminus`, on a connection of its own. A hint that saves waiting, and never relied on.
 
 A connection that ends is noticed at once; one to a server that froze looks alive to a listener, so it is proved by a
-round trip every few seconds. After a reconnect a hint is given, because what was told meanwhile is lost.
+round trip every few seconds. After a reconnect a hint is given, because what was told meanwhile is lost. Any login may tell
+anything, as fast as it can: so that a flood costs little, there are no more hints than a few a second.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tminus.store.pool import store_errors
 
 _PROBE_EVERY = 10.0  # seconds
 _ANSWER_WITHIN = 5.0
+_LEAST_BETWEEN = 0.1  # seconds between two hints; the first is given at once
 
 log = structlog.get_logger()
 
@@ -44,13 +46,42 @@ async def _listen_once(dsn: str, heard: Callable[[], None]) -> None:
             server_settings={"application_name": "tminus listen"},
         )
         ended = asyncio.Event()
+        hints = _Hints(heard)
         try:
             connection.add_termination_listener(lambda _: ended.set())
-            await connection.add_listener("tminus", lambda *_: heard())
-            heard()
+            await connection.add_listener("tminus", lambda *_: hints.tell())
+            hints.tell()
             while True:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(ended.wait(), _PROBE_EVERY)
                 await connection.fetchval("select 1")
         finally:
+            hints.end()
             connection.terminate()
+
+
+class _Hints:
+    """Gives a hint at once, and what is told soon after it together, as another one."""
+
+    def __init__(self, heard: Callable[[], None]) -> None:
+        self._heard = heard
+        self._loop = asyncio.get_running_loop()
+        self._given_at = float("-inf")
+        self._next: asyncio.TimerHandle | None = None
+
+    def tell(self) -> None:
+        if self._next is None:
+            wait = self._given_at + _LEAST_BETWEEN - self._loop.time()
+            if wait <= 0:
+                self._give()
+            else:
+                self._next = self._loop.call_later(wait, self._give)
+
+    def end(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+
+    def _give(self) -> None:
+        self._next = None
+        self._given_at = self._loop.time()
+        self._heard()

@@ -2,4 +2,5 @@
 -- tminus.note_lost_starts asks, which would note it? One row; $1 null: nothing is remembered, and it is known.
 select
     (select count(*) from tminus.lost_starts l where l.accepted_at is null) as lost,
+    (select count(*) from tminus.lost_acts l where l.accepted_at is null) as lost_acts,
     $1::text is null or tminus.knows_start($1, $2) as known

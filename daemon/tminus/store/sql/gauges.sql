@@ -17,6 +17,7 @@ select
     greatest((select count(*) from tminus.lost_starts where accepted_at is null),
         (select coalesce(sum(cardinality(h.nonces)), 0)::bigint from tminus.host_holds h join tminus.instances i on i.id = h.instance_id
             where h.released_at is null and tminus.is_alive(i))) as lost_starts,
+    (select count(*) from tminus.lost_acts where accepted_at is null) as lost_acts,
     (select count(*) from tminus.set_aside where readmitted_at is null) as set_aside_scripts,
     (select coalesce(greatest(extract(epoch from max(tminus.clock() - r.started_at - l.site_timeout)), 0), 0)::double precision
         from tminus.site_runs r join tminus.launches l on l.id = r.launch_id

@@ -25,6 +25,7 @@ async def show(visit: Visit) -> web.StreamResponse:
         freezes = await rows(transaction, "freezes")
         unknown = await rows(transaction, "unresolved_runs", None, _UNKNOWN)
         lost = await rows(transaction, "lost_starts")
+        acts = await rows(transaction, "lost_acts")
         holds = await rows(transaction, "open_holds")
         aside = await rows(transaction, "set_aside")
         busy = await rows(transaction, "busy_sites")
@@ -46,6 +47,7 @@ async def show(visit: Visit) -> web.StreamResponse:
             "freezes": freezes,
             "unknown": unknown,
             "lost": lost,
+            "acts": acts,
             "holds": holds,
             "aside": aside,
             "busy": busy,

@@ -473,10 +473,28 @@ create table tminus.lost_starts (
 );
 create trigger keep before delete or truncate on tminus.lost_starts for each statement execute function tminus.refuse_delete();
 
+-- Acts that a host remembers as the latest ones of the audit trail and this database does not have: those before may be gone, too,
+-- a cancel, a withdrawal or an edit among them. While one of them is not accepted by a person, nothing is started.
+create table tminus.lost_acts (
+    event_id bigint not null,
+    event_hash text not null,
+    seal bigint not null,
+    noticed_at timestamptz not null default tminus.clock(),
+    noticed_by text not null,
+    accepted_at timestamptz,
+    accepted_by text,
+    note text,
+    primary key (event_id, event_hash),
+    check ((accepted_at is null) = (accepted_by is null) and (accepted_at is null) = (note is null))
+);
+create trigger keep before delete or truncate on tminus.lost_acts for each statement execute function tminus.refuse_delete();
+
 -- Ask these as `(select tminus.is_paused())`, once a statement.
 create function tminus.is_paused() returns boolean
 language sql stable set search_path = pg_catalog, pg_temp
-as $$ select exists (select from tminus.lost_starts where accepted_at is null) $$;
+as $$
+    select exists (select from tminus.lost_starts where accepted_at is null) or exists (select from tminus.lost_acts where accepted_at is null)
+$$;
 
 -- Which life of which server this is: another one after each start of the server, in a copy, and on a standby that took over.
 create function tminus.incarnation() returns text

@@ -395,10 +395,11 @@ begin
         jsonb_build_object('debt', d.id, 'file', d.file_name, 'attempts', d.attempts, 'note', the_note));
 end $$;
 
--- Let launches start again after a restore: a person has seen which starts are gone from this database, and has cancelled
--- what must not run once more. `by` is the person, or null for the caller: an approver or a gateway. `seen` is how many lost
--- starts that person saw: where another was noticed since, it is refused. Where daemons ask for signatures, that of an approver over
--- tminus.resume_statement(by, expires) is needed, with `digest`, the one in it. Returns how many lost starts there were.
+-- Let launches start again after a restore: a person has seen which starts are gone from this database, and how many hosts miss acts
+-- of people, and has cancelled what must not run (once more). `by` is the person, or null for the caller: an approver or a gateway.
+-- `seen` is how many of both that person saw: where more was noticed since, it is refused. Where daemons ask for signatures, that of an
+-- approver over tminus.resume_statement(by, expires) is needed for lost starts, with `digest`, the one in it. Returns how many
+-- lost starts there were.
 create function tminus.resume(note text, by text default null, seen integer default null, signature text default null,
     expires timestamptz default null, digest text default null) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -408,6 +409,7 @@ declare
     the_note text := tminus.required_note(resume.note);
     held record;
     the_holds uuid[];
+    the_acts bigint[];
     accepted jsonb;
 begin
     if not tminus.oversees() then
@@ -418,13 +420,16 @@ begin
     select coalesce(array_agg(s.nonce), '{}') as nonces, coalesce(array_agg(s.launch_id), '{}') as launches, coalesce(array_agg(s.site_id), '{}') as sites,
         coalesce(array_agg(s.started_at), '{}') as moments, count(*)::integer as count
     into held from tminus.held_starts() s;
-    if held.count = 0 and cardinality(the_holds) = 0 then
+    the_acts := array(select l.event_id from tminus.lost_acts l where l.accepted_at is null);
+    if held.count = 0 and cardinality(the_holds) = 0 and cardinality(the_acts) = 0 then
         raise exception 'the launches are not paused; there is nothing to resume' using errcode = 'object_not_in_prerequisite_state';
-    elsif held.count <> resume.seen then
-        raise exception '% lost starts are known by now, not the % that you saw', held.count, resume.seen
+    elsif held.count + cardinality(the_acts) <> resume.seen then
+        raise exception '% lost starts or acts are known by now, not the % that you saw', held.count + cardinality(the_acts), resume.seen
             using errcode = 'object_not_in_prerequisite_state', hint = 'Look at them again, and cancel what must not run again.';
     end if;
-    if resume.signature is null then
+    if resume.signature is null and held.count = 0 and cardinality(the_holds) = 0 then
+        null; -- acts are this database's own, and what they stopped is signed for
+    elsif resume.signature is null then
         perform tminus.require_signature('goes on with', 'Use tminus resume --note WHY --sign KEY, or sign tminus.resume_statement and give the signature.');
     else
         perform tminus.check_signer(who, null, null, resume.expires);
@@ -441,8 +446,10 @@ begin
         returning u.nonce, u.site_run_id, u.launch_id, u.site_id, u.started_at
     )
     select coalesce(jsonb_agg(to_jsonb(taken)), '[]') into accepted from taken;
-    perform tminus.record('resumed', who, null, null, null, jsonb_build_object('lost_starts', accepted, 'note', the_note,
-        'signed', resume.signature is not null));
+    update tminus.lost_acts u set accepted_at = tminus.clock(), accepted_by = who, note = the_note
+    where u.accepted_at is null and u.event_id = any (the_acts);
+    perform tminus.record('resumed', who, null, null, null, jsonb_build_object('lost_starts', accepted, 'lost_acts', to_jsonb(the_acts),
+        'note', the_note, 'signed', resume.signature is not null));
     perform pg_notify('tminus', 'resumed');
     return held.count;
 end $$;

@@ -7,7 +7,7 @@ grant usage on schema tminus to tminus_author, tminus_approver, tminus_reader, t
 
 -- Reading, for everyone who has a role. (The triggers of a plain INSERT run as the inserter and need the helpers.)
 grant select on tminus.sites, tminus.timezones, tminus.scheduled_scripts, tminus.scheduled_script_sites, tminus.authorizations, tminus.launches, tminus.site_runs,
-    tminus.backups, tminus.backup_texts, tminus.events, tminus.instances, tminus.policy, tminus.cleanup_debts, tminus.lost_starts,
+    tminus.backups, tminus.backup_texts, tminus.events, tminus.instances, tminus.policy, tminus.cleanup_debts, tminus.lost_starts, tminus.lost_acts,
     tminus.launch_counts,
     tminus.schema_migrations
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;

@@ -57,33 +57,54 @@ begin
     return found;
 end $$;
 
--- The daemon's: seal up to p_limit events that wait. Returns how many, and the latest seal; `seq` is null where there is none.
--- Another daemon that is at it: nothing is sealed.
-create function tminus.seal_events(p_limit integer, out sealed integer, out seq bigint, out hash text)
+-- The daemon's: seal up to p_limit events that wait. Returns how many, and the latest seal with its event; `seq` is null where there
+-- is none. Another daemon that is at it: nothing is sealed.
+create function tminus.seal_events(p_limit integer, out sealed integer, out seq bigint, out hash text, out event_id bigint, out event_hash text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     e tminus.events;
-    the_hash text;
     moment timestamptz := tminus.clock();
 begin
     sealed := 0;
     if tminus.take_duty('seal_events') then
-        select s.seq, s.hash into seq, hash from tminus.audit_seals s order by s.seq desc limit 1;
+        select s.seq, s.hash, s.event_id, s.event_hash into seq, hash, event_id, event_hash from tminus.audit_seals s order by s.seq desc limit 1;
         for e in
             select v.* from tminus.unsealed_events q join tminus.events v on v.id = q.event_id order by v.id limit p_limit
         loop
             seq := coalesce(seq, 0) + 1;
-            the_hash := tminus.event_hash(e);
-            hash := tminus.sha256_hex(tminus.netstring(coalesce(hash, '')) || tminus.netstring(seq::text) || tminus.netstring(e.id::text)
-                || tminus.netstring(the_hash) || tminus.netstring(tminus.api_time(moment)));
-            insert into tminus.audit_seals (seq, event_id, event_hash, sealed_at, hash) values (seq, e.id, the_hash, moment, hash);
+            event_id := e.id;
+            event_hash := tminus.event_hash(e);
+            hash := tminus.sha256_hex(tminus.netstring(coalesce(hash, '')) || tminus.netstring(seq::text) || tminus.netstring(event_id::text)
+                || tminus.netstring(event_hash) || tminus.netstring(tminus.api_time(moment)));
+            insert into tminus.audit_seals (seq, event_id, event_hash, sealed_at, hash) values (seq, e.id, seal_events.event_hash, moment, seal_events.hash);
             delete from tminus.unsealed_events q where q.event_id = e.id;
             sealed := sealed + 1;
         end loop;
     end if;
 end $$;
 
+-- The daemon's: whether this database has an act that its host remembers as the latest one, or a person accepted that it does not. If
+-- not, that is noted, and nothing is started by anyone until a person has accepted it. A seal may be lost where the act is not (a
+-- failover), and is made anew then.
+create function tminus.note_lost_acts(p_by text, p_seal bigint, p_event bigint, p_event_hash text) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from tminus.audit_seals s where s.event_id = p_event and s.event_hash = p_event_hash)
+        or exists (select from tminus.events e where e.id = p_event and tminus.event_hash(e) = p_event_hash) then
+        return true;
+    end if;
+    insert into tminus.lost_acts (event_id, event_hash, seal, noticed_by) values (p_event, p_event_hash, p_seal, p_by)
+    on conflict (event_id, event_hash) do nothing;
+    if found then
+        insert into tminus.events (kind, principal, detail)
+        values ('history_lost', p_by, jsonb_build_object('seal', p_seal, 'event', p_event, 'event_hash', p_event_hash));
+        perform pg_notify('tminus', 'paused');
+    end if;
+    return exists (select from tminus.lost_acts l where l.event_id = p_event and l.event_hash = p_event_hash and l.accepted_at is not null);
+end $$;
+
 grant select on tminus.audit_seals, tminus.unsealed_events to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 grant execute on function tminus.event_hash(tminus.events) to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
-grant execute on function tminus.seal_events(integer) to tminus_daemon;
+grant execute on function tminus.seal_events(integer), tminus.note_lost_acts(text, bigint, bigint, text) to tminus_daemon;
