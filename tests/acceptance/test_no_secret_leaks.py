@@ -15,7 +15,7 @@ from tests.acceptance.test_rehearsal import tminus
 from tests.support import Db, run_daemon, until
 from tminus.errors import ConfigError
 from tminus.settings import load_settings
-from tminus.simulator import Fault, Fleet, FleetSpec, SiteSpec, simulate
+from tminus.simulator import Fault, Fleet, FleetSpec, Setup, SiteSpec, simulate
 
 # What a script of an operator's brings to light on a router: in print, in an error, in a change that the diff shows.
 SCRIPT = """\
@@ -27,6 +27,7 @@ SCRIPT = """\
 /snmp community set [find name!="public"] addresses=10.0.0.0/8
 :error ("refused, password=" . [/ppp secret get [find name=canary] password])
 """
+TAKES_PASSWORDS = Setup(password_login=True)
 _SLOW = {Fault.SILENT_MID_SCRIPT}
 
 
@@ -97,7 +98,9 @@ async def test_no_secret_is_in_database_log_metrics_arguments_errors_or_repr(dat
         SiteSpec(id="behind", version="7.20.8"),
         *(SiteSpec(id=f"with-{fault}", version="7.20.8") for fault in faults),
     )
-    async with simulate(FleetSpec(site_specs=specs, base="127.45.11.1", password=canaries["login"])) as fleet:
+    async with simulate(
+        FleetSpec(site_specs=specs, base="127.45.11.1", password=canaries["login"], setup=TAKES_PASSWORDS)
+    ) as fleet:
         for site in ("sound", "old", *(f"with-{fault}" for fault in faults)):
             await plant(fleet, site, canaries)
         for fault in faults:

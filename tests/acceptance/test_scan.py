@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from tests.acceptance.test_cli import call, on_terminal
 from tests.support import Db, write_config
-from tminus.simulator import Behaviour, Fault, Fleet, FleetSpec, Kind, SiteSpec, simulate
+from tminus.simulator import Behaviour, Fault, Fleet, FleetSpec, Kind, Setup, SiteSpec, simulate
 
 VERSION = "7.20.8"
 
@@ -196,7 +197,7 @@ async def test_another_device_on_a_known_address_is_not_accepted_unless_it_is_na
 
 
 async def test_a_password_is_not_sent_to_a_host_that_proved_nothing(database: Db, tmp_path: Path) -> None:
-    async with simulate(spec("a")) as fleet:
+    async with simulate(replace(spec("a"), setup=Setup(password_login=True))) as fleet:
         await database.run(fleet.inventory_sql(None))
         await database.run("update tminus.sites set host_key = null")
         (tmp_path / "word").write_text("simulated\n")

@@ -23,6 +23,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "chr": {"chr": True},
     "home": {"setup": Setup(device_mode="home")},
     "may-not-write": {"setup": Setup(lacks=("write",))},
+    "takes-passwords": {"setup": Setup(password_login=True)},
 }
 
 

@@ -132,7 +132,7 @@ async def test_a_wrong_host_key_gets_no_login(tmp_path) -> None:
 
 @pytest.mark.parametrize(("typed", "status"), [(None, 2), (b"n\n", 2), (b"y\n", 0)])
 async def test_a_host_key_that_is_not_given_is_shown_and_asked_for(typed: bytes | None, status: int, tmp_path) -> None:
-    async with simulated("7.24.4") as (fleet, address):
+    async with simulated("7.24.4", "takes-passwords") as (fleet, address):
         (tmp_path / "password").write_text(f"{fleet.spec.password}\n")
         given = ["--user", address.username, "--password-file", str(tmp_path / "password"), "--only", "exec.banner"]
         ended = await conformance(address, *given, typed=typed)

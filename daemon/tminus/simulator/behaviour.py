@@ -120,9 +120,6 @@ class Behaviour(Terminal):
     ram_files_survive: bool = False
     """Whether files outside of ``flash/`` survive a reboot where there is such a folder; documented is that they do not."""
 
-    password_beside_key: bool = True
-    """Whether a user with a public key may log in by password (``always-allow-password-login``, off by default)."""
-
     keyboard_interactive: Keyboard = Keyboard.ABSENT
     """Whether passwords are taken by keyboard-interactive, too."""
 
@@ -220,7 +217,6 @@ WORST = Behaviour(
     reboot_says_who=False,
     reboot_delay_s=0.2,
     clock_survives_reboot=False,
-    password_beside_key=False,
     keyboard_interactive=Keyboard.OFFERED,
     offers_curves=False,
     refuses_after_failures=3,

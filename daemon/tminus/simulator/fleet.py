@@ -213,7 +213,10 @@ def _router(spec: FleetSpec, site: SiteSpec, number: int, journal: Journal) -> R
         setup=site.setup or spec.setup,
     )
     Scheduler(router)
-    defaults.personal(router.config, identity=site.identity or site.id, number=number, username=spec.username)
+    password_login = router.version.password_beside_key if router.setup.password_login else {}
+    defaults.personal(
+        router.config, identity=site.identity or site.id, number=number, username=spec.username, ssh=password_login
+    )
     return router
 
 

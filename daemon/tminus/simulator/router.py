@@ -123,7 +123,7 @@ class Router:
         self.next_version: Version | None = None  # installed by the next reboot
         self.next_firmware = version.text  # in use after the next reboot
         self.firmware = version.text
-        self.host_key_generation = 0  # a reset makes a new host key
+        self.host_key_generation = 0  # a reset makes a new host key, so does /ip ssh regenerate-host-key
         self.down = False
         self.observers: list[Observer] = []
         self.terminals: set[Callable[[LogLine], None]] = set()  # they show critical lines of the log

@@ -21,25 +21,58 @@ _BUILT = {
 
 TESTED = ("6.48.7", "6.49.10", "7.9.2", "7.12.2", "7.16.2", "7.20.8", "7.24.4")
 
-# The first version whose console shows a command (with a menu in front of it) or an argument: RouterOS's own tree.
+# The first version whose console has a menu, a command (with its menu in front of it) or an argument (with its command).
+# From RouterOS's own tree of 7.9 and later, and from what MikroTik and community.routeros say of versions; 7.0 where they
+# only say that RouterOS 6 differs. What is in no table exists in every version: the public record does not say when it came.
+_MENUS: Mapping[tuple[str, ...], tuple[int, int]] = {
+    ("interface", "wifi"): (7, 13),
+    ("interface", "wireguard"): (7, 1),
+    ("ip", "dhcp-server", "matcher"): (7, 4),
+    ("ip", "dns", "adlist"): (7, 15),
+    ("ip", "dns", "forwarders"): (7, 17),
+    ("ip", "vrf"): (7, 0),
+    ("routing", "bfd", "configuration"): (7, 11),
+    ("routing", "bgp", "connection"): (7, 0),
+    ("routing", "bgp", "session"): (7, 0),
+    ("routing", "bgp", "template"): (7, 0),
+    ("routing", "filter", "community-list"): (7, 0),
+    ("routing", "filter", "num-list"): (7, 0),
+    ("routing", "filter", "rule"): (7, 0),
+    ("routing", "filter", "select-rule"): (7, 0),
+    ("routing", "ospf", "interface-template"): (7, 0),
+    ("routing", "ospf", "static-neighbor"): (7, 0),
+    ("routing", "route"): (7, 0),
+    ("routing", "rule"): (7, 0),
+    ("routing", "table"): (7, 0),
+    ("safe-mode",): (7, 18),
+    ("system", "ntp", "client", "servers"): (7, 0),
+}
 _COMMANDS: Mapping[tuple[str, ...], tuple[int, int]] = {
-    ("onerror",): (7, 13),
-    ("grep",): (7, 13),
     ("exit",): (7, 22),
-    ("retry",): (7, 0),
     ("file", "add"): (7, 0),
     ("file", "read"): (7, 13),
-    ("file", "copy"): (7, 23),
-    ("safe-mode",): (7, 18),
+    ("grep",): (7, 13),
+    ("onerror",): (7, 13),
+    ("retry",): (7, 0),
+    ("terminal", "ask"): (7, 12),
 }
 _ARGUMENTS: Mapping[tuple[str, ...], tuple[int, int]] = {
-    ("import", "dry-run"): (7, 16),
+    ("console", "settings", "set", "log-script-errors"): (7, 18),
+    ("export", "path"): (7, 23),  # of the command export of every menu
     ("export", "show-sensitive"): (7, 0),
-    ("export", "path"): (7, 23),
-    ("system", "script", "run", "use-script-permissions"): (7, 15),
+    ("export", "where"): (7, 13),
     ("file", "add", "type"): (7, 15),
+    ("import", "dry-run"): (7, 16),
+    ("ip", "ssh", "set", "password-authentication"): (7, 21),
+    ("serialize", "options"): (7, 16),
     ("system", "scheduler", "add", "days"): (7, 24),
     ("system", "scheduler", "set", "days"): (7, 24),
+    ("system", "script", "run", "use-script-permissions"): (7, 15),
+}
+
+# The first version that does not have it any more.
+_REMOVED: Mapping[tuple[str, ...], tuple[int, int]] = {
+    ("ip", "ssh", "set", "always-allow-password-login"): (7, 21),
 }
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -94,6 +127,13 @@ class Version:
         return self.number >= (7, 9)
 
     @property
+    def password_beside_key(self) -> Mapping[str, str]:
+        """What to set in ``/ip ssh`` so that a user with a public key may use a password, too. Renamed in 7.21."""
+        if self.number >= (7, 21):
+            return {"password-authentication": "yes"}
+        return {"always-allow-password-login": "yes"}
+
+    @property
     def return_needs_value(self) -> bool:
         """A bare ``:return`` is ``missing value(s) of argument(s) value``: seen on 7.21 and later."""
         return self.number >= (7, 21)
@@ -113,12 +153,16 @@ class Version:
         """Since 7 the console writes ``/ip/address`` in messages; exports kept ``/ip address``."""
         return not self.legacy
 
+    def has_menu(self, path: tuple[str, ...]) -> bool:
+        """Whether there is a menu, and each above it; one of which nothing is known is always there."""
+        return all(self.number >= _MENUS.get(path[:size], (0, 0)) for size in range(1, len(path) + 1))
+
     def has_command(self, path: tuple[str, ...], verb: str) -> bool:
-        """Whether a command of a menu exists; one that nothing is known of always does."""
-        return self.number >= _first((*path, verb))
+        """Whether a menu that exists has a command."""
+        return self.number >= _COMMANDS.get((*path, verb), (0, 0))
 
     def missing_arguments(self, path: tuple[str, ...], verb: str) -> frozenset[str]:
-        """The arguments of a command that this version does not have yet."""
+        """The arguments of a command that this version does not have yet, or does not have any more."""
         return _missing(self.number, ("export",) if verb == "export" else (*path, verb))
 
     def stamp(self, moment: datetime) -> str:
@@ -136,12 +180,10 @@ class Version:
 
 
 @lru_cache(maxsize=4096)
-def _first(words: tuple[str, ...]) -> tuple[int, int]:
-    return max((_COMMANDS.get(words[:size], (0, 0)) for size in range(1, len(words) + 1)), default=(0, 0))
-
-
-@lru_cache(maxsize=4096)
 def _missing(number: tuple[int, int, int], words: tuple[str, ...]) -> frozenset[str]:
     return frozenset(
-        argument for (*command, argument), first in _ARGUMENTS.items() if tuple(command) == words and number < first
+        argument
+        for table, lacking in ((_ARGUMENTS, number.__lt__), (_REMOVED, number.__ge__))
+        for (*command, argument), version in table.items()
+        if tuple(command) == words and lacking(version)
     )

@@ -9,12 +9,13 @@ import pytest
 from netmiko import ConnectHandler
 
 from tests.device.simulator.client import SITE, one
-from tminus.simulator import DEFAULT, WORST, Behaviour, Fleet, Kind, flipped
+from tminus.simulator import DEFAULT, WORST, Behaviour, Fleet, Kind, Setup, flipped
 from tminus.simulator.terminal import Terminal
 
 ADD = "/ip address add address=10.9.0.1/24 interface=bridge"
 FLIPPED = [pytest.param(one, id=name) for name, one in flipped().items() if name.startswith("terminal_")]
 WORST_TERMINAL = replace(DEFAULT, **{field.name: getattr(WORST, field.name) for field in fields(Terminal)})
+PASSWORDS = Setup(password_login=True)
 TERMINALS = [pytest.param(DEFAULT, id="default"), *FLIPPED, pytest.param(WORST_TERMINAL, id="worst")]
 
 
@@ -34,7 +35,7 @@ def use(fleet: Fleet) -> tuple[str, str, str]:
 
 @pytest.mark.parametrize("behaviour", TERMINALS)
 async def test_logs_in_prints_changes_and_exports(behaviour: Behaviour) -> None:
-    async with one(behaviour=behaviour) as fleet:
+    async with one(behaviour=behaviour, setup=PASSWORDS) as fleet:
         printed, changed, exported = await asyncio.to_thread(use, fleet)
         assert "192.168.88.1/24  192.168.88.0  bridge" in printed
         assert "failure" not in changed
@@ -45,7 +46,7 @@ async def test_logs_in_prints_changes_and_exports(behaviour: Behaviour) -> None:
 
 
 async def test_what_it_returns_has_neither_prompt_nor_echo_where_a_line_feed_paints_nothing() -> None:
-    async with one(behaviour=Behaviour(terminal_newline_pause_s=0.0)) as fleet:
+    async with one(behaviour=Behaviour(terminal_newline_pause_s=0.0), setup=PASSWORDS) as fleet:
         printed, changed, exported = await asyncio.to_thread(use, fleet)
         assert changed == ""
         assert "tminus@" not in printed

@@ -11,7 +11,7 @@ import paramiko
 import pytest
 
 from tests.device.simulator.client import SITE, one
-from tminus.simulator import Fleet
+from tminus.simulator import Fleet, Kind, Setup
 
 SCRIPT = b"/interface bridge add name=br9\n"
 
@@ -54,10 +54,19 @@ def use(fleet: Fleet, **given: object) -> None:
 
 @pytest.mark.parametrize("method", ["password", "publickey"])
 async def test_logs_in_prints_uploads_imports_and_exports(method: str) -> None:
-    async with one() as fleet:
+    async with one(setup=Setup(password_login=True)) as fleet:
         given = {"password": fleet.spec.password} if method == "password" else {"pkey": key_of(fleet)}
         await asyncio.to_thread(use, fleet, **given)
         assert "br9" in fleet.export(SITE)
+
+
+async def test_without_sha_1_it_agrees_with_a_router_of_6_on_nothing() -> None:
+    """paramiko 5 knows no SHA-1, which is all that RouterOS 6 signs and exchanges keys with; nor does netmiko then."""
+    async with one(version="6.49.10", setup=Setup(password_login=True)) as fleet:
+        with pytest.raises(paramiko.SSHException, match="no acceptable"):
+            await asyncio.to_thread(connect, fleet, password=fleet.spec.password)
+        assert not fleet.journal.events(SITE, Kind.LOGIN)
+        assert not fleet.journal.events(SITE, Kind.LOGIN_REFUSED)
 
 
 def talk(fleet: Fleet) -> bytes:
@@ -74,7 +83,7 @@ def talk(fleet: Fleet) -> bytes:
 
 
 async def test_a_shell_echoes_runs_and_ends() -> None:
-    async with one() as fleet:
+    async with one(setup=Setup(password_login=True)) as fleet:
         seen = await asyncio.to_thread(talk, fleet)
         assert b"MikroTik RouterOS 7.24.4 (c)" in seen
         assert b"[tminus@a] > /interface bridge add name=br8\r\n" in seen

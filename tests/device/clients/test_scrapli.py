@@ -11,10 +11,11 @@ import pytest
 from scrapli import AsyncScrapli, Scrapli
 
 from tests.device.simulator.client import SITE, one
-from tminus.simulator import DEFAULT, Behaviour, Fleet
+from tminus.simulator import DEFAULT, Behaviour, Fleet, Setup
 
 ADD = "/ip address add address=10.9.0.1/24 interface=bridge"
 LINES = ("/ip address print", ADD, "/export")
+PASSWORDS = Setup(password_login=True)
 TERMINALS = [
     pytest.param(behaviour, id=name)
     for name, behaviour in (
@@ -24,6 +25,13 @@ TERMINALS = [
         ("ignores-line-feeds", Behaviour(terminal_newline_pause_s=0.0)),
     )
 ]
+
+OLD = {
+    "server_host_key_algs": ["ssh-rsa"],
+    "kex_algs": ["diffie-hellman-group14-sha1"],
+    "encryption_algs": ["aes128-ctr"],
+    "mac_algs": ["hmac-sha1"],
+}  # what RouterOS 6 speaks, and asyncssh does not offer unasked
 
 
 def options(fleet: Fleet) -> dict[str, object]:
@@ -57,12 +65,14 @@ def check(fleet: Fleet, results: list[str]) -> None:
 
 @pytest.mark.parametrize("behaviour", TERMINALS)
 async def test_logs_in_prints_changes_and_exports(behaviour: Behaviour) -> None:
-    async with one(behaviour=behaviour) as fleet:
+    async with one(behaviour=behaviour, setup=PASSWORDS) as fleet:
         check(fleet, await asyncio.to_thread(by_threads, fleet))
 
 
-async def test_the_same_over_its_asyncssh_transport() -> None:
-    async with one() as fleet:
-        async with AsyncScrapli(transport="asyncssh", **options(fleet)) as connection:
+@pytest.mark.parametrize("version", ["6.49.10", "7.24.4"])
+async def test_the_same_over_its_asyncssh_transport(version: str) -> None:
+    async with one(version=version, setup=PASSWORDS) as fleet:
+        given = {"transport_options": {"asyncssh": OLD if version < "7" else {}}, **options(fleet)}
+        async with AsyncScrapli(transport="asyncssh", **given) as connection:
             results = [(await connection.send_command(line)).result for line in LINES]
         check(fleet, results)

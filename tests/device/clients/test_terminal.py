@@ -9,7 +9,7 @@ import pytest
 
 from tests.device.clients.typing import terminal
 from tests.device.simulator.client import SITE, connected, one, run, upload
-from tminus.simulator import Behaviour, ChannelEnd, Kind
+from tminus.simulator import Behaviour, ChannelEnd, Kind, Setup
 
 PROMPT = b"[tminus@a] > "
 
@@ -146,7 +146,7 @@ async def test_help_lists_the_menu(version: str, key: bytes) -> None:
 
 async def test_before_the_prompt_licence_key_and_password_are_asked() -> None:
     asks = Behaviour(terminal_asks_license=True, terminal_is_unlicensed=True, terminal_asks_password=True)
-    async with one(behaviour=asks) as fleet:
+    async with one(behaviour=asks, setup=Setup(password_login=True)) as fleet:
         async with terminal(fleet, client_keys=None, password=fleet.spec.password) as screen:
             await screen.until(b"Do you want to see the software license? [Y/n]: ")
             screen.type(b"n")

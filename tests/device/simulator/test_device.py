@@ -80,7 +80,7 @@ async def test_an_rsa_host_key_on_7_and_another_one_at_run_time() -> None:
 
 @pytest.mark.parametrize("keyboard", Keyboard)
 async def test_keyboard_interactive(keyboard: Keyboard) -> None:
-    async with one(behaviour=Behaviour(keyboard_interactive=keyboard)) as fleet:
+    async with one(behaviour=Behaviour(keyboard_interactive=keyboard), setup=Setup(password_login=True)) as fleet:
         attempt = connected(
             fleet, client_keys=None, password=fleet.spec.password, preferred_auth="keyboard-interactive"
         )
@@ -120,7 +120,7 @@ async def test_who_removed_our_user_keeps_us_out() -> None:
 
 
 async def test_refused_logins_may_lead_to_a_block_list() -> None:
-    async with one(behaviour=Behaviour(refuses_after_failures=2)) as fleet:
+    async with one(behaviour=Behaviour(refuses_after_failures=2), setup=Setup(password_login=True)) as fleet:
         for _ in range(2):
             with pytest.raises(asyncssh.PermissionDenied):
                 async with connected(fleet, client_keys=None, password="wrong"):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.device.simulator.client import SITE, connected, one, run, upload
 from tminus.errors import UsageError
-from tminus.simulator import Behaviour, ChannelEnd, FleetSpec, Kind, OverLength, simulate
+from tminus.simulator import Behaviour, ChannelEnd, FleetSpec, Kind, OverLength, Setup, simulate
 
 SCRIPT = b'/interface bridge add name=br9\n/ip address add address=10.9.0.1/24 interface=br9 comment="from tminus"\n'
 
@@ -26,25 +26,87 @@ async def test_the_presented_host_key_is_the_one_of_the_inventory(fleet, connect
     assert key.export_public_key().decode().strip() == fleet.site(SITE).host_key
 
 
-async def test_password_login(fleet) -> None:
-    async with connected(fleet, client_keys=None, password=fleet.spec.password) as connection:
+@pytest.mark.parametrize("version", ["6.49.10", "7.20.8", "7.24.4"])
+async def test_a_router_can_be_set_up_to_take_a_password_beside_a_key(version: str) -> None:
+    async with (
+        one(version=version, setup=Setup(password_login=True)) as fleet,
+        connected(fleet, client_keys=None, password=fleet.spec.password) as connection,
+    ):
         assert await run(connection, ":put 1") == (b"1\r\n", 0)
 
 
-async def test_password_is_refused_beside_a_key_where_the_switch_says_so() -> None:
-    async with one(behaviour=Behaviour(password_beside_key=False)) as fleet:
+@pytest.mark.parametrize(
+    ("version", "allow", "forbid"),
+    [
+        ("6.49.10", "always-allow-password-login=yes", "always-allow-password-login=no"),
+        ("7.20.8", "always-allow-password-login=yes", "always-allow-password-login=no"),
+        ("7.24.4", "password-authentication=yes", "password-authentication=yes-if-no-key"),
+        ("7.24.4", "password-authentication=yes", "password-authentication=no"),
+    ],
+)
+async def test_a_user_with_a_key_may_not_use_a_password_unless_ip_ssh_says_so(version, allow, forbid) -> None:
+    async with one(version=version) as fleet, connected(fleet) as connection:
+
+        async def by_password() -> bool:
+            try:
+                async with connected(fleet, client_keys=None, password=fleet.spec.password):
+                    return True
+            except asyncssh.PermissionDenied:
+                return False
+
+        assert not await by_password()
+        assert await run(connection, f"/ip ssh set {allow}") == (b"", 0)
+        assert await by_password()
+        assert await run(connection, f"/ip ssh set {forbid}") == (b"", 0)
+        assert not await by_password()
+
+
+@pytest.mark.parametrize(
+    ("version", "line"),
+    [("7.20.8", "/ip ssh set password-authentication=yes"), ("7.24.4", "/ip ssh set always-allow-password-login=yes")],
+)
+async def test_the_property_of_ip_ssh_has_the_name_of_its_version(version: str, line: str) -> None:
+    async with one(version=version) as fleet, connected(fleet) as connection:
+        output, status = await run(connection, line)
+        assert b"(line 1 column" in output
+        assert status == 1
+
+
+async def test_a_user_without_a_key_may_use_a_password_unless_none_may() -> None:
+    async with one() as fleet, connected(fleet) as connection:
+        await run(connection, "/user add name=eve group=read password=secret")
+        eve = {"username": "eve", "client_keys": None, "password": "secret"}
+        async with connected(fleet, **eve) as other:
+            assert await run(other, ":put 1") == (b"1\r\n", 0)
+        await run(connection, "/ip ssh set password-authentication=no")
         with pytest.raises(asyncssh.PermissionDenied):
-            async with connected(fleet, client_keys=None, password=fleet.spec.password):
+            async with connected(fleet, **eve):
                 pass
 
 
+@pytest.mark.parametrize("version", ["6.49.10", "7.24.4"])
+async def test_a_regenerated_host_key_is_seen_by_who_connects_next(version: str) -> None:
+    async with one(version=version) as fleet, connected(fleet) as connection:
+        old = connection.get_server_host_key()
+        assert await run(connection, "/ip ssh regenerate-host-key") == (b"", 0)
+        assert await run(connection, ":put 1") == (b"1\r\n", 0)  # what is open goes on
+        keys = []
+        for _ in range(2):
+            async with connected(fleet) as later:
+                keys.append(later.get_server_host_key())
+        assert keys[0] != old
+        assert keys[0] == keys[1]  # until it is asked for again
+        assert keys[0].get_algorithm() == old.get_algorithm()
+
+
 @pytest.mark.parametrize("wrong", [{"username": "root"}, {"client_keys": None, "password": "wrong"}])
-async def test_wrong_logins_are_refused_and_journalled(fleet, wrong: dict[str, object]) -> None:
-    with pytest.raises(asyncssh.PermissionDenied):
-        async with connected(fleet, **wrong):
-            pass
-    assert fleet.journal.events(SITE, Kind.LOGIN_REFUSED)
-    assert not fleet.journal.events(SITE, Kind.LOGIN)
+async def test_wrong_logins_are_refused_and_journalled(wrong: dict[str, object]) -> None:
+    async with one(setup=Setup(password_login=True)) as fleet:
+        with pytest.raises(asyncssh.PermissionDenied):
+            async with connected(fleet, **wrong):
+                pass
+        assert fleet.journal.events(SITE, Kind.LOGIN_REFUSED)
+        assert not fleet.journal.events(SITE, Kind.LOGIN)
 
 
 async def test_version_6_speaks_only_old_algorithms() -> None:

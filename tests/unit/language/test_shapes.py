@@ -173,11 +173,11 @@ def test_commands_know_what_they_lack_to_run(source: str, missing: tuple[str, ..
 
 
 def test_strings_hold_text_variables_expressions_and_commands() -> None:
-    value = only(r':put "a\"\\\n\r\t\$\_\?\41 $x-y $(1 + 2) $[:len 1]"').args[0].value
+    value = only(r':put "a\"\\\n\r\t\a\b\f\v\$\_\?\41 $x-y $(1 + 2) $[:len 1]"').args[0].value
     assert isinstance(value, String)
     assert value.plain is None
     texts = [part for part in value.parts if isinstance(part, str)]
-    assert texts == ['a"\\\n\r\t$ ?A ', "-y ", " "]
+    assert texts == ['a"\\\n\r\t\a\b\f\v$ ?A ', "-y ", " "]
     assert [show(part) for part in value.parts if not isinstance(part, str)] == ["$x", "(1 + 2)", "[len 1]"]
 
 

@@ -10,10 +10,9 @@ import pytest
 
 from tests.unit.simulator.machine import Machine
 from tests.unit.simulator.test_schedule import until
-from tminus.simulator import TESTED, Behaviour, Kind, Setup
+from tminus.simulator import Behaviour, Kind, Setup
 from tminus.simulator.errors import Rebooted
 from tminus.simulator.files import StorageFull
-from tminus.simulator.versions import Version
 
 QUICK = Behaviour(reboot_down_s=0.01, startup_after_s=0)
 
@@ -246,23 +245,6 @@ async def test_safe_mode_forgets_after_a_hundred_actions(router: Machine) -> Non
     await console.run(b'/safe-mode take; :for i from=1 to=101 do={ /interface bridge add name=("br" . $i) }')
     router.router.safe_mode.ended(console)
     assert "br101" in router.body()
-
-
-@pytest.mark.parametrize(
-    ("line", "since"),
-    [
-        ("/safe-mode take", (7, 18)),
-        (":onerror e in={ :put 1 }", (7, 13)),
-        ("/file add name=a.txt contents=x", (7, 0)),
-        ("/export show-sensitive", (7, 0)),
-        ('/file read file="a" chunk-size=1', (7, 13)),
-        ('/import file-name="a" verbose=yes dry-run', (7, 16)),
-    ],
-)
-@pytest.mark.parametrize("version", TESTED)
-async def test_each_version_has_the_commands_of_its_time(make_router, version: str, line: str, since) -> None:
-    printed = await make_router(version).run(line)
-    assert ("(line 1 column" in printed) is (Version.parse(version).number < since)
 
 
 async def test_an_export_that_is_stopped_says_so_in_its_file(router: Machine) -> None:

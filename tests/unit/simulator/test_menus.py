@@ -95,7 +95,10 @@ async def test_a_change_is_exported_and_taken_back_is_not(menu: Menu) -> None:
         words = " ".join(f"{name}={value}" for name, value in arguments(menu).items())
         target = await router.put(f"[{head(menu)} add {words}]")
     before = router.body(secrets=True)
+    lacking = router.router.version.missing_arguments(menu.path, "set")
     for name, (value, default) in changes(menu).items():
+        if name in lacking:  # a property of other versions
+            continue
         assert await router.run(f"{head(menu)} set {target} {name}={value}") == ""
         exported = section(router.body(secrets=True), menu)
         if menu.exported:

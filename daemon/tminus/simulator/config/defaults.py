@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
+from collections.abc import Mapping
 from functools import lru_cache
 
 from .config import LAST_ID, Base, Config
@@ -190,8 +191,12 @@ def _padding(size: int) -> list[dict[str, str]]:
     return rows
 
 
-def personal(config: Config, *, identity: str, number: int, username: str) -> None:
-    """What differs from router to router."""
+def personal(
+    config: Config, *, identity: str, number: int, username: str, ssh: Mapping[str, str] | None = None
+) -> None:
+    """What differs from router to router. ``ssh``: properties of ``/ip ssh``."""
+    if ssh:
+        config.change(BY_PATH["ip", "ssh"], config.single(("ip", "ssh")), ssh)
     config.change(BY_PATH["system", "identity"], config.single(("system", "identity")), {"name": identity})
     config.add(
         BY_PATH["ip", "address"],

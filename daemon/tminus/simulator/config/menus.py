@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from tminus.routeros.language import names
+from tminus.simulator.versions import Version
 
 from .schema import Field, Menu, Path, Selector, Shape
 from .tables import firewall, interfaces, ip, system
@@ -26,8 +27,8 @@ __all__ = [
     "Shape",
     "commands",
     "device",
-    "exists",
     "find",
+    "of_version",
 ]
 
 SINGLE_VIEWS = system.SINGLE_VIEWS
@@ -122,6 +123,15 @@ def _undescribed(path: Path) -> Menu | None:
     )
 
 
+@lru_cache(maxsize=4096)
+def of_version(menu: Menu, version: Version) -> Menu:
+    """The menu without the properties that a version does not have."""
+    lacking = version.missing_arguments(menu.path, "set")
+    if not lacking & menu.fields.keys():
+        return menu
+    return replace(menu, fields={name: field for name, field in menu.fields.items() if name not in lacking})
+
+
 _VERBS = {
     Shape.LIST: "add set remove enable disable comment move print get find export unset reset",
     Shape.FIXED: "set enable disable comment print get find export unset reset",
@@ -132,12 +142,21 @@ _MORE: Mapping[Path, tuple[str, ...]] = {("system", "routerboard"): ("upgrade",)
 _TARGETS = frozenset({"where", "numbers", "number", "value-name"})
 
 
-@lru_cache(maxsize=1)
-def device() -> names.Menu:
-    """The names that the parser reads scripts by: those of its device, and the described menus that it lacks.
+@lru_cache(maxsize=64)
+def device(version: Version) -> names.Menu:
+    """The names that a version reads scripts by: those of the parser's device, and the described menus that it lacks.
 
-    Its device is a virtual one: a router has ``/system routerboard`` besides.
+    Its device is a virtual one: a router has ``/system routerboard`` besides. What the version does not have is left out, so
+    it cannot be shortened to, and is refused as any other unknown name is.
     """
+    root = _of_version(_all(), version, ())
+    if root is None:
+        raise AssertionError("a router without a menu")
+    return root
+
+
+@lru_cache(maxsize=1)
+def _all() -> names.Menu:
     root = _copy(names.base())
     for menu in MENUS:
         here = root
@@ -157,5 +176,29 @@ def _copy(menu: names.Menu) -> names.Menu:
     return names.Menu(menus={name: _copy(inner) for name, inner in menu.menus.items()}, commands=dict(menu.commands))
 
 
-def exists(path: Path) -> bool:
-    return device().at(path) is not None
+def _of_version(menu: names.Menu, version: Version, path: Path) -> names.Menu | None:
+    """A menu with what is in it, without what the version lacks; None if it lacks the menu."""
+    if not version.has_menu(path):
+        return None
+    inner = {name: _of_version(below, version, (*path, name)) for name, below in menu.menus.items()}
+    return names.Menu(
+        menus={name: below for name, below in inner.items() if below is not None},
+        commands={
+            name: _without(signature, version.missing_arguments(path, name))
+            for name, signature in menu.commands.items()
+            if version.has_command(path, name)
+        },
+    )
+
+
+def _without(signature: names.Signature, missing: frozenset[str]) -> names.Signature:
+    if not missing:
+        return signature
+    return replace(
+        signature,
+        values=signature.values - missing,
+        flags=signature.flags - missing,
+        switches=signature.switches - missing,
+        plain={spelling: name for spelling, name in signature.plain.items() if name not in missing},
+        _found={},
+    )

@@ -105,6 +105,14 @@ async def _reset(frame: Frame) -> Value:
     return await go_down(frame)
 
 
+async def _regenerate_host_key(frame: Frame) -> Value:
+    """Who connects from now on sees another host key; open connections go on."""
+    # That it asks, and its words, are uncertain: no transcript is known.
+    if await confirmed(frame, "This will regenerate current SSH host keys, yes? [y/N]: "):
+        frame.console.router.host_key_generation += 1
+    return None
+
+
 async def _install(frame: Frame) -> Value:
     """Install what ``Setup.upgrade_to`` names, and reboot into it."""
     router = frame.console.router
@@ -211,6 +219,7 @@ def _held(frame: Frame) -> SafeMode:
 Act = Callable[[Frame], Awaitable[Value]]
 
 ACTS: Mapping[tuple[Path, str], Act] = {
+    (("ip", "ssh"), "regenerate-host-key"): _regenerate_host_key,
     (("system",), "reboot"): _reboot,
     (("system",), "shutdown"): _reboot,
     (("system",), "reset-configuration"): _reset,

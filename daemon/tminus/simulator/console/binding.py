@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NoReturn, assert_never
 
-from tminus.routeros.language import ScriptSyntaxError, ast, parse
+from tminus.routeros.language import ScriptSyntaxError, ast, names, parse
 from tminus.routeros.language.names import complete
 from tminus.simulator.config import menus
 from tminus.simulator.config.kinds import accepts_literal
@@ -56,7 +56,7 @@ class Bindings:
 def load(source: bytes, version: Version) -> Bindings:
     """Parse and bind; ScriptSyntaxError with RouterOS's message and place. Routers run much the same text: cached."""
     try:
-        bindings = Bindings(parse(source, names=menus.device()), version)
+        bindings = Bindings(parse(source, names=menus.device(version)), version)
         _Binder(bindings).statements(bindings.program.statements)
     except ScriptSyntaxError as error:
         raise reworded(error, source, version) from None
@@ -67,12 +67,13 @@ class _Binder:
     def __init__(self, bindings: Bindings) -> None:
         self._bound = bindings._bound
         self._version = bindings.version
+        self._names = menus.device(bindings.version)
 
     def statements(self, statements: Iterable[ast.Statement]) -> None:
         for statement in statements:
             match statement:
                 case ast.Scope():
-                    if statement.menu and not menus.exists(statement.menu):
+                    if statement.menu and self._names.at(statement.menu) is None:
                         word = statement.words[-1]
                         _fail(f"bad command name {word.text}", word.at)
                     self.statements(statement.block.statements)
@@ -84,15 +85,15 @@ class _Binder:
     def _command(self, command: ast.Command) -> Bound:
         if command.callee is not None:
             return self._call(command, command.callee)
-        command = _reread(command)
+        command = _reread(command, self._names)
         path, verb = command.menu, command.name
-        if path and not menus.exists(path):
-            word = command.words[_missing(command)]
+        if path and self._names.at(path) is None:
+            word = command.words[_missing(command, self._names)]
             _fail(f"bad command name {word.text}", word.at)
         if verb is None:
             return Bound(path=path, verb="", builtin=False, named={}, flags=frozenset())
         signature = signatures.builtin(verb) if path == () else signatures.signature(path, verb)
-        if signature is None or not command.known or not self._version.has_command(path, verb):
+        if signature is None or not command.known:
             word = command.words[-1]
             _fail(f"bad command name {word.text}", word.at)
         return self._arguments(command, signature, path, verb)
@@ -198,27 +199,27 @@ class _Binder:
                 assert_never(value)
 
 
-def _reread(command: ast.Command) -> ast.Command:
+def _reread(command: ast.Command, known: names.Menu) -> ast.Command:
     """A menu that the parser's device lacks looks like an unknown command with values: read those as words."""
     if command.known or command.name is None:
         return command
     path, words, args = (*command.menu, command.name), command.words, command.args
     verb = None
-    while menus.exists(path):
+    while known.at(path) is not None:
         if not (args and args[0].name is None and isinstance(args[0].value, ast.Literal)):
             return replace(command, menu=path, name=None, known=True, words=words, args=args)
         word, args = ast.Word(at=args[0].value.at, text=args[0].value.text), args[1:]
         words = (*words, word)
-        if not menus.exists((*path, word.text)):
+        if known.at((*path, word.text)) is None:
             verb = word.text
             break
         path = (*path, word.text)
     return command if verb is None else replace(command, menu=path, name=verb, known=True, words=words, args=args)
 
 
-def _missing(command: ast.Command) -> int:
+def _missing(command: ast.Command, known: names.Menu) -> int:
     """Which word names the first menu that the simulator does not have."""
-    depth = next(depth for depth in range(1, len(command.menu) + 1) if not menus.exists(command.menu[:depth]))
+    depth = next(depth for depth in range(1, len(command.menu) + 1) if known.at(command.menu[:depth]) is None)
     surplus = len(command.menu) - depth + (command.name is not None)  # words behind it
     return max(len(command.words) - 1 - surplus, 0)
 

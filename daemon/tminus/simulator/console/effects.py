@@ -129,6 +129,9 @@ async def _export(frame: Frame) -> Value:
 async def run_export(frame: Frame, path: tuple[str, ...]) -> None:
     """Print the configuration below a menu, or write it to a file."""
     console, router, flags = frame.console, frame.console.router, frame.bound.flags
+    for chosen in ("path", "where"):
+        if chosen in frame.bound.named:  # better than to export what was not asked for
+            raise RunError(f"failure: {chosen} of {frame.bound.label} is not simulated")
     if "show-sensitive" in flags and "sensitive" not in console.rights and router.behaviour.show_sensitive_refused:
         raise RunError("not enough permissions (9)")
     secrets = "sensitive" in console.rights and (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tminus.routeros.language import ast
 from tminus.simulator.config.config import Item
-from tminus.simulator.config.menus import BY_PATH, SINGLE_VIEWS, find
+from tminus.simulator.config.menus import BY_PATH, SINGLE_VIEWS, find, of_version
 from tminus.simulator.config.schema import Menu, Shape
 from tminus.simulator.contents import permissions, show
 from tminus.simulator.contents.editor import Editor
@@ -60,9 +60,9 @@ async def run(console: Console, bound: Bound, scope: Scope, bindings: Bindings, 
         case "find":
             return array_of(ItemId(item.id) for item in await _where(frame, menu))
         case "get":
-            return await _get(frame, menu)
+            return await _get(frame, of_version(menu, frame.console.router.version))
         case "print":
-            return await _print(frame, menu, wanted=wanted)
+            return await _print(frame, of_version(menu, frame.console.router.version), wanted=wanted)
         case _:
             return await _change(frame, menu)
 

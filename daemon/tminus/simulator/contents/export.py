@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import assert_never
 
 from tminus.simulator.config.config import Item, Table
-from tminus.simulator.config.menus import MENUS
+from tminus.simulator.config.menus import MENUS, of_version
 from tminus.simulator.config.quoting import quote
 from tminus.simulator.config.schema import Menu, Path, Selector, Shape
 from tminus.simulator.router import Router
+from tminus.simulator.versions import Version
 
 _DESCRIBED = tuple(menu.path for menu in MENUS)
 WIDTH = 80  # of a wrapped line, the trailing blank and backslash included
@@ -20,9 +21,10 @@ def export(router: Router, path: Path, *, terse: bool, verbose: bool, secrets: b
     key = (router.config.revision, path, terse, verbose, secrets)
     if router.cached_export is None or router.cached_export[0] != key:
         filled = router.config.filled()
-        paths = dict.fromkeys((*_DESCRIBED, *filled)) if verbose else filled
-        tables = [router.config.table(known) for known in paths if known[: len(path)] == path]
-        body = "".join(_table(table, terse=terse, verbose=verbose, secrets=secrets) for table in tables)
+        known = [menu for menu in _DESCRIBED if router.version.has_menu(menu)]
+        paths = dict.fromkeys((*known, *filled)) if verbose else filled
+        tables = [router.config.table(shown) for shown in paths if shown[: len(path)] == path]
+        body = "".join(_table(table, router.version, terse=terse, verbose=verbose, secrets=secrets) for table in tables)
         router.cached_export = (key, body)
     return _header(router) + router.cached_export[1]
 
@@ -41,16 +43,17 @@ def _header(router: Router) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(table: Table, *, terse: bool, verbose: bool, secrets: bool) -> str:
-    key = f"{terse:d}{verbose:d}{secrets:d}"
+def _table(table: Table, version: Version, *, terse: bool, verbose: bool, secrets: bool) -> str:
+    key = f"{terse:d}{verbose:d}{secrets:d}{version.number if verbose else ''}"  # a fleet shares tables
     if key not in table.exported:
         head = "/" + " ".join(table.menu.path)
+        menu = of_version(table.menu, version) if verbose else table.menu
         lines = []
         for place, item in enumerate(table.items if table.menu.exported else ()):
             if item.dynamic:
                 continue
             if key not in item.exported:
-                words = _item(table.menu, item, place, verbose=verbose, secrets=secrets)
+                words = _item(menu, item, place, verbose=verbose, secrets=secrets)
                 item.exported[key] = "" if not words else f"{head} {' '.join(words)}\n" if terse else wrap(words)
             lines.append(item.exported[key])
         text = "".join(lines)

@@ -9,6 +9,7 @@ import asyncssh
 from tminus.simulator.behaviour import Keyboard
 from tminus.simulator.faults import Fault
 from tminus.simulator.journal import Kind
+from tminus.simulator.router import Router
 from tminus.simulator.terminal import LoginName
 
 from .connection import Connection
@@ -16,6 +17,20 @@ from .session import Session
 
 if TYPE_CHECKING:
     from .server import Host
+
+
+def takes_passwords(router: Router, *, has_key: bool) -> bool:
+    """Whether ``/ip ssh`` lets a user log in by password, who may have a public key. Renamed in 7.21."""
+    path = ("ip", "ssh")
+    if router.version.number < (7, 21):
+        return not has_key or router.config.value(path, "always-allow-password-login") == "yes"
+    match router.config.value(path, "password-authentication"):
+        case "yes":
+            return True
+        case "no":
+            return False
+        case _:  # yes-if-no-key
+            return not has_key
 
 
 class Login(asyncssh.SSHServer):
@@ -45,9 +60,9 @@ class Login(asyncssh.SSHServer):
         return True
 
     def password_auth_supported(self) -> bool:
-        """A user with a key may not use a password, unless his owner allows it."""
+        """A user with a key may not use a password, unless ``/ip ssh`` allows it: documented."""
         has_key = self._username == self._host.username and bool(self._host.client_keys)
-        return self._host.router.behaviour.password_beside_key or not has_key
+        return takes_passwords(self._host.router, has_key=has_key)
 
     def kbdint_auth_supported(self) -> bool:
         """asyncssh takes passwords by it where this says nothing."""

@@ -135,6 +135,7 @@ class Host:
 
     def _connection(self, destination: ipaddress.IPv4Address | None) -> asyncio.Protocol:
         self.check()
+        self._renew_key()
         router = self.router
         blocked = router.behaviour.refuses_after_failures
         if Fault.BLACKHOLE in router.faults or (blocked and self.failures >= blocked):
@@ -202,10 +203,14 @@ class Host:
             else:  # after the command that asked for it has ended its channel
                 asyncio.get_running_loop().call_soon(connection.cut)
 
-    def came_up(self) -> None:
+    def _renew_key(self) -> None:
+        """Present another host key of the same kind where the router made one since."""
         if self.router.host_key_generation != self._generation:
             self._generation = self.router.host_key_generation
-            self._host_key = asyncssh.generate_private_key(self._host_key.get_algorithm())
+            self.replace_host_key(asyncssh.generate_private_key(self._host_key.get_algorithm()))
+
+    def came_up(self) -> None:
+        self._renew_key()
         self.options = self._offer()
         self._recheck()
         self.router.tasks.start(self.listen(), "listen")
