@@ -24,16 +24,18 @@ _rigs = itertools.count(1)
 
 @dataclass(slots=True)
 class Row:
-    """What all runs of one fault came to. Times in seconds, the worst of all."""
+    """What all runs of one fault came to. Times in seconds, the worst of all; `took` is that of a whole run."""
 
     runs: int = 0
+    took: float = 0.0
     noticed: float = 0.0
     recovered: float = 0.0
     violations: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
-    def add(self, measured: Measured) -> None:
+    def add(self, measured: Measured, took: float = 0.0) -> None:
         self.runs += 1
+        self.took = max(self.took, took)
         self.noticed = max(self.noticed, measured.noticed or 0.0)
         self.recovered = max(self.recovered, measured.recovered or 0.0)
         self.violations += measured.violations
@@ -125,9 +127,9 @@ async def _run_batch(
                 measured = await run_scenario(rig, scenario, f"{seed} {scenario.id} {number}")
                 logs = rig.log_violations(Excuses(told=told))
                 measured.violations += logs
-                report[scenario.id].add(measured)
-                left.pop(0)
                 took = time.monotonic() - begun
+                report[scenario.id].add(measured, took)
+                left.pop(0)
                 tell(f"{scenario.id} run {number + 1}: {took:.1f} s, {len(measured.violations)} violations")
                 for violation in measured.violations:
                     tell(f"  {violation} (seed {seed}, {folder})")
@@ -139,15 +141,17 @@ async def _run_batch(
 
 def table(report: Report) -> str:
     """One line a fault: what, runs, in how many nothing was violated, the worst times."""
-    head = f"{'fault':34} {'runs':>5} {'violations':>10} {'noticed, s':>10} {'recovered, s':>12}"
+    head = f"{'fault':34} {'runs':>5} {'violations':>10} {'noticed, s':>10} {'recovered, s':>12} {'took, s':>8}"
     lines = [head, "-" * len(head)]
     for name, row in report.items():
-        noticed = f"{row.noticed:.1f}" if row.noticed else "-"
-        lines.append(f"{name[:34]:34} {row.runs:5} {len(row.violations):10} {noticed:>10} {row.recovered:12.1f}")
+        noticed, recovered = (f"{seconds:.1f}" if seconds else "-" for seconds in (row.noticed, row.recovered))
+        lines.append(
+            f"{name[:34]:34} {row.runs:5} {len(row.violations):10} {noticed:>10} {recovered:>12} {row.took:8.1f}"
+        )
     total = sum(row.runs for row in report.values())
     broken = sum(len(row.violations) for row in report.values())
-    lines.append(
-        f"{'all':34} {total:5} {broken:10} {'':10} {max((r.recovered for r in report.values()), default=0):12.1f}"
-    )
+    worst = max((row.recovered for row in report.values()), default=0)
+    longest = max((row.took for row in report.values()), default=0)
+    lines.append(f"{'all':34} {total:5} {broken:10} {'':10} {worst:12.1f} {longest:8.1f}")
     lines += [f"{name}: {said}" for name, row in report.items() for said in row.said]
     return "\n".join(lines)

@@ -36,16 +36,33 @@ TOLD = frozenset({"declared_dead"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """When nobody could look at a site, in seconds of time.time()."""
+
+    site: str
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Excuses:
     """What a fault makes unavoidable.
 
-    `unreachable`: sites on which nobody could look. `told`: events at level error. `clock_moved`: by how many seconds the
-    clock of the database may have been ahead of the routers'.
+    `unreachable`: sites on which nobody could look, to the end. `cuts`: for a while. `told`: events at level error.
+    `clock_moved`: by how many seconds the clock of the database may have been ahead of the routers'.
     """
 
     unreachable: Collection[str] = ()
+    cuts: Collection[Cut] = ()
     told: Collection[str] = TOLD
     clock_moved: float = 0.0
+
+    def covers(self, run: asyncpg.Record) -> bool:
+        """Whether nobody could look at the site of this run, at some time between its start and its end."""
+        since, until = run["executing_at"].timestamp(), run["finished_at"].timestamp()
+        return run["site_id"] in self.unreachable or any(
+            cut.site == run["site_id"] and cut.since <= until and since <= cut.until for cut in self.cuts
+        )
 
 
 NO_EXCUSE = Excuses()
@@ -85,9 +102,14 @@ class Findings:
 
 
 async def check_runs(
-    db: Db, fleet: Fleet, scripts: Iterable[object] | None = None, *, excuses: Excuses = NO_EXCUSE
+    db: Db,
+    fleet: Fleet,
+    scripts: Iterable[object] | None = None,
+    *,
+    runs: Collection[int] | None = None,
+    excuses: Excuses = NO_EXCUSE,
 ) -> list[str]:
-    """Check A0 to A5 for these scheduled scripts (None: for all); each has a text of its own."""
+    """Check A0 to A5 for these scheduled scripts and site runs (None: for all); each script has a text of its own."""
     findings = Findings()
     rows = await db.fetch(
         """
@@ -98,9 +120,10 @@ async def check_runs(
                 else e.site_id = r.site_id and e.kind = 'site_' || r.state end) as told
         from tminus.site_runs r
         join tminus.launches l on l.id = r.launch_id
-        where $1::uuid[] is null or l.script_id = any ($1)
+        where ($1::uuid[] is null or l.script_id = any ($1)) and ($2::bigint[] is null or r.id = any ($2))
         """,
         None if scripts is None else list(scripts),
+        None if runs is None else list(runs),
     )
     texts = Counter(_sha256(row["script"]) for row in {row["launch_id"]: row for row in rows}.values())
     findings.demand(all(count == 1 for count in texts.values()), "A1", "two launches have one text; nothing is proved")
@@ -151,7 +174,7 @@ def _check_run(findings: Findings, row: asyncpg.Record, fleet: Fleet, excuses: E
         case "unknown", _:
             interrupted = starts and "ok" not in outcomes
             findings.demand(
-                interrupted or site in excuses.unreachable, "A5", f"{len(starts)} starts, {outcomes}, and yet: {where}"
+                interrupted or excuses.covers(row), "A5", f"{len(starts)} starts, {outcomes}, and yet: {where}"
             )
         case _:
             findings.demand(not starts, "A5", f"it was started: {where}")

@@ -53,6 +53,8 @@ class Proxy:
         self.down = Direction(asyncio.Event())
         self.host = "127.0.0.1"
         self.port = 0
+        self.accepted = 0
+        """Connections until now, also those that have come no farther than here."""
         self.thaw()
 
     async def listen(self) -> None:
@@ -111,6 +113,7 @@ class Proxy:
         return len(self._pairs)
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         task = asyncio.create_task(self._carry(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

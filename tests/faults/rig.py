@@ -25,12 +25,10 @@ import asyncpg
 
 from tests.faults.invariants import NO_EXCUSE, Excuses, Footprint, check_footprint, check_logs, check_runs
 from tests.faults.proxy import Proxy, Target, proxied
-from tests.support import Daemon, Db, fresh_database, start_daemon, until
+from tests.support import SLOWNESS, Daemon, Db, fresh_database, start_daemon, until
 from tminus.kill_points import Point
 from tminus.simulator import Fleet, FleetSpec, simulate
 
-SLOWNESS = float(os.environ.get("FAULTS_SLOWNESS", "1"))
-"""By what the time is multiplied that is allowed for the machine's own work, a heartbeat's among it, where it has much else to do."""
 TTL, REAP = 3.0 * SLOWNESS, 0.5
 # Every proportion of the real thing, and recoveries that take seconds.
 PROFILE: dict[str, object] = {
@@ -324,7 +322,7 @@ async def _stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
 
-def _database_target(dsn: str) -> Target:
+def database_target(dsn: str) -> Target:
     parts = urlsplit(dsn)
     given = {name: values[0] for name, values in parse_qs(parts.query).items()}
     host, port = given.get("host", parts.hostname or "localhost"), int(given.get("port", parts.port or 5432))
@@ -360,7 +358,7 @@ async def open_rig(
                 await db.fetch(
                     "update tminus.sites set address = '127.0.0.1', port = $2 where id = $1", site.id, proxy.port
                 )
-        target = _database_target(db.dsn)
+        target = database_target(db.dsn)
         for place in range(daemons + spared):
             slot = Slot(f"daemon-{place}", folder / f"daemon-{place}", await stack.enter_async_context(proxied(target)))
             slot.spared = place >= daemons

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from tests.faults.invariants import Excuses
-from tests.faults.rig import BOUND, REAP, TTL, Rig, Slot, open_rig
+from tests.faults.invariants import Cut, Excuses, check_runs
+from tests.faults.rig import BOUND, REAP, SLOWNESS, TTL, Rig, Slot, open_rig
 from tests.support import make_template, start_postgres, until
 from tminus.kill_points import Point
 from tminus.simulator import FleetSpec
@@ -33,6 +33,10 @@ _START_WITHIN = 60.0
 _LATE = _START_WITHIN + _SITE_TIMEOUT + BOUND + 30.0
 """Seconds from its time until every site of a launch has ended, whatever happened meanwhile, the next fault included."""
 
+_TIDY_WITHIN = 60.0 * SLOWNESS
+"""Seconds at the end, with nothing broken any more, until no file of ours is left on any router."""
+_ROUNDS = 20  # of a process's services, in which its database serves it again
+
 _POINTS = (
     Point.CLAIMED, Point.EXPORTING, Point.UPLOADED, Point.READY, Point.START_WRITING, Point.START_COMMITTING,
     Point.START_WRITTEN, Point.SENDING,
@@ -43,10 +47,12 @@ _POINTS = (
 
 @dataclass(slots=True)
 class Told:
-    """How often each fault was made, and the worst time from it until all that was open then had ended, in seconds."""
+    """How often each fault was made, the site runs that were open then, and the worst time until they had ended, in seconds."""
 
     count: int = 0
     worst: float = 0.0
+    runs: set[int] = field(default_factory=set)
+    violations: int = 0  # of these runs
 
 
 @dataclass(slots=True)
@@ -54,11 +60,10 @@ class Soak:
     rig: Rig
     rng: random.Random
     faults: dict[str, Told] = field(default_factory=dict)
-    cut: dict[str, str] = field(default_factory=dict)  # script, site that nobody could reach for a while
     memory: list[tuple[float, float]] = field(default_factory=list)  # seconds since the start, MiB of the spared daemon
     violations: list[str] = field(default_factory=list)
     watches: set[asyncio.Task[None]] = field(default_factory=set)
-    unreachable: set[str] = field(default_factory=set)
+    cuts: list[Cut] = field(default_factory=list)
 
     # -- the faults: each ends what it has begun -----------------------------------------------------------------------
 
@@ -108,14 +113,15 @@ class Soak:
 
     async def cut_routers(self) -> None:
         sites = self.rng.sample(sorted(self.rig.routers), k=max(len(self.rig.routers) // 10, 1))
-        self.unreachable.update(sites)
         how = self.rng.choice(("freeze", "drop", "reset", "half_close"))
+        since = time.time()
         for site in sites:
             getattr(self.rig.routers[site], how)()
         await asyncio.sleep(self.rng.uniform(0.2, 5))
         for site in sites:
             self.rig.routers[site].thaw()
             self.rig.routers[site].reset()
+        self.cuts += [Cut(site=site, since=since, until=time.time()) for site in sites]
 
     def _slot(self) -> Slot:
         return self.rng.choice([slot for slot in self.rig.slots if not slot.spared])
@@ -161,6 +167,7 @@ class Soak:
             self.rig.wake_all()
             told = self.faults.setdefault(name, Told())
             told.count += 1
+            told.runs.update(open_now)
             watch = asyncio.create_task(self._watch(told, open_now, since))
             self.watches.add(watch)
             watch.add_done_callback(self.watches.discard)
@@ -195,6 +202,60 @@ class Soak:
                     self.memory.append((time.monotonic() - started, size))
             await asyncio.sleep(5)
 
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    async def warm_up(self) -> None:
+        """A launch on all sites in peace: what a process holds after it is what it may hold at the end."""
+        script = await self.rig.launch(seconds=0.1, site_timeout=timedelta(seconds=_SITE_TIMEOUT))
+        assert await self.rig.ended(script, within=_LATE) is not None, "not even the first launch ended"
+        await self.rig.take_footprints()
+
+    async def mended(self) -> None:
+        """With nothing broken any more everybody is ready, no file of ours is left anywhere, and nothing fails."""
+        try:
+            await self.rig.everybody_lives()
+        except AssertionError:
+            self.violations.append("A9: /readyz did not return to 200 everywhere")
+        left: list[str] = []
+
+        async def tidy() -> bool:
+            await self.rig.db.run("select tminus.hasten_cleanup()")
+            left[:] = [
+                f"{name} on {site.id}"
+                for site in self.rig.fleet.sites
+                for name in self.rig.fleet.files(site.id)
+                if name.startswith("tminus-")
+            ]
+            owed = await self.rig.db.value("select count(*) from tminus.cleanup_debts where settled_at is null")
+            return not left and not owed
+
+        try:
+            await until(tidy, within=_TIDY_WITHIN, every=1.0)
+        except AssertionError:
+            self.violations.append(
+                f"A0: after {_TIDY_WITHIN:.0f} s there are debts, and still {', '.join(left[:10]) or 'no file'}"
+            )
+        errors = await self.rig.metric("tminus_store_errors_total")
+        rounds = await self.rig.metric("tminus_service_ticks_total")
+
+        async def went_round() -> bool:
+            now = await self.rig.metric("tminus_service_ticks_total")
+            return all(now.get(pid, 0) >= count + _ROUNDS for pid, count in rounds.items())
+
+        try:
+            await until(went_round, within=_TIDY_WITHIN)
+        except AssertionError:
+            self.violations.append("A9: a process ended, or its services stand still, with nothing broken any more")
+        if await self.rig.metric("tminus_store_errors_total") != errors:
+            self.violations.append("A9: the database still fails somebody, with nothing broken any more")
+
+    async def judge(self) -> list[str]:
+        """All that does not hold, and how much of it each fault met."""
+        excuses = Excuses(cuts=self.cuts)
+        for told in self.faults.values():
+            told.violations = len(await check_runs(self.rig.db, self.rig.fleet, runs=told.runs, excuses=excuses))
+        return self.violations + await self.rig.violations(excuses=excuses) + self.rig.log_violations(excuses)
+
     async def _has_room(self) -> bool:
         """Overload is another test."""
         waiting: int = await self.rig.db.value("select count(*) from tminus.site_runs where finished_at is null")
@@ -224,6 +285,7 @@ async def soak(
         postgres, folder, daemons=daemons, spared=1, spec=spec, routers_by_proxy=True, max_sessions=sites
     ) as rig:
         soaked = Soak(rig, random.Random(seed))
+        await soaked.warm_up()
         bounds = asyncio.create_task(soaked.watch_bounds())
         async with asyncio.TaskGroup() as work:
             work.create_task(soaked.launch_for(seconds))
@@ -234,13 +296,10 @@ async def soak(
         if await rig.ended(*rig.submitted, within=_LATE) is None:
             soaked.violations.append(f"A3: not all had ended {_LATE:.0f} s after the last fault")
         bounds.cancel()
-        await rig.everybody_lives()
+        await soaked.mended()
         if soaked.watches:
             await asyncio.wait(soaked.watches, timeout=5)
-        excuses = Excuses(unreachable=soaked.unreachable)
-        found = (
-            soaked.violations + await rig.violations(excuses=excuses, footprints=False) + rig.log_violations(excuses)
-        )
+        found = await soaked.judge()
         states = Counter(
             (row["state"], row["reason"]) for row in await rig.db.fetch("select state, reason from tminus.site_runs")
         )
@@ -253,10 +312,10 @@ async def soak(
 def _tell(
     soaked: Soak, states: Counter[tuple[str, str | None]], starts: int, found: list[str], minutes: float, seed: int
 ) -> None:
-    head = f"{'fault':24} {'times':>6} {'worst recovery, s':>18}"
+    head = f"{'fault':24} {'times':>6} {'violations':>10} {'worst recovery, s':>18}"
     print(head, "-" * len(head), sep="\n")
     for name, told in sorted(soaked.faults.items()):
-        print(f"{name:24} {told.count:6} {told.worst:18.1f}")
+        print(f"{name:24} {told.count:6} {told.violations:10} {told.worst:18.1f}")
     print(
         f"{len(soaked.rig.submitted)} launches, {sum(states.values())} site runs, {starts} scripts started by the journal"
     )

@@ -12,14 +12,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.faults.invariants import TOLD
 from tests.faults.server import Server, own_server
-from tests.faults.witness import bear_witness, ended, not_ready, ready, tidy
-from tests.support import Db, run_daemon, until
+from tests.faults.witness import bear_witness, ended, holds, not_ready, ready, tidy
+from tests.support import SLOWNESS, Db, run_daemon, until
 from tminus.simulator import FleetSpec, simulate
 
 SLOW = '/ip dns static add name=before.example address=192.0.2.1\n:delay 3s\n:put "after"\n'
 QUICK = ":put 1"
-BASE = "127.77.0.1"
 
 
 @pytest.fixture
@@ -35,12 +35,14 @@ async def executing(db: Db, script: object, count: int) -> None:
     await until(look)
 
 
+@pytest.mark.fault("F5", "server crashes and restarts")
 async def test_a_server_that_crashes_and_comes_back_disturbs_no_site(
     trouble: tuple[Server, Db], tmp_path: Path
 ) -> None:
     server, db = trouble
-    async with simulate(FleetSpec(sites=6, base=BASE)) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
+    async with simulate(FleetSpec(sites=6)) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
         await db.run(fleet.inventory_sql(None))
+        held = await holds(daemon)
         script = await db.submit(SLOW, max_concurrency=3)
         await executing(db, script, 3)
         await server.restart()
@@ -49,16 +51,18 @@ async def test_a_server_that_crashes_and_comes_back_disturbs_no_site(
         await ended(db)
         await bear_witness(db, fleet, tmp_path)
         await ready(daemon)
-        tidy(daemon)
+        await tidy(daemon, fleet, held)
         assert await daemon.stop() == 0
 
 
+@pytest.mark.fault("F5", "server away for long")
 async def test_while_a_server_is_away_nothing_starts_and_what_ends_is_written_when_it_is_back(
     trouble: tuple[Server, Db], tmp_path: Path
 ) -> None:
     server, db = trouble
-    async with simulate(FleetSpec(sites=4, base=BASE)) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
+    async with simulate(FleetSpec(sites=4)) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
         await db.run(fleet.inventory_sql(None))
+        held = await holds(daemon)
         script = await db.submit(SLOW, max_concurrency=2)
         await executing(db, script, 2)
         # Committed: those that may be started, and are a moment later.
@@ -80,14 +84,16 @@ async def test_while_a_server_is_away_nothing_starts_and_what_ends_is_written_wh
         await ended(db)
         await bear_witness(db, fleet, tmp_path)
         await ready(daemon)
-        tidy(daemon)
+        await tidy(daemon, fleet, held)
 
 
+@pytest.mark.fault("F7", "server frozen for all")
 async def test_a_server_that_freezes_longer_than_the_trust_lasts(trouble: tuple[Server, Db], tmp_path: Path) -> None:
     """Alone with it: the heartbeats that waited are answered when it wakes, and all goes on."""
     server, db = trouble
-    async with simulate(FleetSpec(sites=4, base=BASE)) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
+    async with simulate(FleetSpec(sites=4)) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
         await db.run(fleet.inventory_sql(None))
+        held = await holds(daemon)
         script = await db.submit(SLOW, max_concurrency=2)
         await executing(db, script, 2)
         server.freeze()
@@ -102,16 +108,18 @@ async def test_a_server_that_freezes_longer_than_the_trust_lasts(trouble: tuple[
         await ready(daemon)
         runs = await db.site_runs(script)
         assert {run["state"] for run in runs.values()} == {"completed"}
-        tidy(daemon)
+        await tidy(daemon, fleet, held)
 
 
+@pytest.mark.fault("F11", "server takes no writes")
 async def test_a_server_that_takes_no_writes_starts_nothing_and_recovers_alone(
     trouble: tuple[Server, Db], tmp_path: Path
 ) -> None:
     """A standby after a failover that nobody promoted."""
     _, db = trouble
-    async with simulate(FleetSpec(sites=3, base=BASE)) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
+    async with simulate(FleetSpec(sites=3)) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
         await db.run(fleet.inventory_sql(None))
+        held = await holds(daemon)
         script = await db.submit(QUICK, due_in=1.5)
         await db.run(
             "alter database trouble set default_transaction_read_only = on;"
@@ -134,23 +142,25 @@ async def test_a_server_that_takes_no_writes_starts_nothing_and_recovers_alone(
         assert {run["state"] for run in runs.values()} == {"completed"}
         await bear_witness(db, fleet, tmp_path)
         await ready(daemon)
-        tidy(daemon)
+        await tidy(daemon, fleet, held)
 
 
+@pytest.mark.fault("F8", "listener killed")
 async def test_a_lost_listener_costs_a_poll_and_comes_back(trouble: tuple[Server, Db], tmp_path: Path) -> None:
     _, db = trouble
     listener = "select pid from pg_stat_activity where application_name = 'tminus listen'"
     async with (
-        simulate(FleetSpec(sites=1, base=BASE)) as fleet,
+        simulate(FleetSpec(sites=1)) as fleet,
         run_daemon(db, tmp_path, fleet, poll_interval=2.0) as daemon,
     ):
         await db.run(fleet.inventory_sql(None))
+        held = await holds(daemon)
         pid = await until(lambda: db.value(listener))
         await db.value("select pg_terminate_backend($1)", pid)
         script = await db.submit(QUICK)
         row = (await db.finished(script))["sim-0000"]
         lag = await db.value("select started_at - due_at from tminus.launches")
-        assert lag.total_seconds() <= 2.0 + 1.0
+        assert lag.total_seconds() <= 2.0 + 1.0 * SLOWNESS
         assert row["state"] == "completed"
 
         async def another() -> bool:
@@ -158,15 +168,17 @@ async def test_a_lost_listener_costs_a_poll_and_comes_back(trouble: tuple[Server
 
         await until(another, within=10)
         await bear_witness(db, fleet, tmp_path)
-        tidy(daemon)
+        await tidy(daemon, fleet, held)
 
 
+@pytest.mark.fault("F10", "foreign locks")
 async def test_a_foreign_transaction_that_locks_the_tables_holds_up_and_breaks_nothing(
     trouble: tuple[Server, Db], tmp_path: Path
 ) -> None:
     _, db = trouble
-    async with simulate(FleetSpec(sites=3, base=BASE)) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
+    async with simulate(FleetSpec(sites=3)) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
         await db.run(fleet.inventory_sql(None))
+        held = await holds(daemon)
         script = await db.submit(SLOW, max_concurrency=1)
         await executing(db, script, 1)
         async with db.connect() as foreign, db.connect() as onlooker:
@@ -176,7 +188,7 @@ async def test_a_foreign_transaction_that_locks_the_tables_holds_up_and_breaks_n
                 "lock table tminus.site_runs, tminus.launches, tminus.sites in share row exclusive mode"
             )
             # Longer than a heartbeat's ttl, and than the script takes.
-            for _ in range(12):
+            for _ in range(round(12 * SLOWNESS)):
                 assert (await daemon.get("/healthz"))[0] == 200
                 # Nobody of ours holds a transaction open that does not wait for this one.
                 idle = await onlooker.fetchval(
@@ -192,7 +204,7 @@ async def test_a_foreign_transaction_that_locks_the_tables_holds_up_and_breaks_n
         assert {run["state"] for run in runs.values()} == {"completed"}
         await ended(db)
         await bear_witness(db, fleet, tmp_path)
-        tidy(daemon)
+        await tidy(daemon, fleet, held)
 
 
 # -- full disks --------------------------------------------------------------------------------------------------------
@@ -231,6 +243,7 @@ def fill(folder: Path) -> Path:
     return filler
 
 
+@pytest.mark.fault("F11", "full disk of the database")
 async def test_a_full_disk_of_the_database_loses_nothing(
     trouble: tuple[Server, Db], small_disk: Path, tmp_path: Path
 ) -> None:
@@ -246,9 +259,10 @@ async def test_a_full_disk_of_the_database_loses_nothing(
         await maintenance.execute("alter database trouble set tablespace small")
     finally:
         await maintenance.close()
-    spec = FleetSpec(sites=20, base=BASE, export_kb=300)
+    spec = FleetSpec(sites=20, export_kb=300)
     async with simulate(spec) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
         await db.run(fleet.inventory_sql(None))
+        held = await holds(daemon)
         script = await db.submit(QUICK, due_in=1.0)
         filler = fill(small_disk)
 
@@ -267,19 +281,21 @@ async def test_a_full_disk_of_the_database_loses_nothing(
         await ended(db)
         await bear_witness(db, fleet, tmp_path)
         await ready(daemon)
-        tidy(daemon)
+        await tidy(daemon, fleet, held)
 
 
+@pytest.mark.fault("F12", "full disk of the host")
 async def test_a_full_disk_of_the_host_starts_nothing_and_says_so(
     trouble: tuple[Server, Db], tiny_disk: Path, tmp_path: Path
 ) -> None:
     _, db = trouble
     state = tiny_disk / "state"
     async with (
-        simulate(FleetSpec(sites=3, base=BASE)) as fleet,
+        simulate(FleetSpec(sites=3)) as fleet,
         run_daemon(db, tmp_path, fleet, state_dir=str(state)) as daemon,
     ):
         await db.run(fleet.inventory_sql(None))
+        held = await holds(daemon)
         filler = fill(tiny_disk)
         await not_ready(daemon, "cannot be written (No space left on device)")
         script = await db.submit(QUICK)
@@ -298,4 +314,4 @@ async def test_a_full_disk_of_the_host_starts_nothing_and_says_so(
         assert {run["state"] for run in runs.values()} == {"completed"}
         await bear_witness(db, fleet, tiny_disk)
         await ready(daemon)
-        tidy(daemon)
+        await tidy(daemon, fleet, held, told=TOLD | {"intent_log_unwritable"})

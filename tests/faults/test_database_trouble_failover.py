@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.server import Server, own_server
-from tests.faults.test_database_trouble import BASE, QUICK, SLOW, executing
-from tests.faults.witness import bear_witness, ended, intents, not_ready, ready, tidy
+from tests.faults.test_database_trouble import QUICK, SLOW, executing
+from tests.faults.witness import SET_BACK, bear_witness, ended, holds, intents, not_ready, ready, tidy
 from tests.support import Db, run_daemon, until
 from tminus.simulator import FleetSpec, Kind, simulate
 
@@ -27,17 +27,19 @@ async def lost(db: Db) -> int:
     return await db.value("select count(*) from tminus.lost_starts")
 
 
+@pytest.mark.fault("F9", "failover forgets starts")
 async def test_scripts_that_ran_through_a_failover_end_in_the_database_that_had_forgotten_their_start(
     trouble: tuple[Server, Db], tmp_path: Path
 ) -> None:
     """Lost: the starts, the claims and the launch's progress. Two daemons; each looks at the new server."""
     server, db = trouble
     async with (
-        simulate(FleetSpec(sites=6, base=BASE)) as fleet,
+        simulate(FleetSpec(sites=6)) as fleet,
         run_daemon(db, tmp_path / "a", fleet, max_sessions=2) as one,
         run_daemon(db, tmp_path / "b", fleet, max_sessions=2) as two,
     ):
         await db.run(fleet.inventory_sql(None))
+        held = [await holds(daemon) for daemon in (one, two)]
         script = await db.submit(SLOW.replace("3s", "6s"), due_in=3.0)
         other = await db.submit(QUICK, due_in=8.0)
 
@@ -68,17 +70,18 @@ async def test_scripts_that_ran_through_a_failover_end_in_the_database_that_had_
         assert {run["state"] for run in (await db.finished(other, within=60)).values()} == {"completed"}
         await ended(db)
         await bear_witness(db, fleet, tmp_path / "a", tmp_path / "b")
-        for daemon in (one, two):
+        for daemon, before in zip((one, two), held, strict=True):
             await ready(daemon)
-            tidy(daemon)
+            await tidy(daemon, fleet, before, told=SET_BACK)
 
 
+@pytest.mark.fault("F9", "failover forgets a launch")
 async def test_a_launch_that_the_new_server_never_had_is_made_again_and_starts_nothing(
     trouble: tuple[Server, Db], tmp_path: Path
 ) -> None:
     """Restored to before the launch, and resumed by a person who did not look: its routers are asked, and nothing runs."""
     server, db = trouble
-    async with simulate(FleetSpec(sites=3, base=BASE)) as fleet:
+    async with simulate(FleetSpec(sites=3)) as fleet:
         async with run_daemon(db, tmp_path, fleet) as daemon:
             await db.run(fleet.inventory_sql(None))
             script = await db.submit(QUICK, due_in=3.0)
@@ -110,23 +113,26 @@ async def test_a_launch_that_the_new_server_never_had_is_made_again_and_starts_n
 
             await db.run("select tminus.hasten_cleanup()")
             await until(cleaned_up)
-            tidy(daemon)
+            await tidy(daemon, fleet, told=SET_BACK)
 
 
+@pytest.mark.fault("F9", "failover loses nothing")
 async def test_a_failover_that_lost_nothing_is_not_noticed(trouble: tuple[Server, Db], tmp_path: Path) -> None:
     server, db = trouble
-    async with simulate(FleetSpec(sites=2, base=BASE)) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
+    async with simulate(FleetSpec(sites=2)) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
         await db.run(fleet.inventory_sql(None))
+        held = await holds(daemon)
         await db.finished(await db.submit(QUICK))
         await server.snapshot()
         await server.fail_over()
-        script = await db.submit(QUICK)
+        script = await db.submit(":put 2")
         assert {run["state"] for run in (await db.finished(script)).values()} == {"completed"}
         assert await lost(db) == 0
         await bear_witness(db, fleet, tmp_path)
-        tidy(daemon)
+        await tidy(daemon, fleet, held)
 
 
+@pytest.mark.fault("F9", "failover past a frozen daemon")
 async def test_until_the_slower_daemon_has_looked_the_quicker_one_starts_nothing(
     trouble: tuple[Server, Db], tmp_path: Path
 ) -> None:
@@ -134,7 +140,7 @@ async def test_until_the_slower_daemon_has_looked_the_quicker_one_starts_nothing
     server, db = trouble
     slow_settings = {"heartbeat_ttl": 30.0, "heartbeat_interval": 1.0, "runner_tags": ["slow"]}
     async with (
-        simulate(FleetSpec(sites=2, base=BASE)) as fleet,
+        simulate(FleetSpec(sites=2)) as fleet,
         run_daemon(db, tmp_path / "slow", fleet, **slow_settings) as slow,
         run_daemon(db, tmp_path / "quick", fleet, max_sessions=5) as quick,
     ):
@@ -179,4 +185,6 @@ async def test_until_the_slower_daemon_has_looked_the_quicker_one_starts_nothing
         await ready(quick)
         assert all(len(fleet.journal.starts(site.id)) == 1 for site in fleet.sites)
         assert await db.value("select count(*) from tminus.launches") == 0
-        tidy(quick)
+        await bear_witness(db, fleet, tmp_path / "slow", tmp_path / "quick")
+        for daemon in (slow, quick):
+            await tidy(daemon, fleet, told=SET_BACK)

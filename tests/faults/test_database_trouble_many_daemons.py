@@ -6,31 +6,34 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.test_cli import Cli
-from tests.faults.witness import bear_witness, ended, tidy
+from tests.faults.witness import bear_witness, ended, holds, tidy
 from tests.support import Daemon, Db, run_daemon, until
 from tminus.simulator import Fault, FleetSpec, SiteSpec, simulate
 
 SCRIPT = ":delay 300ms\n:put 1"
-BASE = "127.77.0.1"
 
 
+@pytest.mark.fault("F4", "one of three daemons killed")
 async def test_one_launch_is_shared_by_three_and_one_of_them_dies(database: Db, tmp_path: Path) -> None:
     folders = [tmp_path / name for name in "abc"]
     async with (
-        simulate(FleetSpec(sites=90, base=BASE)) as fleet,
+        simulate(FleetSpec(sites=90)) as fleet,
         run_daemon(database, folders[0], fleet, max_sessions=100) as one,
         run_daemon(database, folders[1], fleet, max_sessions=100) as two,
         run_daemon(database, folders[2], fleet, max_sessions=100) as three,
     ):
         await database.run(fleet.inventory_sql(None))
+        held = [await holds(daemon) for daemon in (one, two)]
         shared = await database.submit(SCRIPT)
         runs = await database.finished(shared, within=60)
         assert {run["state"] for run in runs.values()} == {"completed"}
         share = Counter(run["instance_id"] for run in runs.values())
         assert len(share) == 3
         assert min(share.values()) >= 9, share  # a tenth
-        second = await database.submit(SCRIPT)
+        second = await database.submit(SCRIPT + "0")
 
         async def three_is_busy() -> bool:
             return await database.value(
@@ -46,11 +49,12 @@ async def test_one_launch_is_shared_by_three_and_one_of_them_dies(database: Db, 
         assert {run["state"] for run in runs.values()} <= {"completed", "unknown"}
         await ended(database)
         await bear_witness(database, fleet, *folders)
-        for daemon in (one, two):
-            tidy(daemon)
+        for daemon, before in zip((one, two), held, strict=True):
+            await tidy(daemon, fleet, before)
             assert await daemon.stop() == 0
 
 
+@pytest.mark.fault("F27", "poison")
 async def test_a_script_whose_daemon_dies_three_times_is_set_aside_and_others_run(database: Db, tmp_path: Path) -> None:
     """Before its point of no return: its router is slow, so that the daemon has it in hand for seconds."""
     cli = Cli(database)
@@ -58,7 +62,7 @@ async def test_a_script_whose_daemon_dies_three_times_is_set_aside_and_others_ru
         SiteSpec(id="slow", version="7.20.8", faults=frozenset({Fault.SLOW})),
         SiteSpec(id="quick", version="7.20.8"),
     )
-    async with simulate(FleetSpec(site_specs=sites, base=BASE)) as fleet:
+    async with simulate(FleetSpec(site_specs=sites)) as fleet:
         await database.run(fleet.inventory_sql(None))
         poison = await database.submit(":put poison", ["slow"], make_backup=False)
         for life in range(3):
@@ -91,7 +95,7 @@ async def test_a_script_whose_daemon_dies_three_times_is_set_aside_and_others_ru
             assert runs["slow"]["state"] == "completed"
             assert (await daemon.metrics())["tminus_scripts_set_aside"] == 0
             await bear_witness(database, fleet, *(tmp_path / name for name in ("0", "1", "2", "after")))
-            tidy(daemon)
+            await tidy(daemon, fleet)
 
 
 async def in_hand(database: Db, script: object, daemon: Daemon) -> bool:

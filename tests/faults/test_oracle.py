@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.faults.invariants import Footprint, check_footprint, check_logs, check_runs
+from tests.faults.invariants import Cut, Excuses, Footprint, check_footprint, check_logs, check_runs
 from tests.support import Db, fresh_database, run_daemon
 from tminus.simulator import Fleet, FleetSpec, Kind, simulate
 
@@ -80,6 +80,24 @@ async def test_a_row_that_tells_another_story_than_the_router_is_found(seen: See
     await restore()
     assert any(violation.startswith(rule) for violation in found), found
     assert await seen.violations() == []
+
+
+async def test_that_nobody_could_look_excuses_the_runs_of_that_site_and_time_alone(seen: Seen) -> None:
+    restore = await seen.falsify("state = 'unknown', effect = 'unknown', reason = 'daemon_lost'")
+    row = (await seen.db.fetch("select executing_at, finished_at from tminus.site_runs"))[0]
+    since, until = row["executing_at"].timestamp(), row["finished_at"].timestamp()
+
+    async def violations(cut: Cut) -> list[str]:
+        found = await check_runs(seen.db, seen.fleet, excuses=Excuses(cuts=[cut]))
+        return [violation for violation in found if violation.startswith("A5")]
+
+    meanwhile = await violations(Cut(site=SITE, since=since - 2, until=since + 0.001))
+    before = await violations(Cut(site=SITE, since=since - 2, until=since - 1))
+    after = await violations(Cut(site=SITE, since=until + 1, until=until + 2))
+    elsewhere = await violations(Cut(site="sim-0001", since=since, until=until))
+    await restore()
+    assert meanwhile == []
+    assert [len(found) for found in (before, after, elsewhere)] == [1, 1, 1]
 
 
 async def test_a_second_start_is_found(seen: Seen) -> None:

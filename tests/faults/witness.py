@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from tests.faults.invariants import TOLD, Excuses, Footprint, check_footprint, check_logs, check_runs
 from tests.support import Daemon, Db, until
-from tminus.simulator import Fleet, Kind
+from tminus.simulator import Fleet
 
-_PROVED_UNSTARTED = {"none"}
+SET_BACK = TOLD | {"paused", "start_refused", "audit_trail_changed"}
+"""What a daemon says at `error`, with what to do, of a database that has lost its last commits."""
 
 
 def intents(*folders: Path) -> list[dict[str, Any]]:
@@ -31,25 +35,18 @@ async def ended(db: Db, *, within: float = 40.0) -> None:
 
 
 async def bear_witness(db: Db, fleet: Fleet, *folders: Path) -> None:
-    """Every site run ended; none was started twice, or without a trace, or called something that its router denies."""
-    rows = await db.fetch("select * from tminus.site_runs")
-    remembered = {intent["nonce"] for intent in intents(*folders)}
-    known = {row["nonce"] for row in rows if row["executing_at"] is not None}
+    """All invariants of the runs hold, and no router was started without a trace, or for a launch that is gone."""
+    found = await check_runs(db, fleet)
+    assert not found, "\n".join(found)
+    rows = await db.fetch("select site_id, launch_id, nonce from tminus.site_runs where executing_at is not null")
+    known = {row["nonce"] for row in rows} | {intent["nonce"] for intent in intents(*folders)}
     for site in fleet.sites:
         starts = fleet.journal.starts(site.id)
-        runs = [row for row in rows if row["site_id"] == site.id]
-        launched = len({row["launch_id"] for row in runs if row["executing_at"] is not None})
+        launched = len({row["launch_id"] for row in rows if row["site_id"] == site.id})
         assert len(starts) <= max(launched, 1), (site.id, starts)
         for start in starts:
             nonce = str(start.facts["name"]).removeprefix("tminus-").removesuffix(".rsc")
-            assert nonce in known | remembered, f"{site.id} was started and nobody knows of it"
-        finished = [e.facts["outcome"] for e in fleet.journal.events(site.id, Kind.IMPORT_FINISHED)]
-        for row in runs:
-            assert row["finished_at"] is not None, row
-            if row["state"] == "completed":
-                assert "ok" in finished, row
-            if row["effect"] in _PROVED_UNSTARTED and row["nonce"] is not None:
-                assert not any(row["nonce"] in str(start.facts["name"]) for start in starts), row
+            assert nonce in known, f"{site.id} was started and nobody knows of it"
 
 
 async def ready(daemon: Daemon, *, within: float = 30.0) -> None:
@@ -67,9 +64,26 @@ async def not_ready(daemon: Daemon, saying: str, *, within: float = 30.0) -> Non
     await until(says_so, within=within)
 
 
-def tidy(daemon: Daemon) -> None:
-    """Nothing broke in the process, and no secret was told."""
-    text = daemon.log_file.read_text()
-    assert "Task was destroyed" not in text
-    assert "PRIVATE KEY" not in text
-    assert not [event for event in daemon.log() if event["event"] in ("site_run_broke", "orphan_broke", "launch_broke")]
+async def holds(daemon: Daemon) -> Footprint:
+    """What its process holds now, for `tidy`."""
+    return Footprint.of(daemon.process.pid, await daemon.metrics())
+
+
+async def tidy(daemon: Daemon, fleet: Fleet, before: Footprint | None = None, *, told: Collection[str] = TOLD) -> None:
+    """Nothing broke in the process, no secret was told, and what it held `before` is what it holds once more."""
+    key = fleet.client_key.export_private_key().decode().splitlines()[1]
+    secrets = (fleet.spec.password, key, "PRIVATE KEY")
+    found = check_logs([daemon.log_file], secrets=secrets, excuses=Excuses(told=told))
+    assert not found, "\n".join(found)
+    if before is None:
+        return
+
+    async def gave_back() -> bool:
+        nonlocal found
+        metrics = await daemon.metrics()
+        found = check_footprint(before, Footprint.of(daemon.process.pid, metrics), metrics["tminus_sessions"])
+        return not found
+
+    with contextlib.suppress(AssertionError):  # told below, with what it still holds
+        await until(gave_back, within=10)
+    assert not found, "\n".join(found)

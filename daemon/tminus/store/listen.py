@@ -17,32 +17,37 @@ import structlog
 from tminus.errors import StoreError
 from tminus.store.pool import store_errors
 
-_PROBE_EVERY = 10.0  # seconds
-_ANSWER_WITHIN = 5.0
 _LEAST_BETWEEN = 0.1  # seconds between two hints; the first is given at once
 
 log = structlog.get_logger()
 
 
-async def listen(dsn: str, heard: Callable[[], None], *, reconnect_after: float = 3.0) -> None:
+async def listen(
+    dsn: str,
+    heard: Callable[[], None],
+    *,
+    reconnect_after: float = 3.0,
+    probe_every: float = 10.0,
+    answer_within: float = 5.0,
+) -> None:
     """Call `heard` at each notification, for ever. Database trouble is outlived; ends by being cancelled.
 
-    `reconnect_after` is in seconds.
+    In seconds: the pause before a lost connection is made anew, how often it is proved, and how long that may take.
     """
     while True:
         try:
-            await _listen_once(dsn, heard)
+            await _listen_once(dsn, heard, probe_every, answer_within)
         except StoreError as error:
             log.debug("listen_lost", error=str(error))
         await asyncio.sleep(reconnect_after)
 
 
-async def _listen_once(dsn: str, heard: Callable[[], None]) -> None:
+async def _listen_once(dsn: str, heard: Callable[[], None], probe_every: float, answer_within: float) -> None:
     async with store_errors("listen"):
         connection = await asyncpg.connect(
             dsn,
-            timeout=_ANSWER_WITHIN,
-            command_timeout=_ANSWER_WITHIN,
+            timeout=answer_within,
+            command_timeout=answer_within,
             server_settings={"application_name": "tminus listen"},
         )
         ended = asyncio.Event()
@@ -53,7 +58,7 @@ async def _listen_once(dsn: str, heard: Callable[[], None]) -> None:
             hints.tell()
             while True:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(ended.wait(), _PROBE_EVERY)
+                    await asyncio.wait_for(ended.wait(), probe_every)
                 await connection.fetchval("select 1")
         finally:
             hints.end()
