@@ -108,6 +108,7 @@ class Identification:
         if serial is None and site.serial is not None and run.before is not None:
             # The export does not name it; but this site is known to have one.
             serial = await ask_serial(connection, run.nonce, deadline=self._settings.command_timeout)
+        run.serial = serial
         if serial is None and site.serial is not None:
             message = (
                 f"The router names no serial number, but {site.id} has {site.serial}: another device answers here;"

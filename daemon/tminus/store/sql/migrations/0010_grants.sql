@@ -32,8 +32,8 @@ grant execute on function tminus.resolve(bigint, text, text, text), tminus.haste
     tminus.resume(text, text, integer, text, timestamptz, text) to tminus_author, tminus_approver, tminus_gateway;
 
 -- The inventory.
-grant insert (id, name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, variables, enabled, sensitive_export),
-    update (name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, variables, enabled, sensitive_export)
+grant insert (id, name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, variables, enabled, sensitive_export, return_address),
+    update (name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags, timezone, variables, enabled, sensitive_export, return_address)
     on tminus.sites to tminus_gateway;
 grant execute on function tminus.accept_sites(jsonb) to tminus_gateway;
 
