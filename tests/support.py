@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 import asyncpg
+import pytest
 
 from tminus.simulator import Fleet
 from tminus.store.embedded import EmbeddedServer
@@ -316,6 +317,12 @@ async def start_daemon(
             env=clean_environment() | dict(environment or {}),
         )  # fmt: skip
     return Daemon(process, log_file, begins_at=begins_at)
+
+
+def skip_without(program: str, *, unless: str) -> pytest.MarkDecorator:
+    """Skip where a program is not installed; where the variable `unless` is set, run, and fail for want of it."""
+    lacks = shutil.which(program) is None and not os.environ.get(unless)
+    return pytest.mark.skipif(lacks, reason=f"{program} is not installed")
 
 
 def clean_environment() -> dict[str, str]:

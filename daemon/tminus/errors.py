@@ -14,6 +14,7 @@ TminusError
     ├── Offline             no TCP, no SSH banner, or no answer in time
     ├── LoginRefused        it refused our credential; never tried again in one launch
     ├── HostKeyChanged      another key than the pinned one, or none is pinned
+    ├── AnotherDevice       it has the key, and is not the router that a script was sent to
     ├── JumpHostFailed      the jump host of a site; the site behind it was not looked at
     ├── ConnectionLost      the connection ended while we used it
     ├── DeviceTimeout       a step did not end within its deadline
@@ -89,6 +90,10 @@ class LoginRefused(DeviceError):
 
 
 class HostKeyChanged(DeviceError):
+    pass
+
+
+class AnotherDevice(DeviceError):
     pass
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ import pytest
 
 from tests.store.stage import add_sites
 from tests.store.test_api_object import MOMENT, check_shape
-from tests.support import Db, clean_environment, run_daemon, until, write_config
+from tests.support import Db, clean_environment, run_daemon, skip_without, until, write_config
 from tminus.simulator import FleetSpec, simulate
 
 # The request that the documentation of that API shows, and its answer; the base URL and the token are ours.
@@ -130,7 +129,7 @@ async def shell(command: str) -> tuple[str, dict[str, Any]]:
     return head.splitlines()[0], json.loads(body)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@skip_without("curl", unless="REQUIRE_CURL")
 async def test_the_documented_request_works_with_base_url_and_token_changed(database: Db, tmp_path: Path) -> None:
     await add_sites(database, "site_1AbCdEfGhIjKlMnOpQrStUv", "site_2Al5z3gXyY5f6Z7h8j9k0l1m")
     await database.fetch(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 import uuid
 from dataclasses import dataclass, field
@@ -16,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.acceptance.test_cli import Cli
-from tests.support import Db
+from tests.support import Db, skip_without
 from tminus.cli.backup_export import Exported, file_name
 
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+pytestmark = skip_without("git", unless="REQUIRE_GIT")
 
 ODD = "../../etc/Passwd \N{SNOWMAN}"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -77,12 +77,12 @@ class Host:
         return await asyncio.to_thread(call, None, ("--config", config, "check", *options), b"")
 
     async def found(self, code: int = 0) -> dict[str, tuple[str, str]]:
-        """Each check with its verdict and what it said, from a call that ends with `code`."""
+        """Each check with its grade and what it said, from a call that ends with `code`."""
         answer = await self.check("--json")
         assert (answer.code, answer.err) == (code, ""), answer
         document = json.loads(answer.out)
         assert document["ok"] == (code == 0)
-        return {entry["check"]: (entry["verdict"], entry["said"]) for entry in document["checks"]}
+        return {entry["check"]: (entry["grade"], entry["said"]) for entry in document["checks"]}
 
 
 @pytest.fixture
@@ -97,11 +97,11 @@ def host(database: Db, tmp_path: Path) -> Host:
 async def test_a_good_host_is_ok_on_every_line(host: Host) -> None:
     found = await host.found()
     assert list(found) == CHECKS
-    verdicts = {check: verdict for check, (verdict, _) in found.items()}
+    grades = {check: grade for check, (grade, _) in found.items()}
     if await host.db.value("show fsync") == "off":  # as the tests' own server has it, for their speed
-        assert verdicts.pop("database") == "warning"
+        assert grades.pop("database") == "warning"
         assert "fsync is off" in found["database"][1]
-    assert set(verdicts.values()) == {"ok"}
+    assert set(grades.values()) == {"ok"}
     assert re.match(r"PostgreSQL 1\d\S*.*, connected as tminus_serve", found["database"][1])
     shown = (await host.check()).out.splitlines()
     # What the clock differs by is another each time.

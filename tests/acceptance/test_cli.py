@@ -190,7 +190,10 @@ async def test_an_import_adds_changes_and_leaves_alone_what_is_as_given(cli: Cli
 
 async def test_an_import_takes_every_column(cli: Cli) -> None:
     header = "id,name,address,port,username,credential,host_key,ssh_profile,jump_host,runner,tags,timezone,enabled,sensitive_export"
-    line = f"site_x,Xray,2001:db8::1,2222,ops,branch,{KEY} root@x,legacy,gate,dc1,a b;c;a,Europe/Berlin,no,yes"
+    header += ",return_address"
+    line = (
+        f"site_x,Xray,2001:db8::1,2222,ops,branch,{KEY} root@x,legacy,gate,dc1,a b;c;a,Europe/Berlin,no,yes,2001:db8::2"
+    )
     answer = await cli.ok("site", "import", "-", "--json", stdin=f"{header}\n{line}\n")
     assert answer.json() == {"added": ["site_x"], "changed": [], "unchanged": 0, "dry_run": False}
     row = (await cli.db.fetch("select * from tminus.sites where id = 'site_x'"))[0]
@@ -208,6 +211,7 @@ async def test_an_import_takes_every_column(cli: Cli) -> None:
         "Europe/Berlin",
         False,
         True,
+        "2001:db8::2",
     )
     assert tuple(row[name] for name in header.split(",")[1:]) == expected
     again = await cli.ok("site", "import", "-", stdin=f"{header}\n{line}\n")
@@ -267,6 +271,7 @@ async def test_a_site_may_take_the_address_that_another_one_of_the_file_leaves(c
         ("id,address,enabled\nx,192.0.2.9,perhaps\n", ["line 2", "'perhaps'"]),
         ("id,address,sensitive_export\nx,192.0.2.9,perhaps\n", ["line 2", "sensitive_export 'perhaps'"]),
         ("id,address\nx,not an address\n", ["line 2", "'not an address'"]),
+        ("id,address,return_address\nx,192.0.2.9,127.1\n", ["line 2", "return_address '127.1'"]),
         ("id,address,username\nx,192.0.2.9,-froot\n", ["line 2", "'-froot'"]),
         ("id,address,ssh_profile\nx,192.0.2.9,old\n", ["line 2", "'old'"]),
         ("id,address,host_key\nx,192.0.2.9,ssh-ed25519 AAAA\n", ["line 2", "host_key"]),

@@ -103,6 +103,11 @@ async def test_a_database_without_or_with_a_newer_schema_is_refused(database: Db
     assert (code, is_one_sentence(err)) == (5, True)
     assert "newer than this program" in err
 
+    await database.run("drop schema tminus cascade")
+    code, _, err = await tminus("--config", str(config), "serve")
+    assert (code, is_one_sentence(err)) == (5, True)
+    assert "tminus migrate" in err
+
 
 async def test_a_site_whose_credential_is_not_configured_is_never_tried_and_says_which(
     database: Db, tmp_path: Path

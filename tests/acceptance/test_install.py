@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import clean_environment
+from tests.support import clean_environment, skip_without
 
 _CHECKOUT = Path(__file__).parents[2]
 # What builds tminus, and what its command line needs to say its version.
 _ENOUGH = {"hatchling", "editables", "packaging", "pathspec", "pluggy", "trove-classifiers", "tomlkit", "click"}
-_needs_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+_needs_analyze = skip_without("systemd-analyze", unless="REQUIRE_SYSTEMD")
 
 
 @dataclass(frozen=True)

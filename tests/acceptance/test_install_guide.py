@@ -40,6 +40,17 @@ def _shell(name: str) -> str:
     return found[1]
 
 
+def test_an_uninstall_ends_every_service_that_could_have_been_enabled() -> None:
+    stopped = re.search(r"^ {4}systemctl disable --now (.+)$", _TEXT, re.MULTILINE)
+    assert stopped is not None
+    units = [
+        unit for unit in (Path(__file__).parents[2] / "systemd").glob("*.service") if "[Install]" in unit.read_text()
+    ]
+    assert set(stopped[1].split()) == {unit.stem for unit in units}
+    for unit in units:
+        assert f"/usr/local/lib/systemd/system/{unit.name}" in _TEXT[stopped.end() :]
+
+
 @asynccontextmanager
 async def serving(environment: dict[str, str], log: Path) -> AsyncIterator[None]:
     with log.open("wb") as stderr:
@@ -178,11 +189,11 @@ async def _back_up_and_restore(folder: Path, fleet: Fleet) -> None:
 
     async def checked(name: str) -> tuple[str, str]:
         _, out, _ = await tminus("check", "--json", **environment)
-        return {entry["check"]: (entry["verdict"], entry["said"]) for entry in json.loads(out)["checks"]}[name]
+        return {entry["check"]: (entry["grade"], entry["said"]) for entry in json.loads(out)["checks"]}[name]
 
     async with serving(environment, folder / "log"):
         code, out, err = await tminus("check", "--json", **environment)
-        found = {entry["check"]: (entry["verdict"], entry["said"]) for entry in json.loads(out)["checks"]}
+        found = {entry["check"]: (entry["grade"], entry["said"]) for entry in json.loads(out)["checks"]}
         assert (code, err) == (0, "")
         assert {found[check][0] for check in ("database", "login", "schema", "clock", "pause", "fleet")} == {"ok"}
         assert found["database"][1].startswith("embedded PostgreSQL 18")

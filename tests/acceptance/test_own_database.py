@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import sys
@@ -73,8 +74,12 @@ async def test_the_daemon_runs_its_own_database_and_keeps_it_over_a_restart(fold
 
 
 async def test_the_demonstration_agrees_with_the_journal(folder: Path) -> None:
-    code, out, err = await tminus("demo", "--sites", "12", TMPDIR=str(folder))
+    code, out, err = await tminus("demo", TMPDIR=str(folder))
     assert code == 0, out + err
     assert "they agree" in out
+    assert len(re.findall(r"^ +sim-\d{4} .* agrees$", out, re.MULTILINE)) == 25
+    # Not only what goes well is shown.
+    assert "failed (offline)" in out
+    assert "failed (script_error)" in out
     assert "DISAGREES" not in out
     assert os.listdir(folder) == [], "the demonstration left something behind"

@@ -26,7 +26,7 @@ import aiohttp
 import pytest
 
 from tests.signing import Approver
-from tests.support import FAST, Db, clean_environment, until, write_config
+from tests.support import FAST, Db, clean_environment, skip_without, until, write_config
 from tminus.errors import ConfigError
 from tminus.simulator import FleetSpec, simulate
 from tminus.web.tokens import mint, read_secret
@@ -78,10 +78,13 @@ except PermissionError:
 sys.exit("the filter filters nothing")
 """
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None or ctypes.util.find_library("seccomp") is None,
-    reason="systemd-analyze or libseccomp is not installed",
-)
+pytestmark = [
+    skip_without("systemd-analyze", unless="REQUIRE_SYSTEMD"),
+    pytest.mark.skipif(
+        ctypes.util.find_library("seccomp") is None and not os.environ.get("REQUIRE_SYSTEMD"),
+        reason="libseccomp is not installed",
+    ),
+]
 
 
 def _members(group: str) -> set[str]:
@@ -168,6 +171,23 @@ async def test_a_launch_with_an_embedded_database_needs_no_more_than_the_unit_le
             code = await asyncio.wait_for(process.wait(), 30)
         assert code == 0, log.read_text()
         assert "PermissionError" not in log.read_text()
+
+
+async def test_a_migration_needs_no_more_than_its_unit_leaves(folder: Path) -> None:
+    allowed = _allowed("tminus-migrate.service")
+    if os.geteuid() == 0:
+        allowed.update(_NEEDED_BY_ROOT)
+    config = write_config(folder, key_file=None, state_dir=str(folder / "state"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _LAUNCHER, json.dumps(sorted(allowed)),
+        sys.executable, "-m", "tminus", "--config", str(config), "migrate",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=clean_environment(),
+    )  # fmt: skip
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, out.decode()
+    assert b"PermissionError" not in out
+    assert b"0001_" in out, "the embedded database was made, and filled"
+    assert (folder / "state/postgres/PG_VERSION").is_file()
 
 
 async def test_the_api_needs_no_more_than_its_unit_leaves_and_what_it_is_handed_over(

@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 
 from tests import promql
-from tests.support import Db, run_daemon, until
+from tests.support import Daemon, Db, run_daemon, until
 from tminus.simulator import Fault, FleetSpec, SiteSpec, simulate
 
 ROOT = Path(__file__).parents[2]
@@ -233,6 +233,31 @@ def mixed_fleet() -> FleetSpec:
     )
 
 
+async def test_the_sql_of_the_alert_rules_runs_as_it_stands_there(database: Db) -> None:
+    text = " ".join(RULES.read_text().split())
+    statements = re.findall(r"\"(select [^\"]+)\"", text)
+    assert statements
+    for statement in statements:
+        await database.fetch(statement, role="rita")
+    assert "'select" not in text, "a statement with quotes of its own stands in double ones"
+
+
+async def check_labels(database: Db, daemon: Daemon) -> None:
+    """A fleet of thousands must not become thousands of series: no label is for a site or a launch."""
+    _, text = await daemon.get("/metrics")
+    ours = [line for line in text.splitlines() if line.startswith("tminus_")]
+    labels = {found for line in ours for found in re.findall(r'(\w+)="([^"]*)"', line)}
+    assert {name for name, _ in labels} == {
+        "state", "effect", "reason", "step", "result", "service", "kind", "version", "le",
+    }  # fmt: skip
+    ids = [
+        *await database.site_ids(),
+        *(str(row["id"]) for row in await database.fetch("select id from tminus.launches")),
+    ]
+    assert len(ids) > 4
+    assert not {value for _, value in labels} & set(ids)
+
+
 async def test_a_real_prometheus_scrapes_a_daemon_and_answers(database: Db, tmp_path: Path) -> None:
     tool("prometheus")
     async with simulate(mixed_fleet()) as fleet, run_daemon(database, tmp_path / "tminus", fleet) as daemon:
@@ -262,6 +287,10 @@ async def test_a_real_prometheus_scrapes_a_daemon_and_answers(database: Db, tmp_
                 ("backup_incomplete", "failed"): 1,
             }
             assert await prometheus.query("sum(tminus_dispatch_lag_seconds_count)") == {(): 2}
+            [lag] = (await prometheus.query("sum(tminus_dispatch_lag_seconds_sum)")).values()
+            assert 0 < lag < 60
+            [exported] = (await prometheus.query("sum(tminus_backup_bytes_total)")).values()
+            assert exported > 0
             assert await prometheus.query('tminus_step_seconds_count{step="verifying"}') != {}
             assert await prometheus.query("tminus_ready + tminus_heartbeat_trusted + tminus_store_up") == {(): 3}
             assert await prometheus.query("tminus_sessions_max") == {("tminus_sessions_max",): 200}
@@ -269,6 +298,7 @@ async def test_a_real_prometheus_scrapes_a_daemon_and_answers(database: Db, tmp_
             assert 0 <= age < 4
             [kept] = (await prometheus.query('tminus_kept_bytes{kind="backups"}')).values()
             assert kept > 0
+            await check_labels(database, daemon)
 
             alerts = {alert["labels"]["alertname"]: alert for alert in (await prometheus.api("alerts"))["alerts"]}
             assert alerts.keys() == {"TminusNotAuthorized"}

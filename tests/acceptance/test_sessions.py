@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from tests.support import Db, run_daemon
+from tests.support import Db, run_daemon, until
 from tminus.simulator import Behaviour, Fault, FleetSpec, Kind, Setup, SiteSpec, simulate
 
 SLOW = '/ip dns static add name=slow.example address=192.0.2.1\n:delay 3s\n:put "after"\n'
@@ -216,6 +216,35 @@ async def test_what_another_device_says_is_no_evidence(database: Db, tmp_path: P
         run = (await database.finished(script))["r1"]
         assert ending(run) == ("unknown", "unknown", "connection_lost"), run["message"]
         assert "Another device answers there now: its serial number is HC0OTHER0ONE" in run["message"]
+
+
+async def test_who_answers_with_another_host_key_after_a_lost_connection_is_told_nothing(
+    database: Db, tmp_path: Path
+) -> None:
+    # Who cannot be reached would be tried again for that long, and longer than is waited for here.
+    async with simulate(one()) as fleet, run_daemon(database, tmp_path, fleet, resolve_within=60.0) as daemon:
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(SLOW)
+        await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_STARTED), 20)
+        fleet.replace_host_key("r1")
+        so_far = len(fleet.journal.events("r1"))
+        fleet.cut("r1")
+        run = (await database.finished(script))["r1"]
+        assert ending(run) == ("unknown", "unknown", "connection_lost"), run["message"]
+        assert "The router could not be asked about it: " in run["message"]
+        assert "host key" in run["message"]
+        # It is looked at again since its script may still run, and is told as little then.
+        await database.run("update tminus.busy_sites set look_at = tminus.clock()")
+
+        async def looked_again() -> bool:
+            return bool(await database.value("select look_at > tminus.clock() from tminus.busy_sites"))
+
+        await until(looked_again)
+        after = {event.kind for event in fleet.journal.events("r1")[so_far:]}
+        assert Kind.CONNECTION_LOST in after
+        assert after <= {Kind.CONNECTION_LOST, Kind.EXEC_INTERRUPTED, Kind.IMPORT_INTERRUPTED}
+        assert len(fleet.journal.starts("r1")) == 1
+        assert await daemon.stop() == 0
 
 
 FORGED = r"""

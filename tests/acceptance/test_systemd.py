@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from tminus.ops.health import Health
 from tminus.settings import Settings
 from tminus.simulator import FleetSpec, simulate
 
-_UNITS = Path(__file__).parents[2] / "systemd"
+_ROOT = Path(__file__).parents[2]
+_UNITS = _ROOT / "systemd"
 
 
 class Systemd:
@@ -214,3 +216,16 @@ async def test_systemd_waits_longer_than_a_drain_and_a_drain_longer_than_a_scrip
     assert service["KillMode"] == "mixed"
     assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
     assert float(service["WatchdogSec"]) / 2 < 60
+
+
+def test_the_key_of_the_routers_is_handed_over_by_the_name_that_the_configuration_has() -> None:
+    unit = (_UNITS / "tminus.service").read_text()
+    handed_over = dict(re.findall(r"^LoadCredential=([^:\n]+):(.+)$", unit, re.MULTILINE))
+    assert handed_over == {"id_ed25519": "/etc/tminus/id_ed25519"}
+    # Where the file is missing, the daemon is started and says so.
+    assert re.findall(r"^SetCredential=([^:\n]+):", unit, re.MULTILINE) == list(handed_over)
+    configured = tomllib.loads((_ROOT / "config/tminus.toml").read_text())["credentials"]["default"]
+    assert configured["private_key_file"] in handed_over, "by its name alone, or it would be looked for in /etc"
+    guide = (_ROOT / "docs/install.md").read_text()
+    assert f"-f {handed_over['id_ed25519']}\n" in guide
+    assert 'private_key_file = "id_ed25519"' in guide

@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.acceptance.test_cli import Cli
 from tests.acceptance.test_readme import run_psql
 from tests.support import Db, run_daemon, until
+from tminus.routeros.survey import SPACE
 from tminus.simulator import FleetSpec, Kind, SiteSpec, simulate
 
 _PAGE = (Path(__file__).parents[2] / "docs/targets.md").read_text(encoding="utf-8")
@@ -65,8 +66,23 @@ async def test_a_rehearsal_tells_which_guard_does_not_hold_and_how_much_space_is
         runs = await database.site_runs(script)
         assert (runs["old"]["reason"], runs["new"]["reason"]) == ("guard_failed", "rehearsed")
         assert runs["new"]["message"].endswith(f" {fleet.router('new').free_storage} bytes of its space are free.")
+        assert runs["new"]["warnings"] == []
         assert not fleet.journal.starts("old")
         assert not fleet.journal.starts("new")
+
+
+async def test_a_rehearsal_warns_of_a_router_that_is_nearly_full(database: Db, tmp_path: Path) -> None:
+    async with simulate(FleetSpec(sites=2)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        full, roomy = await database.site_ids()
+        fleet.router(full).free_storage = SPACE - 1
+        fleet.router(roomy).free_storage = SPACE
+        answer = (
+            await Cli(database).ok("rehearse", str(await database.submit(SCRIPT, due_in=86400)), login="alice")
+        ).out
+        assert "2 of 2 sites are ready." in answer
+        assert f"{full}: The router is nearly full: only 2047 KiB of storage are free, less than 2048 KiB." in answer
+        assert roomy not in answer
 
 
 AWKWARD = 'a"; /system reset-configuration; :put "b\\ $(x) $y [:len 1] ?\n# é\t'

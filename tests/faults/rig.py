@@ -257,6 +257,35 @@ class Rig:
 
         return float(await until(look, within=30) or 0) - since
 
+    async def runs_of(self, pid: int, script: object) -> dict[str, asyncpg.Record]:
+        """The site runs of a script that are this process's by the database, at this moment or until they ended; by site."""
+        rows = await self.db.fetch(
+            """
+            select r.*
+            from tminus.site_runs r
+            join tminus.launches l on l.id = r.launch_id
+            join tminus.instances i on i.id = r.instance_id
+            where i.pid = $1 and l.script_id = $2
+            """,
+            pid,
+            script,
+        )
+        return {row["site_id"]: row for row in rows}
+
+    async def died(self, pid: int, *, within: float = 10.0 * SLOWNESS) -> None:
+        """Wait until that process does nothing more. Nobody takes over what it had before its ttl is over."""
+        await until(lambda: _dead(pid), within=within, every=0.01)
+
+    async def is_gone(self, slot: Slot, lives: int, *, within: float) -> bool:
+        """Wait until a process of that place has ended that was the next to do so after `lives` others."""
+
+        async def look() -> bool:
+            return len(slot.exits) > lives
+
+        with contextlib.suppress(AssertionError):
+            await until(look, within=within, every=0.02)
+        return len(slot.exits) > lives
+
     # -- the oracle ----------------------------------------------------------------------------------------------------
 
     async def take_footprints(self) -> None:
@@ -316,6 +345,13 @@ class Rig:
         after = await self.metric(name)
         stayed = before.keys() & after.keys()
         return not stayed or any(value > before.get(pid, 0) for pid, value in after.items())
+
+
+async def _dead(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
 
 
 async def _stopped(pid: int) -> bool:

@@ -1,32 +1,35 @@
 """The faults: how each is made, and what must hold of it beside the invariants that hold after all of them.
 
-The classes are those of the fault plan: F1 killed, F2 frozen, F3 blocked, F6 commit without an answer, F7 database away, F13
-network of a router, F14 slow routers, F21 clock, F24 told to end, F25 cancelled, F27 an error of our own.
+The classes are those of the fault plan (docs/faults.md): F1 killed, F2 frozen, F3 blocked, F4 many sites, F6 commit without an
+answer, F7 database away, F13 network of a router, F14 slow routers, F21 clock, F24 told to end, F25 cancelled, F27 an error of
+our own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import asyncpg
 
 from tests.faults.invariants import NO_EXCUSE, TOLD, Excuses
 from tests.faults.namespace import find_route, lose_route
 from tests.faults.proxy import Proxy
-from tests.faults.rig import BOUND, NOTICED_WITHIN, PROFILE, SLOWNESS, TTL, Rig
+from tests.faults.rig import BOUND, NOTICED_WITHIN, PROFILE, SLOWNESS, TTL, Rig, Slot
 from tests.support import until
 from tminus.kill_points import Point
-from tminus.simulator import Kind
+from tminus.simulator import Fault, Kind
 
 
 @dataclass(slots=True)
@@ -42,6 +45,9 @@ class Measured:
         if not holds:
             self.violations.append(sentence)
 
+
+_ABORTED_WITHIN = 3.0 * SLOWNESS
+"""Seconds within which a daemon has ended that was declared dead while it slept: from the moment at which it may go on."""
 
 Act = Callable[[Rig, random.Random], Awaitable[Measured]]
 
@@ -87,6 +93,13 @@ async def _settle(
 
 _WRITTEN = (Point.START_WRITTEN, Point.SENDING)
 """Points between the commit of the point of no return and the command: nothing may have been started."""
+_IN_FLIGHT = (*_WRITTEN, Point.SENT, Point.ANSWERED, Point.ENDING, Point.ENDING_WRITING)
+"""Points at which the run that came there is committed as started, and has no ending."""
+
+_COMPLETED = ("completed", "applied", None)
+_NOT_STARTED = ("failed", "none", "connection_lost")
+_INTERRUPTED = ("unknown", "unknown", "daemon_lost")
+"""How a run may end that was in flight when its daemon died; which of them is right, the journal knows: see invariants."""
 
 
 async def _killed_at(point: Point, delay: float, rig: Rig, rng: random.Random) -> Measured:
@@ -96,18 +109,25 @@ async def _killed_at(point: Point, delay: float, rig: Rig, rng: random.Random) -
     script = await rig.launch()
     pid = await rig.taken(point)
     since = time.time() + delay
+    await rig.died(pid)
+    # As it left them: past the point of no return, and without an ending.
+    theirs = await rig.runs_of(pid, script)
+    in_flight = {site for site, run in theirs.items() if run["executing_at"] and not run["finished_at"]}
     measured.noticed = await rig.seconds_until_dead(pid, since)
     measured.demand(measured.noticed <= NOTICED_WITHIN, f"A3: noticed only after {measured.noticed:.1f} s")
     await _settle(rig, measured, script, since=since)
     measured.demand(await rig.moved("tminus_instances_reaped_total", reaped), "A9: no metric tells of a dead instance")
-    runs = await rig.db.site_runs(script)
-    for site, run in runs.items():
-        if run["executing_at"] is None or point in _WRITTEN:
+    measured.demand(in_flight or point not in _IN_FLIGHT, "rig: nothing was in flight")
+    for site, run in (await rig.db.site_runs(script)).items():
+        ending = (run["state"], run["effect"], run["reason"])
+        if site not in in_flight:
+            measured.demand(
+                run["state"] == "completed", f"A3: {site} was not in flight, and ended as {ending}: {run['message']}"
+            )
             continue
-        measured.demand(
-            run["state"] == "completed" or run["executing_at"].timestamp() <= since + 0.1,
-            f"A4: {site} was started after the death of {pid} and did not complete: {run['message']}",
-        )
+        measured.demand(run["executing_at"] == theirs[site]["executing_at"], f"A1: {site} was begun once more")
+        promised = {_NOT_STARTED} if point in _WRITTEN else {_NOT_STARTED, _INTERRUPTED, _COMPLETED}
+        measured.demand(ending in promised, f"A4: {site} was in flight, and ended as {ending}: {run['message']}")
     return measured
 
 
@@ -232,12 +252,12 @@ async def _frozen_at(point: Point, within: float, rig: Rig, rng: random.Random) 
     slot = rig.slot_of(pid)
     lives = len(slot.exits)
     rig.wake(pid)
-
-    async def ended() -> bool:
-        return len(slot.exits) > lives
-
-    with contextlib.suppress(AssertionError):
-        await until(ended, within=60)
+    woken = time.monotonic()
+    measured.demand(
+        await rig.is_gone(slot, lives, within=_ABORTED_WITHIN),
+        f"A3: the zombie had not ended {_ABORTED_WITHIN:.0f} s after it woke",
+    )
+    measured.said = f"it ended {time.monotonic() - woken:.1f} s after it woke"
     measured.demand(slot.exits[lives:] == [6], f"the zombie ended with {slot.exits[lives:]}, not with 6")
     for site, count in events.items():
         measured.demand(len(rig.fleet.journal.starts(site)) == count, f"A1: the zombie started something on {site}")
@@ -252,12 +272,41 @@ async def _frozen_at(point: Point, within: float, rig: Rig, rng: random.Random) 
 
 
 async def _blocked_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
-    """The event loop stands still for twice the ttl: no heartbeat, and no timer that would notice."""
+    """The event loop stands still for twice the ttl: no heartbeat, and no timer that would notice.
+
+    It is declared dead meanwhile. So it has to end once it goes on, and to start nothing before.
+    """
     measured = Measured()
-    rig.plan(point, f"block {2 * TTL}")
+    blocked = 2 * TTL
+    rig.plan(point, f"block {blocked}")
     script = await rig.launch()
-    await rig.taken(point)
-    return await _settle(rig, measured, script, since=time.time())
+    pid = await rig.taken(point)
+    since, goes_on = time.time(), time.monotonic() + blocked
+    slot = rig.slot_of(pid)
+    lives = len(slot.exits)
+    theirs = await _nonces(rig, pid, script)
+    measured.noticed = await rig.seconds_until_dead(pid, since)
+    measured.demand(measured.noticed <= NOTICED_WITHIN, f"A3: noticed only after {measured.noticed:.1f} s")
+    ended = await rig.is_gone(slot, lives, within=goes_on - time.monotonic() + _ABORTED_WITHIN)
+    measured.demand(ended, f"A3: it had not ended {_ABORTED_WITHIN:.0f} s after it went on")
+    measured.said = f"it ended {time.monotonic() - goes_on:.1f} s after it went on"
+    measured.demand(slot.exits[lives:] == [6], f"who was blocked ended with {slot.exits[lives:]}, not with 6")
+    await _settle(rig, measured, script, since=since)
+    _demand_no_start_since(rig, measured, goes_on, theirs)
+    return measured
+
+
+async def _nonces(rig: Rig, pid: int, script: object) -> set[str]:
+    """What names the attempts that are that process's now. Drawn at each claim."""
+    return {run["nonce"] for run in (await rig.runs_of(pid, script)).values()}
+
+
+def _demand_no_start_since(rig: Rig, measured: Measured, moment: float, nonces: Collection[str]) -> None:
+    """Nothing of these was started after `moment` (time.monotonic())."""
+    names = {f"tminus-{nonce}.rsc" for nonce in nonces}
+    for event in rig.fleet.journal.events(kind=Kind.IMPORT_STARTED):
+        late = event.facts["name"] in names and event.monotonic > moment
+        measured.demand(not late, f"A1: {event.facts['name']} was started on {event.site} by a process that was over")
 
 
 # -- F4: many sites ----------------------------------------------------------------------------------------------------
@@ -314,19 +363,141 @@ async def _killed_among_many(rig: Rig, rng: random.Random) -> Measured:
 # -- F6, F7: the database ----------------------------------------------------------------------------------------------
 
 
-async def _answer_lost(point: Point, rig: Rig, rng: random.Random) -> Measured:
-    """The database commits, and its answer is lost: what was asked for counts as done, and nothing is sent."""
-    measured = Measured()
+async def _hear_nothing(rig: Rig, point: Point) -> tuple[Any, Slot, int]:
+    """Launch, and have the first who comes to `point` go on from there without an answer of the database."""
     rig.plan(point, "hold")
     script = await rig.launch()
-    slot = rig.slot_of(await rig.taken(point))
+    pid = await rig.taken(point)
+    slot = rig.slot_of(pid)
     slot.proxy.down.swallows = True
     rig.go_on(point)
-    await asyncio.sleep(0.5)  # long enough to commit, too short to lose trust
-    since = time.time()
+    return script, slot, pid
+
+
+def _hang_up(slot: Slot) -> float:
+    """What was said before gets no answer any more; what is asked from now on does. The moment (time.time())."""
     slot.proxy.reset()
     slot.proxy.thaw()
-    return await _settle(rig, measured, script, since=since)
+    return time.time()
+
+
+async def _start_asked_in_vain(rig: Rig, rng: random.Random) -> Measured:
+    """The transaction of the point of no return is begun, and no answer comes: nothing is committed, and nothing sent."""
+    measured = Measured()
+    script, slot, pid = await _hear_nothing(rig, Point.START_WRITING)
+    await until(partial(rig.db.value, _WAITS_IN_A_TRANSACTION), within=10 * SLOWNESS)
+    theirs = await rig.runs_of(pid, script)
+    since = _hang_up(slot)
+    await _settle(rig, measured, script, since=since)
+    runs = await rig.db.site_runs(script)
+    lost = [site for site, run in runs.items() if run["reason"] == "store_lost"]
+    measured.demand(lost, "A4: no run tells of the start that was asked for in vain")
+    for site, run in runs.items():
+        if site in lost:
+            measured.demand(site in theirs, f"A6: {site} has nothing to do with it: {run['message']}")
+            measured.demand(run["executing_at"] is None, f"A2: {site} was committed, and no COMMIT was sent")
+            measured.demand((run["state"], run["effect"]) == ("failed", "none"), f"A4: {site} is {run['state']}")
+        else:
+            measured.demand(run["state"] == "completed", f"A6: {site} has nothing to do with it: {run['message']}")
+    return measured
+
+
+async def _start_answer_lost(rig: Rig, rng: random.Random) -> Measured:
+    """The point of no return is committed, and the answer lost: its row says so, nothing is sent, and none is tried again."""
+    measured = Measured()
+    errors = await rig.metric("tminus_store_errors_total")
+    script, slot, pid = await _hear_nothing(rig, Point.START_COMMITTING)
+
+    async def committed() -> list[str]:
+        return [site for site, run in (await rig.runs_of(pid, script)).items() if run["executing_at"] is not None]
+
+    lost = await until(committed, within=10 * SLOWNESS)
+    theirs = await rig.runs_of(pid, script)
+    since = _hang_up(slot)
+    await _settle(rig, measured, script, since=since)
+    measured.demand(await rig.moved("tminus_store_errors_total", errors), "A9: no metric tells of the lost answer")
+    for site, run in (await rig.db.site_runs(script)).items():
+        ending = (run["state"], run["effect"], run["reason"])
+        if site in lost:
+            at = theirs[site]["executing_at"]
+            measured.demand(
+                run["executing_at"] == at, f"A1: {site} was committed at {at}, and says {run['executing_at']}"
+            )
+            measured.demand(
+                ending == ("failed", "none", "store_lost"), f"A4: {site} ended as {ending}: {run['message']}"
+            )
+            measured.demand(str(run["message"]).startswith("Not started: "), f"A4: {site} says {run['message']}")
+            starts = [e for e in rig.fleet.journal.starts(site) if e.facts["name"] == f"tminus-{run['nonce']}.rsc"]
+            measured.demand(not starts, f"A4: {site} was started without an answer to its COMMIT")
+        elif site in theirs and run["executing_at"] is None:
+            # It waited for the next transaction of that daemon, which found no connection.
+            measured.demand(
+                ending == ("failed", "none", "store_lost"), f"A4: {site} ended as {ending}: {run['message']}"
+            )
+        else:
+            measured.demand(run["state"] == "completed", f"A6: {site} has nothing to do with it: {run['message']}")
+    return measured
+
+
+_LATE = "select count(*) from tminus.events where kind = 'late_evidence'"
+
+
+async def _ending_answer_lost(rig: Rig, rng: random.Random) -> Measured:
+    """Endings are committed, and the answer lost: they are written again, found written, and stay what they were."""
+    measured = Measured()
+    late = await rig.db.value(_LATE)
+    script, slot, pid = await _hear_nothing(rig, Point.ENDING_WRITING)
+
+    async def committed() -> dict[str, datetime]:
+        theirs = await rig.runs_of(pid, script)
+        return {site: run["finished_at"] for site, run in theirs.items() if run["finished_at"] is not None}
+
+    ended = await until(committed, within=10 * SLOWNESS)
+    runs = {run["id"] for run in (await rig.runs_of(pid, script)).values() if run["site_id"] in ended}
+    since = _hang_up(slot)
+
+    async def told() -> bool:
+        """By the database all may have ended by now; their daemon does not know it before it asked once more."""
+        assert slot.daemon is not None
+        said = [event for event in slot.daemon.log() if event.get("site_run") in runs]
+        return runs <= {event["site_run"] for event in said if event["event"] in ("site_ended", "late_evidence")}
+
+    try:
+        await until(told, within=10 * SLOWNESS)
+    except AssertionError:
+        measured.demand(False, f"A3: {pid} never heard of an ending that was written")
+    await _settle(rig, measured, script, since=since)
+    for site, run in (await rig.db.site_runs(script)).items():
+        measured.demand(run["state"] == "completed", f"A4: {site} is {run['state']}: {run['message']}")
+        same = site not in ended or run["finished_at"] == ended[site]
+        measured.demand(same, f"A3: the ending of {site} was written twice")
+    measured.demand(
+        await rig.db.value(_LATE) == late, "A3: an ending that was written is kept as evidence for another one"
+    )
+    return measured
+
+
+async def _launch_answer_lost(rig: Rig, rng: random.Random) -> Measured:
+    """A launch is committed, and the answer lost: it is the only one, and it runs."""
+    measured = Measured()
+    count = "select count(*) from tminus.launches where script_id = $1"
+    script, slot, _ = await _hear_nothing(rig, Point.LAUNCHING)
+    await until(partial(rig.db.value, count, script), within=10 * SLOWNESS)
+    since = _hang_up(slot)
+    await _settle(rig, measured, script, since=since)
+    measured.demand(await rig.db.value(count, script) == 1, "A1: it was launched twice")
+    for site, run in (await rig.db.site_runs(script)).items():
+        measured.demand(run["state"] == "completed", f"A6: {site} is {run['state']}: {run['message']}")
+    return measured
+
+
+_WAITS_IN_A_TRANSACTION = """
+    select exists (
+        select from pg_stat_activity
+        where datname = current_database() and usename = 'tminus_serve' and state = 'idle in transaction'
+            and query ilike 'begin%' and state_change < clock_timestamp() - interval '0.2 seconds'
+    )
+    """
 
 
 async def _database_away(seconds: float, how: str, whom: str, rig: Rig, rng: random.Random) -> Measured:
@@ -490,6 +661,50 @@ async def _slow(what: str, rig: Rig, rng: random.Random) -> Measured:
     return measured
 
 
+_SILENT, _GOOD = 200, 50
+_LAGS = """
+    select extract(epoch from r.executing_at - l.due_at)::double precision as lag
+    from tminus.site_runs r
+    join tminus.launches l on l.id = r.launch_id
+    where l.script_id = $1 and r.site_id = any ($2::text[]) and r.executing_at is not null
+    order by lag
+    """
+
+
+async def _silent_many(rig: Rig, rng: random.Random) -> Measured:
+    """Most routers accept a connection and never say a word: the others start as soon as if they were alone."""
+    measured = Measured()
+    sites = [site.id for site in rig.fleet.sites]
+    good = sites[:: len(sites) // _GOOD]  # among the others, whatever the order in which they are claimed
+    silent = [site for site in sites if site not in good]
+    lags: list[float] = []
+    for chosen in (good, good, sites):  # the first time much is done that is done once
+        script = await rig.launch(chosen, start_within=timedelta(seconds=10 * SLOWNESS))
+        since = time.time()
+        unreachable = silent if chosen is sites else []
+        await _settle(rig, measured, script, since=since, excuses=Excuses(unreachable=unreachable), within=2 * BOUND)
+        found = [row["lag"] for row in await rig.db.fetch(_LAGS, script, good)]
+        measured.demand(len(found) == _GOOD, f"A6: {_GOOD - len(found)} of {_GOOD} good routers were not started")
+        lags.append(found[int(len(found) * 0.95)] if found else 0.0)
+        for site in silent:
+            await rig.fleet.set_faults(site, {Fault.BLACKHOLE})
+    for site, run in (await rig.db.site_runs(script)).items():
+        ending = (run["state"], run["reason"])
+        expected = ("failed", "offline") if site in silent else ("completed", None)
+        measured.demand(ending == expected, f"A6: {site} ended as {ending}: {run['message']}")
+    _, alone, beside = lags
+    # A fifth more, and the machine's own work: it makes two hundred connections more meanwhile.
+    measured.demand(
+        beside <= 1.2 * alone + 1.0 * SLOWNESS, f"A6: started after {beside:.1f} s, and {alone:.1f} s alone"
+    )
+    measured.said = (
+        f"95 % of {_GOOD} good routers started within {alone:.1f} s alone, {beside:.1f} s beside {_SILENT} silent ones"
+    )
+    for site in silent:
+        await rig.fleet.set_faults(site, ())
+    return measured
+
+
 # -- F21, F24, F25, F27 ------------------------------------------------------------------------------------------------
 
 
@@ -515,38 +730,93 @@ async def _clock_steps(by: timedelta, rig: Rig, rng: random.Random) -> Measured:
     return await _settle(rig, measured, script, again, since=since, excuses=excuses)
 
 
-async def _told_to_end(point: Point, signals: int, rig: Rig, rng: random.Random) -> Measured:
+async def _told_to_end(point: Point, rig: Rig, rng: random.Random) -> Measured:
     """SIGTERM at a point: nothing new is claimed, what runs ends, and the process says goodbye with exit code 0."""
     measured = Measured()
     rig.plan(point, "hold")
     script = await rig.launch()
     pid = await rig.taken(point)
-    slot = rig.slot_of(pid)
-    lives = len(slot.exits)
     since = time.time()
-    for _ in range(signals):
-        os.kill(pid, signal.SIGTERM)
+    os.kill(pid, signal.SIGTERM)
     rig.go_on(point)
-    limit = float(str(PROFILE["drain_timeout"])) + 10 * SLOWNESS
-    try:
-        await _sleep_until_within(lambda: len(slot.exits) > lives, limit)
-    except AssertionError:
-        measured.demand(False, f"A3: it had not ended {limit:.0f} s after SIGTERM")
-    clean = signals == 1
-    measured.demand(not clean or slot.exits[lives:] == [0], f"it ended with {slot.exits[lives:]}")
-    gone = time.monotonic()
+    limit = _DRAIN + 10 * SLOWNESS
+    nonces, ended = await _ends_within(rig, measured, pid, script, limit, code=0)
     await _settle(rig, measured, script, since=since)
-    for site in rig.fleet.sites:
-        late = [e for e in rig.fleet.journal.starts(site.id) if e.monotonic > gone and e.facts["name"] is None]
-        measured.demand(not late, f"A1: {site.id} was started by a process that had ended")
+    _demand_no_start_since(rig, measured, ended, nonces)
+    for site, run in (await rig.db.site_runs(script)).items():
+        measured.demand(run["state"] == "completed", f"A3: {site} is {run['state']} after a drain: {run['message']}")
     return measured
 
 
-async def _sleep_until_within(condition: Callable[[], bool], seconds: float) -> None:
-    async def look() -> bool:
-        return condition()
+async def _told_to_end_twice(rig: Rig, rng: random.Random) -> Measured:
+    """The second SIGTERM ends the waiting: what runs is left to the others to resolve, and the exit code says so."""
+    measured = Measured()
+    rig.plan(Point.SENT, "hold")
+    script = await rig.launch(seconds=_DRAIN, site_timeout=timedelta(seconds=2 * _DRAIN))
+    pid = await rig.taken(Point.SENT)
+    slot = rig.slot_of(pid)
+    since = time.time()
+    os.kill(pid, signal.SIGTERM)
+    rig.go_on(Point.SENT)
 
-    await until(look, within=seconds)
+    async def drains() -> bool:
+        assert slot.daemon is not None
+        return any(event["event"] == "draining" for event in slot.daemon.log())
+
+    await until(drains, within=10 * SLOWNESS)
+    os.kill(pid, signal.SIGTERM)
+    # 5 s for what gives back its run, 5 s for the connections to the database.
+    nonces, ended = await _ends_within(rig, measured, pid, script, 10 + 2 * SLOWNESS, code=1)
+    await _settle(rig, measured, script, since=since)
+    _demand_no_start_since(rig, measured, ended, nonces)
+    return measured
+
+
+async def _outlasts_the_drain(rig: Rig, rng: random.Random) -> Measured:
+    """A script runs for longer than a drain waits: the process ends all the same, and the exit code says that it left one."""
+    measured = Measured()
+    rig.plan(Point.SENT, "hold")
+    site = rng.choice(rig.fleet.sites).id
+    script = await rig.launch([site], seconds=2 * _DRAIN, site_timeout=timedelta(seconds=3 * _DRAIN))
+    pid = await rig.taken(Point.SENT)
+    since, begun = time.time(), time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    rig.go_on(Point.SENT)
+    nonces, ended = await _ends_within(rig, measured, pid, script, _DRAIN + 10 * SLOWNESS, code=1)
+    measured.demand(ended - begun >= _DRAIN, f"A4: a script was waited for {ended - begun:.1f} s, not {_DRAIN:.0f}")
+    await _settle(rig, measured, script, since=since)
+    _demand_no_start_since(rig, measured, ended, nonces)
+    run = (await rig.db.site_runs(script))[site]
+    measured.demand(run["state"] == "unknown", f"A4: {site} is {run['state']}: {run['message']}")
+    return measured
+
+
+_DRAIN = float(str(PROFILE["drain_timeout"]))
+_GOODBYE = "select state from tminus.instances where pid = $1 order by started_at desc limit 1"
+
+
+async def _ends_within(
+    rig: Rig, measured: Measured, pid: int, script: object, seconds: float, *, code: int
+) -> tuple[set[str], float]:
+    """Demand that the process ends in time, with that exit code, and said goodbye. Its nonces, and when (time.monotonic())."""
+    slot = rig.slot_of(pid)
+    lives = len(slot.exits)
+    nonces: set[str] = set()
+
+    async def look() -> bool:
+        nonces.update(await _nonces(rig, pid, script))
+        return len(slot.exits) > lives
+
+    try:
+        await until(look, within=seconds)
+    except AssertionError:
+        measured.demand(False, f"A3: it had not ended {seconds:.0f} s after it was told to")
+        await rig.is_gone(slot, lives, within=_DRAIN)
+    measured.demand(slot.exits[lives:] == [code], f"it ended with {slot.exits[lives:]}, not with {code}")
+    ended = time.monotonic()
+    state = await rig.db.value(_GOODBYE, pid)
+    measured.demand(state == "stopped", f"A3: its instance is {state}, not stopped: what it left waits for its ttl")
+    return nonces, ended
 
 
 async def _cancelled_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
@@ -575,16 +845,37 @@ async def _cancelled_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
 
 
 async def _error_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
-    """Something that nobody expected is raised: one run ends by it, or the process, and nothing else."""
+    """Something that nobody expected is raised: one run ends by it, or the process, and nothing else.
+
+    Of who met it there may be no more to tell than that it is unknown; all others are asked for what they always are.
+    """
     measured = Measured()
     rig.plan(point, "raise")
     script = await rig.launch()
-    await rig.taken(point)
-    return await _settle(rig, measured, script, since=time.time(), excuses=Excuses(unreachable=_all(rig)))
+    slot = rig.slot_of(await rig.taken(point))
+    lives = len(slot.exits)
+    since = time.time()
+    measured.demand(await rig.ended(script) is not None, f"A3: not all sites ended within {BOUND:.0f} s")
+    met = _met_the_error(slot, {str(run["launch_id"]) for run in (await rig.db.site_runs(script)).values()})
+    await _settle(rig, measured, script, since=since, excuses=Excuses(unreachable=met))
+    if len(slot.exits) > lives:
+        return measured  # what it had in flight is resolved as if it had been killed
+    measured.demand(len(met) <= 1, f"A6: one error was raised, and it is told of {', '.join(sorted(met))}")
+    for site, run in (await rig.db.site_runs(script)).items():
+        fine = site in met or run["state"] == "completed"
+        measured.demand(fine, f"A6: {site} has nothing to do with it: {run['message']}")
+    return measured
 
 
-def _all(rig: Rig) -> list[str]:
-    return [site.id for site in rig.fleet.sites]
+def _met_the_error(slot: Slot, launches: Collection[str]) -> set[str]:
+    """Sites of which the daemons in that place say that a run of these launches met an error of ours, and ended by it."""
+    found = set()
+    for line in (slot.folder / "serve.log").read_text().splitlines():
+        with contextlib.suppress(ValueError):  # torn by a kill
+            event = json.loads(line)
+            if event["event"] in ("site_run_broke", "orphan_broke") and event["launch_id"] in launches:
+                found.add(event["site_id"])
+    return found
 
 
 # -- the list ----------------------------------------------------------------------------------------------------------
@@ -645,8 +936,10 @@ def _scenarios() -> list[Scenario]:
 
     add("F4", "one of two killed among 1000 sites", _killed_among_many, sites=1000)
     add("F4", "one of two killed among 60 sites", _killed_among_many, sites=60)
-    for point in (Point.START_WRITING, Point.READY):
-        add("F6", f"answer lost at {point}", partial(_answer_lost, point))
+    add("F6", f"no answer at {Point.START_WRITING}", _start_asked_in_vain)
+    add("F6", f"answer lost at {Point.START_COMMITTING}", _start_answer_lost)
+    add("F6", f"answer lost at {Point.ENDING_WRITING}", _ending_answer_lost)
+    add("F6", f"answer lost at {Point.LAUNCHING}", _launch_answer_lost)
     for seconds, how, whom in (
         (1, "freeze", "all"),
         (8, "freeze", "one"),
@@ -673,11 +966,14 @@ def _scenarios() -> list[Scenario]:
     for what in ("trickle", "round trip of 2 s", "8 kbit"):
         add("F14", what, partial(_slow, what), routers_by_proxy=True)
 
+    add("F14", "silent logins beside good ones", _silent_many, sites=_SILENT + _GOOD)
+
     for by in (timedelta(hours=1), timedelta(hours=-1), timedelta(minutes=10), timedelta(minutes=-10)):
         add("F21", f"clock {int(by.total_seconds()):+} s", partial(_clock_steps, by))
     for point in (Point.LAUNCHED, Point.CLAIMED, Point.EXPORTING, Point.READY, Point.SENDING, Point.SENT, Point.ENDING):
-        add("F24", f"SIGTERM at {point}", partial(_told_to_end, point, 1))
-    add("F24", "SIGTERM twice", partial(_told_to_end, Point.SENT, 2))
+        add("F24", f"SIGTERM at {point}", partial(_told_to_end, point))
+    add("F24", "SIGTERM twice", _told_to_end_twice)
+    add("F24", "SIGTERM and a script that outlasts the drain", _outlasts_the_drain)
     for point in (Point.LAUNCHED, *_RUN_POINTS):
         add("F25", f"cancelled at {point}", partial(_cancelled_at, point))
     for point in (Point.LAUNCHING, *_RUN_POINTS, Point.HOUSEKEPT):

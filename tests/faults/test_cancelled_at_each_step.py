@@ -38,18 +38,26 @@ class Held:
 
     async def cancel_at(self, point: Point) -> tuple[object, int]:
         """Launch, have the daemon wait at `point`, cancel, let it go on. Returns the script, and what was journalled till then."""
+        script = await self.launch_until(point)
+        await self.db.value("select tminus.cancel($1)", script, role="alice")
+        so_far = len(self.fleet.journal.events(SITE))
+        self.go_on(point)
+        return script, so_far
+
+    async def launch_until(self, point: Point, **columns: object) -> object:
+        """Launch, and have the daemon wait at `point`, with all that it does. Returns the script."""
         (self._plans / point).write_text("hold")
-        script = await self.db.submit(SCRIPT)
+        script: object = await self.db.submit(SCRIPT, **columns)
 
         async def there() -> bool:
             return (self._plans / f"{point}.{self._pid}").exists()
 
         await until(there, every=0.01)
         (self._plans / f"{point}.{self._pid}").unlink()
-        await self.db.value("select tminus.cancel($1)", script, role="alice")
-        so_far = len(self.fleet.journal.events(SITE))
+        return script
+
+    def go_on(self, point: Point) -> None:
         (self._plans / f"{point}.go").touch()
-        return script, so_far
 
 
 async def held(database: Db, fleet: Fleet, folder: Path) -> tuple[Held, Daemon]:

@@ -19,6 +19,7 @@ from tminus.device.connector import Connector
 from tminus.device.credentials import Credential
 from tminus.domain.digest import SitePart
 from tminus.errors import ConfigError
+from tminus.routeros.commands import Nonce
 from tminus.services.authority import Authority
 from tminus.services.contact import Contact
 from tminus.services.heartbeat import Trust
@@ -26,6 +27,7 @@ from tminus.services.launcher import Launcher
 from tminus.services.loop import Hint
 from tminus.services.mandate import Mandate, Refusal
 from tminus.services.observer import Observer
+from tminus.services.whereabouts import Sought, find_again
 from tminus.signatures import Signers
 from tminus.store import launches
 from tminus.store.act_log import ActLog
@@ -98,6 +100,38 @@ async def test_a_password_is_sent_to_nobody_for_whom_no_approver_signed(stage: S
     ):
         with pytest.raises(ConfigError, match="nobody has signed"):
             await contact.connect(replace(there, part=elsewhere))
+
+
+async def test_a_router_that_may_move_is_sent_its_password_where_that_was_signed(stage: Stage, tmp_path: Path) -> None:
+    await add_sites(stage.db, "a")
+    bob = Approver.make(tmp_path, "bob")
+    await stage.db.run(
+        "update tminus.sites set variables = '{\"zone\": \"x\"}', return_address = '192.0.2.99' where id = 'a'",
+        role="api",
+    )
+    there = await site(stage)
+    there = replace(there, variables={"zone": "x"}, part=replace(there.part, return_address="192.0.2.99"))
+    await bob.authorize(stage.db, await insert(stage.db, script=":put $(zone)"))
+    contact = Contact(cast("Connector", NoNetwork()), {"default": PASSWORD})
+    contact.vouches_for = (await authority(stage, tmp_path, bob)).vouches_for
+    sought = Sought(
+        site=there,
+        host_key=None,
+        covered=there.part_of(("zone",), {}),
+        nonce=Nonce("0123456789abcdef"),
+        serial=None,
+        may_have_moved=True,
+    )
+    assert [place.part.address for place in sought.places] == ["192.0.2.99", there.part.address]
+    with pytest.raises(Reached):
+        await find_again(sought, contact, deadline=1)
+    elsewhere = replace(there, part=replace(there.part, return_address="evil.example"))
+    asked = replace(sought, site=elsewhere, covered=elsewhere.part_of(("zone",), {}))
+    with pytest.raises(ConfigError, match="nobody has signed"):
+        await find_again(asked, contact, deadline=1)
+    # Without a key that is known nothing is looked for elsewhere.
+    unknown = replace(there, part=replace(there.part, host_key=None))
+    assert replace(sought, site=unknown).places == (unknown,)
 
 
 async def test_who_signed_for_a_site_with_its_variables_signed_for_the_site(stage: Stage, tmp_path: Path) -> None:

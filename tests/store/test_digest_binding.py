@@ -144,6 +144,7 @@ async def test_a_refused_launch_is_unauthorized_again_and_says_why(stage: Stage)
         "credential = 'other'",
         "ssh_profile = 'legacy'",
         "sensitive_export = true",
+        "return_address = '192.0.2.66'",
         f"host_key = '{HOST_KEY}'",
     ],
 )

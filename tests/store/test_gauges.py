@@ -116,6 +116,15 @@ class TestGauges:
         assert after.database_bytes - before.database_bytes >= grown
         assert after.backup_bytes == before.backup_bytes
 
+    async def test_exports_with_secrets_count_among_the_backups(self, stage: Stage) -> None:
+        before = await read_sizes(stage.store)
+        await stage.db.run(
+            "insert into tminus.sensitive_texts (sha256, text)"
+            " select sha256(n::text::bytea), md5(n::text) || md5((n + 1)::text) from generate_series(1, 5000) n"
+        )
+        after = await read_sizes(stage.store)
+        assert after.backup_bytes - before.backup_bytes > 5000 * 64
+
 
 class _Clock:
     def __init__(self) -> None:

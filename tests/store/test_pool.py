@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
+from tests.faults.proxy import proxied
+from tests.faults.rig import database_target
 from tests.store.stage import Stage, WarmDb, add_sites
 from tests.support import Db
 from tminus.errors import Refused, StoreError, StoreUnavailable
-from tminus.store.pool import VANISHING, open_database, store_errors
+from tminus.store import pool
+from tminus.store.pool import VANISHING, Database, open_database, store_errors
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -60,6 +67,44 @@ async def test_the_server_is_asked_to_give_up_a_host_that_vanishes(stage: Stage)
         "select name, source from pg_settings where name = any ($1) order by name", list(VANISHING)
     )
     assert {row["name"]: row["source"] for row in asked} == dict.fromkeys(VANISHING, "client")
+
+
+@asynccontextmanager
+async def _silent(dsn: str) -> AsyncIterator[Database]:
+    """A server that answered until now, and does not any more; nobody is told."""
+    target = database_target(dsn)
+    async with proxied(target) as proxy:
+        through = f"postgresql://tminus_serve@127.0.0.1:{proxy.port}{urlsplit(dsn).path}?sslmode=disable"
+        async with open_database(through, size=1, application="tests") as db:
+            assert await db.call("select 1")
+            proxy.freeze()
+            yield db
+            proxy.thaw()
+
+
+async def _fetch(db: Database) -> object:
+    return await db.fetch("living_instances")
+
+
+async def _transaction(db: Database) -> object:
+    async with db.transaction("look") as connection:
+        return await connection.fetchval("select 1")
+
+
+@pytest.mark.parametrize("ask", [_fetch, _transaction])
+async def test_who_asks_a_server_that_fell_silent_is_answered_within_twice_the_deadline(
+    database: Db, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Database], Awaitable[object]]
+) -> None:
+    deadline = 1.5
+    monkeypatch.setattr(pool, "_DEADLINE", deadline)
+    monkeypatch.setattr(pool, "_ANSWERED_WITHIN", deadline * 2 / 3)  # as they are to each other
+    async with _silent(database.dsn) as db:
+        # The first is sent and not answered; the second waits for what the first gives back.
+        for _ in range(2):
+            begun = time.monotonic()
+            with pytest.raises(StoreUnavailable, match="no answer in time"):
+                await asyncio.wait_for(ask(db), 30)
+            assert deadline / 2 <= time.monotonic() - begun <= 2 * deadline
 
 
 class TestErrors:

@@ -165,6 +165,12 @@ async def test_a_claim_of_a_hundred(big: WarmDb) -> None:
     await check(big, statement("claim_site_runs"), instance, 100, [], [], at_most=1500, uses={"site_runs_pending"})
 
 
+async def test_a_rehearsal_looks_for_what_it_could_be_in_the_way_of(big: WarmDb) -> None:
+    # What is due within a few minutes, and what is under way; not what is late, nor all that the site ever had.
+    sql = "select tminus.missed_for_rehearsal(id, interval '5 minutes') from tminus.sites order by id limit 100"
+    await check(big, sql, at_most=1000, uses={"scheduled_scripts_due"})
+
+
 async def test_the_sweeps_of_the_janitor_and_the_reaper(big: WarmDb) -> None:
     # Of the launch that runs, all 2,000 pending runs are looked at.
     await check(big, "select tminus.settle_pending(), tminus.finish_launches()", at_most=2100)

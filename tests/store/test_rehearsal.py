@@ -145,13 +145,92 @@ async def test_it_waits_for_whatever_is_to_be_done(stage: Stage) -> None:
     assert {claim.id for claim in claims.values()} == {run["id"] for run in runs.values()}
 
 
-async def test_none_begins_just_before_a_launch_on_one_of_its_sites(stage: Stage) -> None:
+async def test_none_begins_where_a_launch_could_be_missed_for_it(stage: Stage) -> None:
     script = await submitted(stage)
-    due = await stage.db.submit(SCRIPT, ["b"], due_in=300)
+    due = await stage.db.submit(SCRIPT, ["b"], due_in=300, start_within=timedelta(seconds=50))
     with pytest.raises(
         Exception, match=rf"scheduled script {due} is due at .* on site b; a rehearsal now could be in its way"
     ):
         await rehearse(stage, script)
+
+
+@pytest.mark.parametrize(
+    ("due_in", "columns"),
+    [
+        (300, {"start_within": timedelta(seconds=70)}),  # a rehearsal takes five minutes and one more at most
+        (300, {}),
+        (361, {"start_within": timedelta(seconds=1)}),
+    ],
+)
+async def test_one_begins_where_a_launch_waits_for_it_at_most(
+    stage: Stage, due_in: float, columns: dict[str, object]
+) -> None:
+    script = await submitted(stage)
+    await stage.db.submit(SCRIPT, ["b"], due_in=due_in, **columns)
+    await rehearse(stage, script)
+    assert sorted(await stage.claim(await stage.instance())) == SITES
+
+
+async def test_a_short_rehearsal_may_begin_later_than_a_long_one(stage: Stage) -> None:
+    short = await submitted(stage, authorized=True, site_timeout=timedelta(seconds=30))
+    await stage.db.submit(SCRIPT, ["b"], due_in=100, start_within=timedelta(seconds=1))
+    with pytest.raises(Exception, match="a rehearsal now could be in its way"):
+        await rehearse(stage, await submitted(stage))
+    assert await rehearse(stage, short)
+
+
+async def test_a_cron_rule_that_is_due_every_minute_is_rehearsed_though_it_is_authorized(stage: Stage) -> None:
+    await add_sites(stage.db, *SITES)
+    script = await stage.db.value(
+        "insert into tminus.scheduled_scripts (script, sites, cron, timezone) values ($1, $2, '* * * * *', 'UTC') returning id",
+        SCRIPT, SITES, role="alice",
+    )  # fmt: skip
+    await stage.db.value("select tminus.authorize($1, tminus.digest($1))", script, role="bob")
+    await plan(stage.store, script, await stage.db.value("select tminus.clock() + interval '1 minute'"))
+    assert await rehearse(stage, script)
+
+
+async def test_a_site_waits_whose_launch_was_authorized_meanwhile(stage: Stage) -> None:
+    script = await submitted(stage)
+    launch = await rehearse(stage, script)
+    due = await stage.db.submit(SCRIPT, ["b"], due_in=60, start_within=timedelta(seconds=60))
+    instance = await stage.instance()
+    assert sorted(await stage.claim(instance)) == ["a"], "only the site that is not in the way"
+    [shown_run] = await stage.store.fetch("show_site_run", script, "b", False)
+    assert shown_run["message"].startswith(f"Waits: scheduled script {due} is due at ")
+    await stage.db.fetch("select tminus.cancel($1)", due, role="alice")
+    assert sorted(await stage.claim(instance)) == ["b"]
+    assert await stage.db.value("select state from tminus.launches where id = $1", launch) == "running"
+
+
+async def test_a_site_waits_whose_launch_goes_on_in_waves(stage: Stage) -> None:
+    """Where the wave of a site is not open yet, the router is free and yet not to be had."""
+    tight = {"start_within": timedelta(minutes=2), "wave_sizes": ["1"]}
+    instance = await stage.instance()
+    await add_sites(stage.db, *SITES)
+    script = await stage.db.submit(SCRIPT, SITES, due_in=1, **tight)
+    await stage.db.move_clock(timedelta(seconds=2))
+    [launch] = await stage.launch_due(instance)
+    assert sorted(await stage.claim(instance)) == ["a"]
+    with pytest.raises(Exception, match=r"launch .* waits to start on site b; a rehearsal now could be in its way"):
+        await rehearse(stage, await submitted(stage))
+    await stage.db.fetch("select tminus.cancel($1)", script, role="alice")
+    assert await rehearse(stage, await submitted(stage))
+    assert sorted(await stage.claim(instance)) == ["b"], f"a is still run by {launch}"
+
+
+async def test_a_rehearsal_that_was_held_back_until_its_end_says_for_what(stage: Stage) -> None:
+    await rehearse(stage, await submitted(stage))
+    instance = await stage.instance(ttl=3600)
+    claims = await stage.claim(instance, 1)
+    await end_ready(stage, instance, claims["a"].id)
+    await stage.db.move_clock(timedelta(minutes=16))
+    due = await stage.db.submit(SCRIPT, ["b"], due_in=60, start_within=timedelta(seconds=60))
+    await stage.store.fetch("housekeeping")
+    runs = await stage.db.fetch("select reason, message from tminus.site_runs where site_id = 'b'")
+    [(reason, message)] = [tuple(run) for run in runs]
+    assert reason == "busy"
+    assert message.startswith(f"Not rehearsed, since it could have been in the way: scheduled script {due} is due at ")
 
 
 async def test_an_author_rehearses_what_is_his_own(stage: Stage) -> None:

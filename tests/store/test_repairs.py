@@ -68,9 +68,6 @@ class TestResolve:
         run = (await stage.claim(instance))["a"].id
         await stage.leave_unknown(instance, run)
         await stage.store.fetch("housekeeping")
-        async with stage.db.anew() as connection:  # so that none is due shortly, which would forbid a rehearsal
-            await connection.execute("set session_replication_role = replica")
-            await connection.execute("update tminus.scheduled_scripts set launch_at = launch_at + interval '1 day'")
         launch = await stage.db.value("select tminus.rehearse($1)", script, role="alice")
         [latest] = await stage.store.fetch("show_site_run", script, "a", False)
         [unresolved] = await stage.store.fetch("show_site_run", script, "a", True)

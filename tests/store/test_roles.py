@@ -23,11 +23,13 @@ MAY_WRITE: dict[tuple[str, str], dict[str, set[str] | None]] = {
     ("scheduled_scripts", "update"): {**dict.fromkeys(WRITERS), "tminus_daemon": {"findings", "summary", "summary_generated"}},
     ("sites", "insert"): {
         "tminus_gateway": {"id", "name", "address", "port", "username", "credential", "host_key", "ssh_profile", "jump_host",
-                           "runner", "tags", "timezone", "variables", "enabled", "sensitive_export"},
+                           "runner", "tags", "timezone", "variables", "enabled", "sensitive_export",
+                           "return_address"},
     },
     ("sites", "update"): {
         "tminus_gateway": {"name", "address", "port", "username", "credential", "host_key", "ssh_profile", "jump_host",
-                           "runner", "tags", "timezone", "variables", "enabled", "sensitive_export"},
+                           "runner", "tags", "timezone", "variables", "enabled", "sensitive_export",
+                           "return_address"},
         "tminus_daemon": {"identity", "model", "serial", "version", "seen_host_key", "last_seen_at"},
     },
     ("instances", "insert"): {"tminus_daemon": {"id", "name", "host", "pid", "version", "max_sessions", "ttl", "runner_tags", "credentials",
@@ -109,6 +111,7 @@ READING = (
     "site_digests",
     "t_minus",
     "why_unserved",
+    "missed_for_rehearsal",
     "why_frozen",
     "why_closed",
     "closed_now",

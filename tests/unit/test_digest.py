@@ -55,6 +55,7 @@ SITE = SitePart(
     credential="core",
     host_key="ssh-rsa A",
     variables="1:a,8:string:b,",
+    return_address="192.0.2.99",
 )
 CHANGES: dict[str, Callable[[Any], Any]] = {
     "bool": lambda value: not value,

@@ -116,7 +116,7 @@ VECTORS = [
     ),
     ("ssh_profile: left out where it is modern", {}, [{"ssh_profile": "legacy", "variables": {"x": "y"}}]),
     (
-        "sensitive_export: the last of the site, left out where it is false",
+        "sensitive_export: after the variables of the site, left out where it is false",
         {"script": ":put $(x)"},
         [{"variables": {"x": "y"}, "sensitive_export": True}],
     ),
@@ -128,6 +128,14 @@ VECTORS = [
             "variables": {"zone": "a", "gateway": "10.0.0.1"},
         },
         [{}],
+    ),
+    (
+        "return_address: the last of the site, left out where there is none",
+        {"script": ":put $(x)", "expects_disconnect": True},
+        [
+            {"variables": {"x": "y"}, "sensitive_export": True, "return_address": "192.0.2.99"},
+            {"id": "site_2", "return_address": "r2.example"},
+        ],
     ),
     ("netstrings: text that looks like the canonical form", {"script": "6:script,3:abc,"}, [{"id": "2:id,6:site_1,"}]),
 ]
@@ -171,13 +179,13 @@ def vector(name: str, row: dict[str, object], sites: list[dict[str, object]]) ->
     row_digest = part({name: value for name, value in row.items() if name != "variables"})
     site_digests = [
         part(
-            {name: value for name, value in site.items() if name != "sensitive_export"}
+            {name: value for name, value in site.items() if name not in ("sensitive_export", "return_address")}
             | {
                 "variables": variables(
                     "\n".join((str(row["script"]), *row.get("post_checks", ()))), of_row, site.get("variables", {})
                 )
             }
-            | {"sensitive_export": site.get("sensitive_export")}
+            | {"sensitive_export": site.get("sensitive_export"), "return_address": site.get("return_address")}
         )
         for site in sites
     ]

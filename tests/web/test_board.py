@@ -558,7 +558,7 @@ async def test_a_site_shows_its_runs_and_its_backups(api: Api) -> None:
         " insert into tminus.backups (site_id, launch_id, site_run_id, phase, taken_at, sha256, header, raw_bytes, sensitive_id)"
         " select r.site_id, r.launch_id, r.id, 'before', r.finished_at, sha256('kept'), '# header', 4, t.id"
         f" from tminus.site_runs r, tminus.sensitive_texts t where r.id = {run};"
-        " update tminus.sites set sensitive_export = true"
+        " update tminus.sites set sensitive_export = true, return_address = '192.0.2.99'"
     )
     async with visitor(api) as bob:
         listed = await bob.see("/board/sites?q=B%20C")
@@ -568,6 +568,7 @@ async def test_a_site_shows_its_runs_and_its_backups(api: Api) -> None:
         assert f"/board/backups/{run}/before" in page
         assert "stored with secrets as well" in page
         assert "with secrets, where the daemon allows it" in page
+        assert "<dt>return address</dt><dd>192.0.2.99</dd>" in page
         reply = await bob.get(f"/board/backups/{run}/before")
         assert (reply.text, reply.headers["Content-Type"]) == ("# header\nkept", "text/plain; charset=utf-8")
         assert (await bob.get(f"/board/backups/{run}/after")).status == 404

@@ -169,7 +169,12 @@ async def test_sites_are_kept_as_an_inventory_tool_does(api: Api) -> None:
     assert site["sensitive_export"] is False
     wanted = (await api("PUT", path, {"address": "192.0.2.61", "sensitive_export": True})).json()
     assert wanted["sensitive_export"] is True
+    assert site["return_address"] is None
+    wanted = (await api("PUT", path, {"address": "192.0.2.61", "return_address": "192.0.2.70"})).json()
+    assert wanted["return_address"] == "192.0.2.70"
+    (await api("PUT", path, {"address": "192.0.2.61", "return_address": "127.1"})).problem(422, "invalid", "127.1")
     changed = (await api("PUT", path, {"address": "192.0.2.61", "port": 2222})).json()
+    assert changed["return_address"] == "192.0.2.70"
     assert changed["sensitive_export"] is True
     assert (changed["port"], changed["name"], changed["tags"]) == (2222, "Berlin", ["edge"])
     assert (await api("PUT", path, {"address": "192.0.2.61", "port": 2222})).json() == changed, "and touches nothing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tminus.cli.check_finding import Finding, Verdict, failed, ok, refused, skipped, warning
+from tminus.cli.check_finding import Finding, Grade, failed, ok, refused, skipped, warning
 from tminus.errors import ConfigError, EmbeddedError, SchemaMismatch, StoreError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ async def _inspect(settings: Settings, inspection: Inspection, last: Intent | No
 
     login = await _login(inspection, server.login)
     found.append(login)
-    if login.verdict is Verdict.FAILED:
+    if login.grade is Grade.FAILED:
         return found + _rest("login", "needs a login with the rights of a daemon")
     try:
         await inspection.check_schema()

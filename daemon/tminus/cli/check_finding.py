@@ -8,7 +8,7 @@ from enum import StrEnum
 from tminus.errors import TminusError
 
 
-class Verdict(StrEnum):
+class Grade(StrEnum):
     OK = "ok"
     WARNING = "warning"
     FAILED = "failed"
@@ -20,25 +20,25 @@ class Finding:
     """`said` is one sentence: what was found and, unless it is well, what to do. `exit_code` counts where it failed."""
 
     check: str
-    verdict: Verdict
+    grade: Grade
     said: str
     exit_code: int = 0
 
 
 def ok(check: str, said: str) -> Finding:
-    return Finding(check=check, verdict=Verdict.OK, said=said)
+    return Finding(check=check, grade=Grade.OK, said=said)
 
 
 def warning(check: str, said: str) -> Finding:
-    return Finding(check=check, verdict=Verdict.WARNING, said=said)
+    return Finding(check=check, grade=Grade.WARNING, said=said)
 
 
 def skipped(check: str, said: str) -> Finding:
-    return Finding(check=check, verdict=Verdict.SKIPPED, said=said)
+    return Finding(check=check, grade=Grade.SKIPPED, said=said)
 
 
 def failed(check: str, said: str, kind: type[TminusError] = TminusError) -> Finding:
-    return Finding(check=check, verdict=Verdict.FAILED, said=said, exit_code=kind.exit_code)
+    return Finding(check=check, grade=Grade.FAILED, said=said, exit_code=kind.exit_code)
 
 
 def refused(check: str, error: TminusError) -> Finding:

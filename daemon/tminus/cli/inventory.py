@@ -26,20 +26,23 @@ COLUMNS = (
     "timezone",
     "enabled",
     "sensitive_export",
+    "return_address",
 )
 _REQUIRED = ("id", "address")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # What a resolver reads as an IPv4 address, and how it is to be written.
 _NUMBERS = r"(?i:(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+))*\.?)"
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_ADDRESS = (
+    re.compile(rf"(?!{_NUMBERS}$)[A-Za-z0-9._:%-]{{1,253}}|{_BYTE}(?:\.{_BYTE}){{3}}"),
+    "is no host name, and no IP address in full, such as 192.0.2.1",
+)
 # As the table tminus.sites checks them; here a refusal can name the line.
 _FORMS = {
     "id": (re.compile(r".{1,200}"), "has more than 200 characters"),
     "name": (re.compile(r".{1,200}"), "has more than 200 characters"),
-    "address": (
-        re.compile(rf"(?!{_NUMBERS}$)[A-Za-z0-9._:%-]{{1,253}}|{_BYTE}(?:\.{_BYTE}){{3}}"),
-        "is no host name, and no IP address in full, such as 192.0.2.1",
-    ),
+    "address": _ADDRESS,
+    "return_address": _ADDRESS,
     "username": (
         re.compile(r"[^-+\s][^+\s]{0,63}"),
         "is no RouterOS user name: no '-' in front, no '+', no blanks, at most 64 characters",
@@ -71,6 +74,7 @@ class SiteLine:
     timezone: str | None
     enabled: bool | None
     sensitive_export: bool | None
+    return_address: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +179,7 @@ def checked_site(given: Mapping[str, str], tags: tuple[str, ...], where: str) ->
         timezone=given.get("timezone") or None,
         enabled=_flag("enabled", given.get("enabled"), where),
         sensitive_export=_flag("sensitive_export", given.get("sensitive_export"), where),
+        return_address=given.get("return_address") or None,
     )
 
 

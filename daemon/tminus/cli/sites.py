@@ -34,7 +34,7 @@ async def import_(context: Context, file: str, *, dry_run: bool, as_json: bool) 
     """Add and update sites from a CSV file with a header line or a JSON array of objects, or from stdin for '-'.
 
     Columns, or keys, are id, address and, as you like, name, port, username, credential, host_key, ssh_profile, jump_host,
-    runner, tags (in CSV separated by blanks or ';'), timezone, enabled and sensitive_export. A column that is not there
+    runner, tags (in CSV separated by blanks or ';'), timezone, enabled, sensitive_export and return_address. A column that is not there
     stays as it is. All of the file is imported, or nothing.
     """
     from tminus.cli.inventory import in_order, read_inventory

@@ -10,7 +10,7 @@ Canonical form (any language can compute it)::
 
 Booleans are "true"/"false" (expects_disconnect, detached, wave_confirm: nothing where false), lists are joined by commas
 (windows, post_checks: their netstrings one after the other, nothing where there is none), ssh_profile is nothing where it
-is modern, sensitive_export nothing where it is false, durations whole microseconds in decimal,
+is modern, sensitive_export nothing where it is false, return_address nothing where there is none, durations whole microseconds in decimal,
 moments 2025-10-30T10:00:00.000000Z, local_time the same without its Z.
 """
 
@@ -75,6 +75,7 @@ class SitePart:
     ssh_profile: str = "modern"
     variables: str | None = None  # as domain.variables.digest_field writes them
     sensitive_export: bool = False
+    return_address: str | None = None  # where it may answer once a script has moved it
 
 
 def row_digest(row: RowPart) -> str:
@@ -128,6 +129,7 @@ def site_digest(site: SitePart) -> str:
         _field("ssh_profile", None if site.ssh_profile == "modern" else site.ssh_profile),
         _field("variables", site.variables),
         _field("sensitive_export", _only_true(site.sensitive_export)),
+        _field("return_address", site.return_address),
     )
 
 

@@ -52,6 +52,8 @@ class ShownSite:
             notes.append("no pinned key")
         if self.part.sensitive_export:
             notes.append("exports with secrets")
+        if self.part.return_address is not None:
+            notes.append(f"may return at {self.part.return_address}")
         if self.since_last in ("changed", "added"):
             notes.append(f"{self.since_last} since the last authorization")
         if self.variables:

@@ -221,6 +221,18 @@ def _proof_by_reboot(remains: Remains, before: Before, expected: Expected) -> st
     return None
 
 
+# The menu that names a router, as short as the console takes it, and all that may run what is not written here.
+_MAY_RENAME = re.compile(
+    rb"(?<![A-Za-z0-9_-])(?:id(?:e(?:n(?:t(?:i(?:ty?)?)?)?)?)?(?![A-Za-z0-9_=-])|imp|par|exe|run|res|loa|lo |sc|fet)",
+    re.IGNORECASE,
+)
+
+
+def may_rename(script: bytes) -> bool:
+    """Tell whether a script may change what its router calls itself. In doubt it may."""
+    return _MAY_RENAME.search(script) is not None
+
+
 _BLANK = re.compile(rb"[ \t]*(?:#[^\n]*)?")
 _HARMLESS = re.compile(rb':?(?:put|log (?:debug|info|warning|error)|delay) (?:"[^"\\$\[]*"|[0-9a-zA-Z.:]+);?')
 _REBOOT = rb"/ ?system[ /]+reboot[ \t]*;?"

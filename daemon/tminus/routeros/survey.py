@@ -21,6 +21,12 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 SPACE = 2 * 1024 * 1024
 """Bytes: a script may have 1 MiB, and the router needs some to work with."""
 
+
+def short_of_space(free: int) -> str:
+    """Say what is wrong with so many bytes of storage, where they are less than SPACE."""
+    return f"only {free // 1024} KiB of storage are free, less than {SPACE // 1024} KiB"
+
+
 # A name that needs no quoting in RouterOS's language.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 _POLICY_LIST = re.compile(r"!?[a-z-]+(?:[;,]!?[a-z-]+)*")
@@ -185,7 +191,7 @@ def judge(survey: Survey, *, wants_secrets: bool = False) -> Readiness:
     if survey.free_space is None:
         unknown.append("free storage")
     elif survey.free_space < SPACE:
-        problems.append(f"only {survey.free_space // 1024} KiB of storage are free, less than {SPACE // 1024} KiB")
+        problems.append(short_of_space(survey.free_space))
     if survey.device_mode == "home":
         notes.append("device-mode is home: the router refuses what adds schedulers, among others")
     elif survey.device_mode is None and device_mode(version) is not None:

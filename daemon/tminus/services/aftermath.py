@@ -37,6 +37,7 @@ from tminus.services.contact import CLOSES_WITHIN, SMALL, Contact, find_remains
 from tminus.services.exports import complete_export, take_export, with_secrets
 from tminus.services.run import Run, answer_of, sentence
 from tminus.services.run_settings import RunSettings
+from tminus.services.whereabouts import FINAL, find_again, moved_to, told_address
 from tminus.store import busy_sites
 from tminus.store.pool import Database
 
@@ -68,7 +69,7 @@ async def tidy_up(run: Run, connection: Connection, contact: Contact | None, set
     if contact is None or not lost or not (tidied.left or tidied.export is None):
         return tidied
     try:
-        again = await contact.connect(run.claim.site, host_key=connection.host_key, covered=run.site_part)
+        again = await contact.connect(run.site, host_key=connection.host_key, covered=run.site_part)
     except (DeviceError, ConfigError) as error:
         return replace(tidied, warnings=(*tidied.warnings, f"And once more: {sentence(error)}"))
     try:
@@ -153,18 +154,20 @@ async def see_it_return(
     last = "no answer"
     while loop.time() < until:
         try:
-            again = await contact.connect(run.claim.site, host_key=connection.host_key)
+            again = await find_again(run.sought, contact, deadline=settings.command_timeout)
             rebooted = await _rebooted(run, again, settings)
-        except (LoginRefused, HostKeyChanged, ConfigError) as error:
+        except FINAL as error:
             last = str(error)
             break  # asked again, it would say the same, and firewalls count
         except DeviceError as error:
             last = str(error)
             await asyncio.sleep(min(_BETWEEN_TRIES, max(until - loop.time(), 0)))
             continue
-        log.info("site_returned", rebooted=rebooted)
+        run.answers_at = moved_to(again, run.claim.site)
+        log.info("site_returned", rebooted=rebooted, address=again.target.address)
         how = "The router rebooted and is back." if rebooted else "The router is back."
-        return replace(ending, message=f"{ending.message} {how}"), again
+        told = (ending.message, how, told_address(again, run.claim.site))
+        return replace(ending, message=" ".join(filter(None, told))), again
     message = f"{ending.message} But the router has not come back: {last.rstrip('.')}."
     return check_failed(message, warnings=ending.warnings), None
 
@@ -183,7 +186,7 @@ async def check(
     while True:
         try:
             if new is None or new.closed:
-                new = await contact.connect(run.claim.site, host_key=connection.host_key, covered=run.site_part)
+                new = await contact.connect(run.site, host_key=connection.host_key, covered=run.site_part)
             judged = await post_checks.judge(new, run.nonce, run.post_checks, ending, settings)
         except (LoginRefused, HostKeyChanged, ConfigError) as error:
             return post_checks.unchecked(ending, str(error)), connection

@@ -24,6 +24,7 @@ from tminus.routeros.text import clean_line
 from tminus.services import post_checks
 from tminus.services.contact import Contact, find_remains
 from tminus.services.resolver import Question, question_about
+from tminus.services.whereabouts import find_again
 from tminus.store import busy_sites, site_runs
 from tminus.store.busy_sites import BusySite
 from tminus.store.pool import Database
@@ -103,7 +104,7 @@ async def _look(visit: _Visit) -> str | None:
     if run.authorized_site != site_digest(run.site_now):
         return "The site was changed since, so it need not be the same router that answers; resolve the run to free it."
     question = question_about(run, Reason(visit.busy.reason), "")
-    async with await visit.contact.connect(run.site, covered=run.site_now) as connection:
+    async with await find_again(question.sought, visit.contact, deadline=visit.command_timeout) as connection:
         return await _ask(visit, question, connection)
 
 

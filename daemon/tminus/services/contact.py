@@ -159,6 +159,13 @@ async def ask_serial(connection: Connection, nonce: commands.Nonce, *, deadline:
     return commands.listed_serial(nonce, said.output)
 
 
+async def ask_identity(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> str | None:
+    """Ask a router what it calls itself; None if what answers is not a RouterOS console. Raises as `run` does."""
+    said = await connection.run(commands.identify(nonce, stamp=False, look=False), deadline=deadline, cap=SMALL)
+    facts = parse_facts(said.output, nonce.marker("ID"))
+    return None if facts is None else facts.identity
+
+
 async def find_remains(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> Remains | None:
     """Ask what is left of an attempt; where jobs or log are not to be had, without them. Raises as `run` does."""
     for look, jobs in ((True, True), (True, False), (False, False)):

@@ -13,7 +13,7 @@ from tminus.device.connection import Connection
 from tminus.domain.endings import Reason, not_started
 from tminus.domain.guards import Measured, broken_guards
 from tminus.errors import StoreUnavailable
-from tminus.routeros import commands
+from tminus.routeros import commands, survey
 from tminus.routeros.facts import is_version_in
 from tminus.routeros.text import clean_line, lines
 from tminus.services.contact import ask_serial, introduce
@@ -94,6 +94,8 @@ class Identification:
             cpu_load=commands.cpu_load_seen(run.nonce, answers),
         )
         run.free_space = measured.free_space
+        if rehearsal and measured.free_space is not None and measured.free_space < survey.SPACE:
+            run.warnings.append(f"The router is nearly full: {survey.short_of_space(measured.free_space)}.")
         if broken := broken_guards(guards, measured):
             message = f"The router is not as the script asks: {'; '.join(broken)}. Nothing was run."
             raise Ended(not_started(Reason.GUARD_FAILED, message))
@@ -109,6 +111,7 @@ class Identification:
         if serial is None and site.serial is not None and run.before is not None:
             # The export does not name it; but this site is known to have one.
             serial = await ask_serial(connection, run.nonce, deadline=self._settings.command_timeout)
+        run.serial = serial
         if serial is None and site.serial is not None:
             message = (
                 f"The router names no serial number, but {site.id} has {site.serial}: another device answers here;"

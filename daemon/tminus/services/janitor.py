@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 
 from tminus.device.connection import Connection
-from tminus.errors import ConfigError, DeviceError, StoreError
+from tminus.errors import ConfigError, DeviceError, HostKeyChanged, Offline, StoreError
 from tminus.kill_points import Point, reach
 from tminus.routeros.commands import Nonce
 from tminus.routeros.text import clean_line
@@ -26,9 +26,10 @@ from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
 from tminus.services.story import tell_launch_ended
+from tminus.services.whereabouts import at_address
 from tminus.store import launches, site_runs
 from tminus.store.pool import Database
-from tminus.store.site_runs import Debt
+from tminus.store.site_runs import Debt, Site
 
 _DEBTS = 5
 _ENDED = 20
@@ -96,6 +97,16 @@ class Janitor:
                 visits.create_task(self._clean_up(debt))
         return self._poll_interval
 
+    async def _reach(self, site: Site) -> Connection:
+        """Log in where it is, or where a script may have moved it: its key is pinned."""
+        moved = site.part.return_address
+        try:
+            return await self._contact.connect(site)
+        except (Offline, HostKeyChanged):
+            if moved is None or site.host_key is None:
+                raise
+            return await self._contact.connect(at_address(site, moved), covered=site.part)
+
     async def _clean_up(self, debt: Debt) -> None:
         """Remove one of our files from a router; before that, where a person asked for it, stop the job that runs it.
 
@@ -104,7 +115,7 @@ class Janitor:
         gone, why = False, "the router did not say that the file is gone"
         try:
             nonce = Nonce(debt.file_name.removeprefix("tminus-").removesuffix(".rsc"))
-            async with await self._contact.connect(debt.site) as connection:
+            async with await self._reach(debt.site) as connection:
                 running = await self._stop_job(debt, nonce, connection) if debt.stop_job else None
                 if running is None:
                     gone = await remove_files(connection, nonce, deadline=self._command_timeout)

@@ -171,9 +171,12 @@ class Preparation:
                 await asyncio.sleep(self._settings.second_try_after)
                 return await self._log_in(run)
         except Offline as error:
+            message = sentence(error)
+            if (moved := run.claim.site.part.return_address) is not None:
+                message += f" If it has moved to its return address already, make {moved} its address."
             if run.content.abort_if_offline:
-                raise Ended(not_started(Reason.OFFLINE, sentence(error))) from error
-            raise TryLater(Reason.OFFLINE, sentence(error)) from error
+                raise Ended(not_started(Reason.OFFLINE, message)) from error
+            raise TryLater(Reason.OFFLINE, message) from error
         except JumpHostFailed as error:
             # Nobody looked at the site, so it is not offline; but what abort_if_offline asks for is a start now or never.
             if run.content.abort_if_offline:

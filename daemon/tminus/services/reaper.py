@@ -7,6 +7,7 @@ on the router, file fence first. It judges by heartbeats in the database's time,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from uuid import UUID
 
@@ -14,6 +15,7 @@ import structlog
 
 from tminus.domain.digest import site_digest
 from tminus.domain.endings import Reason, State, unknown
+from tminus.errors import StoreError
 from tminus.kill_points import Point, reach
 from tminus.services.authority import Authority
 from tminus.services.contact import Contact
@@ -26,6 +28,7 @@ from tminus.services.post_checks import unchecked
 from tminus.services.resolver import Answer, Question, question_about, resolve
 from tminus.services.run_settings import RunSettings
 from tminus.services.story import tell_site_ended
+from tminus.services.whereabouts import move_warning, tell_moved
 from tminus.store import instances, launches, site_runs
 from tminus.store.pool import Database
 from tminus.store.site_runs import Orphan
@@ -117,12 +120,18 @@ class Reaper:
                 reach(Point.ORPHAN_TAKEN)
                 question = question_about(orphan, Reason.DAEMON_LOST, "The daemon died while the script was running.")
                 found = await self._find_out(orphan, question)
+                if found.moved_to is not None:
+                    warning = move_warning(orphan.site, found.moved_to)
+                    found = replace(found, ending=replace(found.ending, warnings=(*found.ending.warnings, warning)))
                 left = None if found.file_gone else question.nonce.file
                 busy_for = _BUSY_FOR if found.may_be_running else None
                 reach(Point.ORPHAN_RESOLVED)
                 request = EndRequest(run=orphan.id, ending=found.ending, left_file=left, busy_for=busy_for)
                 ours = await write_ending(self._writer, self._trust, request)
                 if ours:
+                    if found.moved_to is not None:
+                        with contextlib.suppress(StoreError):  # it is a warning of the run as well
+                            await tell_moved(self._db, self._instance, orphan.site, found.moved_to, orphan.launch_id)
                     tell_site_ended(found.ending, self._observer, seconds=orphan.executing_for.total_seconds())
                 else:
                     log.warning(

@@ -18,10 +18,10 @@ from datetime import timedelta
 import structlog
 
 from tminus.device.connection import Connection
-from tminus.domain.digest import SitePart
 from tminus.domain.endings import Ending, Reason, State, unknown
 from tminus.domain.variables import named_values
 from tminus.errors import (
+    AnotherDevice,
     ConfigError,
     ConnectionLost,
     DeviceError,
@@ -46,10 +46,11 @@ from tminus.routeros.remains import (
 from tminus.routeros.rendering import RenderingRefused
 from tminus.routeros.text import clean
 from tminus.services import post_checks
-from tminus.services.contact import SMALL, Contact, ask_serial, fence, find_remains, remove_files
+from tminus.services.contact import SMALL, Contact, fence, find_remains, remove_files
 from tminus.services.exports import file_size, take_export, with_secrets
 from tminus.services.run_settings import RunSettings
-from tminus.store.site_runs import Orphan, Site
+from tminus.services.whereabouts import Sought, find_again, moved_to, told_address
+from tminus.store.site_runs import Orphan
 
 _BETWEEN_TRIES = 5.0  # seconds
 _FIRST_TRY_AFTER = 1.0
@@ -67,9 +68,7 @@ class Question:
     it is worked out from the database's clock.
     """
 
-    site: Site
-    host_key: str | None
-    nonce: commands.Nonce
+    sought: Sought
     script: bytes
     reason: Reason
     message: str
@@ -88,8 +87,11 @@ class Question:
     detached: bool = False
     job_started: bool = False  # the router said so
     expects_disconnect: bool = False
-    covered: SitePart | None = None  # what its authorization covers of the site
     post_checks: tuple[bytes, ...] = ()  # of a run that is found to have come to its end
+
+    @property
+    def nonce(self) -> commands.Nonce:
+        return self.sought.nonce
 
     @property
     def before(self) -> Before:
@@ -116,10 +118,14 @@ def question_about(orphan: Orphan, reason: Reason, message: str) -> Question:
     executing_for = max(orphan.executing_for.total_seconds(), 0.0)
     rendered = _rendered(orphan)
     return Question(
-        site=orphan.site,
-        covered=orphan.site_now,
-        host_key=None,
-        nonce=commands.Nonce.of_run(orphan.nonce, orphan.started_under),
+        sought=Sought(
+            site=orphan.site,
+            host_key=None,
+            covered=orphan.site_now,
+            nonce=commands.Nonce.of_run(orphan.nonce, orphan.started_under),
+            serial=orphan.site.serial,
+            may_have_moved=orphan.expects_disconnect,
+        ),
         script=rendered.script,
         post_checks=rendered.checks,
         reason=reason,
@@ -142,6 +148,7 @@ class Answer:
     may_be_running: bool = False
     export: Export | None = None
     output: bytes = b""  # of a detached script
+    moved_to: str | None = None  # where it answers, if that is not the site's address
 
 
 class _NotChecked(Exception):
@@ -168,7 +175,11 @@ async def resolve(question: Question, contact: Contact, settings: RunSettings) -
         await asyncio.sleep(min(pause, max(until - loop.time(), 0)))
         pause = _BETWEEN_TRIES
         try:
-            connection = await contact.connect(question.site, host_key=question.host_key, covered=question.covered)
+            connection = await find_again(question.sought, contact, deadline=settings.command_timeout)
+        except AnotherDevice as error:
+            # The router may still run it, wherever it is.
+            ending = unknown(question.reason, _after(question.message, str(error)))
+            return Answer(ending=ending, file_gone=False, may_be_running=True)
         except (LoginRefused, HostKeyChanged, ConfigError) as error:
             last = str(error)
             break
@@ -191,7 +202,7 @@ async def resolve(question: Question, contact: Contact, settings: RunSettings) -
             connection.abort()
             raise
         await connection.close()
-        return answer
+        return _where(question, connection, answer)
     if proved is not None:
         return Answer(ending=post_checks.unchecked(proved, last), file_gone=False)
     why = f"The router could not be asked about it: {last.rstrip('.')}."
@@ -199,12 +210,7 @@ async def resolve(question: Question, contact: Contact, settings: RunSettings) -
 
 
 async def _look(question: Question, connection: Connection, settings: RunSettings) -> Answer:
-    """The right router; the fence; then the log, the jobs and the uptime; then the configuration as it is now."""
-    stranger = await _another_device(question, connection, settings)
-    if stranger is not None:
-        # The other one may still run it, wherever it is.
-        ending = unknown(question.reason, _after(question.message, stranger))
-        return Answer(ending=ending, file_gone=False, may_be_running=True)
+    """The fence; then the log, the jobs and the uptime; then the configuration as it is now."""
     if not question.job_started and not await fence(connection, question.nonce, deadline=settings.command_timeout):
         if connection.closed:
             raise ConnectionLost("the connection was lost again")
@@ -236,16 +242,13 @@ def _may_be_running(question: Question, remains: Remains) -> bool:
     return may_be_running(remains, question.before)
 
 
-async def _another_device(question: Question, connection: Connection, settings: RunSettings) -> str | None:
-    """Say so if it is not the router that the script was sent to. Its host key was checked already."""
-    if question.site.serial is None:
-        return None
-    serial = await ask_serial(connection, question.nonce, deadline=settings.command_timeout)
-    if serial == question.site.serial:
-        return None
-    return (
-        f"Another device answers there now: its serial number is {serial or 'not named'}, not {question.site.serial}."
-    )
+def _where(question: Question, connection: Connection, answer: Answer) -> Answer:
+    """Add where it was found, if it was expected to move."""
+    if not question.expects_disconnect:
+        return answer
+    site = question.sought.site
+    message = " ".join(filter(None, (answer.ending.message, told_address(connection, site))))
+    return replace(answer, ending=replace(answer.ending, message=message), moved_to=moved_to(connection, site))
 
 
 async def _watch(question: Question, connection: Connection, settings: RunSettings) -> Remains | None:

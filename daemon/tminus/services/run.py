@@ -15,11 +15,13 @@ from tminus.routeros.export import Export
 from tminus.routeros.facts import Facts
 from tminus.routeros.outcome import Close, ImportAnswer
 from tminus.routeros.post_checks import Rendered
+from tminus.routeros.remains import may_rename
 from tminus.routeros.text import clean_line
 from tminus.services.mandate import Mandate, Refusal
+from tminus.services.whereabouts import Sought, at_address
 from tminus.store.export_texts import Backup
 from tminus.store.launches import LaunchContent
-from tminus.store.site_runs import Claim
+from tminus.store.site_runs import Claim, Site
 
 
 class Ended(Exception):
@@ -64,6 +66,8 @@ class Run:
     facts: Facts | None = None
     identified_at: float = 0.0
     login_refused: bool = False
+    serial: str | None = None  # what it named when it was checked
+    answers_at: str | None = None  # not the site's address any more: the script has moved it
     stamped: bool = False  # our line is in the router's log
     rendered: Rendered | None = None  # the script and its post-checks for this site
     free_space: int | None = None  # bytes, where the router was asked
@@ -95,6 +99,28 @@ class Run:
     def site_part(self) -> SitePart:
         """What an authorization of this script covers of the site."""
         return self.claim.site.part_of(self.content.names, self.content.variables)
+
+    @property
+    def site(self) -> Site:
+        """The site as it is to be reached now."""
+        site = self.claim.site
+        return site if self.answers_at is None else at_address(site, self.answers_at)
+
+    @property
+    def sought(self) -> Sought:
+        """The router of a script that was started, to be found again."""
+        assert self.facts is not None  # noqa: S101 - it was identified
+        assert self.connection is not None  # noqa: S101
+        renames = may_rename(self.script)
+        return Sought(
+            site=self.claim.site,
+            host_key=self.connection.host_key,
+            covered=self.site_part,
+            nonce=self.nonce,
+            serial=self.serial or self.claim.site.serial,
+            identity=None if renames else self.facts.identity,
+            may_have_moved=self.content.expects_disconnect,
+        )
 
     @property
     def script(self) -> bytes:

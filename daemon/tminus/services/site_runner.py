@@ -37,6 +37,7 @@ from tminus.services.run import Ended, Paused, Run, Spent, StartedItself, TryLat
 from tminus.services.run_settings import RunSettings
 from tminus.services.story import tell_site_ended
 from tminus.services.verification import BUSY_FOR, Outcome, Verification
+from tminus.services.whereabouts import move_warning, tell_moved
 from tminus.store import site_runs
 from tminus.store.export_texts import Backup
 from tminus.store.pool import Database
@@ -335,6 +336,9 @@ class SiteRunner:
         ending, after = outcome.ending, outcome.after
         ending = replace(ending, warnings=(*run.warnings, *ending.warnings))
         diff = await aftermath.difference(run.before, after)
+        if run.answers_at is not None:
+            ending = replace(ending, warnings=(*ending.warnings, move_warning(run.claim.site, run.answers_at)))
+            await self._tell_moved(run, run.answers_at)
         if (hidden := await aftermath.hidden_change(run.before, after, diff)) is not None:
             ending = replace(ending, warnings=(*ending.warnings, hidden))
         backups: tuple[Backup, ...] = ()
@@ -353,6 +357,10 @@ class SiteRunner:
         )
         reach(Point.ENDING)
         await self._end(run, ending, request)
+
+    async def _tell_moved(self, run: Run, address: str) -> None:
+        with contextlib.suppress(StoreError):  # it is a warning of the run as well
+            await tell_moved(self._db, self._instance, run.claim.site, address, run.content.id)
 
     async def _end(self, run: Run, ending: Ending, request: EndRequest) -> None:
         """Write the ending, however long the database is away. If the run is not ours any more, keep it as evidence."""

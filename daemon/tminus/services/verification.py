@@ -143,9 +143,7 @@ class Verification:
                 "site_unresolved", reason=str(verdict.reason), message=f"{message} The router is asked about it."
             )
         question = Question(
-            site=run.claim.site,
-            host_key=connection.host_key,
-            nonce=run.nonce,
+            sought=run.sought,
             script=run.script,
             reason=verdict.reason,
             message=message,
@@ -162,4 +160,6 @@ class Verification:
             expects_disconnect=content.expects_disconnect,
             post_checks=run.post_checks,
         )
-        return await resolve(question, self._contact, self._settings)
+        answer = await resolve(question, self._contact, self._settings)
+        run.answers_at = answer.moved_to
+        return answer

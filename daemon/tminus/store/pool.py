@@ -27,6 +27,8 @@ _REFUSALS = (
 )
 # 08 connection, 25006 read-only after a failover, 53 resources, 57 shutdown, 40 serialization and deadlock, 55P03 lock wait.
 _DEADLINE = 30.0  # seconds, for one statement or one transaction, waiting for a connection included
+# Shorter than that: a connection whose statement was given up is waited for as long again, before it is closed.
+_ANSWERED_WITHIN = 20.0  # seconds, for one statement that was sent
 _IDLE_WITHIN = 30.0  # seconds
 _PASSING = ("08", "25006", "53", "57", "40", "55P03", "58")
 
@@ -178,10 +180,10 @@ async def open_database(
             dsn,
             init=init,
             reset=_keep_settings,
-            min_size=1,
+            min_size=0,  # a floor is restored by asyncpg itself, which tells of each attempt while a server is away
             max_size=size,
             timeout=10,
-            command_timeout=20,
+            command_timeout=_ANSWERED_WITHIN,
             max_inactive_connection_lifetime=300,
             server_settings={
                 "application_name": application,
@@ -194,6 +196,12 @@ async def open_database(
                 "idle_in_transaction_session_timeout": f"{min(idle_within, _IDLE_WITHIN) * 1000:.0f}ms",
             },
         )
+        try:
+            async with pool.acquire(timeout=10):  # whether there is a server at all, and which, is found out now
+                pass
+        except BaseException:
+            pool.terminate()
+            raise
     try:
         yield Database(pool)
     finally:

@@ -215,6 +215,7 @@ def read_site(row: asyncpg.Record) -> Site:
             host_key=row["host_key"],
             ssh_profile=row["ssh_profile"],
             sensitive_export=row["sensitive_export"],
+            return_address=row["return_address"],
         ),
         seen_host_key=row["seen_host_key"],
         runner=row["runner"],

@@ -342,6 +342,16 @@ class SiteChange(Body):
     sensitive_export: Annotated[
         bool, Field(description="Store its exports with secrets as well, where the daemon allows it.")
     ] = False
+    return_address: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^[A-Za-z0-9:_][A-Za-z0-9._:%-]{0,252}$",
+                description="Where it may answer once a script with expects_disconnect has moved it.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class NewSite(SiteChange):

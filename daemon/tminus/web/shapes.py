@@ -95,6 +95,7 @@ class ReviewedSite(_Shape):
     username: str | None
     jump_host: str | None
     host_key: str | None
+    return_address: str | None
     enabled: bool
     variables: dict[str, str | int | bool]
     since_last: Literal["added", "changed", "same"] | None
@@ -199,6 +200,7 @@ class Site(_Shape):
     variables: dict[str, str | int | bool]
     enabled: bool
     sensitive_export: bool
+    return_address: str | None
     identity: str | None
     model: str | None
     serial: str | None

@@ -236,6 +236,8 @@ def test_code_that_is_made_at_run_time_is_said_to_be_unseen() -> None:
 def test_a_reboot_and_a_change_of_address_name_the_option_for_expected_disconnects() -> None:
     for script in ("/system reboot", ':execute "/system reboot"', "/ip address remove [find]"):
         assert any("expects_disconnect" in each.message for each in found(script).values()), script
+    said = found("/ip address set [find address=1.2.3.4/24] address=1.2.3.5/24").values()
+    assert any("the site's return_address" in each.message for each in said)
 
 
 def test_a_command_that_asks_on_a_terminal_says_how_to_run_it_without() -> None:

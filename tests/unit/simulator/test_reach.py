@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.simulator.machine import Machine
 from tminus.simulator.config import defaults
-from tminus.simulator.config.reach import Answer, answer
+from tminus.simulator.config.reach import Answer, answer, loopback_addresses
 
 HOME = defaults.uplink(0)
 JUMP = "/ip firewall filter add chain=input action=jump place-before=0"
@@ -75,3 +75,22 @@ def test_the_default_configuration_answers(reached: Machine) -> None:
 async def test_changes(reached: Machine, line: str, expected: tuple[Answer, Answer]) -> None:
     assert await reached.run(line) == ""
     assert answers(reached) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", set()),
+        ("/ip address add interface=ether1 address=127.45.7.1/16", {"127.45.7.1"}),
+        ("/ip address add interface=ether1 address=127.45.7.1/16 disabled=yes", set()),
+        ("/ip address add interface=ether1 address=127.45.7.1/16; /interface disable ether1", set()),
+        ("/ip address add interface=ether1 address=127.0.0.1/8", set()),
+        ("/ip address set [find interface=ether1] address=127.45.7.2/16", {"127.45.7.2"}),
+        ("/ip address add interface=ether1 address=192.0.2.1/24", set()),
+    ],
+)
+async def test_addresses_of_this_machine_are_those_that_a_router_listens_on(
+    reached: Machine, line: str, expected: set[str]
+) -> None:
+    assert await reached.run(line) == ""
+    assert {str(address) for address in loopback_addresses(reached.router.config)} == expected

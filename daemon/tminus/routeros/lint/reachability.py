@@ -185,7 +185,8 @@ def _addresses(step: Step) -> Iterator[Finding]:
         step,
         "address-changed",
         Severity.DANGER,
-        f"Addresses of the router are changed ({step.verb}), perhaps the one at which we reach it; {EXPECTED}.",
+        f"Addresses of the router are changed ({step.verb}), perhaps the one at which we reach it; {EXPECTED},"
+        " and say in the site's return_address where it is then.",
     )
 
 

@@ -16,6 +16,7 @@ from .menus import BY_PATH
 from .schema import Path
 
 MANAGER = ipaddress.IPv4Address("172.20.255.254")  # where the management sits, as the routers see it
+_EVERYBODYS = ipaddress.IPv4Address("127.0.0.1")
 UPLINK = "ether1"
 SSH_PORT = 22
 
@@ -57,6 +58,13 @@ def answer(config: Config, home: ipaddress.IPv4Address, *, established: bool) ->
     packet = _Packet(established=established, destination=home, config=config)
     found = _walk("input", packet, 0) or Answer.YES
     return _service(config) if found is Answer.YES and not established else found
+
+
+def loopback_addresses(config: Config) -> frozenset[ipaddress.IPv4Address]:
+    """The addresses of a router that it can really be reached at on this machine; not 127.0.0.1, which is everybody's."""
+    found = (_interface(item.values["address"]) for item in config.items(_ADDRESSES))
+    own = {it for it in found if isinstance(it, ipaddress.IPv4Address) and it.is_loopback and it != _EVERYBODYS}
+    return frozenset(it for it in own if _has_address(config, it))
 
 
 def _has_address(config: Config, home: ipaddress.IPv4Address) -> bool:

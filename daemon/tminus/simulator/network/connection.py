@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections import deque
 from typing import TYPE_CHECKING, cast
@@ -23,9 +24,11 @@ class Connection(asyncssh.SSHServerConnection):
     the methods of ``asyncio.Protocol`` and ``asyncio.Transport``.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, destination: ipaddress.IPv4Address | None) -> None:
+        """`destination`: the router's own address that it came to."""
         super().__init__(asyncio.get_running_loop(), host.options)
         self._host = host
+        self.destination = destination
         self._latency = host.router.timing.latency_s
         self._late: deque[bytes] = deque()
         self._raw: asyncio.Transport | None = None

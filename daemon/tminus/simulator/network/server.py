@@ -1,4 +1,4 @@
-"""One router on the network: a listener on its address, and whether the router still answers there."""
+"""One router on the network: listeners on its addresses, and whether the router still answers there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import asyncssh
 
 from tminus.simulator.behaviour import ChannelEnd
 from tminus.simulator.config.menus import BY_PATH
-from tminus.simulator.config.reach import WATCHED, Answer, answer
+from tminus.simulator.config.reach import WATCHED, Answer, answer, loopback_addresses
 from tminus.simulator.config.schema import Menu
 from tminus.simulator.contents.permissions import rights
 from tminus.simulator.faults import Fault
@@ -50,8 +50,13 @@ class Host:
         self._generation = 0
         self.options = self._offer()
         self._server: asyncio.Server | None = None
+        self._moved: dict[
+            ipaddress.IPv4Address, asyncio.Server | None
+        ] = {}  # where it listens as its configuration says
+        self._answers: dict[tuple[ipaddress.IPv4Address, bool], Answer] = {}  # as what is in force has it
+        if home is not None:
+            self._answers = {(home, True): Answer.YES, (home, False): Answer.YES}
         self._unchecked = False  # the configuration changed in a way that may cut us off
-        self._answers = {True: Answer.YES, False: Answer.YES}
         router.observers.append(self)
         router.tasks.on_failure = self.cut
 
@@ -93,17 +98,49 @@ class Host:
             return
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            self._connection, self.address, self.port, backlog=BACKLOG, reuse_address=True
+            lambda: self._connection(self.home), self.address, self.port, backlog=BACKLOG, reuse_address=True
         )
+        self._move()
 
-    def _connection(self) -> asyncio.Protocol:
+    def _move(self) -> None:
+        """Listen on just those addresses of this machine's that the configuration has besides."""
+        wanted: frozenset[ipaddress.IPv4Address] = frozenset()
+        if self.home is not None and self._server is not None:
+            wanted = loopback_addresses(self.router.config) - {ipaddress.IPv4Address(self.address)}
+        for address in self._moved.keys() - wanted:
+            server = self._moved.pop(address)
+            if server is not None:
+                server.close()
+        for address in wanted - self._moved.keys():
+            self._moved[address] = None
+            self.router.tasks.start(self._listen_at(address), f"listen at {address}")
+
+    async def _listen_at(self, address: ipaddress.IPv4Address) -> None:
+        server = await asyncio.get_running_loop().create_server(
+            lambda: self._connection(address), str(address), self.port, backlog=BACKLOG, reuse_address=True
+        )
+        if address in self._moved and self._moved[address] is None:
+            self._moved[address] = server
+        else:  # it was taken away meanwhile
+            server.close()
+
+    def _answer(self, destination: ipaddress.IPv4Address | None, *, established: bool) -> Answer:
+        """What becomes of a packet to an address of the router's; None: it cannot be cut off."""
+        if destination is None:
+            return Answer.YES
+        key = (destination, established)
+        if key not in self._answers:
+            self._answers[key] = answer(self.router.config, destination, established=established)
+        return self._answers[key]
+
+    def _connection(self, destination: ipaddress.IPv4Address | None) -> asyncio.Protocol:
         self.check()
         self._renew_key()
         router = self.router
         blocked = router.behaviour.refuses_after_failures
         if Fault.BLACKHOLE in router.faults or (blocked and self.failures >= blocked):
             return BlackHole(self)
-        match self._answers[False]:
+        match self._answer(destination, established=False):
             case Answer.SILENCE:
                 return BlackHole(self)
             case Answer.REFUSAL:
@@ -113,7 +150,7 @@ class Host:
         counted = router.version.number >= (7, 16)
         if counted and sum(isinstance(it, Connection) for it in self.connections) >= router.setup.max_sessions:
             return Refusal()
-        return Connection(self)
+        return Connection(self, destination)
 
     def cut(self) -> None:
         """Better no answer than a wrong one."""
@@ -124,6 +161,7 @@ class Host:
         if self._server is not None:
             self._server.close()
             self._server = None
+        self._move()
 
     def changed(self, menu: Menu) -> None:
         """A change that may cut us off is in force before the next byte, or a while later."""
@@ -145,10 +183,12 @@ class Host:
         if not self._unchecked or self.home is None:
             return
         self._unchecked = False
-        config = self.router.config
-        self._answers = {kept: answer(config, self.home, established=kept) for kept in (True, False)}
+        self._answers.clear()
+        for established in (True, False):
+            self._answer(self.home, established=established)
+        self._move()
         for connection in [it for it in self.connections if isinstance(it, Connection) and it.established]:
-            if self._answers[True] is not Answer.YES:
+            if self._answer(connection.destination, established=True) is not Answer.YES:
                 connection.silence()
             else:
                 connection.resume()

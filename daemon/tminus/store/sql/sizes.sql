@@ -2,6 +2,7 @@
 -- still: a few times an hour is enough.
 select
     pg_database_size(current_database()) as database_bytes,
-    pg_total_relation_size('tminus.backup_texts') + pg_total_relation_size('tminus.backups') as backup_bytes,
+    pg_total_relation_size('tminus.backup_texts') + pg_total_relation_size('tminus.sensitive_texts')
+        + pg_total_relation_size('tminus.backups') as backup_bytes,
     pg_total_relation_size('tminus.site_runs') as site_run_bytes,
     pg_total_relation_size('tminus.events') as event_bytes

@@ -18,7 +18,7 @@ with due as (
 )
 select
     r.id, r.launch_id, r.site_digest, r.nonce, coalesce(r.started_under, r.launch_id) as started_under, r.uptime_before, r.executing_at, r.reason, l.script, l.site_timeout, l.expects_disconnect, l.detached, l.variables as script_variables, l.post_checks,
-    s.id as site_id, s.address, s.port, s.username, s.credential, s.host_key, s.seen_host_key, s.ssh_profile, s.sensitive_export, s.jump_host, s.runner,
+    s.id as site_id, s.address, s.port, s.username, s.credential, s.host_key, s.seen_host_key, s.ssh_profile, s.sensitive_export, s.return_address, s.jump_host, s.runner,
     s.enabled, s.serial, s.variables, tminus.clock() as now
 from taken t
 join tminus.site_runs r on r.id = t.site_run_id

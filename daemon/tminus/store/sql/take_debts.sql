@@ -28,7 +28,7 @@ with due as (
 )
 select
     t.id, t.file_name, t.stop_job, t.attempts, tminus.clock() - t.since as age,
-    s.id as site_id, s.address, s.port, s.username, s.credential, s.host_key, s.seen_host_key, s.ssh_profile, s.sensitive_export, s.jump_host, s.runner,
+    s.id as site_id, s.address, s.port, s.username, s.credential, s.host_key, s.seen_host_key, s.ssh_profile, s.sensitive_export, s.return_address, s.jump_host, s.runner,
     s.enabled, s.serial
 from taken t
 join tminus.sites s on s.id = t.site_id

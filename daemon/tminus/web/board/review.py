@@ -131,6 +131,7 @@ def _chosen(review: Review, asked: str | None) -> list[ShownSite]:
         or s.last_seen is None
         or s.part.host_key is None
         or s.part.sensitive_export
+        or s.part.return_address is not None
         or s.since_last in ("changed", "added")
     ]
     return odd[:_SITES] or list(review.sites[:_SITES])
@@ -141,6 +142,7 @@ def _summary_of_sites(review: Review) -> list[tuple[int, str]]:
         (sum(site.last_seen is None for site in review.sites), "never seen"),
         (sum(site.part.host_key is None for site in review.sites), "without a pinned key"),
         (sum(site.part.sensitive_export for site in review.sites), "with secrets in their exports"),
+        (sum(site.part.return_address is not None for site in review.sites), "that may return at another address"),
         (sum(not site.enabled for site in review.sites), "disabled"),
         (
             sum(site.since_last in ("changed", "added") for site in review.sites),

@@ -24,6 +24,8 @@ create table tminus.sites (
     allow_tests boolean not null default false,
     -- Whether its exports are to be stored with secrets as well, where the daemon allows it: see 0029_sensitive_exports.sql.
     sensitive_export boolean not null default false,
+    -- Where it may answer once a script has moved it that is expected to end its session. A success there leaves `address` to people.
+    return_address text check (return_address ~ '^[A-Za-z0-9:_][A-Za-z0-9._:%-]*$' and char_length(return_address) <= 253),
 
     -- What the daemon learned. Never part of an authorization.
     identity text,
@@ -96,6 +98,8 @@ as $$
 declare
     parts text[];
     other text;
+    place text;
+    place_column text;
 begin
     if tg_op = 'UPDATE' and new.id <> old.id then
         raise exception 'the id of site % never changes', old.id
@@ -105,16 +109,19 @@ begin
         raise exception 'site %: id, name and runner are 1 to 200 printable characters', quote_literal(tminus.printable(new.id))
             using errcode = 'check_violation';
     end if;
-    if new.address !~ '^[A-Za-z0-9:_][A-Za-z0-9._:%-]{0,252}$' then
-        raise exception 'site %: % is not an address (an IP address or a host name)', new.id, quote_literal(tminus.printable(new.address))
-            using errcode = 'check_violation', column = 'address';
-    end if;
-    -- What the resolver would read as an IPv4 address in another spelling (127.1, 010.0.0.1, 0x7f000001, 2130706433) is a second name for one router.
-    if new.address ~* '^(0x[0-9a-f]*|[0-9]+)([.](0x[0-9a-f]*|[0-9]+))*[.]?$'
-        and new.address !~ '^(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}$' then
-        raise exception 'site %: % is no IPv4 address of four decimal numbers', new.id, quote_literal(tminus.printable(new.address))
-            using errcode = 'check_violation', column = 'address', hint = 'Write it in full and without leading zeros, such as 192.0.2.1.';
-    end if;
+    foreach place_column in array array['address', 'return_address'] loop
+        place := case place_column when 'address' then new.address else new.return_address end;
+        if place !~ '^[A-Za-z0-9:_][A-Za-z0-9._:%-]{0,252}$' then
+            raise exception 'site %: % is not an address (an IP address or a host name)', new.id, quote_literal(tminus.printable(place))
+                using errcode = 'check_violation', column = place_column;
+        end if;
+        -- What the resolver would read as an IPv4 address in another spelling (127.1, 010.0.0.1, 0x7f000001, 2130706433) is a second name for one router.
+        if place ~* '^(0x[0-9a-f]*|[0-9]+)([.](0x[0-9a-f]*|[0-9]+))*[.]?$'
+            and place !~ '^(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}$' then
+            raise exception 'site %: % is no IPv4 address of four decimal numbers', new.id, quote_literal(tminus.printable(place))
+                using errcode = 'check_violation', column = place_column, hint = 'Write it in full and without leading zeros, such as 192.0.2.1.';
+        end if;
+    end loop;
     if new.port not between 1 and 65535 then
         raise exception 'site %: port % does not lie between 1 and 65535', new.id, new.port using errcode = 'check_violation', column = 'port';
     end if;
@@ -137,6 +144,9 @@ begin
     elsif new.host_key !~ '^(ssh|ecdsa|sk)-[a-z0-9@.-]+ AAAA[A-Za-z0-9+/]+=*$' then
         raise exception 'site %: host_key is not an OpenSSH public key (type and base64, as in ssh_host_ed25519_key.pub)', new.id
             using errcode = 'check_violation', column = 'host_key';
+    end if;
+    if new.return_address = new.address then
+        new.return_address := null;  -- it has moved, and whoever says so need not know of this column
     end if;
     if tg_op = 'UPDATE' and old.allow_tests and new.host_key <> coalesce(old.host_key, '') then
         -- It is another router, of which nobody has said that it is there for tests; a gateway may say where a site is.
@@ -169,7 +179,7 @@ begin
 end $$;
 -- Not for the columns that the daemon learns: they are written in batches, and are no change of the site.
 create trigger guard before insert or update of id, name, address, port, username, credential, host_key, ssh_profile, jump_host, runner, tags,
-    timezone, variables, enabled, sensitive_export, created_at, updated_at on tminus.sites
+    timezone, variables, enabled, sensitive_export, return_address, created_at, updated_at on tminus.sites
     for each row execute function tminus.guard_site();
 
 create function tminus.record_site_change() returns trigger
@@ -183,11 +193,13 @@ begin
     -- What identifies or reaches a router, and nothing that is learned.
     now_is := jsonb_build_object('name', new.name, 'address', new.address, 'port', new.port, 'username', new.username,
         'credential', new.credential, 'host_key', new.host_key, 'ssh_profile', new.ssh_profile, 'jump_host', new.jump_host,
-        'runner', new.runner, 'variables', new.variables, 'enabled', new.enabled, 'sensitive_export', new.sensitive_export);
+        'runner', new.runner, 'variables', new.variables, 'enabled', new.enabled, 'sensitive_export', new.sensitive_export,
+        'return_address', new.return_address);
     if tg_op = 'UPDATE' then
         was := jsonb_build_object('name', old.name, 'address', old.address, 'port', old.port, 'username', old.username,
             'credential', old.credential, 'host_key', old.host_key, 'ssh_profile', old.ssh_profile, 'jump_host', old.jump_host,
-            'runner', old.runner, 'variables', old.variables, 'enabled', old.enabled, 'sensitive_export', old.sensitive_export);
+            'runner', old.runner, 'variables', old.variables, 'enabled', old.enabled, 'sensitive_export', old.sensitive_export,
+            'return_address', old.return_address);
     end if;
     select jsonb_object_agg(key, jsonb_build_object('from', was -> key, 'to', value)) into changed
     from jsonb_each(now_is) where value is distinct from was -> key;
@@ -198,7 +210,7 @@ begin
     return null;
 end $$;
 create trigger audit after insert or update of name, address, port, username, credential, host_key, ssh_profile, jump_host, runner,
-    variables, enabled, sensitive_export on tminus.sites
+    variables, enabled, sensitive_export, return_address on tminus.sites
     for each row execute function tminus.record_site_change();
 
 -- Take over what a person accepted of a scan: pin keys, and keep what the routers said of themselves. `p_found` is an array of

@@ -15,7 +15,7 @@
 --                    where it is not modern), and variables: for each $(name) in
 --                    the script or its post_checks that has a value on this site, in the order of the names' bytes,
 --                    netstring(name) netstring('string:' | 'number:' | 'boolean:' and the text of the value); and, only where
---                    it is true, sensitive_export
+--                    it is true, sensitive_export; and return_address
 --   digest         = 'tminus1:' hex(sha256(netstring('tminus1') netstring(hex(sha256(row part)))
 --                    and for each site in the order of `sites`: netstring(site id) netstring(hex(sha256(site part)))))
 --
@@ -114,7 +114,8 @@ return tminus.sha256_hex(
     || tminus.digest_field('host_key', s.host_key)
     || tminus.digest_field('ssh_profile', nullif(s.ssh_profile, 'modern'))
     || tminus.digest_field('variables', variables)
-    || tminus.digest_field('sensitive_export', case when s.sensitive_export then 'true' end));
+    || tminus.digest_field('sensitive_export', case when s.sensitive_export then 'true' end)
+    || tminus.digest_field('return_address', s.return_address));
 
 -- Of a site as such, for a script that names no variables.
 create function tminus.site_digest(s tminus.sites) returns text

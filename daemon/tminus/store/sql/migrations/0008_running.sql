@@ -60,7 +60,7 @@ begin
     for attempt in 1..3 loop
         begin
             with waiting as (
-                select l.id, l.due_at, l.open_to, l.kind = 'rehearsal' as rehearsal, l.kind = 'test' as of_test, l.start_within,
+                select l.id, l.due_at, l.open_to, l.kind = 'rehearsal' as rehearsal, l.kind = 'test' as of_test, l.start_within, l.site_timeout,
                     -- What settle_pending would end is not started by who comes back after a long time and looks first.
                     l.start_until >= tminus.clock() or exists (select from tminus.site_runs o
                         where o.launch_id = l.id and o.finished_at is null and o.state = 'running' and o.instance_id is not null) as goes_on,
@@ -95,6 +95,7 @@ begin
                             from tminus.sites s where s.id = r.site_id)
                         and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)
                         and (w.rehearsal or not exists (select from tminus.busy_sites b where b.site_id = r.site_id and b.free_at is null offset 0))
+                        and (not w.rehearsal or tminus.missed_for_rehearsal(r.site_id, w.site_timeout) is null)
                         and not exists (select from tminus.lost_starts x where x.launch_id = r.launch_id and x.site_id = r.site_id offset 0)
                     order by r.position
                     limit greatest(w.places, 0)
@@ -183,7 +184,9 @@ begin
                 else
                 'Not started: no daemon served this site within ' || late.start_within
                 || coalesce('; ' || late.unserved, '; ' || late.capped, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '') end
-            when 'busy' then 'Not started: another script was running on this router for ' || late.start_within || '.'
+            when 'busy' then case
+                when late.in_the_way_of is not null then 'Not rehearsed, since it could have been in the way: ' || late.in_the_way_of || ' on this site.'
+                else 'Not started: another script was running on this router for ' || late.start_within || '.' end
             else coalesce(r.message, 'Gave up after ' || late.start_within || '.') end
     from (
         select p.id, l.start_within, exists (select from tminus.lost_starts x where x.launch_id = l.id and x.site_id = p.site_id) as is_lost,
@@ -192,10 +195,11 @@ begin
             w.closed, l.stop_starting_at, l.stop_starting_at <= tminus.clock() as is_stopped,
             l.authorization_expires_at, l.authorization_expires_at <= tminus.clock() as is_expired,
             (select tminus.why_capped(s.tags) from tminus.sites s where s.id = p.site_id) as capped,
+            w.in_the_way_of,
             case when l.state in ('cancelled', 'halted') then l.state
                 when (select tminus.why_unserved(s) is not null from tminus.sites s where s.id = p.site_id) or w.closed is not null or l.is_over then 'missed'
                 when p.retry_reason is not null then p.retry_reason
-                when exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running')
+                when w.in_the_way_of is not null or exists (select from tminus.site_runs o where o.site_id = p.site_id and o.state = 'running')
                     or exists (select from tminus.busy_sites b where b.site_id = p.site_id and b.free_at is null) then 'busy'
                 else 'missed' end as reason
         from (
@@ -218,7 +222,8 @@ begin
             select case when not p.rehearsal then (
                 select tminus.why_closed(s.tags, l.windows,
                     least(tminus.clock(), coalesce(p.turn_at + l.start_within, p.due_at + l.start_within, l.start_until)) - interval '1 microsecond')
-                from tminus.sites s where s.id = p.site_id) end as closed
+                from tminus.sites s where s.id = p.site_id) end as closed,
+                case when p.rehearsal then tminus.missed_for_rehearsal(p.site_id, l.site_timeout) end as in_the_way_of
             offset 0
         ) w
         where l.state in ('cancelled', 'halted')

@@ -195,7 +195,7 @@ as $$
         'site_count', cardinality(s.sites),
         'sites', (
             select coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'address', t.address, 'port', t.port, 'username', t.username,
-                'credential', t.credential, 'jump_host', t.jump_host, 'host_key', t.host_key, 'ssh_profile', t.ssh_profile, 'sensitive_export', t.sensitive_export, 'runner', t.runner, 'enabled', t.enabled,
+                'credential', t.credential, 'jump_host', t.jump_host, 'host_key', t.host_key, 'ssh_profile', t.ssh_profile, 'sensitive_export', t.sensitive_export, 'return_address', t.return_address, 'runner', t.runner, 'enabled', t.enabled,
                 'timezone', t.timezone, 'local_time', to_char(coalesce(s.local_time, s.launch_at at time zone t.timezone), 'YYYY-MM-DD HH24:MI:SS'),
                 'identity', t.identity, 'model', t.model, 'version', t.version, 'last_seen_at', tminus.api_time(t.last_seen_at),
                 -- The values of the $(names) in the script on this site, of which the digest is made.

@@ -90,6 +90,7 @@ as $$
         'variables', s.variables,
         'enabled', s.enabled,
         'sensitive_export', s.sensitive_export,
+        'return_address', s.return_address,
         'identity', s.identity,
         'model', s.model,
         'serial', s.serial,

@@ -1,0 +1,106 @@
+"""A router that may have moved, looked for at both of its addresses."""
+
+from __future__ import annotations
+
+import asyncssh
+import pytest
+
+from tests.device.servers import QUICK
+from tests.support import until
+from tminus.device import Connector, Credential, HostKeyPolicy
+from tminus.domain.digest import SitePart
+from tminus.errors import AnotherDevice, HostKeyChanged, LoginRefused, Offline
+from tminus.routeros.commands import Nonce
+from tminus.routeros.remains import may_rename
+from tminus.services.contact import Contact
+from tminus.services.whereabouts import Sought, find_again, moved_to
+from tminus.simulator import Fault, Fleet, FleetSpec, SiteSpec, simulate
+from tminus.store.site_runs import Site
+
+ROUTERS = FleetSpec(site_specs=tuple(SiteSpec(id=name, version="7.20.8") for name in ("old", "new")))
+
+
+def contact_to(fleet: Fleet, key: asyncssh.SSHKey | None = None) -> Contact:
+    credential = Credential(name="default", username="tminus", key=key or fleet.client_key)
+    return Contact(Connector(limits=QUICK, policy=HostKeyPolicy.PINNED), {"default": credential})
+
+
+def sought(fleet: Fleet, *, key_of: str, serial_of: str) -> Sought:
+    """A router that was at the address of `old` and may be at that of `new`."""
+    part = SitePart(
+        id="r1",
+        jump_host=None,
+        address=fleet.site("old").address,
+        port=fleet.site("old").port,
+        username=None,
+        credential=None,
+        host_key=fleet.site(key_of).host_key,
+        return_address=fleet.site("new").address,
+    )
+    return Sought(
+        site=Site(part=part, seen_host_key=None, runner=None, enabled=True, serial=None),
+        host_key=None,
+        covered=part,
+        nonce=Nonce("0123456789abcdef"),
+        serial=fleet.router(serial_of).hardware.serial,
+        may_have_moved=True,
+    )
+
+
+async def test_it_is_found_at_either_address_by_its_key() -> None:
+    async with simulate(ROUTERS) as fleet:
+        for name, moved in (("new", fleet.site("new").address), ("old", None)):
+            it = sought(fleet, key_of=name, serial_of=name)
+            async with await find_again(it, contact_to(fleet), deadline=10) as connection:
+                assert moved_to(connection, it.site) == moved
+
+
+async def test_one_address_with_a_stranger_is_no_last_word_while_the_other_is_silent() -> None:
+    """It may be on its way to it: whoever looks for it looks again."""
+    async with simulate(ROUTERS) as fleet:
+        await fleet.set_faults("old", (Fault.OFFLINE,))
+        it = sought(fleet, key_of="old", serial_of="old")
+        with pytest.raises(Offline) as told:
+            await find_again(it, contact_to(fleet), deadline=10)
+        assert fleet.site("new").address in str(told.value)
+        assert fleet.site("old").address in str(told.value)
+
+
+async def test_strangers_at_both_addresses_are_the_last_word() -> None:
+    async with simulate(ROUTERS) as fleet:
+        it = sought(fleet, key_of="old", serial_of="new")
+        with pytest.raises((AnotherDevice, HostKeyChanged)):
+            await find_again(it, contact_to(fleet), deadline=10)
+
+        async def left() -> bool:
+            return fleet.connections("old") + fleet.connections("new") == 0
+
+        await until(left, within=10)
+
+
+async def test_a_router_that_refuses_the_login_is_not_asked_at_its_other_address() -> None:
+    async with simulate(ROUTERS) as fleet:
+        it = sought(fleet, key_of="new", serial_of="new")
+        stranger = asyncssh.generate_private_key("ssh-ed25519")
+        with pytest.raises(LoginRefused) as told:
+            await find_again(it, contact_to(fleet, stranger), deadline=10)
+        assert fleet.site("old").address not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("script", "may"),
+    [
+        (b"/system reboot", False),
+        (b"/ip dns static add name=valid.example address=192.0.2.1", False),
+        (b"/system identity set name=x", True),
+        (b"/system/identity/set name=x", True),
+        (b"/sy id set name=x", True),
+        (b"/import other.rsc", True),
+        (b":execute script=$x", True),
+        (b"[:parse $x]", True),
+        (b"/system script run x", True),
+        (b"/system backup load name=x", True),
+    ],
+)
+def test_what_may_change_the_name_of_a_router(script: bytes, may: bool) -> None:
+    assert may_rename(script) is may
