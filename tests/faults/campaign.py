@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.faults.invariants import Excuses
 from tests.faults.rig import Rig, open_rig
-from tests.faults.scenarios import Measured, Scenario
+from tests.faults.scenarios.scenario import Measured, Scenario
 from tminus.simulator import FleetSpec
 
 _PATIENCE = 600.0  # seconds for one run of a fault, however slow the machine

@@ -20,7 +20,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from tests.faults.campaign import Report, Row
-from tests.faults.scenarios import Measured
+from tests.faults.scenarios.scenario import Measured
 from tests.support import SLOWNESS
 
 _HERE = Path(__file__).parent
