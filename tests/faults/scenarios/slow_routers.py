@@ -48,7 +48,7 @@ async def _slow(what: str, rig: Rig, rng: random.Random) -> Measured:
         await until(done, within=10 * SLOWNESS)
     except AssertionError:
         measured.demand(False, f"A6: the others did not end within {10 * SLOWNESS:.0f} s beside a {what}")
-    await settle(rig, measured, script, since=since, excuses=Excuses(unreachable=(site,)), within=BOUND + 30)
+    await settle(rig, measured, script, since=since, excuses=Excuses(unreachable=(site,)), within=BOUND + 30 * SLOWNESS)
     await mend(proxy)
     return measured
 
