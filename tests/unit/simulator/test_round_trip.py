@@ -36,7 +36,8 @@ def values(menu: Menu, field: Field) -> st.SearchStrategy[str]:
 
 
 def writable(menu: Menu) -> list[Field]:
-    skipped = {menu.temporary, "netmask", "network", "copy-from"}
+    of_other_versions = machine().router.version.missing_arguments(menu.path, "set")
+    skipped = {menu.temporary, "netmask", "network", "copy-from", *of_other_versions}
     return [
         field
         for field in menu.fields.values()
