@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +13,8 @@ from tminus.simulator import Fleet, FleetSpec, Kind, SiteSpec, simulate
 from tminus.simulator.config.menus import BY_PATH
 
 FILE = "tminus-0123456789abcdef.rsc"
-OLD, NEW = "127.44.0", "127.45.7"  # routers 1, 2 and 3 of each
-# Router r1 moves to 127.45.7.1, and so on.
+NETWORK = os.environ.get("TEST_NETWORK", "127.44")
+OLD, NEW = f"{NETWORK}.0", f"{NETWORK}.7"  # routers 1, 2 and 3 of each: r1 moves from .0.1 to .7.1, and so on
 MOVE = f'/ip address set [find interface=ether1] address=("{NEW}." . [:pick [/system identity get name] 1 2] . "/16")'
 BY_A_JOB = f"/ip dns static add name=moved.example address=192.0.2.1\n:execute script={{ :delay 1s; {MOVE} }}\n"
 
