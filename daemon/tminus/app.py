@@ -93,6 +93,7 @@ async def _serve(
                 open_database(
                     place.dsn,
                     size=LANES,
+                    ready=LANES,
                     application=session_name(intents.instance, "tminus writer"),
                     greet=history.compare,
                     idle_within=settings.heartbeat_ttl,

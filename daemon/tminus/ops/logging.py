@@ -44,6 +44,8 @@ def configure_logging(*, level: str, form: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(_LEVELS[level], logging.WARNING), force=True)
+    # While a server is away it tells of each attempt to reach it, with a traceback; each service of ours says so once.
+    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
 
 _json = structlog.processors.JSONRenderer(sort_keys=True)

@@ -159,15 +159,17 @@ async def open_database(
     dsn: str,
     *,
     size: int,
+    ready: int = 1,
     application: str,
     greet: Callable[[asyncpg.Connection], Awaitable[None]] | None = None,
     idle_within: float = _IDLE_WITHIN,
 ) -> AsyncIterator[Database]:
     """Open a pool whose every statement has a deadline and whose closing is bounded.
 
-    `greet` meets each connection before any statement runs on it, also the one to a server that took over meanwhile.
-    `idle_within`: for how many seconds the server lets us say nothing within a transaction. A process that is frozen there
-    holds its rows for as long, and nobody can take over what it had.
+    `ready`: how many of its connections are open at any time, so that nobody waits for one to be made. `greet` meets each
+    connection before any statement runs on it, also the one to a server that took over meanwhile. `idle_within`: for how many
+    seconds the server lets us say nothing within a transaction. A process that is frozen there holds its rows for as long, and
+    nobody can take over what it had.
     """
 
     async def init(connection: asyncpg.Connection) -> None:
@@ -180,7 +182,7 @@ async def open_database(
             dsn,
             init=init,
             reset=_keep_settings,
-            min_size=0,  # a floor is restored by asyncpg itself, which tells of each attempt while a server is away
+            min_size=ready,
             max_size=size,
             timeout=10,
             command_timeout=_ANSWERED_WITHIN,
@@ -196,12 +198,6 @@ async def open_database(
                 "idle_in_transaction_session_timeout": f"{min(idle_within, _IDLE_WITHIN) * 1000:.0f}ms",
             },
         )
-        try:
-            async with pool.acquire(timeout=10):  # whether there is a server at all, and which, is found out now
-                pass
-        except BaseException:
-            pool.terminate()
-            raise
     try:
         yield Database(pool)
     finally:
