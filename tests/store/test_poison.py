@@ -152,6 +152,25 @@ async def test_a_suspect_that_may_not_start_now_holds_up_nobody(stage: Stage, he
     assert set(await stage.claim(mine, 1)) == {"c"}
 
 
+async def test_a_suspect_whose_rehearsal_would_be_in_the_way_holds_up_nobody(stage: Stage) -> None:
+    first = await stage.instance(ttl=7 * 86400)
+    await add_sites(stage.db, "a")
+    script = await insert(stage.db, sites=["a"])
+    await stage.db.value("select tminus.rehearse($1)", script, role="alice")
+    assert await crash_with(stage) == {"a"}
+    assert await crash_with(stage) == {"a"}
+    mine = await stage.instance(ttl=7 * 86400)
+    await stage.launch(first, "b", "c")
+    due = await stage.db.submit(":put late", ["a"], due_in=400, start_within=timedelta(minutes=1))
+    await stage.db.move_clock(timedelta(minutes=5))
+    # A quarter of its time is over.
+    assert set(await stage.claim(mine)) == {"b", "c"}
+    runs = await stage.db.fetch("select id from tminus.site_runs where instance_id = $1", mine)
+    await stage.run_through(mine, *(row["id"] for row in runs))
+    await stage.db.fetch("select tminus.cancel($1)", due, role="alice")
+    assert set(await stage.claim(mine)) == {"a"}, "and it is taken up when it is in the way of nothing"
+
+
 async def test_what_was_past_its_point_of_no_return_ends_as_unknown_and_its_router_is_not_asked(stage: Stage) -> None:
     first = await stage.instance()
     poison = await stage.launch(first, "a")

@@ -234,41 +234,6 @@ begin
     return tminus.scheduled_script(s.id);
 end $$;
 
--- What would be missed on a site if a rehearsal held its router from now on for `p_site_timeout`, and a minute in which it ends
--- and that is written; as the first part of a sentence, or null. What is due meanwhile and may start later only waits.
-create function tminus.missed_for_rehearsal(p_site text, p_site_timeout interval) returns text
-language sql stable set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce((
-        -- Of those that are due, which are few, the sites: not of the site all scripts that it ever had (`offset`).
-        select 'scheduled script ' || q.id || ' is due at ' || tminus.api_time(q.launch_at)
-        from (
-            select s.id, s.launch_at from tminus.scheduled_scripts s
-            -- What is late by more was launched or is missed.
-            where s.status = 'scheduled' and s.launch_at > tminus.clock() - p_site_timeout - interval '1 minute'
-                and s.launch_at < tminus.clock() + p_site_timeout + interval '1 minute'
-                and least(s.launch_at + s.start_within, s.stop_starting_at, s.authorization_expires_at) < tminus.clock() + p_site_timeout + interval '1 minute'
-            offset 0
-        ) q
-        where exists (select from tminus.scheduled_script_sites x where x.script_id = q.id and x.site_id = p_site offset 0)
-        order by q.launch_at, q.id
-        limit 1
-    ), (
-        -- Its wave or its place may come at any moment.
-        select 'launch ' || l.id || ' waits to start'
-        from tminus.launches l
-        where l.finished_at is null and l.kind <> 'rehearsal'
-            and least(tminus.clock() + l.start_within, l.stop_starting_at, l.authorization_expires_at) < tminus.clock() + p_site_timeout + interval '1 minute'
-            and exists (
-                select from tminus.site_runs p
-                where p.launch_id = l.id and p.site_id = p_site and p.state = 'pending'
-                    and coalesce(p.due_at < tminus.clock() + p_site_timeout + interval '1 minute', true)
-                offset 0)
-        order by l.due_at, l.id
-        limit 1
-    ))
-$$;
-
 -- Rehearse a scheduled script, as it is now, on all its sites at once: everything up to its point of no return, and
 -- nothing beyond. `by` is the person, or null for the caller. Returns the launch, whose site runs tell who is not ready.
 create function tminus.rehearse(id uuid, by text default null) returns uuid
@@ -295,12 +260,9 @@ begin
             using errcode = 'object_not_in_prerequisite_state', hint = 'Wait until that one has finished.';
     end if;
     -- Each claim looks again, since it may be long until the last site is claimed.
-    select x.site, x.missed into due
-    from (select u.site, tminus.missed_for_rehearsal(u.site, least(s.site_timeout, interval '5 minutes')) as missed from unnest(s.sites) as u (site)) x
-    where x.missed is not null
-    limit 1;
+    select m.site_id, m.missed into due from tminus.missed_for_rehearsals(s.sites, least(s.site_timeout, interval '5 minutes')) m limit 1;
     if found then
-        raise exception '% on site %; a rehearsal now could be in its way', due.missed, due.site
+        raise exception '% on site %; a rehearsal now could be in its way', due.missed, due.site_id
             using errcode = 'object_not_in_prerequisite_state', hint = 'Rehearse after it.';
     end if;
     -- The sites of this digest stand still until the end of this transaction.

@@ -95,7 +95,7 @@ begin
                             from tminus.sites s where s.id = r.site_id)
                         and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running' offset 0)
                         and (w.rehearsal or not exists (select from tminus.busy_sites b where b.site_id = r.site_id and b.free_at is null offset 0))
-                        and (not w.rehearsal or tminus.missed_for_rehearsal(r.site_id, w.site_timeout) is null)
+                        and (not w.rehearsal or (w.site_timeout, r.site_id) not in (select n.site_timeout, n.site_id from tminus.not_to_be_held() n))
                         and not exists (select from tminus.lost_starts x where x.launch_id = r.launch_id and x.site_id = r.site_id offset 0)
                     order by r.position
                     limit greatest(w.places, 0)
@@ -181,6 +181,9 @@ begin
                     || coalesce(' Before that: ' || late.closed || '.', ' Before that: ' || left(r.message, 900), '')
                 when late.closed is not null then
                 'Not started within ' || late.start_within || ': ' || late.closed || '.' || coalesce(' Before that: ' || left(r.message, 900), '')
+                -- What came first may have ended a moment ago, or never have begun.
+                when r.rehearsal and late.unserved is null and late.capped is null then
+                'Not rehearsed within ' || late.start_within || ': what was to be done on this site went first, or no daemon had a place for it.'
                 else
                 'Not started: no daemon served this site within ' || late.start_within
                 || coalesce('; ' || late.unserved, '; ' || late.capped, '') || '.' || coalesce(' Before that: ' || left(r.message, 900), '') end

@@ -19,7 +19,7 @@ grant execute on function tminus.clock(), tminus.principal(text), tminus.acting(
     tminus.check_variables(jsonb, text), tminus.code(text, text[]), tminus.variable_names(text), tminus.variables_field(text[], jsonb, jsonb), tminus.variables_of(uuid, text),
     tminus.combine_digests(text, text[], text[]), tminus.digest(uuid), tminus.scheduled_script(uuid), tminus.backup_text(bigint), tminus.export_text(bytea),
     tminus.is_runner_of(tminus.instances, tminus.sites), tminus.can_serve(tminus.instances, tminus.sites),
-    tminus.is_alive(tminus.instances), tminus.is_served(text), tminus.why_unserved(tminus.sites), tminus.missed_for_rehearsal(text, interval)
+    tminus.is_alive(tminus.instances), tminus.is_served(text), tminus.why_unserved(tminus.sites)
     to tminus_author, tminus_approver, tminus_reader, tminus_gateway, tminus_daemon;
 
 -- Authors and gateways. The guard lets them set what is a client's, and answers an attempt on any other column with a

@@ -287,6 +287,7 @@ begin
                 and not exists (select from tminus.busy_sites b where b.site_id = r.site_id and b.free_at is null))
             and not exists (select from tminus.site_runs o where o.site_id = r.site_id and o.state = 'running')
             and not exists (select from tminus.lost_starts x where x.launch_id = r.launch_id and x.site_id = r.site_id)
+            and (not r.rehearsal or (l.site_timeout, r.site_id) not in (select n.site_timeout, n.site_id from tminus.not_to_be_held() n))
     ) c
     order by c.is_urgent desc, c.due_at
     limit 1;
