@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
-from tests.store.stage import NO_BACKUPS, WarmDb, add_sites, open_stage
+from tests.store.stage import NO_BACKUPS, WarmDb, add_sites, insert, open_stage
 from tests.support import Db, fresh_database
 from tminus.store.pool import PLANNING, statement
 
@@ -169,6 +170,20 @@ async def test_a_rehearsal_looks_for_what_it_could_be_in_the_way_of(big: WarmDb)
     # What is due within a few minutes, and what is under way; not what is late, nor all that the site ever had.
     sql = "select tminus.missed_for_rehearsal(id, interval '5 minutes') from tminus.sites order by id limit 100"
     await check(big, sql, at_most=1000, uses={"scheduled_scripts_due"})
+
+
+async def test_a_claim_asks_once_for_all_sites_of_a_rehearsal_that_is_held_back(postgres: str) -> None:
+    sites = [f"s{number}" for number in range(1000)]
+    async with fresh_database(postgres, "test_held_back") as db, open_stage(db) as stage:
+        await add_sites(stage.db, *sites)
+        rehearsed = await insert(stage.db, sites=sites)
+        await stage.db.value("select tminus.rehearse($1)", rehearsed, role="alice")
+        await stage.db.submit(":put late", sites, due_in=60, start_within=timedelta(minutes=1))
+        instance = await stage.instance()
+        assert await stage.look(instance) == {}
+        plans = await plans_of(stage.db, statement("claim_site_runs"), instance, 100, [], [])
+        asked = [node for plan in plans for node in nodes(plan) if node.get("Function Name") == "missed_for_rehearsals"]
+        assert [node["Actual Loops"] for node in asked] == [1]
 
 
 async def test_the_sweeps_of_the_janitor_and_the_reaper(big: WarmDb) -> None:
