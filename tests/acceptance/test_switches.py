@@ -56,7 +56,8 @@ def fleet_of(script: str) -> tuple[SiteSpec, ...]:
         for number, (name, behaviour) in enumerate(answers().items())
         if not (SCRIPTS[script][1] and name.startswith("terminal_"))
         for version in (*VERSIONS, *MORE_VERSIONS.get(name.partition("=")[0], ()))
-        if not (script == "detached" and version.startswith("6."))  # it is refused there
+        # A detached one is refused on 6, and there no answer makes more of an expected reboot.
+        if not (version.startswith("6.") and (script == "detached" or (script == "expected" and name != "default")))
     )
 
 
@@ -149,7 +150,7 @@ async def test_the_record_is_never_better_than_the_truth_whatever_routeros_does(
             await database.run("update tminus.cleanup_debts set next_try_at = tminus.clock() where settled_at is null")
             return not left()
 
-        await until(removed, within=30, every=1)
+        await until(removed, within=90, every=1)
         assert left() == []
         assert await daemon.stop() == 0
         assert not [event for event in daemon.log() if event["level"] in ("error", "critical")]

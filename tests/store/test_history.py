@@ -513,6 +513,19 @@ async def test_a_line_that_was_not_written_whole_is_passed_over(tmp_path: Path) 
     assert trail.newest == heads[0]
     await trail.keep(heads[1])
     assert remembered_heads(tmp_path) == heads
+    (tmp_path / "audit-heads.jsonl").write_text('{"seq": 3, "hash": "0"}\n')
+    assert TrailMemory(tmp_path).newest is None, "a seal alone tells of no act"
     (tmp_path / "audit-heads.jsonl").write_text('{"seq": "x"}\n')
     with pytest.raises(ConfigError, match="is damaged"):
         TrailMemory(tmp_path)
+
+
+async def test_what_is_remembered_of_the_trail_stays_small_in_a_process_that_lives_for_long(tmp_path: Path) -> None:
+    trail = TrailMemory(tmp_path, most=10)
+    heads = [Head(seq=n, hash="0" * 64, event=n, event_hash="1" * 64) for n in range(1, 26)]
+    for head in heads:
+        await trail.keep(head)
+        assert remembered_heads(tmp_path)[-1] == head
+        assert len(remembered_heads(tmp_path)) <= 10
+    assert TrailMemory(tmp_path).newest == heads[-1]
+    assert heads[-5:] == remembered_heads(tmp_path)[-5:]

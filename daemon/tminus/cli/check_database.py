@@ -135,12 +135,11 @@ async def _pause(settings: Settings, inspection: Inspection, last: Intent | None
                 f"this host starts nothing: it remembers {lost} that the database lost, and waits for an approver's signature;"
                 " cancel what ran already and must not run again, then 'tminus resume --note WHY --sign KEY'",
             )
-    if pause.lost:
+    if pause.lost or pause.lost_acts:
         scripts = "a script that was started" if pause.lost == 1 else f"{pause.lost} scripts that were started"
-        return warning("pause", f"all is paused, for this database does not know of {scripts}; {_HOW_TO_GO_ON}")
-    if pause.lost_acts:
+        gone = [what for what, is_lost in ((scripts, pause.lost), ("what people did last", pause.lost_acts)) if is_lost]
         return warning(
-            "pause", f"all is paused, for this database does not know of what people did last; {_HOW_TO_GO_ON}"
+            "pause", f"all is paused, for this database does not know of {', and of '.join(gone)}; {_HOW_TO_GO_ON}"
         )
     if last is not None and not pause.known:
         return warning(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sized
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,13 @@ def told_of_hold(row: asyncpg.Record) -> str:
         f"{daemon} starts nothing since {screen.moment(row['since'])}: it remembers {lost} that this database lost,"
         f" and waits for an approver's signature: 'tminus resume --note WHY --sign KEY'.{why}"
     )
+
+
+def what_is_lost(starts: Sized, acts: Sized) -> str:
+    """Say what a database that was set back does not know; the end of a sentence."""
+    of_acts = "what people did last (cancelled, withdrew or edited, perhaps)"
+    parts = ("scripts that were started", of_acts)
+    return ", and of ".join(part for part, lost in zip(parts, (starts, acts), strict=True) if len(lost))
 
 
 @click.command()

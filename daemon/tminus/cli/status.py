@@ -11,7 +11,7 @@ from tminus.cli import screen
 from tminus.cli.common import Context, as_json_option, asynchronous, print_json
 from tminus.cli.freezes import print_freezes
 from tminus.cli.inputs import WholeNumber, find_script
-from tminus.cli.resumption import told_of_hold
+from tminus.cli.resumption import told_of_hold, what_is_lost
 from tminus.cli.site_run import find_site_run, print_site_run
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
         return
     console = screen.console()
     if lost or acts:
-        what = "scripts that were started" if lost else "what people did last: cancelled, withdrew or edited, perhaps"
-        told = f"All is paused: this database does not know of {what}. 'tminus resume --help' says how to go on."
+        told = f"All is paused: this database does not know of {what_is_lost(lost, acts)}. 'tminus resume --help' says how to go on."
         console.print(screen.text(told, "bold red"), soft_wrap=True)
     for row in (hold for hold in holds if not hold["silent"]):
         console.print(screen.text(told_of_hold(row), "bold red"), soft_wrap=True)

@@ -8,7 +8,7 @@ whose site runs have become free meanwhile are put back here. Where signatures a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -62,10 +62,8 @@ class PauseWatch:
         lost = await history.lost_starts(self._db)
         acts = await history.lost_acts(self._db)
         why = await self._host.look() if self._host is not None else None
-        if why is None and lost:
-            why = _reason(lost)
-        elif why is None and acts:
-            why = _reason_of_acts(acts)
+        if why is None and (lost or acts):
+            why = f"{'; and '.join(_reasons(lost, acts))}; nothing is started until 'tminus resume'"
         if why != self._told:
             if why is None:
                 log.warning("resumed")
@@ -93,18 +91,16 @@ class PauseWatch:
         self._told_trouble = trouble
 
 
-def _reason(lost: list[LostStart]) -> str:
-    latest = lost[-1]
-    more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
-    return (
-        f"the script of launch {latest.launch_id} was started on {latest.site_id} at {latest.started_at.isoformat(timespec='seconds')},"
-        f" and the database does not know of it{more}; nothing is started until 'tminus resume'"
-    )
-
-
-def _reason_of_acts(acts: list[LostAct]) -> str:
-    latest = acts[-1]
-    return (
-        f"what people did up to seal {latest.seal} of the audit trail is not in the database any more, a cancel, a withdrawal or"
-        " an edit perhaps; nothing is started until 'tminus resume'"
-    )
+def _reasons(lost: list[LostStart], acts: list[LostAct]) -> Iterator[str]:
+    if lost:
+        latest = lost[-1]
+        more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+        yield (
+            f"the script of launch {latest.launch_id} was started on {latest.site_id} at"
+            f" {latest.started_at.isoformat(timespec='seconds')}, and the database does not know of it{more}"
+        )
+    if acts:
+        yield (
+            f"what people did up to seal {acts[-1].seal} of the audit trail is not in the database any more, a cancel, a"
+            " withdrawal or an edit perhaps"
+        )

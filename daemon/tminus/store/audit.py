@@ -6,7 +6,7 @@ a line, each with the latest seal of that moment:
 
     audit-heads.jsonl
         seq, hash           the seal
-        event, event_hash   the act in it
+        event, event_hash   the act in it (not kept by versions before)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tminus.store.pool import Database, statement
 
 _FILE = "audit-heads.jsonl"
 _PAGE = 1000
-_REMEMBERED = 20_000  # seals, 0.2 KB each; half of them stay when they are more
+_REMEMBERED = 20_000  # seals, 0.2 KB each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,33 +101,41 @@ def remembered_heads(state_dir: Path) -> list[Head]:
         except ValueError:
             continue  # it was not written whole
         try:
-            event, event_hash = int(value["event"]), str(value["event_hash"])
-            heads.append(Head(seq=int(value["seq"]), hash=str(value["hash"]), event=event, event_hash=event_hash))
+            heads.append(
+                Head(
+                    seq=int(value["seq"]),
+                    hash=str(value["hash"]),
+                    event=int(value["event"]) if "event" in value else None,
+                    event_hash=str(value.get("event_hash", "")),
+                )
+            )
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{file} is damaged; each line is an object with seq, hash, event and event_hash"
-            ) from error
+            raise ConfigError(f"{file} is damaged; each line is an object with seq and hash") from error
     return heads
 
 
 class TrailMemory:
-    """How far this host knows the trail. Raises ConfigError if that cannot be read, or its file not be written."""
+    """How far this host knows the trail. Raises ConfigError if that cannot be read."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, *, most: int = _REMEMBERED) -> None:
+        """`most`: how many seals are remembered; of more the later half stays."""
         self._file = state_dir / _FILE
-        heads = remembered_heads(state_dir)
-        if len(heads) > _REMEMBERED:
-            heads = heads[-_REMEMBERED // 2 :]
-            try:
-                memory_file.rewrite(self._file, b"".join(map(_line, heads)))
-            except OSError as error:
-                raise ConfigError(f"{self._file} cannot be written: {error.strerror}") from error
-        self.newest = heads[-1] if heads else None
+        self._most = most
+        self._heads = remembered_heads(state_dir)
+
+    @property
+    def newest(self) -> Head | None:
+        """The latest seal that is known here with its act."""
+        return self._heads[-1] if self._heads and self._heads[-1].event is not None else None
 
     async def keep(self, head: Head) -> None:
         """Raises OSError where it could not be kept; then this process knows it alone."""
-        self.newest = head
-        await asyncio.to_thread(memory_file.append, self._file, _line(head))
+        self._heads.append(head)
+        if len(self._heads) > self._most:
+            self._heads = self._heads[-self._most // 2 :]
+            await asyncio.to_thread(memory_file.rewrite, self._file, b"".join(map(_line, self._heads)))
+        else:
+            await asyncio.to_thread(memory_file.append, self._file, _line(head))
 
 
 async def has_latest_act(connection: asyncpg.Connection | Database, head: Head, instance: UUID) -> bool:

@@ -70,7 +70,9 @@ async def _cut_when(moment: str, cut: str, comes_back: bool, rig: Rig, rng: rand
         await mend(proxy)
     excuses = Excuses(unreachable=() if comes_back else (site,))
     # Who cannot be reached is looked for again and again, which is work in hand.
-    await settle(rig, measured, script, since=since, excuses=excuses, within=BOUND + 30 * SLOWNESS, footprints=comes_back)
+    await settle(
+        rig, measured, script, since=since, excuses=excuses, within=BOUND + 30 * SLOWNESS, footprints=comes_back
+    )
     await mend(proxy)
     if not comes_back:
         await rig.all_routers_are_free()
@@ -99,7 +101,9 @@ async def _route_lost_when(moment: str, comes_back: bool, rig: Rig, rng: random.
             await asyncio.sleep(rng.uniform(0.5, 12))
             await find_route(site.address)
         excuses = Excuses(unreachable=() if comes_back else (site.id,))
-        await settle(rig, measured, script, since=since, excuses=excuses, within=BOUND + 30 * SLOWNESS, footprints=comes_back)
+        await settle(
+            rig, measured, script, since=since, excuses=excuses, within=BOUND + 30 * SLOWNESS, footprints=comes_back
+        )
     finally:
         if not comes_back:
             await find_route(site.address)
