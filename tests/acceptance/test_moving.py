@@ -154,3 +154,72 @@ async def test_a_virtual_router_that_calls_itself_otherwise_is_not_the_one_that_
         run = (await database.finished(script, within=60))["r1"]
         assert run["state"] == "unknown", run["message"]
         assert "it calls itself 'a copy', not 'r1'" in run["message"]
+
+
+async def owe(database: Db, run: int) -> None:
+    await database.fetch(
+        "insert into tminus.cleanup_debts (site_id, site_run_id, file_name) values ('r1', $1, $2)", run, FILE
+    )
+
+
+async def try_again(database: Db) -> tuple[str | None, bool]:
+    """Let the debt be looked at once more; return why it stays, or that it is settled."""
+    attempts = await database.value("select attempts from tminus.cleanup_debts")
+    await database.run("update tminus.cleanup_debts set next_try_at = tminus.clock(), last_error = null")
+
+    async def tried() -> bool:
+        return bool(
+            await database.value(
+                "select settled_at is not null or (attempts > $1 and last_error is not null) from tminus.cleanup_debts",
+                attempts,
+            )
+        )
+
+    await until(tried, within=30)
+    [row] = await database.fetch("select last_error, settled_at is not null as settled from tminus.cleanup_debts")
+    return row["last_error"], row["settled"]
+
+
+async def test_another_device_at_the_return_address_says_of_no_file_that_it_is_gone(
+    database: Db, tmp_path: Path
+) -> None:
+    """It has the host key and not the serial number: the file and the job are on the router that it was copied from."""
+    async with simulate(fleet_of("r1")) as fleet, run_daemon(database, tmp_path, fleet):
+        await register(database, fleet)
+        run = (await database.finished(await database.submit(BY_A_JOB, expects_disconnect=True), within=60))["r1"]
+        assert f"It answers at {NEW}.1." in run["message"]
+        router = fleet.router("r1")
+        hardware = router.hardware
+        router.hardware = replace(hardware, serial="HC0OTHER0ONE")
+        router.files.put(FILE, b":put 1")
+        await owe(database, run["id"])
+        why, settled = await try_again(database)
+        assert not settled
+        assert why is not None
+        assert "its serial number is HC0OTHER0ONE" in why
+        assert fleet.files("r1")
+        router.hardware = hardware
+        assert await try_again(database) == (None, True)
+        assert not fleet.files("r1")
+
+
+async def test_a_virtual_router_that_moved_is_cleaned_up_once_its_address_is_changed(
+    database: Db, tmp_path: Path
+) -> None:
+    """It has no serial number: whether it or a copy answers at the return address would be anybody's guess."""
+    async with simulate(fleet_of("r1", chr_=True)) as fleet, run_daemon(database, tmp_path, fleet):
+        await register(database, fleet)
+        moves = f'/ip address set [find interface=ether1] address="{NEW}.1/16"'
+        script = await database.submit(f"{moves}\n", expects_disconnect=True, site_timeout=timedelta(seconds=8))
+        run = (await database.finished(script, within=60))["r1"]
+        assert f"It answers at {NEW}.1." in run["message"]
+        fleet.router("r1").files.put(FILE, b":put 1")
+        await owe(database, run["id"])
+        why, settled = await try_again(database)
+        assert not settled
+        assert why is not None
+        assert NEW not in why
+        assert fleet.files("r1")
+        await database.run(f"update tminus.sites set address = '{NEW}.1' where id = 'r1'")
+        assert await try_again(database) == (None, True)
+        assert not fleet.files("r1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import asyncssh
 import pytest
 
@@ -87,6 +89,21 @@ async def test_a_router_that_refuses_the_login_is_not_asked_at_its_other_address
         assert fleet.site("old").address not in str(told.value)
 
 
+async def test_a_router_of_which_nothing_but_its_key_is_known_is_looked_for_at_its_own_address_alone() -> None:
+    """A virtual router that was copied from the same image has the same key."""
+    async with simulate(ROUTERS) as fleet:
+        copy = replace(sought(fleet, key_of="new", serial_of="new"), serial=None)
+        assert copy.places == (copy.site,)
+        with pytest.raises(HostKeyChanged):
+            await find_again(copy, contact_to(fleet), deadline=10)
+        assert fleet.connections("new") == 0
+        for known in (replace(copy, serial="HC0ANY0SERIAL"), replace(copy, identity="new")):
+            assert [place.part.address for place in known.places] == [
+                fleet.site("new").address,
+                fleet.site("old").address,
+            ]
+
+
 @pytest.mark.parametrize(
     ("script", "may"),
     [
@@ -100,6 +117,31 @@ async def test_a_router_that_refuses_the_login_is_not_asked_at_its_other_address
         (b"[:parse $x]", True),
         (b"/system script run x", True),
         (b"/system backup load name=x", True),
+        # A function that was written elsewhere, called in any place where a statement may begin.
+        (b":global setup; $setup new-name", True),
+        (b":global setup\n$setup new-name", True),
+        (b":global setup\r\n \t$setup new-name", True),
+        (b"$setup", True),
+        (b":put [$setup new-name]", True),
+        (b":put [ $setup new-name ]", True),
+        (b':put "it is $[$setup new-name]"', True),
+        (b":if (true) do={$setup new-name}", True),
+        (b":if (true) do={ :put 1 } else={\n  $setup new-name\n}", True),
+        (b':put [($functions->"setup") new-name]', True),
+        (b":global setup; :if (true) do=$setup", True),
+        (b":onerror e in={ :put 1 } do=$setup", True),
+        (b":do $setup", True),
+        (b":retry command=$setup delay=1 max=3", True),
+        (b"/system script\nrun x", True),
+        (b"/sy sc ru x", True),
+        (b"/system scheduler add name=x interval=1s on-event=x", True),
+        # A value is no call, and a property is none.
+        (b"/queue tree add name=x parent=global", False),
+        (b":local x 1; :put $x", False),
+        (b':put "$x and $(x)"', False),
+        (b":if ($x = 1) do={ :put (1 + $x) }", False),
+        (b":foreach each in=$list do={ :put $each }", False),
+        (b"/ip dns set servers=$x", False),
     ],
 )
 def test_what_may_change_the_name_of_a_router(script: bytes, may: bool) -> None:

@@ -119,7 +119,7 @@ async def test_a_router_that_may_move_is_sent_its_password_where_that_was_signed
         host_key=None,
         covered=there.part_of(("zone",), {}),
         nonce=Nonce("0123456789abcdef"),
-        serial=None,
+        serial="HC0ANY0SERIAL",
         may_have_moved=True,
     )
     assert [place.part.address for place in sought.places] == ["192.0.2.99", there.part.address]

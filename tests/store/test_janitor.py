@@ -7,6 +7,7 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.store.stage import Stage
 from tminus.errors import StoreUnavailable
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 class Broken:
     """A contact with a bug in it."""
 
-    async def connect(self, site: object) -> Any:
+    async def connect(self, site: object, **options: object) -> Any:
         raise LookupError("a slip of ours")
 
 
@@ -65,3 +66,29 @@ async def test_a_bug_in_one_cleanup_is_noted_with_its_debt(stage: Stage) -> None
     [debt] = await stage.db.fetch("select attempts, last_error, settled_at from tminus.cleanup_debts")
     assert (debt["attempts"], debt["settled_at"]) == (1, None)
     assert "a slip of ours" in debt["last_error"]
+
+
+@pytest.mark.parametrize("stop_job", [False, True])
+async def test_a_job_that_is_to_be_stopped_is_not_told_of_as_a_file_that_starts_nothing(
+    stage: Stage, *, stop_job: bool
+) -> None:
+    """Whoever removed the file and had it forgiven would drop the request to stop what still runs."""
+    instance = await stage.instance()
+    await stage.launch(instance, "a")
+    run = (await stage.claim(instance))["a"].id
+    await stage.leave_unknown(instance, run)
+    if stop_job:
+        asked = "select tminus.resolve($1, 'failed/partial', 'It waits.', stop_job => true)"
+        await stage.db.fetch(asked, run, role="bob")
+    else:
+        await stage.store.fetch("owe_cleanup", [run], ["tminus-0123456789abcdef.rsc"])
+    await stage.db.move_clock(timedelta(days=4))
+    with capture_logs() as said:
+        await (await janitor(stage))._work()
+    [owed] = [line for line in said if line["event"] == "cleanup_owed"]
+    assert owed["stop_job"] is stop_job
+    assert ("starts nothing" in owed["todo"]) is not stop_job
+    assert ("still runs" in owed["todo"]) is stop_job
+    if stop_job:
+        assert "/system script job" in owed["todo"]
+        assert "drops the request" in owed["todo"]

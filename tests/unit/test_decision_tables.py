@@ -101,6 +101,8 @@ UNKNOWN = "unknown/unknown/connection_lost"
 REBOOT_ONLY = b"# at night\n/system reboot\n"
 LONGER = b"/ip dns set servers=192.0.2.53\n/system reboot\n"
 TWO_REBOOTS = b":if ($x) do={ /system reboot }\n" + LONGER
+PARENT = b"/queue tree add name=x parent=global\n"
+ELSEWHERE = (b"/import other.rsc", b"/system script run other", b"[:parse $x]", b":global f; $f", b":execute $x")
 UPGRADE = b"/system package update install\n"
 OLD, NEWER = Version.parse("7.20.8"), Version.parse("7.24.4")
 EVES = "router rebooted by ssh:eve@192.0.2.9/reboot"
@@ -130,6 +132,11 @@ OURS = "router rebooted by ssh:tminus@192.0.2.9/reboot"
         ("ordered by us, and the uptime says no", after_loss(found("connected start", reboot=OURS), script=LONGER), UNKNOWN),
         ("ordered by us, in the middle of the script", after_loss(booted(reboot=OURS), script=LONGER + b":put 1\n"), UNKNOWN),
         ("two commands that may have rebooted", after_loss(booted(reboot=OURS), script=TWO_REBOOTS), UNKNOWN),
+        ("ordered by us, with a property that is no command", after_loss(booted(reboot=OURS), script=PARENT + LONGER), "completed/applied"),
+        *(
+            (f"ordered by us, or by what is run before: {what!r}", after_loss(booted(reboot=OURS), script=what + b"\n" + LONGER), UNKNOWN)
+            for what in ELSEWHERE
+        ),
         ("an upgrade with a newer version", after_loss(booted(version=NEWER), script=UPGRADE), "completed/applied"),
         ("an upgrade with the old version", after_loss(booted(version=OLD), script=UPGRADE), UNKNOWN),
         ("an upgrade with no version", after_loss(booted(), script=UPGRADE), UNKNOWN),

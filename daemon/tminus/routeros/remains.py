@@ -214,23 +214,39 @@ def _proof_by_reboot(remains: Remains, before: Before, expected: Expected) -> st
                 f" {expected.version.text} to {remains.version.text}."
             )
     code = _code(expected.script)
-    # The one command that reboots is the last one; so no other did, and the script does not write that line itself.
-    reboots_at_its_end = _REBOOTS_LAST.search(code) is not None and len(_MAY_REBOOT.findall(code)) == 1
+    # The one command that reboots is the last one; so no other did, nor what is not written here, and the script does not
+    # write that line itself.
+    reboots_at_its_end = (
+        _REBOOTS_LAST.search(code) is not None
+        and len(_MAY_REBOOT.findall(code)) == 1
+        and _RUNS_MORE.search(code) is None
+    )
     if reboots_at_its_end and remains.reboot.startswith(f"router rebooted by ssh:{expected.username}@"):
         return f"The router is back, and its log says that our session had it reboot: {remains.reboot}."
     return None
 
 
-# The menu that names a router, as short as the console takes it, and all that may run what is not written here.
-_MAY_RENAME = re.compile(
-    rb"(?<![A-Za-z0-9_-])(?:id(?:e(?:n(?:t(?:i(?:ty?)?)?)?)?)?(?![A-Za-z0-9_=-])|imp|par|exe|run|res|loa|lo |sc|fet)",
+# A function, wherever it was written, is called by its variable where a statement may begin. Whether a variable may stand for
+# a block is not recorded: it is taken to be run. And the commands that run what lies elsewhere.
+_RUNS_MORE = re.compile(
+    rb"(?:^|[\n\r;{\[])[ \t(]*\$"
+    rb"|(?<![A-Za-z0-9_-])(?:do|else|on-error|command)[ \t]*=[ \t(]*\$"
+    rb"|(?<![A-Za-z0-9_-])(?:do|time?)[ \t]+[ \t(]*\$"
+    rb"|(?<![A-Za-z0-9_-])onerror\b[^\n;{]*=[ \t(]*\$"
+    rb"|(?<![A-Za-z0-9_-])(?:imp|par|exe|ru)[a-z-]*(?![a-z=-])",  # and not the property parent=
     re.IGNORECASE,
+)
+# The menu that names a router, as short as the console takes it, and what sets a whole configuration or has a script run later.
+_RENAMES = re.compile(
+    rb"(?<![A-Za-z0-9_-])(?:id(?:e(?:n(?:t(?:i(?:ty?)?)?)?)?)?(?![A-Za-z0-9_=-])|res|loa|lo |sc|fet)", re.IGNORECASE
 )
 
 
 def may_rename(script: bytes) -> bool:
-    """Tell whether a script may change what its router calls itself. In doubt it may."""
-    return _MAY_RENAME.search(script) is not None
+    """Tell whether a script, or what it has run that is not written in it, may change what its router calls itself. In doubt
+    it may.
+    """
+    return _RENAMES.search(script) is not None or _RUNS_MORE.search(script) is not None
 
 
 _BLANK = re.compile(rb"[ \t]*(?:#[^\n]*)?")

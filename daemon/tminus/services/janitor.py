@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 
 from tminus.device.connection import Connection
-from tminus.errors import ConfigError, DeviceError, HostKeyChanged, Offline, StoreError
+from tminus.errors import ConfigError, DeviceError, StoreError
 from tminus.kill_points import Point, reach
 from tminus.routeros.commands import Nonce
 from tminus.routeros.text import clean_line
@@ -26,7 +26,7 @@ from tminus.services.heartbeat import Trust
 from tminus.services.loop import Hint, repeat
 from tminus.services.observer import Observer
 from tminus.services.story import tell_launch_ended
-from tminus.services.whereabouts import at_address
+from tminus.services.whereabouts import Sought, find_again
 from tminus.store import launches, site_runs
 from tminus.store.pool import Database
 from tminus.store.site_runs import Debt, Site
@@ -97,15 +97,12 @@ class Janitor:
                 visits.create_task(self._clean_up(debt))
         return self._poll_interval
 
-    async def _reach(self, site: Site) -> Connection:
-        """Log in where it is, or where a script may have moved it: its key is pinned."""
-        moved = site.part.return_address
-        try:
-            return await self._contact.connect(site)
-        except (Offline, HostKeyChanged):
-            if moved is None or site.host_key is None:
-                raise
-            return await self._contact.connect(at_address(site, moved), covered=site.part)
+    async def _reach(self, site: Site, nonce: Nonce) -> Connection:
+        """Log in where it is, or where some script may have moved it since. Raises DeviceError, ConfigError."""
+        sought = Sought(
+            site=site, host_key=None, covered=site.part, nonce=nonce, serial=site.serial, may_have_moved=True
+        )
+        return await find_again(sought, self._contact, deadline=self._command_timeout)
 
     async def _clean_up(self, debt: Debt) -> None:
         """Remove one of our files from a router; before that, where a person asked for it, stop the job that runs it.
@@ -115,7 +112,7 @@ class Janitor:
         gone, why = False, "the router did not say that the file is gone"
         try:
             nonce = Nonce(debt.file_name.removeprefix("tminus-").removesuffix(".rsc"))
-            async with await self._reach(debt.site) as connection:
+            async with await self._reach(debt.site, nonce) as connection:
                 running = await self._stop_job(debt, nonce, connection) if debt.stop_job else None
                 if running is None:
                     gone = await remove_files(connection, nonce, deadline=self._command_timeout)
@@ -142,8 +139,8 @@ class Janitor:
                 site_id=debt.site.id,
                 file=debt.file_name,
                 days=debt.age.days,
-                todo="remove this file on the router; if the router is gone:"
-                f" tminus cleanup forgive {debt.id} --note NOTE. It starts nothing by itself",
+                stop_job=debt.stop_job,
+                todo=_what_is_owed(debt),
             )
 
     async def _stop_job(self, debt: Debt, nonce: Nonce, connection: Connection) -> str | None:
@@ -154,3 +151,15 @@ class Janitor:
         await site_runs.note_job_stopped(self._db, debt.id, self._instance, stopping.stopped)
         log.warning("job_stopped", site_id=debt.site.id, file=debt.file_name, jobs=stopping.stopped)
         return None
+
+
+def _what_is_owed(debt: Debt) -> str:
+    """Say what a person has to do. Whoever has a debt forgiven drops the request to stop the job, too."""
+    forgive = f"tminus cleanup forgive {debt.id} --note NOTE"
+    if debt.stop_job:
+        return (
+            "the script in this file perhaps still runs there, and its job is to be stopped: bring the router back, or remove the"
+            " job on it that names this file (/system script job), then the file; both are then seen to be gone. Only if the"
+            f" router is gone for good: {forgive}, which drops the request to stop the job"
+        )
+    return f"remove this file on the router; if the router is gone: {forgive}. It starts nothing by itself"

@@ -38,6 +38,7 @@ class Sought:
     """A router that a script was sent to. `covered`: what its authorization covers of the site, `host_key` as for Contact.
 
     `identity` is what it called itself before, where nothing in the script may have changed that; else None, or not known.
+    Where neither that nor the serial number is known it is looked for at its own address alone.
     """
 
     site: Site
@@ -52,9 +53,15 @@ class Sought:
     def places(self) -> tuple[Site, ...]:
         """Where it may answer, the likeliest first."""
         moved = self.site.part.return_address
-        if not self.may_have_moved or moved is None or not (self.site.host_key or self.host_key):
-            return (self.site,)  # a key that nobody knows proves nothing elsewhere
+        if not self.may_have_moved or moved is None or not self._is_told_from_a_copy:
+            return (self.site,)
         return (at_address(self.site, moved), self.site)
+
+    @property
+    def _is_told_from_a_copy(self) -> bool:
+        """A key that nobody knows proves nothing elsewhere, nor does one alone: routers made from one image may share it."""
+        pinned = self.site.host_key or self.host_key
+        return bool(pinned) and (self.serial is not None or self.identity is not None)
 
 
 def at_address(site: Site, address: str) -> Site:
