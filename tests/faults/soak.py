@@ -36,6 +36,8 @@ _LATE = _START_WITHIN + _SITE_TIMEOUT + BOUND + 30.0
 _TIDY_WITHIN = 60.0 * SLOWNESS
 """Seconds at the end, with nothing broken any more, until no file of ours is left on any router."""
 _ROUNDS = 20  # of a process's services, in which its database serves it again
+_GROWTH = 40.0  # MiB an hour, of the process that is spared; asked for where it ran long enough to tell
+_LONG_ENOUGH = 10.0  # minutes
 
 _POINTS = (
     Point.CLAIMED, Point.EXPORTING, Point.UPLOADED, Point.READY, Point.START_WRITING, Point.START_COMMITTING,
@@ -300,6 +302,8 @@ async def soak(
         if soaked.watches:
             await asyncio.wait(soaked.watches, timeout=5)
         found = await soaked.judge()
+        if minutes >= _LONG_ENOUGH and slope(soaked.memory) > _GROWTH:
+            found.append(f"A7: {slope(soaked.memory):.0f} MiB an hour more in the process that was spared")
         states = Counter(
             (row["state"], row["reason"]) for row in await rig.db.fetch("select state, reason from tminus.site_runs")
         )
