@@ -17,7 +17,8 @@ import structlog
 from tminus.errors import StoreError
 from tminus.store.pool import store_errors
 
-_LEAST_BETWEEN = 0.1  # seconds between two hints; the first is given at once
+_AT_ONCE = 10  # hints that are given without a pause between them
+_EVERY = 0.1  # seconds between those that follow
 
 log = structlog.get_logger()
 
@@ -66,17 +67,17 @@ async def _listen_once(dsn: str, heard: Callable[[], None], probe_every: float, 
 
 
 class _Hints:
-    """Gives a hint at once, and what is told soon after it together, as another one."""
+    """Gives each hint at once, a cancel among them; in a flood, what is told soon after another together."""
 
     def __init__(self, heard: Callable[[], None]) -> None:
         self._heard = heard
         self._loop = asyncio.get_running_loop()
-        self._given_at = float("-inf")
+        self._free_at = float("-inf")  # from when on as many as may be are given at once
         self._next: asyncio.TimerHandle | None = None
 
     def tell(self) -> None:
         if self._next is None:
-            wait = self._given_at + _LEAST_BETWEEN - self._loop.time()
+            wait = self._free_at - (_AT_ONCE - 1) * _EVERY - self._loop.time()
             if wait <= 0:
                 self._give()
             else:
@@ -88,5 +89,5 @@ class _Hints:
 
     def _give(self) -> None:
         self._next = None
-        self._given_at = self._loop.time()
+        self._free_at = max(self._free_at, self._loop.time()) + _EVERY
         self._heard()
