@@ -138,13 +138,15 @@ class TrailMemory:
             await asyncio.to_thread(memory_file.append, self._file, _line(head))
 
 
-async def has_latest_act(connection: asyncpg.Connection | Database, head: Head, instance: UUID) -> bool:
+def asked_for(head: Head, instance: UUID) -> tuple[object, ...]:
+    """Return what note_lost_acts is asked."""
+    return str(instance), head.seq, head.event, head.event_hash
+
+
+async def has_latest_act(db: Database, head: Head, instance: UUID) -> bool:
     """Return whether the database has the act of `head`, or a person accepted that it does not; else that is noted there."""
-    asked = (str(instance), head.seq, head.event, head.event_hash)
-    if isinstance(connection, Database):
-        row = await connection.fetchrow("note_lost_acts", *asked)
-        return row is not None and bool(row[0])
-    return bool(await connection.fetchval(statement("note_lost_acts"), *asked))
+    row = await db.fetchrow("note_lost_acts", *asked_for(head, instance))
+    return row is not None and bool(row[0])
 
 
 def _line(head: Head) -> bytes:

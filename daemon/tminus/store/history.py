@@ -28,7 +28,7 @@ from uuid import UUID
 import asyncpg
 
 from tminus.domain.resumption import Hold, RememberedStart, Resumption
-from tminus.store.audit import TrailMemory, has_latest_act
+from tminus.store.audit import TrailMemory, asked_for
 from tminus.store.hold_log import HoldLog
 from tminus.store.intent_files import Intent
 from tminus.store.intent_log import IntentLog
@@ -132,7 +132,7 @@ class History:
         if self._holds is not None:
             await self._hold_back(connection, self._holds)
         if self._trail is not None and self._trail.newest is not None:
-            await has_latest_act(connection, self._trail.newest, self._log.instance)
+            await connection.fetchval(statement("note_lost_acts"), *asked_for(self._trail.newest, self._log.instance))
         intents = self._log.newest_first()
         size = 1
         while batch := await asyncio.to_thread(_take, intents, size):
