@@ -50,6 +50,7 @@ class Lifecycle:
         self._settings = settings
         self._place = place
         self._clean = True
+        self._drained = False
 
     async def run(self) -> int:
         parts = self._parts
@@ -101,10 +102,11 @@ class Lifecycle:
                 finally:
                     parts.health.ending = True
                     systemd.notify("STOPPING=1", f"STATUS={await self._status()}")
-                    # After a drain there is nothing left to wait for; after anything else, what has started may end.
-                    await parts.dispatcher.drain(
-                        0 if parts.health.draining else settings.drain_timeout, unstarted_now=True
-                    )
+                    # After a drain nothing is left to wait for; what ended us during one was waited for long enough; after
+                    # anything else, what has started may end.
+                    if not self._drained:
+                        patience = 0 if parts.health.draining else settings.drain_timeout
+                        await parts.dispatcher.drain(patience, unstarted_now=True)
                     for task in carrying:
                         task.cancel()
             return code
@@ -135,6 +137,7 @@ class Lifecycle:
                 ):
                     services.create_task(duty)
         except* _Drained:
+            self._drained = True
             await self._say_goodbye()
             log.info("stopped", clean=self._clean)
             code = 0 if self._clean else TminusError.exit_code
