@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import struct
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +40,25 @@ async def test_a_file_arrives_whole_and_the_connection_goes_on(disk: Path, size:
         await near.upload(NAME, data[:size], deadline=20)
         assert (disk / NAME).read_bytes() == data[:size]
         assert (await near.run(":put ok", deadline=5, cap=100)).output == b"ok\r\n"
+
+
+@pytest.mark.parametrize("aborted", [False, True])
+async def test_what_a_session_held_is_freed_with_its_end_and_without_the_collector(disk: Path, aborted: bool) -> None:
+    async def session(port: int) -> weakref.ref[object]:
+        near = await _connect(port)
+        await near.run(":put ok", deadline=5, cap=100)
+        await near.upload(NAME, b"x", deadline=5)
+        await (await near.start(":put ok", deadline=5, cap=100)).wait(5)
+        near.abort() if aborted else await near.close()
+        return weakref.ref(near._transport)
+
+    async with router(sftp_factory=_sftp(disk)) as far:
+        gc.disable()
+        try:
+            held = await session(far.port)
+            await until(lambda: held() is None)
+        finally:
+            gc.enable()
 
 
 async def test_an_older_longer_file_is_replaced(disk: Path) -> None:

@@ -232,14 +232,14 @@ async def simulate(
 
 
 def _collect_seldom() -> None:
-    """What is loaded stays, and of the many objects that come and go with a session few are in cycles.
+    """What is loaded stays, and of the many objects that come and go with a session hardly any are in cycles.
 
     To look for those as often as Python does by itself takes a twentieth of the daemon's processor time, and more than a
-    tenth of a simulated fleet's. What a session leaves (9 KB, in cycles of asyncssh's) has grown old by its end, and is freed
-    by a whole collection alone: so those come once in some thousand sessions, and with little else to look at.
+    tenth of a simulated fleet's: each look goes through all that the open sessions hold. What is in cycles (2 KB a session,
+    asyncio's transport) is freed by those that come all the same.
     """
     gc.freeze()
-    gc.set_threshold(10_000, 2, 2)
+    gc.set_threshold(10_000, 10, 2)
 
 
 COMMANDS = (serve, migrate, psql, simulate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from tminus.routeros.messages import is_error_line
 from tminus.routeros.text import clean, clean_line, lines
@@ -15,6 +16,7 @@ _DATED = re.compile(
 )
 _SERIAL = re.compile(r"^# serial number = (\S+)$")
 _MODEL = re.compile(r"^# model = (.+)$")
+_WRAP = "\\\n"
 _GREETING = 100  # lines before it, at most
 _BROKEN = re.compile(r"^#\s*(?:error exporting|interrupted)\b", re.IGNORECASE)
 # Comments about the moment, not the configuration (what oxidized leaves out, too).
@@ -86,11 +88,13 @@ def _read(said: list[str], raw_bytes: int, *, redacted: bool) -> Export | Incomp
     last = next((line for line in reversed(said) if line), "")
     if is_error_line(last):
         return Incomplete(f"it ended with '{clean_line(last, cap=120)}'")
-    if (len(last) - len(last.rstrip("\\"))) % 2 == 1:
+    if _goes_on(last):
         return Incomplete("it ended within a line that goes on", cut=True)
     header, body = said[0], "\n".join(said[1:])
-    if "\\" in body or any(_TRANSIENT.match(line) for line in comments):  # which is seldom
-        body = "\n".join(_normalise(said[1:]))
+    if any(_TRANSIENT.match(line) for line in comments):  # which is seldom
+        body = "\n".join(_lasting(said[1:]))
+    if _WRAP in body:
+        body = _unwrap(body)
     text = clean(body.rstrip("\n") + "\n", cap=1 << 30, redacted=redacted)
     return Export(
         header=clean_line(header),
@@ -102,29 +106,30 @@ def _read(said: list[str], raw_bytes: int, *, redacted: bool) -> Export | Incomp
     )
 
 
-def _normalise(said: list[str]) -> list[str]:
-    """Join what was wrapped, and leave out comments about the moment."""
-    body: list[str] = []
-    begun: list[str] = []  # the pieces so far of a line that RouterOS wrapped
+def _lasting(said: list[str]) -> list[str]:
+    """Leave out comments about the moment; what goes on with the line before is none."""
+    kept: list[str] = []
     for line in said:
-        if not begun and line[-1:] != "\\" and line[:1] != "#":  # nearly all of them
-            body.append(line)
-            continue
-        if begun:
-            piece = line.lstrip()
-        elif _TRANSIENT.match(line):
-            continue
+        if (kept and _goes_on(kept[-1])) or not _TRANSIENT.match(line):
+            kept.append(line)
+    return kept
+
+
+def _unwrap(body: str) -> str:
+    """Join the lines that RouterOS wrapped: those that end with a single backslash; an escaped one is two."""
+    pieces = body.split(_WRAP)
+    whole = [pieces[0]]
+    for before, piece in pairwise(pieces):
+        if _goes_on(before):  # which lacks the backslash at which it was split
+            whole += (_WRAP, piece)
         else:
-            piece = line
-        # Wrapped is what ends with a single backslash; an escaped one is two.
-        if line.endswith("\\") and (len(piece) - len(piece.rstrip("\\"))) % 2 == 1:
-            begun.append(piece[:-1])
-        else:
-            body.append("".join((*begun, piece)) if begun else piece)
-            begun.clear()
-    if begun:
-        body.append("".join(begun))
-    return body
+            begin, end, rest = piece.partition("\n")
+            whole += (begin.lstrip(), end, rest)
+    return "".join(whole)
+
+
+def _goes_on(line: str) -> bool:
+    return line[-1:] == "\\" and (len(line) - len(line.rstrip("\\"))) % 2 == 1
 
 
 def _first(pattern: re.Pattern[str], said: list[str]) -> str | None:

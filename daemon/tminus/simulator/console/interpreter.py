@@ -52,7 +52,7 @@ class Console:
         jobs: list[Job] | None = None,
     ) -> None:
         self.router = router
-        self.session = session or self  # whose end undoes what was changed in safe mode
+        self._session = session
         self.user = user
         self.rights = permissions.rights(router, user) if rights is None else rights
         self.ask = ask  # a yes or no question to whoever sits there; None where nobody does
@@ -67,6 +67,11 @@ class Console:
         self.imported = False  # whether an import ended in this session, well or not
         self._depth = 0
         self._count = 0
+
+    @property
+    def session(self) -> object:
+        """Whose end undoes what was changed in safe mode: another's, where one was given."""
+        return self._session or self
 
     async def run(self, source: bytes) -> Value:
         """Parse a line or script and run it; ScriptSyntaxError before anything ran, RunError from a statement.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Connection(asyncssh.SSHServerConnection):
     """asyncssh's connection with a simulated round trip and ways to die.
 
-    asyncssh has no public hook between its protocol and the transport; this relies on nothing but the constructor and
+    asyncssh has no public hook between its protocol and the transport; what it does relies on nothing but the constructor and
     the methods of ``asyncio.Protocol`` and ``asyncio.Transport``.
     """
 
@@ -95,6 +95,9 @@ class Connection(asyncssh.SSHServerConnection):
             super().connection_lost(exc)
         self._lost = True
         self._host.router.safe_mode.ended(self)
+        self._recv_handler = (
+            _hear_nothing  # nothing of its own holds it any more, and it is freed without Python's collector
+        )
 
     @property
     def silent(self) -> bool:
@@ -157,6 +160,10 @@ class Connection(asyncssh.SSHServerConnection):
 
     def channel_closed(self) -> None:
         self._open -= 1
+
+
+def _hear_nothing() -> bool:
+    return False
 
 
 class BlackHole(asyncio.Protocol):
