@@ -45,6 +45,22 @@ async def _fails(connects: Connector, where: object, credential: Credential = BY
 # --- logging in
 
 
+@pytest.mark.parametrize(("cipher", "expected"), [("aes128-gcm@openssh.com", 0), ("aes256-ctr", 0), ("aes128-cbc", 1)])
+async def test_empty_packets_are_sent_for_cbc_alone(
+    cipher: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    monkeypatch.setattr(
+        asyncssh.SSHServerConnection, "log_received_packet", lambda _self, kind, *_args: heard.append(kind)
+    )
+    async with (
+        router(encryption_algs=[cipher]) as far,
+        await connector().connect(target(far.port, profile=SshProfile.LEGACY), BY_KEY) as near,
+    ):
+        assert (await near.run(":put ok", deadline=5, cap=100)).output == b"ok\r\n"
+    assert (asyncssh.constants.MSG_IGNORE in heard) == bool(expected)
+
+
 async def test_a_key_logs_in_and_a_command_runs() -> None:
     async with router() as far:
         async with await connector().connect(target(far.port), BY_KEY) as near:

@@ -395,13 +395,14 @@ async def test_somebody_says_what_an_unknown_run_did(api: Api) -> None:
             f"/board/runs/{run}/resolve", {**form, "csrf": field_of(await carol.see("/board/"), "csrf")}
         )
         assert refused.status == 403
-        for wrong in ({"verdict": "wonderful"}, {"note": " "}):
+        for wrong in ({"verdict": "wonderful"}, {"note": " "}, {"stop_job": "perhaps"}):
             assert (await bob.post(f"/board/runs/{run}/resolve", {**form, **wrong})).status == 422
-        reply = await bob.post(f"/board/runs/{run}/resolve", form)
+        reply = await bob.post(f"/board/runs/{run}/resolve", {**form, "stop_job": "true"})
         assert (reply.status, reply.headers["Location"]) == (303, f"/board/runs/{run}?done=resolve")
         page = await bob.see(reply.headers["Location"])
         assert "failed by bob" in page
         assert "telnet is still on" in page
+        assert "Its job on the router is to be stopped." in page
         assert "<select" not in page
         assert (await bob.post(f"/board/runs/{run}/resolve", form)).status == 409
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.web.conftest import Api
+from tests.web.conftest import Api, token
 from tests.web.test_reading import launched
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -151,6 +151,23 @@ async def test_an_unknown_run_is_resolved_by_a_person(api: Api) -> None:
     assert (found["resolved_by"], found["resolution"]) == ("bob", "looked")
     (await api("POST", path, {"verdict": "completed", "note": "no"})).problem(409, "conflict", "resolved")
     (await api("POST", "/site-runs/99999/resolve", {"verdict": "completed", "note": "x"})).problem(404, "not_found")
+
+
+async def test_who_may_authorize_has_the_job_of_an_unknown_run_stopped(api: Api) -> None:
+    _, launch = await launched(api, ["a", "b", "c"])
+    (unknown,) = (await api("GET", f"/launches/{launch}/site-runs?outcome=unknown")).json()
+    path, verdict = f"/site-runs/{unknown['id']}/resolve", {"verdict": "failed/none", "note": "it pings for ever"}
+    runs = token("carol", "script:view", "script:run")
+    refused = await api("POST", path, {**verdict, "stop_job": True}, bearer=runs)
+    refused.problem(403, "scope_missing", "script:authorize")
+    assert await api.db.value("select count(*) from tminus.cleanup_debts where stop_job_by is not null") == 0
+    (await api("POST", path, {**verdict, "verdict": "completed", "stop_job": True}, person="bob")).problem(
+        422, "invalid"
+    )
+    (await api("POST", path, verdict, bearer=runs)).json()
+    found = (await api("POST", path, {**verdict, "stop_job": True}, person="bob")).json()
+    assert (found["resolved_by"], found["resolved_effect"]) == ("carol", "none")
+    assert await api.db.value("select stop_job_by from tminus.cleanup_debts") == "bob"
 
 
 async def test_a_wave_is_let_go_and_a_query_is_resolved(api: Api) -> None:

@@ -81,7 +81,8 @@ def _read(said: list[str], raw_bytes: int, *, redacted: bool) -> Export | Incomp
     if begin is None:
         return Incomplete("its first line is not RouterOS's export header")
     said = said[begin:]
-    comments = [line for line in said if line[:1] == "#"]
+    header, body = said[0], "\n".join(said[1:])
+    comments = _comments(body)
     for line in comments:
         if _BROKEN.match(line):
             return Incomplete(f"RouterOS reported '{clean_line(line, cap=120)}'")
@@ -90,12 +91,9 @@ def _read(said: list[str], raw_bytes: int, *, redacted: bool) -> Export | Incomp
         return Incomplete(f"it ended with '{clean_line(last, cap=120)}'")
     if _goes_on(last):
         return Incomplete("it ended within a line that goes on", cut=True)
-    header, body = said[0], "\n".join(said[1:])
     if any(_TRANSIENT.match(line) for line in comments):  # which is seldom
         body = "\n".join(_lasting(said[1:]))
-    if _WRAP in body:
-        body = _unwrap(body)
-    text = clean(body.rstrip("\n") + "\n", cap=1 << 30, redacted=redacted)
+    text = clean(_unwrap(body).rstrip("\n") + "\n", cap=1 << 30, redacted=redacted)
     return Export(
         header=clean_line(header),
         text=text,
@@ -104,6 +102,19 @@ def _read(said: list[str], raw_bytes: int, *, redacted: bool) -> Export | Incomp
         serial=_first(_SERIAL, said[1:12]),
         model=_first(_MODEL, said[1:12]),
     )
+
+
+def _comments(body: str) -> list[str]:
+    """Return the lines that begin with `#`. Of those there are few, and a single character is found at the speed of memory."""
+    found: list[str] = []
+    place = body.find("#")
+    while place >= 0:
+        end = body.find("\n", place)
+        end = len(body) if end < 0 else end
+        if place == 0 or body[place - 1] == "\n":
+            found.append(body[place:end])
+        place = body.find("#", end)
+    return found
 
 
 def _lasting(said: list[str]) -> list[str]:
@@ -117,6 +128,8 @@ def _lasting(said: list[str]) -> list[str]:
 
 def _unwrap(body: str) -> str:
     """Join the lines that RouterOS wrapped: those that end with a single backslash; an escaped one is two."""
+    if "\\" not in body:
+        return body
     pieces = body.split(_WRAP)
     whole = [pieces[0]]
     for before, piece in pairwise(pieces):

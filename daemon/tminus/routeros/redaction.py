@@ -79,13 +79,11 @@ def redact(text: str) -> str:
 
 def _unwrap(text: str) -> str:
     """Return `text` without its wraps."""
-    # A single character is found at the speed of memory, and most exports have none of it.
-    return text if "\\" not in text or _WRAP not in text else "".join(_pieces(text))
-
-
-def _pieces(text: str) -> list[str]:
+    # A single character is found at the speed of memory, and many texts have none of it.
+    if "\\" not in text:
+        return text
     first, *others = text.split(_WRAP)
-    return [first, *(piece.lstrip(" ") for piece in others)]
+    return "".join((first, *(piece.lstrip(" ") for piece in others))) if others else text
 
 
 def _change(text: str, changes: list[_Change]) -> str:

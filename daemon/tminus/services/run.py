@@ -90,10 +90,10 @@ class Run:
     written: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     step_since: float = 0.0
     step: Step = Step.CONNECTING
+    nonce: Nonce = field(init=False)
 
-    @property
-    def nonce(self) -> Nonce:
-        return Nonce.of_run(self.claim.nonce, self.claim.launch_id)
+    def __post_init__(self) -> None:
+        self.nonce = Nonce.of_run(self.claim.nonce, self.claim.launch_id)
 
     @property
     def site_part(self) -> SitePart:

@@ -106,6 +106,13 @@ class Verdict(Body):
         Literal["completed", "failed/partial", "failed/none"], Field(description="How it ended, and what it did.")
     ]
     note: _Note
+    stop_job: Annotated[
+        bool,
+        Field(
+            description="Have the job stopped that still runs the script on the router, which takes the scope script:authorize as"
+            " well; for failed/partial and failed/none, also with the verdict that was given before."
+        ),
+    ] = False
 
 
 class WaveBody(Signed):

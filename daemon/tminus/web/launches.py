@@ -12,6 +12,7 @@ from tminus.web.models import BackupQuery, EventPage, Page, SiteRunPage
 from tminus.web.problems import Code, Problem
 
 _TEXT = "text/plain"
+_STOPS_JOBS = "script:authorize"
 
 
 async def list_launches(call: Call) -> Answer:
@@ -52,9 +53,16 @@ async def show_site_run(call: Call) -> Answer:
 
 
 async def resolve_site_run(call: Call) -> Answer:
-    """Lay a person's finding beside a site run that is unknown. Nothing is run again."""
+    """Lay a person's finding beside a site run that is unknown. Nothing is run again.
+
+    To have its job stopped is an act on a router: for those who authorize.
+    """
     body = call.body_as(Verdict)
-    await call.value("resolve", call.ids["site_run_id"], body.verdict, body.note, call.person.name, False)
+    if body.stop_job and _STOPS_JOBS not in call.person.scopes:
+        raise Problem(
+            Code.SCOPE_MISSING, f"to have a job stopped needs the scope {_STOPS_JOBS} as well, which you do not have"
+        )
+    await call.value("resolve", call.ids["site_run_id"], body.verdict, body.note, call.person.name, body.stop_job)
     return await show_site_run(call)
 
 
