@@ -29,7 +29,7 @@ def clean(data: bytes | str, *, cap: int = 65536, redacted: bool = True) -> str:
     Those stay where it is not to be `redacted`, which is for what is stored as an export with secrets, and for nothing else.
 
     `cap` is in characters: of a longer text the first two thirds and the last third stay, with a line that tells how
-    much was left out. Invalid UTF-8 becomes U+FFFD. Never raises, and cleaning twice changes nothing.
+    much was left out. Invalid UTF-8 becomes U+FFFD. Never raises, and cleaning twice shows nothing more.
     """
     text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
     if not _is_plain(text):
