@@ -170,6 +170,7 @@ class Db:
 
 async def make_template(dsn: str) -> None:
     """Migrate the database `template_tminus`, give it logins and a clock that can be moved."""
+    assert _DSN.match(dsn), f"{dsn} is to be of the form postgresql:///postgres?host=FOLDER&user=SUPERUSER"
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute("drop database if exists template_tminus")

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tminus.routeros import export
 from tminus.routeros.export import Export, Incomplete, read_export
+from tminus.routeros.text import clean
 
 MARKER = "TMINUS-END-0123456789abcdef"
 V7 = """\
@@ -221,3 +223,46 @@ def test_an_export_of_many_megabytes_takes_seconds_at_most(line: str) -> None:
 def test_reading_never_raises(data: bytes) -> None:
     read_export(data, MARKER)
     read_export(b"# 2023-06-01 12:16:16 by RouterOS 7.10rc1\n" + data + b"\n" + MARKER.encode(), MARKER)
+
+
+_LINES = (
+    "add name=a", "add name=b comment=x", "set password=hunter2 name=c", "secret=*****", "/ip address", "/snmp community",
+    "add name=pub", "/user", "# ether1 not ready", "# a comment", "#error exporting /ip", "10:11:12 echo: system,error boom", "add x=\\",
+    "    y=2", "add z=\\\\", "blanks  ", "\ttab\t", "", "-----BEGIN PRIVATE KEY-----", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
+    "-----END PRIVATE KEY-----", "failure: no such item", "f\xfcr", "a\rb", "# serial number = HCQ08FX50J8", "\x1b[31mred",
+)  # fmt: skip
+_BODY = st.lists(st.sampled_from(_LINES), max_size=8)
+
+
+def _export_of(body: list[str], second: int) -> bytes:
+    comments = [f"# {n}" for n in range(11)]
+    return answer(
+        "\n".join([f"# 2026-11-05 12:16:{second} by RouterOS 7.20.8", *comments, *body, "/end", "set x=y", ""])
+    )
+
+
+@given(_BODY, _BODY, _BODY, _BODY)
+def test_an_export_is_read_the_same_by_what_differs_from_the_one_before(
+    begin: list[str], before: list[str], after: list[str], end: list[str]
+) -> None:
+    like = read_export(_export_of([*begin, *before, *end], 10), MARKER)
+    output = _export_of([*begin, *after, *end], 20)
+    if isinstance(like, Export):
+        assert read_export(output, MARKER, like=like) == read_export(output, MARKER)
+
+
+def test_of_an_export_like_the_one_before_only_what_differs_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [f"add address=10.0.{n // 250}.{n % 250}/32" for n in range(1000)]
+    like = read_export(_export_of(["/ip address", *rows], 10), MARKER)
+    assert isinstance(like, Export)
+    read: list[str] = []
+    monkeypatch.setattr(export, "clean", lambda text, **options: read.append(text) or clean(text, **options))
+    found = read_export(
+        _export_of(["/ip address", *rows[:500], "add address=1.1.1.1 secret=hunter2", *rows[500:]], 20),
+        MARKER,
+        like=like,
+    )
+    assert isinstance(found, Export)
+    assert "add address=1.1.1.1 secret=*****\n" in found.text
+    assert len(read) == 1
+    assert read[0].count("\n") == 2

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tminus.routeros.export import Export, read_export
-from tminus.routeros.redaction import redact
+from tminus.routeros.redaction import HIDDEN, redact
 from tminus.routeros.text import clean, clean_line
 
 
@@ -151,3 +151,9 @@ def test_a_large_export_without_a_secret_costs_next_to_nothing() -> None:
         assert redact(export) == export
         best = min(best, time.perf_counter() - begun)
     assert best < 0.002  # 0.15 ms on a slow core
+
+
+def test_an_escaped_backslash_at_the_end_of_a_line_wraps_nothing() -> None:
+    said = "add source=C:\\\\\n/snmp community\nadd name=hunter2\n"
+    assert redact(said) == said.replace("hunter2", HIDDEN)
+    assert redact("add password=hun\\\n    ter2 name=a\n") == f"add password={HIDDEN} name=a\n"

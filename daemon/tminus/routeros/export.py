@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
-from itertools import pairwise
 
+from tminus.domain.likeness import common_ends
 from tminus.routeros.messages import is_error_line
 from tminus.routeros.text import clean, clean_line, lines
+from tminus.routeros.wraps import WRAP, goes_on, unwrap
 
 # "# nov/14/2022 17:12:03 by RouterOS 6.49.7" until 7.9, "# 2023-06-01 12:16:16 by RouterOS 7.10rc1" since.
 _DATED = re.compile(
@@ -16,14 +17,16 @@ _DATED = re.compile(
 )
 _SERIAL = re.compile(r"^# serial number = (\S+)$")
 _MODEL = re.compile(r"^# model = (.+)$")
-_WRAP = "\\\n"
 _GREETING = 100  # lines before it, at most
+_ABOUT = 11  # lines behind it that tell which router this is, at most
 _BROKEN = re.compile(r"^#\s*(?:error exporting|interrupted)\b", re.IGNORECASE)
 # Comments about the moment, not the configuration (what oxidized leaves out, too).
 _TRANSIENT = re.compile(
     r"^# (?:inactive time$|received packet from .* bad format|poe-out status: |\S+ not ready$|Firmware upgraded successfully, please reboot"
     r"|.*please restart the device in order to apply the new setting)"
 )
+# Lines that mean something for others: a comment, a key over several lines, a menu in which a name is a secret, an alarm.
+_DEPENDS = re.compile(r"^#|PRIVATE KEY|/snmp| echo: ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +51,19 @@ class Incomplete:
     cut: bool = False
 
 
-def read_export(output: bytes, end_marker: str, *, redacted: bool = True) -> Export | Incomplete:
+def read_export(
+    output: bytes, end_marker: str, *, redacted: bool = True, like: Export | None = None
+) -> Export | Incomplete:
     """Read the answer to commands.export. Complete only with its header, no error in it, and our marker as its last line.
 
-    `redacted`: known secrets are replaced in its text.
+    `redacted`: known secrets are replaced in its text. `like` is one that was read so, of the same router: what is the same is
+    not read again, which changes nothing but the time that it takes.
 
     RouterOS drops what does not fit into the receiver's window and says exit status 0 all the same, so nothing less than
     a marker printed after the export proves that it is whole.
     """
+    if like is not None and redacted and (read := _read_like(output, end_marker, like)) is not None:
+        return read
     said = lines(output)
     while said and not said[-1]:
         said.pop()
@@ -89,18 +97,55 @@ def _read(said: list[str], raw_bytes: int, *, redacted: bool) -> Export | Incomp
     last = next((line for line in reversed(said) if line), "")
     if is_error_line(last):
         return Incomplete(f"it ended with '{clean_line(last, cap=120)}'")
-    if _goes_on(last):
+    if goes_on(last):
         return Incomplete("it ended within a line that goes on", cut=True)
     if any(_TRANSIENT.match(line) for line in comments):  # which is seldom
         body = "\n".join(_lasting(said[1:]))
-    text = clean(_unwrap(body).rstrip("\n") + "\n", cap=1 << 30, redacted=redacted)
+    text = clean(unwrap(body).rstrip("\n") + "\n", cap=1 << 30, redacted=redacted)
     return Export(
         header=clean_line(header),
         text=text,
         sha256=hashlib.sha256(text.encode()).digest(),
         raw_bytes=raw_bytes,
-        serial=_first(_SERIAL, said[1:12]),
-        model=_first(_MODEL, said[1:12]),
+        serial=_first(_SERIAL, said[1 : 1 + _ABOUT]),
+        model=_first(_MODEL, said[1 : 1 + _ABOUT]),
+    )
+
+
+def _read_like(output: bytes, end_marker: str, like: Export) -> Export | None:
+    """Read the lines that differ from an export that was read; None if what they mean may depend on others, or others on them."""
+    if not output.isascii():
+        return None
+    header, _, body = "\n".join(output.decode("ascii").split("\r\n")).partition("\n")
+    closing = f"\n{end_marker}\n"
+    if not _DATED.match(header) or not body.endswith(closing) or "\r" in body:
+        return None
+    if any(_BROKEN.match(line) or _TRANSIENT.match(line) for line in _comments(body)):
+        return None
+    body = unwrap(body[: len(body) - len(closing) + 1])
+    head, tail = common_ends(body, like.text)
+    begin, end = body.rfind("\n", 0, head) + 1, body.find("\n", len(body) - tail) + 1
+    # Its beginning says which router it is of, and its last line whether it is whole.
+    if not end or end == len(body) or body.count("\n", 0, begin) < _ABOUT:
+        return None
+    said = lines(body[begin:end].encode())
+    middle = "\n".join(said)
+    menu = body.rfind("\n/", 0, begin) + 1
+    if (
+        WRAP in middle
+        or "PRIVATE KEY" in like.text
+        or body.startswith("/snmp", menu)
+        or _DEPENDS.search(body, begin, end)
+    ):
+        return None
+    text = body[:begin] + clean(middle, cap=1 << 30) + body[end:]
+    return Export(
+        header=clean_line(header),
+        text=text,
+        sha256=hashlib.sha256(text.encode()).digest(),
+        raw_bytes=len(output),
+        serial=like.serial,
+        model=like.model,
     )
 
 
@@ -121,28 +166,9 @@ def _lasting(said: list[str]) -> list[str]:
     """Leave out comments about the moment; what goes on with the line before is none."""
     kept: list[str] = []
     for line in said:
-        if (kept and _goes_on(kept[-1])) or not _TRANSIENT.match(line):
+        if (kept and goes_on(kept[-1])) or not _TRANSIENT.match(line):
             kept.append(line)
     return kept
-
-
-def _unwrap(body: str) -> str:
-    """Join the lines that RouterOS wrapped: those that end with a single backslash; an escaped one is two."""
-    if "\\" not in body:
-        return body
-    pieces = body.split(_WRAP)
-    whole = [pieces[0]]
-    for before, piece in pairwise(pieces):
-        if _goes_on(before):  # which lacks the backslash at which it was split
-            whole += (_WRAP, piece)
-        else:
-            begin, end, rest = piece.partition("\n")
-            whole += (begin.lstrip(), end, rest)
-    return "".join(whole)
-
-
-def _goes_on(line: str) -> bool:
-    return line[-1:] == "\\" and (len(line) - len(line.rstrip("\\"))) % 2 == 1
 
 
 def _first(pattern: re.Pattern[str], said: list[str]) -> str | None:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 
+from tminus.routeros.wraps import WRAP, pieces, unwrap
+
 HIDDEN = "*****"
 
 _NAMES = (
@@ -50,7 +52,6 @@ _NAME = "|".join(map(re.escape, _NAMES))
 _SECRET = re.compile(rf"(?:{_NAME})=(?P<value>{_VALUE})")
 # `print` writes the name to the right of its column, and no quotes: the value goes to the end of the line.
 _PRINTED = re.compile(rf"[ ]*+[\w.-]*?(?:{_NAME}):[ ]++(?P<value>[^\n]+)")
-_WRAP = "\\\n"
 _PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----")
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----")
 _PEM_EDGE = "-----"
@@ -68,22 +69,13 @@ _Change = tuple[int, int, str]
 
 def redact(text: str) -> str:
     """Return `text` with each known secret replaced. Doing it twice hides no less, and of what no router writes at times more."""
-    plain = _unwrap(text)
+    plain = unwrap(text)
     for find in (_secrets, _keys, _communities):
         changes = find(plain)
         if changes:
             text = _change(text, changes)
-            plain = _unwrap(text)
+            plain = unwrap(text)
     return text
-
-
-def _unwrap(text: str) -> str:
-    """Return `text` without its wraps."""
-    # A single character is found at the speed of memory, and many texts have none of it.
-    if "\\" not in text:
-        return text
-    first, *others = text.split(_WRAP)
-    return "".join((first, *(piece.lstrip(" ") for piece in others))) if others else text
 
 
 def _change(text: str, changes: list[_Change]) -> str:
@@ -91,11 +83,11 @@ def _change(text: str, changes: list[_Change]) -> str:
     # Where each piece between wraps begins, without them and with them.
     begins, places = [0], [0]
     place = 0
-    for piece in text.split(_WRAP):
+    for piece in pieces(text):
         stripped = piece.lstrip(" ") if place else piece
         places[-1] = place + len(piece) - len(stripped)
         begins.append(begins[-1] + len(stripped))
-        place += len(piece) + len(_WRAP)
+        place += len(piece) + len(WRAP)
         places.append(place)
 
     def placed(index: int) -> int:

@@ -97,7 +97,7 @@ async def _tidy(run: Run, connection: Connection, settings: RunSettings) -> Tidi
         else:
             output = commands.after_removal(run.nonce, answer.output)
             taken = await complete_export(
-                connection, run.nonce, run.facts.version, settings, result=answer, output=output
+                connection, run.nonce, run.facts.version, settings, result=answer, output=output, like=run.before
             )
         if run.with_secrets:
             taken = await with_secrets(connection, run.nonce, run.facts.version, settings, taken)

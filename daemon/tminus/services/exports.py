@@ -157,11 +157,15 @@ async def complete_export(
     output: bytes,
     sensitive: bool = False,
     writing: Callable[[], None] = lambda: None,
+    like: Export | None = None,
 ) -> Taken:
-    """Make an export of what arrived, `output`; where it was cut, have it again as a file. Raises as `take_export`."""
+    """Make an export of what arrived, `output`; where it was cut, have it again as a file. Raises as `take_export`.
+
+    `like`: one of this router, from before.
+    """
     if result.ended is Ended.OVERFLOW:
         return Taken(why=f"it is larger than {settings.export_cap} bytes (export_cap)")
-    read = await _unhurried(partial(read_export, redacted=not sensitive), output, nonce.marker("END"))
+    read = await _unhurried(partial(read_export, redacted=not sensitive, like=like), output, nonce.marker("END"))
     if isinstance(read, Export):
         return Taken(export=read)
     if not read.cut:
