@@ -69,7 +69,9 @@ async def tidy_up(line: Line, routers: Routers, *, with_secrets: bool = False) -
     claim = SimpleNamespace(site=None)
     run = cast(
         Run,
-        SimpleNamespace(nonce=NONCE, facts=facts, claim=claim, site=None, site_part=None, with_secrets=with_secrets),
+        SimpleNamespace(
+            nonce=NONCE, facts=facts, claim=claim, site=None, site_part=None, with_secrets=with_secrets, before=None
+        ),
     )
     return await aftermath.tidy_up(run, cast(Connection, line), cast(Contact, routers), settings)
 
