@@ -14,6 +14,8 @@ from tests.faults.witness import SET_BACK, bear_witness, ended, holds, intents, 
 from tests.support import Db, run_daemon, until
 from tminus.simulator import FleetSpec, Kind, simulate
 
+# What the new server knows of a daemon is as old as the snapshot: on a busy machine that may be many seconds.
+_PATIENT = {"heartbeat_ttl": 20.0}
 RESUME = "select tminus.resume('failed over; looked at all of it')"
 
 
@@ -35,8 +37,8 @@ async def test_scripts_that_ran_through_a_failover_end_in_the_database_that_had_
     server, db = trouble
     async with (
         simulate(FleetSpec(sites=6)) as fleet,
-        run_daemon(db, tmp_path / "a", fleet, max_sessions=2) as one,
-        run_daemon(db, tmp_path / "b", fleet, max_sessions=2) as two,
+        run_daemon(db, tmp_path / "a", fleet, max_sessions=2, **_PATIENT) as one,
+        run_daemon(db, tmp_path / "b", fleet, max_sessions=2, **_PATIENT) as two,
     ):
         await db.run(fleet.inventory_sql(None))
         held = [await holds(daemon) for daemon in (one, two)]
@@ -119,7 +121,7 @@ async def test_a_launch_that_the_new_server_never_had_is_made_again_and_starts_n
 @pytest.mark.fault("F9", "failover loses nothing")
 async def test_a_failover_that_lost_nothing_is_not_noticed(trouble: tuple[Server, Db], tmp_path: Path) -> None:
     server, db = trouble
-    async with simulate(FleetSpec(sites=2)) as fleet, run_daemon(db, tmp_path, fleet) as daemon:
+    async with simulate(FleetSpec(sites=2)) as fleet, run_daemon(db, tmp_path, fleet, **_PATIENT) as daemon:
         await db.run(fleet.inventory_sql(None))
         held = await holds(daemon)
         await db.finished(await db.submit(QUICK))
@@ -144,7 +146,7 @@ async def test_until_the_slower_daemon_has_looked_the_quicker_one_starts_nothing
     async with (
         simulate(FleetSpec(sites=2)) as fleet,
         run_daemon(db, tmp_path / "slow", fleet, **slow_settings) as slow,
-        run_daemon(db, tmp_path / "quick", fleet, max_sessions=5) as quick,
+        run_daemon(db, tmp_path / "quick", fleet, max_sessions=5, **_PATIENT) as quick,
     ):
         await db.run(fleet.inventory_sql(None))
         await db.run("update tminus.sites set runner = 'slow'")

@@ -32,7 +32,7 @@ async def turns_of_the_loop_while_reading(line: bytes, size: int) -> int:
 
 @pytest.mark.parametrize("line", [b"#\n", b"\xff\n", b"\x1b]\n"])
 async def test_the_loop_turns_while_a_hostile_export_is_read(line: bytes) -> None:
-    assert await turns_of_the_loop_while_reading(line, 4_000_000) > 10
+    assert await turns_of_the_loop_while_reading(line, 4_000_000) > 3  # at once it would be one at most, see below
 
 
 async def test_an_ordinary_export_is_read_at_once() -> None:
