@@ -50,9 +50,17 @@ async def test_a_launch_with_mixed_faults_is_told_from_its_first_line_to_its_las
             SCRIPT, start_within=timedelta(seconds=5), abort_if_offline=False, description="Names for the lab"
         )
         runs = await database.finished(script)
-        events = await logged(daemon, lambda event: event["event"] == "launch_ended")
+        await logged(daemon, lambda event: event["event"] == "launch_ended")
+
+        async def all_are_told() -> bool:
+            return sum(event["event"] == "site_ended" for event in daemon.log()) == len(FAULTS)
+
+        # The end of a launch is told by whoever sees it first: the last site's may be told right behind it.
+        await until(all_are_told)
         launch = str(runs["good"]["launch_id"])
+        events = daemon.log()
         story = [event for event in events if event.get("launch_id") == launch]
+        story.sort(key=lambda event: event["event"] == "launch_ended")
         metrics = await daemon.metrics()
 
     # One line at T-0: what, where, who wanted it and who allowed it.
