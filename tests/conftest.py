@@ -36,8 +36,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("lf", False):  # what failed of a part is of that part
-        return
     first, every = (int(number) for number in config.getoption("part").split("/"))
     paths = sorted({item.path for item in items}, key=lambda path: (_LONGEST.get(path.stem, len(_LONGEST)), path))
     # There and back again, so that who has the longest of one round has the shortest of the next.

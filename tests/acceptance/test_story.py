@@ -60,7 +60,9 @@ async def test_a_launch_with_mixed_faults_is_told_from_its_first_line_to_its_las
         launch = str(runs["good"]["launch_id"])
         events = daemon.log()
         story = [event for event in events if event.get("launch_id") == launch]
-        story.sort(key=lambda event: event["event"] == "launch_ended")
+        end = [event["event"] for event in story].index("launch_ended")
+        assert {event["event"] for event in story[end + 1 :]} <= {"site_ended"}
+        story.append(story.pop(end))
         metrics = await daemon.metrics()
 
     # One line at T-0: what, where, who wanted it and who allowed it.

@@ -81,7 +81,7 @@ class Transport(asyncssh.SSHClientConnection):
         self.heard_at = self._now()
         super().data_received(data, datatype)
 
-    def let_go(self) -> None:
+    def break_cycle(self) -> None:
         """Hold nothing that holds this connection, once it is over: so it is freed at once, and not by Python's collector.
 
         That one would have to look at all that the open sessions hold, for the 9 KB of each that is over.
@@ -152,7 +152,7 @@ class Client(asyncssh.SSHClient):
         _settle(self.go)
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.let_go()
+            connection.break_cycle()
         self.on_lost()
 
     async def public_key_auth_requested(self) -> list[asyncssh.SSHKey] | None:

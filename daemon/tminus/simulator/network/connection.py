@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Connection(asyncssh.SSHServerConnection):
     """asyncssh's connection with a simulated round trip and ways to die.
 
-    asyncssh has no public hook between its protocol and the transport; what it does relies on nothing but the constructor and
-    the methods of ``asyncio.Protocol`` and ``asyncio.Transport``.
+    asyncssh has no public hook between its protocol and the transport; this relies on the constructor, the methods of
+    ``asyncio.Protocol`` and ``asyncio.Transport``, and on two private names of asyncssh's, which say so below.
     """
 
     def __init__(self, host: Host, destination: ipaddress.IPv4Address | None) -> None:
@@ -95,9 +95,8 @@ class Connection(asyncssh.SSHServerConnection):
             super().connection_lost(exc)
         self._lost = True
         self._host.router.safe_mode.ended(self)
-        self._recv_handler = (
-            _hear_nothing  # nothing of its own holds it any more, and it is freed without Python's collector
-        )
+        # asyncssh's own reference to this connection, the only one that is left: without it Python's collector is not needed.
+        self._recv_handler = _hear_nothing
 
     @property
     def silent(self) -> bool:
