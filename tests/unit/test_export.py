@@ -251,6 +251,54 @@ def test_an_export_is_read_the_same_by_what_differs_from_the_one_before(
         assert read_export(output, MARKER, like=like) == read_export(output, MARKER)
 
 
+@pytest.mark.parametrize(
+    ("begin", "before", "after", "end"),
+    [
+        ([], [], ["/snmp community"], ["add name=a", "add name=pub", "/ip address"]),
+        (
+            [],
+            [],
+            ["-----BEGIN PRIVATE KEY-----"],
+            ["MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASD"],
+        ),
+        (["/snmp community"], [], ["add name=pub"], ["add name=*****", "/ip address"]),
+        ([], [], ["#error exporting /ip"], ["/ip address"]),
+        ([], [], ["add x=\\", "#error exporting /ip"], ["/ip address"]),
+        ([], [], ["# ether1 not ready"], ["/ip address"]),
+        ([], [], ["10:11:12 echo: system,error boom"], ["/ip address"]),
+        ([], [], ["add x=\\ ", "    y=2"], ["/ip address"]),
+        (
+            ["-----BEGIN PRIVATE KEY-----"],
+            ["MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"],
+            ["MIIEvQIBADANBgkqhkiG9w0BAQEFAASD"],
+            ["-----END PRIVATE KEY-----", "/ip address"],
+        ),
+        (
+            [],
+            [],
+            ["-----BEGIN PRIVATE KEY-----", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "-----END PRIVATE KEY-----"],
+            ["/ip address"],
+        ),
+        ([], ["set password=hunter2"], ["set password=hunter3"], ["/ip address"]),
+    ],
+)
+def test_what_depends_on_other_lines_is_read_with_them(
+    begin: list[str], before: list[str], after: list[str], end: list[str]
+) -> None:
+    like = read_export(_export_of([*begin, *before, *end], 10), MARKER)
+    output = _export_of([*begin, *after, *end], 20)
+    assert isinstance(like, Export)
+    assert read_export(output, MARKER, like=like) == read_export(output, MARKER)
+
+
+@pytest.mark.parametrize("last", [b"failure: no such item", b"add x=\\"])
+def test_a_last_line_that_is_new_says_whether_it_is_whole(last: bytes) -> None:
+    like = read_export(_export_of([], 10), MARKER)
+    assert isinstance(like, Export)
+    output = _export_of([], 20).replace(b"set x=y\r\n", b"set x=y\r\n" + last + b"\r\n")
+    assert isinstance(read_export(output, MARKER, like=like), Incomplete)
+
+
 def test_of_an_export_like_the_one_before_only_what_differs_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [f"add address=10.0.{n // 250}.{n % 250}/32" for n in range(1000)]
     like = read_export(_export_of(["/ip address", *rows], 10), MARKER)
