@@ -292,10 +292,11 @@ def test_what_depends_on_other_lines_is_read_with_them(
 
 
 @pytest.mark.parametrize("last", [b"failure: no such item", b"add x=\\"])
-def test_a_last_line_that_is_new_says_whether_it_is_whole(last: bytes) -> None:
+@pytest.mark.parametrize("before_it", [b"set x=y\r\n", b""])
+def test_a_last_line_that_is_new_says_whether_it_is_whole(last: bytes, before_it: bytes) -> None:
     like = read_export(_export_of([], 10), MARKER)
     assert isinstance(like, Export)
-    output = _export_of([], 20).replace(b"set x=y\r\n", b"set x=y\r\n" + last + b"\r\n")
+    output = _export_of([], 20).replace(b"set x=y\r\n", before_it + last + b"\r\n")
     assert isinstance(read_export(output, MARKER, like=like), Incomplete)
 
 
