@@ -163,6 +163,45 @@ class TestErrors:
             async with store_errors("try"):
                 raise asyncio.CancelledError
 
+    async def test_a_caller_is_cancelled_also_where_its_connection_is_lost_at_that_moment(self, stage: Stage) -> None:
+        inside = asyncio.Event()
+
+        async def work() -> None:
+            async with stage.store.transaction("wait") as connection:
+                pid = await connection.fetchval("select pg_backend_pid()")
+                await stage.db.fetch("select pg_terminate_backend($1, 10000)", pid)
+                inside.set()
+                await asyncio.Event().wait()
+
+        working = asyncio.create_task(work())
+        async with asyncio.timeout(10):
+            await inside.wait()
+        working.cancel()  # the rollback fails now: that must not take the place of this
+        await asyncio.wait({working}, timeout=10)
+        assert working.cancelled()
+        assert await stage.store.call("select 1")
+
+    async def test_who_was_cancelled_before_is_told_of_what_fails_while_it_tidies_up(self) -> None:
+        told: list[StoreError] = []
+
+        async def work() -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                try:
+                    async with store_errors("tidy up"):
+                        raise OSError("gone")
+                except StoreUnavailable as error:
+                    told.append(error)
+                raise
+
+        working = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        working.cancel()
+        await asyncio.wait({working}, timeout=10)
+        assert working.cancelled()
+        assert [str(error) for error in told] == ["could not tidy up: gone"]
+
     @pytest.mark.parametrize("dsn", ["postgresql:///nowhere?host=/nonexistent", "postgresql://127.0.0.1:1/x"])
     async def test_a_wrong_address_is_said_in_a_sentence(self, dsn: str) -> None:
         with pytest.raises(StoreUnavailable, match="could not connect to the database: "):

@@ -66,4 +66,7 @@ async def repeat(service: str, work: Callable[[], Awaitable[float]], *, hint: Hi
                 log.info("store_returned", service=service, failures=failures)
             failures = 0
             observer.ticked(service)
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            # It was told to end, and what failed or was answered at that very moment took the place of that.
+            raise asyncio.CancelledError
         await hint.wait(pause)

@@ -59,7 +59,8 @@ async def _listen_once(dsn: str, heard: Callable[[], None], probe_every: float, 
             hints.tell()
             while True:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(ended.wait(), probe_every)
+                    async with asyncio.timeout(probe_every):
+                        await ended.wait()
                 await connection.fetchval("select 1")
         finally:
             hints.end()

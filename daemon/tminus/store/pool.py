@@ -62,9 +62,19 @@ def statement(name: str) -> str:
 
 @asynccontextmanager
 async def store_errors(doing: str) -> AsyncIterator[None]:
-    """Map what asyncpg raises while `doing` something (an infinitive, for the message)."""
+    """Map what asyncpg raises while `doing` something (an infinitive, for the message).
+
+    Whoever is cancelled meanwhile is cancelled, also where the connection is lost at that moment: the rollback, which fails
+    then, would otherwise have the last word, and a service go on that was told to end.
+    """
+    cancelled_before = _cancellations()
     try:
-        yield
+        try:
+            yield
+        except Exception as error:
+            if _cancellations() > cancelled_before:
+                raise asyncio.CancelledError from error
+            raise
     except asyncpg.PostgresError as error:
         # First: to asyncpg a lock that was not to be had in time is one of the refusals.
         if (error.sqlstate or "").startswith(_PASSING):
@@ -77,6 +87,11 @@ async def store_errors(doing: str) -> AsyncIterator[None]:
         if isinstance(error, asyncpg.ClientConfigurationError):
             raise StoreError(f"could not {doing}: {error}") from error
         raise StoreUnavailable(f"could not {doing}: {str(error) or 'no answer in time'}") from error
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 @asynccontextmanager
@@ -202,7 +217,8 @@ async def open_database(
         yield Database(pool)
     finally:
         try:
-            await asyncio.wait_for(pool.close(), timeout=5)
+            async with asyncio.timeout(5):
+                await pool.close()
         except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
             pool.terminate()
 

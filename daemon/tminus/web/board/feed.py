@@ -200,7 +200,8 @@ class Feed:
             await asyncio.sleep(max(_EVERY - took, _EASE * took))
             if not going:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._hint.wait(), _EVERY_IDLE - _EVERY)
+                    async with asyncio.timeout(_EVERY_IDLE - _EVERY):
+                        await self._hint.wait()
 
     async def _look_at_launches(self) -> bool:
         wanted = [launch for launch in self._watchers if launch is not None]

@@ -58,7 +58,8 @@ async def _follow(  # noqa: PLR0917 - it is the second half of follow
     while True:
         woke = True
         try:
-            await asyncio.wait_for(woken.wait(), min(_HEARTBEAT, max(sessions.seconds_left(session), 0.1)))
+            async with asyncio.timeout(min(_HEARTBEAT, max(sessions.seconds_left(session), 0.1))):
+                await woken.wait()
         except TimeoutError:
             woke = False
         woken.clear()
