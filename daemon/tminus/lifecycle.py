@@ -14,6 +14,7 @@ from tminus.errors import EmbeddedError, StoreError, TminusError
 from tminus.kill_points import Point, reach
 from tminus.ops import systemd
 from tminus.ops.loop_lag import watch_loop_lag
+from tminus.ops.memory import keep_giving_back
 from tminus.place import Place
 from tminus.services.heartbeat import DeclaredDead
 from tminus.settings import Settings
@@ -131,6 +132,7 @@ class Lifecycle:
                     parts.notifier.run(),
                     parts.heartbeat.until_dead(),
                     watch_loop_lag(parts.metrics.loop_was_late),
+                    keep_giving_back(),
                     listen(self._place.dsn, self._heard),
                     self._watch_server(),
                     self._stop_on_signal(),

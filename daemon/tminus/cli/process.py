@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import sys
 from dataclasses import replace
@@ -24,13 +23,14 @@ def serve(context: Context, *, with_api: bool) -> None:
 
     from tminus.app import serve as run
     from tminus.ops.logging import configure_logging
+    from tminus.ops.memory import collect_seldom
     from tminus.settings import credentials_base
 
     settings = context.settings
     configure_logging(level=settings.log_level, form=settings.log_format)
     try:
         base = credentials_base(context.config_file)
-        _collect_seldom()
+        collect_seldom()
         code = asyncio.run(run(settings, credentials_base=base, with_api=with_api))
     except TminusError:
         raise
@@ -188,6 +188,7 @@ async def simulate(
     credential: str | None,
 ) -> None:
     """Run a simulated fleet until Ctrl-C, and print its inventory as SQL that loads with psql."""
+    from tminus.ops.memory import collect_seldom
     from tminus.simulator import ORDINARY, PROFILES, FleetSpec, options, parse_faults, read_fleet
     from tminus.simulator import simulate as run
 
@@ -224,22 +225,11 @@ async def simulate(
             partial.replace(inventory)  # whoever waits for the file finds it whole
         else:
             click.echo(text)
-        _collect_seldom()
+        collect_seldom()
         click.echo(
             f"{len(fleet.sites)} routers listen; key {fleet.key_file or '(none written; give --key-dir)'}", err=True
         )
         await asyncio.Event().wait()
-
-
-def _collect_seldom() -> None:
-    """What is loaded stays, and of the many objects that come and go with a session hardly any are in cycles.
-
-    To look for those as often as Python does by itself takes a twentieth of the daemon's processor time, and more than a
-    tenth of a simulated fleet's: each look goes through all that the open sessions hold. What is in cycles (2 KB a session,
-    asyncio's transport) is freed by those that come all the same.
-    """
-    gc.freeze()
-    gc.set_threshold(10_000, 10, 2)
 
 
 COMMANDS = (serve, migrate, psql, simulate)
