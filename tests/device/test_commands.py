@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import asyncssh
@@ -206,6 +206,44 @@ async def test_a_slow_command_on_a_router_that_answers_keepalives_is_not_lost() 
         assert (await near.run("x", deadline=20, cap=MIB)).exit_status == 0
         execution = await near.start("/import", deadline=5, cap=MIB)
         assert (await execution.wait(20)).ended is Ended.CLOSED
+
+
+async def test_only_a_router_that_is_silent_is_asked_whether_it_lives_and_not_with_a_timer_for_each_packet() -> None:
+    silent = asyncio.Event()
+
+    async def drip(process: Process) -> None:
+        for number in range(200):
+            process.stdout.write(b"%d\r\n" % number)
+            await asyncio.sleep(0.002)
+        silent.set()
+        await process.wait_closed()
+
+    async with _connected(drip, QUICK) as (near, far, _):
+        unheard: list[float] = []  # seconds, whenever the router is asked
+        timers: list[float] = []
+        loop, peer = asyncio.get_running_loop(), far.connections[0]
+        answer, call_later = peer._process_keepalive_at_openssh_dot_com_global_request, loop.call_later
+
+        def note(packet: object) -> None:
+            unheard.append(loop.time() - near._transport.heard_at)
+            answer(packet)
+
+        def counted(delay: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
+            if callback == near._transport._keepalive_timer_callback:
+                timers.append(delay)
+            return call_later(delay, callback, *args)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "call_later", counted)
+            patch.setattr(peer, "_process_keepalive_at_openssh_dot_com_global_request", note)
+            began = loop.time()
+            running = asyncio.create_task(near.run("x", deadline=20, cap=MIB))
+            async with asyncio.timeout(10):
+                await silent.wait()
+            assert len(timers) <= len(unheard) + 2 * (loop.time() - began) / QUICK.keepalive_interval + 2
+            await until(lambda: len(unheard) >= 2)
+            running.cancel()
+        assert min(unheard) >= QUICK.keepalive_interval - 0.01
 
 
 async def test_a_refused_command_is_a_loss() -> None:

@@ -81,6 +81,22 @@ class Transport(asyncssh.SSHClientConnection):
         self.heard_at = self._now()
         super().data_received(data, datatype)
 
+    def set_keepalive(self, interval: float | str | None = None, count_max: int | None = None) -> None:
+        super().set_keepalive(interval, count_max)
+        super()._reset_keepalive_timer()  # all of it from now on, whatever was heard before
+
+    def _reset_keepalive_timer(self) -> None:
+        """Leave the timer that runs, which asyncssh would make anew for whatever arrives: at its end it is seen what was heard."""
+        if self._keepalive_timer is None:
+            super()._reset_keepalive_timer()
+
+    def _keepalive_timer_callback(self) -> None:
+        left = self.heard_at + self._keepalive_interval - self._now()
+        if left > 0:
+            self._keepalive_timer = self._loop.call_later(left, self._keepalive_timer_callback)
+        else:
+            super()._keepalive_timer_callback()
+
     def break_cycle(self) -> None:
         """Hold nothing that holds this connection, once it is over: so it is freed at once, and not by Python's collector.
 

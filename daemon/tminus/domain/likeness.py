@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_BLOCK = 2048  # characters that are compared at once
+_BLOCK = 8192  # characters that are compared at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +33,11 @@ def find_likeness(text: str, other: str, sha256: bytes) -> Likeness | None:
 def common_ends(text: str, other: str) -> tuple[int, int]:
     """Return how many characters two texts begin with in common, and with how many of the rest of both they end."""
     longest = min(len(text), len(other))
-    head = _most(longest, lambda begin, end: text[begin:end] == other[begin:end])
+    head = _most(longest, lambda begin, end: text.startswith(other[begin:end], begin))
     ends = len(text), len(other)
     tail = _most(
         longest - head,
-        lambda begin, end: text[ends[0] - end : ends[0] - begin] == other[ends[1] - end : ends[1] - begin],
+        lambda begin, end: text.startswith(other[ends[1] - end : ends[1] - begin], ends[0] - end),
     )
     return head, tail
 
