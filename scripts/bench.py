@@ -4,6 +4,9 @@ Every process is its own: the fleet, the loop ("bare": asyncssh with its default
 the database. CPU is what the process itself used (user + system), peak memory its high-water mark. Machines are noisy,
 so both sides are measured in one run, one after the other, and only their ratio means much.
 
+"again" is a second launch, of another script on the same fleet: its routers are known by now, and their exports are stored,
+which is how it is on all nights but the first. It is compared with the same bare loop.
+
 "floor" is what the same PostgreSQL takes, on the same machine a moment later, for the least that a site run can be in a
 database: its export from before whole, the one after as a difference, and a row that is inserted and written twice, in
 tables without a rule, a reference or a second index.
@@ -25,7 +28,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +45,7 @@ def script(side: str) -> str:
 class Cost:
     cpu_seconds: float
     wall_seconds: float
-    peak_bytes: int
+    peak_bytes: int = 0
     idle_bytes: int = 0
     database_cpu_seconds: float = 0.0
     database_floor_seconds: float = 0.0
@@ -113,7 +116,8 @@ async def bare(inventory: Path, key: Path, sessions: int) -> None:
 # -- the daemon --------------------------------------------------------------------------------------------------------
 
 
-async def measure_daemon(folder: Path, dsn: str, sessions: int, sites: int, postmaster: int) -> Cost:
+async def measure_daemon(folder: Path, dsn: str, sessions: int, sites: int, postmaster: int) -> tuple[Cost, Cost]:
+    """The first launch on a fleet that nobody knows yet, and the one after it."""
     import asyncpg
 
     config = folder / "tminus.toml"
@@ -138,47 +142,52 @@ async def measure_daemon(folder: Path, dsn: str, sessions: int, sites: int, post
             await asyncio.sleep(0.1)
         await asyncio.sleep(0.5)
         idle = _status(process.pid, "VmRSS")
-        script_id = await connection.fetchval(
-            "insert into tminus.scheduled_scripts (created_by, script, sites, launch_at, start_within)"
-            " select 'alice', $1, array_agg(id order by id), now() + interval '3 seconds', interval '1 hour'"
-            " from tminus.sites returning id",
-            script("ours"),
-        )
-        await connection.fetchval("select tminus.authorize($1, tminus.digest($1), 'bob')", script_id)
-        due = await connection.fetchval(
-            "select extract(epoch from launch_at - clock_timestamp())::float from tminus.scheduled_scripts where id = $1",
-            script_id,
-        )
-        await asyncio.sleep(max(due - 0.1, 0))
-        cpu, database = _cpu(process.pid), _cpu_of_tree(postmaster)
-        while not await connection.fetchval(
-            "select finished_at is not null from tminus.scheduled_scripts where id = $1", script_id
-        ):
-            await asyncio.sleep(0.1)
-        row = await connection.fetchrow(
-            "select extract(epoch from finished_at - started_at)::float as wall,"
-            " (select count(*) from tminus.site_runs r join tminus.launches l on l.id = r.launch_id"
-            "  where l.script_id = s.id and r.state = 'completed') as completed"
-            " from tminus.scheduled_scripts s where id = $1",
-            script_id,
-        )
-        if row["completed"] != sites:
-            why = await connection.fetchval(
-                "select message from tminus.site_runs where state <> 'completed' order by id desc limit 1"
-            )
-            raise SystemExit(f"only {row['completed']} of {sites} sites were completed: {why}")
-        return Cost(
-            cpu_seconds=_cpu(process.pid) - cpu,
-            wall_seconds=row["wall"],
-            peak_bytes=_status(process.pid, "VmHWM"),
-            idle_bytes=idle,
-            database_cpu_seconds=_cpu_of_tree(postmaster) - database,
-            database_floor_seconds=await database_floor(connection, sites),
-        )
+        first = await measure_launch(connection, process.pid, postmaster, script("ours"), sites)
+        peak = _status(process.pid, "VmHWM")
+        again = await measure_launch(connection, process.pid, postmaster, script("again"), sites)
+        floor = await database_floor(connection, sites)
+        return replace(first, peak_bytes=peak, idle_bytes=idle, database_floor_seconds=floor), again
     finally:
         await connection.close()
         process.send_signal(signal.SIGTERM)
         await process.wait()
+
+
+async def measure_launch(connection: asyncpg.Connection, daemon: int, postmaster: int, text: str, sites: int) -> Cost:
+    script_id = await connection.fetchval(
+        "insert into tminus.scheduled_scripts (created_by, script, sites, launch_at, start_within)"
+        " select 'alice', $1, array_agg(id order by id), now() + interval '3 seconds', interval '1 hour'"
+        " from tminus.sites returning id",
+        text,
+    )
+    await connection.fetchval("select tminus.authorize($1, tminus.digest($1), 'bob')", script_id)
+    due = await connection.fetchval(
+        "select extract(epoch from launch_at - clock_timestamp())::float from tminus.scheduled_scripts where id = $1",
+        script_id,
+    )
+    await asyncio.sleep(max(due - 0.1, 0))
+    cpu, database = _cpu(daemon), _cpu_of_tree(postmaster)
+    while not await connection.fetchval(
+        "select finished_at is not null from tminus.scheduled_scripts where id = $1", script_id
+    ):
+        await asyncio.sleep(0.1)
+    row = await connection.fetchrow(
+        "select extract(epoch from finished_at - started_at)::float as wall,"
+        " (select count(*) from tminus.site_runs r join tminus.launches l on l.id = r.launch_id"
+        "  where l.script_id = s.id and r.state = 'completed') as completed"
+        " from tminus.scheduled_scripts s where id = $1",
+        script_id,
+    )
+    if row["completed"] != sites:
+        why = await connection.fetchval(
+            "select message from tminus.site_runs where state <> 'completed' order by id desc limit 1"
+        )
+        raise SystemExit(f"only {row['completed']} of {sites} sites were completed: {why}")
+    return Cost(
+        cpu_seconds=_cpu(daemon) - cpu,
+        wall_seconds=row["wall"],
+        database_cpu_seconds=_cpu_of_tree(postmaster) - database,
+    )
 
 
 async def database_floor(connection: asyncpg.Connection, sites: int) -> float:
@@ -251,7 +260,8 @@ async def fleet(folder: Path, sites: int, *, latency: bool) -> AsyncIterator[Non
         await process.wait()
 
 
-async def compare(sites: int, sessions: int, *, latency: bool) -> tuple[Cost, Cost]:
+async def compare(sites: int, sessions: int, *, latency: bool) -> tuple[Cost, Cost, Cost]:
+    """What the bare loop costs, and the daemon's first and second launch."""
     import asyncpg
 
     from tminus.store.embedded import EmbeddedServer
@@ -282,7 +292,8 @@ async def compare(sites: int, sessions: int, *, latency: bool) -> tuple[Cost, Co
             if process.returncode:
                 raise SystemExit("the bare loop failed")
             postmaster = int((folder / "state/postgres/postmaster.pid").read_text().split()[0])
-            return Cost(**json.loads(said)), await measure_daemon(folder, server.dsn, sessions, sites, postmaster)
+            first, again = await measure_daemon(folder, server.dsn, sessions, sites, postmaster)
+            return Cost(**json.loads(said)), first, again
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -361,7 +372,7 @@ def _cpu_of_tree(parent: int) -> float:
     return total
 
 
-def _row(sites: int, sessions: int, latency: bool, bare: Cost, ours: Cost) -> str:
+def _row(sites: int, sessions: int, latency: bool, bare: Cost, ours: Cost, again: Cost) -> str:
     return (
         f"{sites:>6} {sessions:>8}  {'30 ms' if latency else '0':>7}"
         f" {bare.cpu_seconds / sites * 1000:>9.2f} {ours.cpu_seconds / sites * 1000:>9.2f} {ours.cpu_seconds / bare.cpu_seconds:>6.2f}"
@@ -369,16 +380,17 @@ def _row(sites: int, sessions: int, latency: bool, bare: Cost, ours: Cost) -> st
         f" {bare.peak_bytes / 1e6:>9.0f} {ours.peak_bytes / 1e6:>9.0f}"
         f" {(ours.peak_bytes - ours.idle_bytes) / min(sites, sessions) / 1024:>9.0f}"
         f" {ours.database_cpu_seconds / sites * 1000:>8.2f} {ours.database_floor_seconds / sites * 1000:>6.2f}"
+        f" {again.cpu_seconds / sites * 1000:>9.2f} {again.cpu_seconds / bare.cpu_seconds:>6.2f} {again.database_cpu_seconds / sites * 1000:>9.2f}"
     )
 
 
 async def main(sizes: list[int], sessions: int, *, latencies: tuple[bool, ...], due: bool) -> None:
     say = print
     say(
-        "                           CPU ms a site           wall s                 peak MB             KiB an   database ms"
+        "                           CPU ms a site           wall s                 peak MB             KiB an   database ms    again, ms a site"
     )
     say(
-        " sites sessions  latency      bare    tminus  ratio      bare    tminus  ratio      bare    tminus  open site   a site  floor"
+        " sites sessions  latency      bare    tminus  ratio      bare    tminus  ratio      bare    tminus  open site   a site  floor       CPU  ratio  database"
     )
     for latency in latencies:
         for sites in sizes:
