@@ -256,7 +256,7 @@ async def fleet(folder: Path, sites: int, *, latency: bool) -> AsyncIterator[Non
             await asyncio.sleep(0.1)
         yield
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # SIGINT is ignored where a shell started us in the background
         await process.wait()
 
 
