@@ -221,29 +221,31 @@ async def test_only_a_router_that_is_silent_is_asked_whether_it_lives_and_not_wi
     async with _connected(drip, QUICK) as (near, far, _):
         unheard: list[float] = []  # seconds, whenever the router is asked
         timers: list[float] = []
-        loop, peer = asyncio.get_running_loop(), far.connections[0]
-        answer, call_later = peer._process_keepalive_at_openssh_dot_com_global_request, loop.call_later
+        loop, transport = asyncio.get_running_loop(), near._transport
+        ask, call_later = transport._make_keepalive_request, loop.call_later
 
-        def note(packet: object) -> None:
-            unheard.append(loop.time() - near._transport.heard_at)
-            answer(packet)
+        async def note() -> None:
+            unheard.append(loop.time() - transport.heard_at)
+            await ask()
 
         def counted(delay: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
-            if callback == near._transport._keepalive_timer_callback:
+            if callback == transport._keepalive_timer_callback:
                 timers.append(delay)
             return call_later(delay, callback, *args)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(loop, "call_later", counted)
-            patch.setattr(peer, "_process_keepalive_at_openssh_dot_com_global_request", note)
+            patch.setattr(transport, "_make_keepalive_request", note)
             began = loop.time()
             running = asyncio.create_task(near.run("x", deadline=20, cap=MIB))
             async with asyncio.timeout(10):
                 await silent.wait()
             assert len(timers) <= len(unheard) + 2 * (loop.time() - began) / QUICK.keepalive_interval + 2
-            await until(lambda: len(unheard) >= 2)
+            asked = len(unheard)
+            await until(lambda: len(unheard) >= asked + 2)
             running.cancel()
         assert min(unheard) >= QUICK.keepalive_interval - 0.01
+        assert not far.connections[0].is_closed()
 
 
 async def test_a_refused_command_is_a_loss() -> None:

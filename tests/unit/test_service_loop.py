@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from tminus.errors import StoreUnavailable
 from tminus.services.loop import Hint, repeat
@@ -54,9 +55,12 @@ async def test_trouble_is_told_once_and_the_work_goes_on() -> None:
         enough.set()
         return 60.0
 
-    service = asyncio.create_task(repeat("reaper", work, hint=hint, observer=observer))
-    async with asyncio.timeout(10):
-        await enough.wait()
-    service.cancel()
-    await asyncio.wait({service}, timeout=10)
+    with capture_logs() as told:
+        service = asyncio.create_task(repeat("reaper", work, hint=hint, observer=observer))
+        async with asyncio.timeout(10):
+            await enough.wait()
+        await asyncio.sleep(0)  # what it says of the round that was answered
+        service.cancel()
+        await asyncio.wait({service}, timeout=10)
     assert observer.store_failed.call_count == 2
+    assert [entry["event"] for entry in told] == ["store_unavailable", "store_returned"]

@@ -25,6 +25,8 @@ _REFUSALS = (
     asyncpg.DataError,
     asyncpg.RaiseError,
 )
+# How an outage surfaces, beside the server's own word for it.
+_OUTAGES = (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # 08 connection, 25006 read-only after a failover, 53 resources, 57 shutdown, 40 serialization and deadlock, 55P03 lock wait.
 _DEADLINE = 30.0  # seconds, for one statement or one transaction, waiting for a connection included
 # Shorter than that: a connection whose statement was given up is waited for as long again, before it is closed.
@@ -71,7 +73,7 @@ async def store_errors(doing: str) -> AsyncIterator[None]:
     try:
         try:
             yield
-        except Exception as error:
+        except (asyncpg.PostgresError, *_OUTAGES) as error:
             if _cancellations() > cancelled_before:
                 raise asyncio.CancelledError from error
             raise
@@ -83,7 +85,7 @@ async def store_errors(doing: str) -> AsyncIterator[None]:
             column = getattr(error, "column_name", None)
             raise Refused(_sentence(error), sqlstate=error.sqlstate or "", column=column) from error
         raise StoreError(f"could not {doing}: {_sentence(error)}") from error
-    except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except _OUTAGES as error:
         if isinstance(error, asyncpg.ClientConfigurationError):
             raise StoreError(f"could not {doing}: {error}") from error
         raise StoreUnavailable(f"could not {doing}: {str(error) or 'no answer in time'}") from error
