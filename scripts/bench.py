@@ -1,8 +1,8 @@
 """Measure tminus against a minimal asyncssh loop that does the same SSH steps on the same simulated fleet.
 
 Every process is its own: the fleet, the loop ("bare": asyncssh with its default options and a semaphore), the daemon and
-the database. CPU is what the process itself used (user + system) once it was ready, peak memory its high-water mark. Machines are noisy,
-so both sides are measured in one run, one after the other, and only their ratio means much.
+the database. CPU is what the process itself used (user + system) once it was ready, peak memory its high-water mark.
+Machines are noisy, so both sides are measured in one run, one after the other, and only their ratio means much.
 
 "again" is a second launch, of another script on the same fleet: its routers are known by now, and their exports are stored,
 which is how it is on all nights but the first. It is compared with the same bare loop.

@@ -1,5 +1,5 @@
 -- What every claim and every start asks first, as functions whose plans a session keeps: one in SQL that has a search_path of its own is
--- planned anew by each statement that asks it (before PostgreSQL 18), which took longer than to write the start.
+-- planned anew by each statement that asks it before PostgreSQL 18 (measured on 16: 0.1 ms for all four).
 
 create or replace function tminus.is_paused() returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp
