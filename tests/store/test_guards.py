@@ -171,7 +171,7 @@ INSERTS = {
     "reap": {"events"},
     "keep_late_evidence": {"events"},
     "store_text": {"backup_texts"},
-    "store_likeness": {"backup_texts"},
+    "store_likenesses": {"backup_texts"},
     "store_sensitive_text": {"sensitive_texts"},
     "store_backups": {"backups"},
     "note_lost_starts": {"lost_starts", "events"},

@@ -45,10 +45,13 @@ async def store(db: Database, run: int, text: str, phase: str = "before", *, oth
 async def write(
     connection: Transaction, run: int, text: str, phase: str = "before", *, other: str | None = None
 ) -> None:
-    like = None if other is None else find_likeness(text, other, sha256(other))
-    backup = Backup(phase=phase, sha256=sha256(text), text=text, header="# header", raw_bytes=len(text), like=like)
-    columns = await store_texts(connection, [(run, backup)])
+    columns = await store_texts(connection, [(run, backup_of(text, phase, other=other))])
     await connection.execute("select tminus.store_backups($1, $2, $3, $4, $5, $6)", *columns)
+
+
+def backup_of(text: str, phase: str, *, other: str | None = None) -> Backup:
+    like = None if other is None else find_likeness(text, other, sha256(other))
+    return Backup(phase=phase, sha256=sha256(text), text=text, header="# header", raw_bytes=len(text), like=like)
 
 
 def sha256(text: str) -> bytes:
@@ -305,6 +308,21 @@ class TestATextThatIsStoredAsADifference:
         await store(stage.store, run, self.AFTER, "after", other=self.BEFORE)
         row = (await stage.db.fetch("select * from tminus.backup_texts where sha256 = $1", sha256(self.AFTER)))[0]
         assert (row["text"], row["base"]) == (self.AFTER, None)
+
+    async def test_of_many_at_once_each_differs_from_its_own(self, stage: Stage) -> None:
+        run = await a_run(stage)
+        before = [f"# site {number}\n{self.BEFORE}" for number in range(5)]
+        after = [f"{text}/ip dns set servers=192.0.2.{number}\n" for number, text in enumerate(before)]
+        for text in before[1:]:
+            await store(stage.store, run, text)
+        async with stage.store.transaction("store backups") as connection:
+            pairs = zip(after, before, strict=True)
+            await store_texts(connection, [(run, backup_of(text, "after", other=other)) for text, other in pairs])
+        for number, text in enumerate(after):
+            row = (await stage.db.fetch("select * from tminus.backup_texts where sha256 = $1", sha256(text)))[0]
+            # The first was never stored as it was before.
+            assert row["base"] == (sha256(before[number]) if number else None)
+            assert await stage.db.value("select tminus.export_text($1)", sha256(text)) == text
 
     async def test_no_more_than_eight_are_read_for_one(self, stage: Stage) -> None:
         run, text = await a_run(stage), self.BEFORE

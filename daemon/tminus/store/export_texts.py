@@ -65,8 +65,11 @@ async def _store_plain(connection: Transaction, backups: Sequence[Backup]) -> No
 
 
 async def _store_likenesses(connection: Transaction, backups: Iterable[Backup]) -> list[bytes]:
-    values = [(b.sha256, b.like.sha256, b.like.head, b.like.tail, b.like.middle) for b in backups if b.like is not None]
-    return [row["sha256"] for row in await connection.fetchmany(statement("store_likeness"), values)]
+    columns = zip(
+        *((b.sha256, b.like.sha256, b.like.head, b.like.tail, b.like.middle) for b in backups if b.like is not None),
+        strict=True,
+    )
+    return [row["sha256"] for row in await connection.fetch(statement("store_likenesses"), *map(list, columns))]
 
 
 async def _store_whole(connection: Transaction, backups: Iterable[Backup]) -> list[bytes]:
