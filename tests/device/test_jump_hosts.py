@@ -87,6 +87,25 @@ async def test_a_site_that_is_not_there_is_offline_and_a_refusal_of_the_jump_hos
         assert (gate.free, far.logins) == (5, 1)
 
 
+async def test_a_site_that_says_nothing_is_offline_and_where_the_jump_host_says_nothing_it_is_not() -> None:
+    by = connector(Limits(connect_timeout=0.5, login_timeout=5, keepalive_interval=60))
+
+    async def mute(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with bastion() as far, Wire.to(far.port) as wire, gate_to(far, by=by, port=wire.port) as gate, tcp(mute) as port:
+        with pytest.raises(Offline, match=r"through gate.* is offline: no SSH banner within 0\.5 s"):
+            await by.connect(behind(target(port)), BY_KEY, through=gate)
+        wire.freeze()
+        with pytest.raises(
+            JumpHostFailed, match=r"jump host gate .* did not answer within 0\.5 s; site_0 was not reached"
+        ):
+            await by.connect(behind(target(port)), BY_KEY, through=gate)
+        wire.thaw()
+        with pytest.raises(Offline):
+            await by.connect(behind(target(port)), BY_KEY, through=gate)
+
+
 async def test_a_changed_key_of_the_jump_host_gets_no_login_and_one_attempt_serves_all() -> None:
     async with bastion() as far, gate_to(far, host_key=text(key(number=9))) as gate, router() as near:
 

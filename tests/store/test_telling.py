@@ -450,6 +450,7 @@ async def test_addresses_that_could_write_headers_or_lead_elsewhere_are_refused(
         ("mail", "nina@example.net\nBcc: eve@example.org"),
         ("mail", "nina"),
         ("mail", "<nina@example.net>"),
+        ("mail", "=?x?q?=0a@example.net"),
         ("webhook", "http://169.254.169.254/"),
         ("pager", "nina"),
     ):

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -14,6 +15,7 @@ from tests.store.stage import EMPTY, add_sites
 from tests.web import boards
 from tests.web.boards import field_of, visitor
 from tests.web.conftest import Api, Reply, serve, serve_fresh, token
+from tminus.web.call import make_cursor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -543,7 +545,10 @@ async def test_history_is_searched_and_paged(api: Api) -> None:
             page = await bob.see(html.unescape(page.split('class="pager"><a class="button" href="')[1].split('"')[0]))
         assert seen == set(other)
         assert f"/board/scripts/{script}" in await bob.see("/board/scripts?q=needle")
-        for query in ("state=wrong", "from=yesterday", "cursor=zzz"):
+        too_late = "9999-12-31T23:59:59-14:00"
+        for query in (
+            "state=wrong", "from=yesterday", "cursor=zzz", f"to={too_late}", f"cursor={make_cursor(too_late, UUID(int=0))}",
+        ):  # fmt: skip
             assert (await bob.get(f"/board/history?{query}")).status == 422
 
 

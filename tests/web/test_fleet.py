@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
 from tests.web.conftest import Api, token
 from tests.web.test_reading import launched
+from tminus.web.call import make_cursor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -246,3 +248,29 @@ async def test_what_needs_no_words_needs_no_body(api: Api) -> None:
     (await api("POST", f"{path}/retry")).problem(409, "conflict", "not launched yet")
     (await api("POST", f"{path}/withdraw")).problem(415, "not_json")
     (await api("PUT", path)).problem(415, "not_json")
+
+
+async def test_a_rule_whose_next_time_is_not_known_yet_is_listed_without_one(api: Api) -> None:
+    made = await api.submit(launch_at=None, cron="0 3 * * *")
+    (coming,) = [it for it in (await api("GET", "/upcoming")).json() if it["script_id"] == made["id"]]
+    assert (coming["launch_at"], coming["cron"]) == (None, "0 3 * * *")
+
+
+LAST = "9999-12-31T23:59:59-14:00"  # which is in the year 10000, by the clock of the database
+FIRST = "0001-01-01T00:00:00+14:00"
+
+
+@pytest.mark.parametrize("moment", [LAST, FIRST])
+async def test_a_moment_that_no_clock_has_is_refused_wherever_it_is_given(api: Api, moment: str) -> None:
+    body = {"description": "far", "script": ":put 1", "sites": ["a"]}
+    for given in (
+        {"launch_at": moment},
+        {"cron": "0 3 * * *", "until": moment},
+        {"launch_at": ahead(hours=1), "stop_starting_at": moment},
+    ):
+        (await api("POST", "/scripts/scheduled", body | given)).problem(422, "invalid")
+    (await api("POST", "/freezes", {"until": moment, "reason": "far"})).problem(422, "invalid")
+    for span in ({"begins": FIRST, "ends": ahead(hours=1)}, {"begins": ahead(hours=1), "ends": LAST}):
+        (await api("PUT", "/windows/far", {"spans": [span]})).problem(422, "invalid")
+    cursor = make_cursor(moment, UUID(int=0))
+    (await api("GET", f"/scripts/scheduled?cursor={cursor}")).problem(422, "invalid", "cursor")

@@ -76,8 +76,13 @@ class Mail:
         if domain not in self.domains:
             raise LetterRefused(f"{domain} is not one of mail_domains, so {letter.address} is not written to")
         try:
+            message = self.compose(letter)
+        except (ValueError, LookupError) as error:
+            # An address, or a sentence, that the mail library cannot read: it will not be better tomorrow.
+            raise LetterRefused(f"no mail can be made of the letter: {_words(error)}") from error
+        try:
             async with asyncio.timeout(self.patience):
-                await client.send_message(self.compose(letter), sender=self.sender, recipients=[letter.address])
+                await client.send_message(message, sender=self.sender, recipients=[letter.address])
         except aiosmtplib.SMTPRecipientsRefused as error:
             raise _refusal(error.recipients[0]) from error
         except (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPAuthenticationError) as error:

@@ -97,6 +97,15 @@ class Transport(asyncssh.SSHClientConnection):
         else:
             super()._keepalive_timer_callback()
 
+    async def answers(self, *, within: float) -> bool:
+        """Ask for a sign of life, and return whether one came within so many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._make_keepalive_request()
+        except TimeoutError:
+            return False
+        return not self.is_closed()
+
     def break_cycle(self) -> None:
         """Hold nothing that holds this connection, once it is over: so it is freed at once, and not by Python's collector.
 

@@ -144,7 +144,14 @@ class Connector:
                 connected = True
                 await client.exchange_ended
         except (OSError, UnicodeError) as error:
-            transport.abort()
+            silence: JumpHostFailed | None = None
+            try:
+                if lane is not None and patience.expired():
+                    silence = await lane.why_silent(target, within=self.limits.connect_timeout)
+            finally:
+                transport.abort()
+            if silence is not None:
+                raise silence from error
             if patience.expired():
                 raise problems.stall(target, transport, self.limits, connected=connected) from error
             raise problems.unreachable(target, error) from error

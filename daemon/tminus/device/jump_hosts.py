@@ -138,6 +138,19 @@ class Lane:
         problem = self._link.problem()
         return None if problem is None else f"{self._host} {problem}"
 
+    async def why_silent(self, target: Target, *, within: float) -> JumpHostFailed | None:
+        """Return what to raise where a site did not answer in time, if that may be the jump host's silence and not its own.
+
+        The jump host is asked for a sign of life, and has `within` seconds to give it.
+        """
+        if self.problem() is not None:
+            return self._failed(target)
+        if await self._link.transport.answers(within=within):
+            return None
+        if self._link.closed:
+            return self._failed(target)
+        return JumpHostFailed(f"{self._host} did not answer within {within:g} s; {target.site_id} was not reached")
+
     def leave(self) -> None:
         """Give the place back; once."""
         if self._left is not None:

@@ -23,8 +23,10 @@ _SERVICES = (
     "linter",
     "sealer",
     "notifier",
+    "rollout",
+    "window_planner",
 )
-_PUT_OFF = (Reason.OFFLINE, Reason.CONNECTION_LOST, Reason.TIMED_OUT)
+_PUT_OFF = (Reason.OFFLINE, Reason.CONNECTION_LOST, Reason.TIMED_OUT, Reason.BUSY)
 
 # A series with the time at which each counter was made would double the scrape, and nothing here reads it.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the package annotates most of itself
@@ -87,6 +89,12 @@ class Metrics:
             ["service"],
             registry=registry,
         )
+        self._broke = Counter(
+            "tminus_service_failures",
+            "Rounds of a service that met a bug of the daemon; each is tried again",
+            ["service"],
+            registry=registry,
+        )
         self._ticks = Counter(
             "tminus_service_ticks", "Rounds of a service with the database answering", ["service"], registry=registry
         )
@@ -126,6 +134,7 @@ class Metrics:
             self._letters.labels(result)
         for service in _SERVICES:
             self._ticks.labels(service)
+            self._broke.labels(service)
         for service in (*_SERVICES, "writer", "metrics"):
             self._store_errors.labels(service)
 
@@ -176,6 +185,10 @@ class Metrics:
     def store_failed(self, service: str) -> None:
         self._health.went_round(service, answered=False)
         self._store_errors.labels(service).inc()
+
+    def broke(self, service: str) -> None:
+        self._health.went_round(service, answered=False)
+        self._broke.labels(service).inc()
 
     def ticked(self, service: str) -> None:
         self._health.went_round(service, answered=True)

@@ -49,6 +49,7 @@ from tminus.store.pool import Database
 _VERIFIED_FOR = 30.0  # seconds
 _REMEMBERED = 200  # launches
 _STOPPED = 50  # launches that are looked at together
+_STOPPED_FOR = 2 * 86400.0  # seconds; see stopped_by_people.sql, which looks back for one day
 
 log = structlog.get_logger()
 
@@ -88,9 +89,8 @@ class Authority:
         self._remembered = remembered
         self._now = now
         self._unkept: str | None = None  # why something could not be written to this host's disk
-        self._stopped: set[tuple[UUID, datetime | None]] = (
-            set()
-        )  # launches of which that is kept; and since when they are paused
+        # Launches of which that is kept, and since when they are paused; with the loop time at which it was.
+        self._stopped: dict[tuple[UUID, datetime | None], float] = {}
         self._admitted: OrderedDict[Occurrence, set[str]] = (
             OrderedDict()
         )  # sites that may be started, of launches in waves
@@ -197,8 +197,15 @@ class Authority:
 
     async def _look_at_stopped(self) -> None:
         """Keep, on this host, which launches were paused, halted or cancelled: it counts until somebody signs."""
-        for launch, since in await authorizations.stopped_by_people(self._db, self._stopped, limit=_STOPPED):
-            content = await launches.launch_content(self._db, launch)
+        now = asyncio.get_running_loop().time()
+        for known in [known for known, at in self._stopped.items() if now > at + _STOPPED_FOR]:
+            del self._stopped[known]
+        for launch, since in await authorizations.stopped_by_people(self._db, self._stopped.keys(), limit=_STOPPED):
+            try:
+                content = await launches.launch_content(self._db, launch)
+            except (LookupError, ValueError, TypeError):
+                self._stopped[launch, since] = now  # nothing of what cannot be read is started
+                continue
             answer = await self._judge(content.occasion)
             if answer is None:
                 return  # signatures cannot be verified now; nothing is started meanwhile
@@ -206,7 +213,7 @@ class Authority:
                 did = Did.OVER if since is None else Did.PAUSED
                 if not await self._keep(content, Act(occurrence=content.occurrence, did=did, since=since)):
                     return
-            self._stopped.add((launch, since))
+            self._stopped[launch, since] = now
 
     async def _as_it_stands(self, content: LaunchContent, mandate: Mandate) -> Mandate | Refusal | None:
         """Hold a launch back as this host saw people do it, or let it go on where that is signed. None: not now."""

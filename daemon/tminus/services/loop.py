@@ -35,32 +35,44 @@ class Hint:
 
 
 async def repeat(service: str, work: Callable[[], Awaitable[float]], *, hint: Hint, observer: Observer) -> None:
-    """Call `work` for ever; it returns for how many seconds to wait at most. Ends by being cancelled, or by a bug.
+    """Call `work` for ever; it returns for how many seconds to wait at most. Ends only by being cancelled.
 
-    While the database is away the service goes on asking, with growing pauses, and says so once.
+    While the database is away the service goes on asking, with growing pauses, and says so once. A bug, too, concerns this
+    service alone: what others do, and scripts that run, must not end for it, least of all again after each restart.
     """
     failures = 0
     while True:
         try:
             pause = await work()
-        except StoreError as error:
+        except StoreUnavailable as error:
             failures += 1
             observer.store_failed(service)
-            if not isinstance(error, StoreUnavailable):
-                # A missing grant, or a bug. It concerns this service alone: scripts that run must go on.
-                log.exception(
-                    "store_refused",
-                    service=service,
-                    todo="see the error: is a grant missing? has 'tminus migrate' run?",
-                )
-            elif failures == 1:
+            if failures == 1:
                 log.warning(
                     "store_unavailable",
                     service=service,
                     error=str(error),
                     message="It is asked again until it answers.",
                 )
-            pause = min(0.2 * 2 ** min(failures, 8), _LONGEST_BACKOFF) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+            pause = _backoff(failures)
+        except StoreError:
+            failures += 1
+            observer.store_failed(service)
+            log.exception(
+                "store_refused",
+                service=service,
+                todo="see the error: is a grant missing? has 'tminus migrate' run?",
+            )
+            pause = _backoff(failures)
+        except Exception:
+            failures += 1
+            observer.broke(service)
+            log.exception(
+                "service_broke",
+                service=service,
+                todo="a bug of the daemon; this service tries again, the others go on; report it with this traceback",
+            )
+            pause = _backoff(failures)
         else:
             if failures:
                 log.info("store_returned", service=service, failures=failures)
@@ -70,3 +82,8 @@ async def repeat(service: str, work: Callable[[], Awaitable[float]], *, hint: Hi
             # It was told to end, and what failed or was answered at that very moment took the place of that.
             raise asyncio.CancelledError
         await hint.wait(pause)
+
+
+def _backoff(failures: int) -> float:
+    """Return the seconds until the next try."""
+    return min(0.2 * 2 ** min(failures, 8), _LONGEST_BACKOFF) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter

@@ -110,9 +110,9 @@ class Notifier:
 
     async def _hand_over(self, send: Send, taken: Taken, *, patience: float) -> bool:
         """False: the channel stalled, and would stall the others."""
-        letter = compose(taken, review_url=self._review_url)
         refused: str | None = None
         try:
+            letter = compose(taken, review_url=self._review_url)
             # The channel keeps to its patience; this is for one that does not.
             async with asyncio.timeout(patience + 1):
                 await send(letter)
@@ -122,6 +122,10 @@ class Notifier:
             return False
         except ChannelError as error:
             await self._put_off([taken], str(error))
+        except Exception as error:
+            # A bug of ours that this letter meets must not keep the others waiting.
+            log.exception("letter_broke", letter=str(taken.id), person=taken.person)
+            await self._put_off([taken], f"the daemon met an error of its own: {error!r}")
         else:
             if await news.note(self._db, taken, "sent"):
                 self._observer.letters("sent", 1)

@@ -34,6 +34,9 @@ class Observer(Protocol):
 
     def store_failed(self, service: str) -> None: ...
 
+    def broke(self, service: str) -> None:
+        """A round of a service met a bug of ours; it is tried again."""
+
     def ticked(self, service: str) -> None:
         """A service went through its loop with the database answering."""
 

@@ -54,6 +54,7 @@ _NO_SECRETS_HERE = (
     "The export was taken without its secrets: the site asks for them (sensitive_export), and this daemon's"
     " allow_sensitive_exports does not allow it."
 )
+_REMEMBERED = 1000  # sites of which it is known why their secrets were missed
 _LEFTOVERS = 20  # of which attempts are removed in one contact
 
 log = structlog.get_logger()
@@ -247,6 +248,8 @@ class Preparation:
         taken = await with_secrets(connection, run.nonce, version, self._settings, taken, writing=run.may_leave_file)
         if connection.closed:
             self._secrets_missed[key] = taken.note
+            while len(self._secrets_missed) > _REMEMBERED:
+                del self._secrets_missed[next(iter(self._secrets_missed))]
         return taken
 
     def _wants_secrets(self, run: Run) -> bool:

@@ -41,6 +41,7 @@ from tminus.services.whereabouts import move_warning, tell_moved
 from tminus.store import site_runs
 from tminus.store.export_texts import Backup
 from tminus.store.pool import Database
+from tminus.store.site_runs import Claim
 from tminus.store.starts import Start, StartRequest
 from tminus.store.writer import EndRequest, Release, Writer
 
@@ -156,6 +157,15 @@ class SiteRunner:
         run.ended = True
         await self._give_back(run)
 
+    async def refuse(self, claim: Claim, why: str) -> None:
+        """End a claimed run whose launch cannot be read. Nothing is sent."""
+        ending = not_started(Reason.GUARD_FAILED, f"Not started: what its launch says makes no sense: {why}")
+        with structlog.contextvars.bound_contextvars(
+            launch_id=str(claim.launch_id), site_id=claim.site.id, site_run=claim.id
+        ):
+            if await write_ending(self._writer, self._trust, EndRequest(run=claim.id, ending=ending)):
+                tell_site_ended(ending, self._observer, seconds=0.0)
+
     async def give_up(self, run: Run) -> None:
         """End a run whose handling met a bug of ours: it must not stay open, and must not be tried for ever.
 
@@ -226,7 +236,7 @@ class SiteRunner:
         run.past_no_return = True
         try:
             refusal = await self._commit_start(run, run.facts)
-        except Paused:
+        except (Paused, Ended):
             refusal = ending
         except Spent:
             if run.connection is not None:

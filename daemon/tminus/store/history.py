@@ -28,6 +28,7 @@ from uuid import UUID
 import asyncpg
 
 from tminus.domain.resumption import Hold, RememberedStart, Resumption
+from tminus.errors import ConfigError, StoreUnavailable
 from tminus.store.audit import TrailMemory, asked_for
 from tminus.store.hold_log import HoldLog
 from tminus.store.intent_files import Intent
@@ -129,6 +130,14 @@ class History:
 
     async def compare(self, connection: asyncpg.Connection) -> None:
         """Have the database note what it does not know, and that this instance has asked."""
+        try:
+            await self._compare(connection)
+        except ConfigError as error:
+            # Found while the daemon runs: nothing is asked of this database until a person has mended it, and what is to be
+            # written waits for that.
+            raise StoreUnavailable(f"could not compare the database with what was started from here: {error}") from error
+
+    async def _compare(self, connection: asyncpg.Connection) -> None:
         if self._holds is not None:
             await self._hold_back(connection, self._holds)
         if self._trail is not None and self._trail.newest is not None:

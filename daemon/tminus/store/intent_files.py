@@ -89,19 +89,24 @@ def newest_first(folder: Path) -> Iterator[Intent]:
 
 def of_file(file: Path) -> Iterator[Intent]:
     for line in reversed(_whole_lines(file)):
-        try:
-            yield Intent.read(line)
-        except (ValueError, KeyError, TypeError) as error:
-            raise _damaged(file) from error
+        yield _read(line, file)
 
 
 def find(folder: Path, key: int) -> Intent | None:
+    """Return the latest intent with this key. Raises ConfigError or OSError."""
     wanted = f"{key:016x}".encode()
     for file in reversed(files(folder)):
         for line in reversed(_whole_lines(file)):
             if line[_KEY] == wanted:
-                return Intent.read(line)
+                return _read(line, file)
     return None
+
+
+def _read(line: bytes, file: Path) -> Intent:
+    try:
+        return Intent.read(line)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(file) from error
 
 
 def _whole_lines(file: Path) -> list[bytes]:

@@ -134,7 +134,7 @@ class IntentLog:
             self.trouble = None
 
     async def find(self, key: int) -> Intent | None:
-        """Return the latest intent with this key, from the disk: for the rare case that it is spent."""
+        """Return the latest intent with this key, from the disk: for the rare case that it is spent. Raises ConfigError, OSError."""
         return await asyncio.to_thread(intent_files.find, self._folder, key)
 
     def newest_first(self) -> Iterator[Intent]:

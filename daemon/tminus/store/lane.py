@@ -120,13 +120,18 @@ class Lane(ABC, Generic[_B]):
             self._failed()
             batch.fail(error)
             self.keep(batch)
-        except StoreError as error:
+        except Exception as error:
             self._failed()
-            # A rule of the database refused one of them, and with it all. Each alone, so that one cannot spoil the rest.
+            # A rule of the database refused one of them, and with it all; or a bug of ours is met by one of them. Each alone,
+            # so that one cannot spoil the rest, nor end what writes them.
             parts = batch.apart()
             if len(parts) < 2:
-                batch.fail(error)
-                log.error("write_refused", error=str(error))  # noqa: TRY400 - a traceback would add nothing
+                if isinstance(error, StoreError):
+                    batch.fail(error)
+                    log.error("write_refused", error=str(error))  # noqa: TRY400 - a traceback would add nothing
+                else:
+                    batch.fail(StoreError(f"the daemon met an error of its own while it wrote: {error!r}"))
+                    log.exception("write_broke", todo="a bug of the daemon; report it with this traceback")
                 return
             for part in parts:
                 await self._write_or_fail(part)

@@ -27,11 +27,12 @@ _REFUSALS = (
 )
 # How an outage surfaces, beside the server's own word for it.
 _OUTAGES = (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-# 08 connection, 25006 read-only after a failover, 53 resources, 57 shutdown, 40 serialization and deadlock, 55P03 lock wait.
 _DEADLINE = 30.0  # seconds, for one statement or one transaction, waiting for a connection included
 # Shorter than that: a connection whose statement was given up is waited for as long again, before it is closed.
 _ANSWERED_WITHIN = 20.0  # seconds, for one statement that was sent
 _IDLE_WITHIN = 30.0  # seconds
+# 08 connection, 25006 read-only after a failover, 53 resources, 57 shutdown, 40 serialization and deadlock, 55P03 lock wait,
+# 58 trouble of its system, such as a disk that fails.
 _PASSING = ("08", "25006", "53", "57", "40", "55P03", "58")
 
 
@@ -89,6 +90,9 @@ async def store_errors(doing: str) -> AsyncIterator[None]:
         if isinstance(error, asyncpg.ClientConfigurationError):
             raise StoreError(f"could not {doing}: {error}") from error
         raise StoreUnavailable(f"could not {doing}: {str(error) or 'no answer in time'}") from error
+    except OverflowError as error:
+        # Of the driver: a time before the year 1 or after 9999, which Python has no word for and no rule of the schema lets in.
+        raise StoreError(f"could not {doing}: a value in the answer cannot be read: {error}") from error
 
 
 def _cancellations() -> int:

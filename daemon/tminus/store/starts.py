@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 
 from tminus.domain.occurrence import Occurrence
-from tminus.errors import StoreError, StoreUnavailable
+from tminus.errors import ConfigError, StoreError, StoreUnavailable
 from tminus.kill_points import Point, reach
 from tminus.store.export_texts import Backup, store_texts
 from tminus.store.intent_files import Intent
@@ -133,7 +133,10 @@ class Starts(Lane[_StartBatch]):
 
     async def _refuse(self, request: StartRequest) -> Start:
         """Leave a run that was started from here before to whoever asks the router what became of it."""
-        before = await self._intents.find(request.key)
+        try:
+            before = await self._intents.find(request.key)
+        except (ConfigError, OSError) as error:
+            raise StoreError(f"what this host started before cannot be read: {error}") from error
         if before is None:
             raise StoreError(f"the intent log names a start on {request.site} that it does not hold any more")
         row = await self._db.fetchrow(

@@ -86,12 +86,14 @@ def make_cursor(*values: object) -> str:
 
 
 def _cursor_value(type_: type, word: str) -> object:
-    """Read one value. ValueError for what the database would not take."""
+    """Read one value. ValueError or OverflowError for what the database would not take."""
     if type_ is int and not re.fullmatch("[0-9]{1,18}", word):
         raise ValueError(word)
     value = getattr(type_, "fromisoformat", type_)(word)
-    if isinstance(value, datetime) and value.tzinfo is None:
-        raise ValueError(word)
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(word)
+        return value.astimezone(UTC)
     return value
 
 

@@ -21,7 +21,7 @@ async def list_upcoming(call: Call) -> Answer:
                 {
                     "script_id": str(row["script_id"]),
                     "description": row["description"],
-                    "launch_at": moment(row["launch_at"]),
+                    "launch_at": _moment(row["launch_at"]),
                     "t_minus": row["t_minus"],
                     "cron": row["cron"],
                     "timezone": row["timezone"],
