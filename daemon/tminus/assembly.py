@@ -11,6 +11,8 @@ from tminus.ops.health import Health
 from tminus.ops.metrics import Metrics
 from tminus.ops.store_numbers import StoreNumbers
 from tminus.services.authority import Authority
+from tminus.services.busy_sites import BusySites
+from tminus.services.cleanup import Cleanup
 from tminus.services.contact import Contact
 from tminus.services.dispatcher import Dispatcher
 from tminus.services.heartbeat import Heartbeat, Trust
@@ -116,7 +118,8 @@ class Parts:
             heart, self.instance, self.trust, interval=settings.heartbeat_interval, observer=self.metrics
         )
         self.rollout = Rollout(db, self.trust, poll_interval=settings.poll_interval, observer=self.metrics)
-        self.janitor = Janitor(
+        self.janitor = Janitor(db, self.trust, poll_interval=settings.poll_interval, observer=self.metrics)
+        self.busy_sites = BusySites(
             db,
             self.instance,
             self.trust,
@@ -124,6 +127,15 @@ class Parts:
             poll_interval=settings.poll_interval,
             command_timeout=settings.command_timeout,
             stamp_log=settings.stamp_log,
+            observer=self.metrics,
+        )
+        self.cleanup = Cleanup(
+            db,
+            self.instance,
+            self.trust,
+            contact,
+            poll_interval=settings.poll_interval,
+            command_timeout=settings.command_timeout,
             observer=self.metrics,
         )
         self.dispatcher = Dispatcher(

@@ -52,6 +52,7 @@ class Lifecycle:
         self._place = place
         self._clean = True
         self._drained = False
+        self._told_to_drain, self._told_to_end = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> int:
         parts = self._parts
@@ -107,7 +108,7 @@ class Lifecycle:
                     # anything else, what has started may end.
                     if not self._drained:
                         patience = 0 if parts.health.draining else settings.drain_timeout
-                        await parts.dispatcher.drain(patience, unstarted_now=True)
+                        await self._drain(patience, unstarted_now=True)
                     for task in carrying:
                         task.cancel()
             return code
@@ -123,6 +124,8 @@ class Lifecycle:
                     parts.dispatcher.run(),
                     parts.reaper.run(),
                     parts.janitor.run(),
+                    parts.busy_sites.run(),
+                    parts.cleanup.run(),
                     parts.rollout.run(),
                     parts.pause.run(),
                     parts.retention.run(),
@@ -164,6 +167,8 @@ class Lifecycle:
             parts.dispatcher,
             parts.rollout,
             parts.janitor,
+            parts.busy_sites,
+            parts.cleanup,
             parts.pause,
             parts.linter,
             parts.window_planner,
@@ -188,14 +193,13 @@ class Lifecycle:
         """SIGTERM and SIGINT drain: nothing new is claimed, what runs may finish. A second one ends the waiting."""
         parts = self._parts
         loop = asyncio.get_running_loop()
-        first, second = asyncio.Event(), asyncio.Event()
 
         def signalled() -> None:
-            (second if first.is_set() else first).set()
+            (self._told_to_end if self._told_to_drain.is_set() else self._told_to_drain).set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled)
-        await first.wait()
+        await self._told_to_drain.wait()
         log.info("draining", seconds=self._settings.drain_timeout)
         parts.health.draining = True
         reach(Point.DRAINING)
@@ -204,16 +208,21 @@ class Lifecycle:
         parts.linter.draining = True
         parts.heartbeat.draining = True
         parts.heartbeat.hint.give()
-        drain = asyncio.create_task(parts.dispatcher.drain(self._settings.drain_timeout))
-        impatience = asyncio.create_task(second.wait())
-        await asyncio.wait({drain, impatience}, return_when=asyncio.FIRST_COMPLETED)
-        impatience.cancel()
-        if drain.done():
-            self._clean = drain.result()
-        else:
-            drain.cancel()
-            self._clean = await parts.dispatcher.drain(0)
+        self._clean = await self._drain(self._settings.drain_timeout)
         raise _Drained
+
+    async def _drain(self, seconds: float, *, unstarted_now: bool = False) -> bool:
+        """Wait for what runs, see Dispatcher.drain; no longer than until a second signal."""
+        dispatcher = self._parts.dispatcher
+        drain = asyncio.create_task(dispatcher.drain(seconds, unstarted_now=unstarted_now))
+        impatience = asyncio.create_task(self._told_to_end.wait())
+        try:
+            await asyncio.wait({drain, impatience}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            impatience.cancel()
+            if not drain.done():
+                drain.cancel()
+        return drain.result() if drain.done() else await dispatcher.drain(0)
 
     async def _disclaim_crashes(self) -> None:
         """We were taken for dead, and live: no script is to be suspected for it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from datetime import timedelta
 from pathlib import Path
 
@@ -58,6 +60,24 @@ async def test_a_drain_finishes_what_runs_and_claims_nothing_new(database: Db, t
             runs = await database.finished(script)
             assert {run["state"] for run in runs.values()} == {"completed"}
             assert all(len(fleet.journal.starts(site)) == 1 for site in runs)
+
+
+async def test_who_was_declared_dead_waits_for_what_runs_until_a_second_signal(database: Db, tmp_path: Path) -> None:
+    spec = FleetSpec(site_specs=(SiteSpec(id="r1", version="7.20.8"),))
+    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(":delay 60s")
+        await _executing(database, script, 1)
+        await database.run("set session_replication_role = replica; update tminus.instances set state = 'dead', ended_at = now()")
+
+        async def knows_it() -> bool:
+            return any(line["event"] == "declared_dead" for line in daemon.log())
+
+        await until(knows_it)
+        for number in (signal.SIGTERM, signal.SIGINT):  # two of a kind could become one on their way
+            daemon.process.send_signal(number)
+        async with asyncio.timeout(15):
+            assert await daemon.process.wait() == 6
 
 
 async def test_a_drain_that_takes_too_long_gives_back_what_was_not_started(database: Db, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ async def test_a_daemon_that_ends_by_itself_is_not_killed_while_its_scripts_run(
     assert await database.value("select count(*) from tminus.events where kind = 'late_evidence'") == 1
 
 
-@pytest.mark.parametrize("stuck", ["launcher", "dispatcher", "heartbeat", "reaper"])
+@pytest.mark.parametrize("stuck", ["launcher", "dispatcher", "heartbeat", "reaper", "janitor"])
 async def test_a_service_that_does_not_come_round_is_not_fed_for(
     listener: Systemd, monkeypatch: pytest.MonkeyPatch, stuck: str
 ) -> None:

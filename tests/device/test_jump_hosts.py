@@ -93,7 +93,12 @@ async def test_a_site_that_says_nothing_is_offline_and_where_the_jump_host_says_
     async def mute(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with bastion() as far, Wire.to(far.port) as wire, gate_to(far, by=by, port=wire.port) as gate, tcp(mute) as port:
+    async with (
+        bastion() as far,
+        Wire.to(far.port) as wire,
+        gate_to(far, by=by, port=wire.port) as gate,
+        tcp(mute) as port,
+    ):
         with pytest.raises(Offline, match=r"through gate.* is offline: no SSH banner within 0\.5 s"):
             await by.connect(behind(target(port)), BY_KEY, through=gate)
         wire.freeze()

@@ -521,3 +521,20 @@ async def test_what_is_remembered_of_the_trail_stays_small_in_a_process_that_liv
         assert len(remembered_heads(tmp_path)) <= 10
     assert TrailMemory(tmp_path).newest == heads[-1]
     assert heads[-5:] == remembered_heads(tmp_path)[-5:]
+
+
+async def test_damage_that_is_found_while_scripts_run_keeps_the_database_unasked_and_what_is_to_be_written(
+    stage: Stage,
+) -> None:
+    """Found at start it is an error of the host; found on a new connection it must not end what listens to running scripts."""
+    intents = stage.intents(await stage.instance())
+    await intents.write([a_start()])
+    (file,) = intents._folder.glob("*.jsonl")
+    whole = file.read_text()
+    file.write_text(whole.replace('"site":', '"spot":'))
+    with pytest.raises(StoreUnavailable, match="is damaged"):
+        await meet(stage, intents)
+    with pytest.raises(ConfigError, match="is damaged"):
+        await intents.find(1)
+    file.write_text(whole)
+    await meet(stage, intents)

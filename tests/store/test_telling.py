@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from unittest.mock import Mock, call
@@ -17,7 +18,7 @@ import pytest
 from tests.mailroom import SECRET, MailServer, mail_server, receiver
 from tests.store.stage import Stage, add_sites, authorize, insert, refused
 from tests.support import until
-from tminus.channels.letter import Channel
+from tminus.channels.letter import Channel, Letter, Send
 from tminus.channels.webhook import sign
 from tminus.domain.news import NewsKind
 from tminus.services.notifier import Lane, Notifier
@@ -246,6 +247,46 @@ async def test_a_letter_that_is_refused_for_good_is_not_tried_again_and_keeps_no
         assert "no such person" in row["last_error"]
         assert call("failed", 1) in observer.letters.mock_calls
         assert await stage.db.value("select count(*) from tminus.letters where state = 'failed'", role="rita") == 1
+
+
+async def test_a_letter_that_meets_a_bug_is_put_off_and_keeps_no_other_waiting(stage: Stage) -> None:
+    async with mail_server() as box:
+        it, _, _ = await queued(stage, box, 2)
+        channel = box.channel()
+        slips: list[Exception] = [LookupError("a slip of ours")]
+
+        class Slipping:
+            patience = channel.patience
+
+            @asynccontextmanager
+            async def open(self) -> AsyncIterator[Send]:
+                async with channel.open() as send:
+
+                    async def slip(letter: Letter) -> None:
+                        if slips:
+                            raise slips.pop()
+                        await send(letter)
+
+                    yield slip
+
+        await it.deliver(mail_lane(Slipping()))
+        assert len(box.letters) == 1
+        errors = {row["state"]: row["last_error"] for row in await letters(stage)}
+        assert errors.keys() == {"pending", "sent"}
+        assert "a slip of ours" in errors["pending"]
+
+
+@pytest.mark.parametrize("address", ["=?x?q?=0a@example.net", "=?x?q??=@example.net"])
+async def test_a_letter_of_which_no_mail_can_be_made_is_refused_for_good(stage: Stage, address: str) -> None:
+    """The rules let none in now; it may have been there before them."""
+    async with mail_server() as box:
+        it, lane, _ = await queued(stage, box, 1)
+        await stage.db.run(f"set session_replication_role = replica; update tminus.contacts set address = '{address}'")
+        await it.deliver(lane)
+        (row,) = await letters(stage)
+        assert row["state"] == "failed"
+        assert "no mail can be made" in row["last_error"]
+        assert box.letters == []
 
 
 async def test_no_mail_leaves_for_a_domain_that_is_not_allowed(stage: Stage) -> None:

@@ -64,3 +64,32 @@ async def test_trouble_is_told_once_and_the_work_goes_on() -> None:
         await asyncio.wait({service}, timeout=10)
     assert observer.store_failed.call_count == 2
     assert [entry["event"] for entry in told] == ["store_unavailable", "store_returned"]
+
+
+async def test_a_bug_is_told_and_counted_and_the_work_goes_on() -> None:
+    """One row that nobody thought of would else end every daemon, and again after each restart."""
+    observer: Any = Mock()
+    hint = Hint()
+    enough = asyncio.Event()
+    rounds = iter([LookupError("a slip of ours"), None])
+
+    async def work() -> float:
+        if (error := next(rounds)) is not None:
+            hint.give()
+            raise error
+        enough.set()
+        return 60.0
+
+    with capture_logs() as told:
+        service = asyncio.create_task(repeat("window_planner", work, hint=hint, observer=observer))
+        async with asyncio.timeout(10):
+            await enough.wait()
+        await asyncio.sleep(0)
+        service.cancel()
+        await asyncio.wait({service}, timeout=10)
+    assert service.cancelled()
+    assert [call.args for call in observer.broke.call_args_list] == [("window_planner",)]
+    assert [(entry["event"], entry["log_level"]) for entry in told] == [
+        ("service_broke", "error"),
+        ("service_returned", "info"),
+    ]

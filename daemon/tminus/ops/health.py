@@ -9,8 +9,8 @@ _SILENCE = 30.0  # seconds without an answer from the database before we are not
 _STUCK = 120.0  # seconds without any attempt before the process is stuck; a query alone may take 30
 
 _STARTERS = ("launcher", "dispatcher")
-# Whose every round is a few queries. The janitor's is not: it waits for routers, and nobody waits for it.
-_ROUNDS = (*_STARTERS, "heartbeat", "reaper")
+# Whose every round is a few queries, and without which nothing goes on.
+_ROUNDS = (*_STARTERS, "heartbeat", "reaper", "janitor")
 
 
 class Health:

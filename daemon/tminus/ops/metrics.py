@@ -18,6 +18,8 @@ _SERVICES = (
     "heartbeat",
     "reaper",
     "janitor",
+    "busy_sites",
+    "cleanup",
     "pause",
     "retention",
     "linter",

@@ -23,6 +23,9 @@ from tminus.routeros.remains import judge_remains, why_over
 from tminus.routeros.text import clean_line
 from tminus.services import post_checks
 from tminus.services.contact import Contact, find_remains
+from tminus.services.heartbeat import Trust
+from tminus.services.loop import Hint, repeat
+from tminus.services.observer import Observer
 from tminus.services.resolver import Question, question_about
 from tminus.services.whereabouts import find_again
 from tminus.store import busy_sites, site_runs
@@ -35,36 +38,56 @@ _REMEMBERED = 7 * 86400.0  # seconds; who is busy for longer is counted anew
 log = structlog.get_logger()
 
 
-async def look_at_busy_sites(
-    db: Database,
-    instance: UUID,
-    contact: Contact,
-    *,
-    first_seen: dict[int, float],
-    command_timeout: float,
-    stamp_log: bool,
-) -> None:
-    """Look at those whose turn it is. The next look is already noted.
+class BusySites:
+    def __init__(
+        self,
+        db: Database,
+        instance: UUID,
+        trust: Trust,
+        contact: Contact,
+        *,
+        poll_interval: float,
+        command_timeout: float,
+        stamp_log: bool,
+        observer: Observer,
+    ) -> None:
+        self._db = db
+        self._instance = instance
+        self._trust = trust
+        self._contact = contact
+        self._poll_interval = poll_interval
+        self._command_timeout = command_timeout
+        self._stamp_log = stamp_log
+        self._observer = observer
+        # The loop time at which this process saw each run for the first time. That its time is over is counted from there,
+        # since the database's clock may have been set since the start.
+        self._first_seen: dict[int, float] = {}
+        self.hint = Hint()
 
-    `first_seen`: the loop time at which this process saw each for the first time, kept by the caller. That the time of a site is
-    over is counted from there, since the database's clock may have been set since the start.
-    """
-    now = asyncio.get_running_loop().time()
-    for run in [run for run, seen_at in first_seen.items() if now > seen_at + _REMEMBERED]:
-        del first_seen[run]
-    taken = await busy_sites.take(db, instance, limit=_AT_ONCE)
-    async with asyncio.TaskGroup() as visits:
-        for busy in taken:
-            visit = _Visit(
-                db=db,
-                instance=instance,
-                contact=contact,
-                busy=busy,
-                seen_at=first_seen.setdefault(busy.run.id, now),
-                command_timeout=command_timeout,
-                stamp_log=stamp_log,
-            )
-            visits.create_task(_visit(visit))
+    async def run(self) -> None:
+        await repeat("busy_sites", self._work, hint=self.hint, observer=self._observer)
+
+    async def _work(self) -> float:
+        """Look at those whose turn it is. The next look is already noted."""
+        if not self._trust.lives():
+            return self._poll_interval
+        now = asyncio.get_running_loop().time()
+        for run in [run for run, seen_at in self._first_seen.items() if now > seen_at + _REMEMBERED]:
+            del self._first_seen[run]
+        taken = await busy_sites.take(self._db, self._instance, limit=_AT_ONCE)
+        async with asyncio.TaskGroup() as visits:
+            for busy in taken:
+                visit = _Visit(
+                    db=self._db,
+                    instance=self._instance,
+                    contact=self._contact,
+                    busy=busy,
+                    seen_at=self._first_seen.setdefault(busy.run.id, now),
+                    command_timeout=self._command_timeout,
+                    stamp_log=self._stamp_log,
+                )
+                visits.create_task(_visit(visit))
+        return self._poll_interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,8 +68,6 @@ class Launcher:
         if self._authority is not None and not self._authority.look_for_trouble():
             return self._poll_interval
         self._waiting = False
-        await self._look_at_signatures()
-        await self._plan()
         async with launches.due_scripts(self._db, limit=_BATCH) as transaction:
             for script_id, problem in transaction.unreadable:
                 await self._refuse(transaction, script_id, f"what was authorized cannot be read: {problem}")
@@ -84,6 +82,9 @@ class Launcher:
                 tell_launched(script, launch, self._observer)
         if transaction.due:
             self._launched.give()
+        # Last: trouble with what comes later keeps nothing waiting that is due.
+        await self._look_at_signatures()
+        await self._plan()
         if self._waiting:
             return self._poll_interval
         if len(transaction.due) + len(transaction.unreadable) == _BATCH:

@@ -40,12 +40,12 @@ async def repeat(service: str, work: Callable[[], Awaitable[float]], *, hint: Hi
     While the database is away the service goes on asking, with growing pauses, and says so once. A bug, too, concerns this
     service alone: what others do, and scripts that run, must not end for it, least of all again after each restart.
     """
-    failures = 0
+    failures, back = 0, ""
     while True:
         try:
             pause = await work()
         except StoreUnavailable as error:
-            failures += 1
+            failures, back = failures + 1, "store_returned"
             observer.store_failed(service)
             if failures == 1:
                 log.warning(
@@ -56,7 +56,7 @@ async def repeat(service: str, work: Callable[[], Awaitable[float]], *, hint: Hi
                 )
             pause = _backoff(failures)
         except StoreError:
-            failures += 1
+            failures, back = failures + 1, "store_returned"
             observer.store_failed(service)
             log.exception(
                 "store_refused",
@@ -65,7 +65,7 @@ async def repeat(service: str, work: Callable[[], Awaitable[float]], *, hint: Hi
             )
             pause = _backoff(failures)
         except Exception:
-            failures += 1
+            failures, back = failures + 1, "service_returned"
             observer.broke(service)
             log.exception(
                 "service_broke",
@@ -75,7 +75,7 @@ async def repeat(service: str, work: Callable[[], Awaitable[float]], *, hint: Hi
             pause = _backoff(failures)
         else:
             if failures:
-                log.info("store_returned", service=service, failures=failures)
+                log.info(back, service=service, failures=failures)
             failures = 0
             observer.ticked(service)
         if (task := asyncio.current_task()) is not None and task.cancelling():

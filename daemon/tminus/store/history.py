@@ -135,7 +135,9 @@ class History:
         except ConfigError as error:
             # Found while the daemon runs: nothing is asked of this database until a person has mended it, and what is to be
             # written waits for that.
-            raise StoreUnavailable(f"could not compare the database with what was started from here: {error}") from error
+            raise StoreUnavailable(
+                f"could not compare the database with what was started from here: {error}"
+            ) from error
 
     async def _compare(self, connection: asyncpg.Connection) -> None:
         if self._holds is not None:

@@ -1,4 +1,4 @@
-"""Trouble with one question, or with one router, does not end the janitor, and so not the daemon."""
+"""Trouble with one question, or with one router, does not end the cleanup, and so not the daemon."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from tests.store.stage import Stage
 from tminus.errors import StoreUnavailable
+from tminus.services.cleanup import Cleanup
 from tminus.services.contact import Contact
 from tminus.services.heartbeat import Trust
-from tminus.services.janitor import Janitor
 from tminus.services.observer import Observer
 from tminus.store import site_runs
 
@@ -27,17 +27,16 @@ class Broken:
         raise LookupError("a slip of ours")
 
 
-async def janitor(stage: Stage) -> Janitor:
+async def cleanup(stage: Stage) -> Cleanup:
     trust = Trust(ttl=600, margin=1)
     trust.extend(trust.now())
-    return Janitor(
+    return Cleanup(
         stage.store,
         await stage.instance(),
         trust,
         cast("Contact", Broken()),
         poll_interval=1.0,
         command_timeout=1.0,
-        stamp_log=True,
         observer=Mock(spec=Observer),
     )
 
@@ -52,7 +51,7 @@ async def test_a_question_that_fails_is_trouble_with_the_database_and_nothing_el
 
     monkeypatch.setattr(site_runs, "take_debts", away)
     with pytest.raises(StoreUnavailable):
-        await (await janitor(stage))._work()
+        await (await cleanup(stage))._work()
 
 
 async def test_a_bug_in_one_cleanup_is_noted_with_its_debt(stage: Stage) -> None:
@@ -62,7 +61,7 @@ async def test_a_bug_in_one_cleanup_is_noted_with_its_debt(stage: Stage) -> None
     await stage.end(instance, run, state="failed")
     await stage.store.fetch("owe_cleanup", [run], ["tminus-0123456789abcdef.rsc"])
     await stage.db.move_clock(timedelta(hours=1))
-    await (await janitor(stage))._work()
+    await (await cleanup(stage))._work()
     [debt] = await stage.db.fetch("select attempts, last_error, settled_at from tminus.cleanup_debts")
     assert (debt["attempts"], debt["settled_at"]) == (1, None)
     assert "a slip of ours" in debt["last_error"]
@@ -84,7 +83,7 @@ async def test_a_job_that_is_to_be_stopped_is_not_told_of_as_a_file_that_starts_
         await stage.store.fetch("owe_cleanup", [run], ["tminus-0123456789abcdef.rsc"])
     await stage.db.move_clock(timedelta(days=4))
     with capture_logs() as said:
-        await (await janitor(stage))._work()
+        await (await cleanup(stage))._work()
     [owed] = [line for line in said if line["event"] == "cleanup_owed"]
     assert owed["stop_job"] is stop_job
     assert ("starts nothing" in owed["todo"]) is not stop_job
