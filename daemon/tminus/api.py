@@ -22,15 +22,13 @@ from tminus.store.inspection import inspect
 from tminus.store.migrate import check_schema_of, ensure_login
 from tminus.store.pool import open_database
 from tminus.web.app import Limits, make_application, refusal
-from tminus.web.jwks import PublishedKeys
+from tminus.web.jwks import LARGEST, PublishedKeys
 from tminus.web.key_file import KeyFile
 from tminus.web.listener import listen_http
 from tminus.web.tokens import Checker, Key, KeySource, parse_jwks, read_secret, secret_key
 
 EMBEDDED_LOGIN = "tminus_api"
 """Whom the API is in an embedded server."""
-
-_LARGEST_JWKS = 1024 * 1024  # bytes
 
 log = structlog.get_logger()
 
@@ -100,7 +98,7 @@ def located(file: Path, base: Path) -> Path:
 
 def keys_of(file: Path) -> tuple[Key, ...]:
     try:
-        if file.stat().st_size > _LARGEST_JWKS:
+        if file.stat().st_size > LARGEST:
             raise ConfigError(f"{file} (api_jwks_file) is larger than any JWK set")
         return parse_jwks(file.read_bytes())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The one place where the parts of the daemon are wired."""
+"""The one place where the duties of the daemon are wired, with each other and with what `app` has opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every exception of tminus.
+"""Every exception of tminus, here unless another file is named.
 
 TminusError
 ├── UsageError              what a person asked for makes no sense                      exit 2
@@ -7,7 +7,9 @@ TminusError
 │   ├── StoreUnavailable    it cannot be reached, or the answer was lost; try again     exit 4
 │   ├── SchemaMismatch      older or newer than this program                            exit 5
 │   └── Refused             a rule of the database said no; its text is for the person  exit 1
-├── EmbeddedError           the embedded PostgreSQL did not start                       exit 4
+├── EmbeddedError           the embedded PostgreSQL did not start, or ended             exit 4
+├── CannotVerify            signatures cannot be verified on this host (signatures.py)  exit 3
+├── ScriptSyntaxError       RouterOS would not read it (routeros/language/problem.py)
 ├── ChannelError            a letter could not be handed over now; it is tried again
 │   └── LetterRefused       it never will be: who should have taken it said no
 └── DeviceError             a router, before or after a script was started
@@ -19,6 +21,8 @@ TminusError
     ├── ConnectionLost      the connection ended while we used it
     ├── DeviceTimeout       a step did not end within its deadline
     └── UploadFailed        SFTP refused, or the file did not arrive whole
+
+Exit 6 is no exception of ours: this instance was declared dead by another (lifecycle.py).
 
 A message says what happened, to what, and what happens next. asyncssh's exceptions are mapped in
 ``device.problems`` alone, asyncpg's in ``store.pool`` alone.

@@ -68,7 +68,9 @@ async def test_who_was_declared_dead_waits_for_what_runs_until_a_second_signal(d
         await database.run(fleet.inventory_sql(None))
         script = await database.submit(":delay 60s")
         await _executing(database, script, 1)
-        await database.run("set session_replication_role = replica; update tminus.instances set state = 'dead', ended_at = now()")
+        await database.run(
+            "set session_replication_role = replica; update tminus.instances set state = 'dead', ended_at = now()"
+        )
 
         async def knows_it() -> bool:
             return any(line["event"] == "declared_dead" for line in daemon.log())

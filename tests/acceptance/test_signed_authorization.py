@@ -16,7 +16,7 @@ from typing import Any
 from tests.acceptance.test_rehearsal import tminus
 from tests.signing import Approver
 from tests.support import Daemon, Db, run_daemon, until
-from tminus.simulator import Fleet, FleetSpec, Kind, SiteSpec, simulate
+from tminus.simulator import Fault, Fleet, FleetSpec, Kind, SiteSpec, simulate
 
 GOOD = ':log info "signed"\n'
 WITH_VARIABLE = ':log info "$(said)"\n'
@@ -129,11 +129,13 @@ class Scene:
 
 
 @asynccontextmanager
-async def open_scene(db: Db, folder: Path, *sites: str, base: str = "127.45.7.1") -> AsyncIterator[Scene]:
+async def open_scene(
+    db: Db, folder: Path, *sites: str, base: str = "127.45.7.1", faults: frozenset[Fault] = frozenset()
+) -> AsyncIterator[Scene]:
     keys = folder / "keys"
     bob, carol, mallory = (Approver.make(keys, name) for name in ("bob", "carol", "mallory"))
     async with simulate(
-        FleetSpec(site_specs=tuple(SiteSpec(id=site, version="7.20.8") for site in sites), base=base)
+        FleetSpec(site_specs=tuple(SiteSpec(id=site, version="7.20.8", faults=faults) for site in sites), base=base)
     ) as fleet:
         await db.run(fleet.inventory_sql(None))
         await db.run("alter table tminus.launches drop constraint if exists launches_check")  # the owner may

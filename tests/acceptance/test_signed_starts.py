@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.acceptance.test_rehearsal import tminus
 from tests.acceptance.test_signed_authorization import BEHIND, open_scene
 from tests.support import Daemon, Db, until
+from tminus.simulator import Fault
 
 # The owner makes a launch one that was never run.
 NEVER_RUN = (
@@ -63,6 +65,24 @@ async def test_what_is_tested_and_what_is_run_now_is_signed_by_itself_and_runs_o
         await replayed(database, daemon)
         assert (scene.ran("lab"), scene.ran("r1")) == (1, 1)
         await daemon.stop()
+
+
+async def test_a_router_that_ran_it_at_the_dry_run_is_told_so_though_the_signature_expired_meanwhile(
+    database: Db, tmp_path: Path
+) -> None:
+    slow_and_wrong = frozenset({Fault.SLOW, Fault.RUNS_DRY_RUN})
+    async with (
+        open_scene(database, tmp_path, "r1", base="127.45.13.1", faults=slow_and_wrong) as scene,
+        scene.running() as daemon,
+    ):
+        script = await scene.submit("r1", due_in=2.0)
+        # Its commands take longer than that.
+        await scene.bob.authorize(database, script, expires=datetime.now(UTC) + timedelta(seconds=4))
+        run = (await database.finished(script))["r1"]
+        assert (run["state"], run["effect"], run["reason"]) == ("failed", "none", "guard_failed")
+        assert "answered that it ran the script" in run["message"]
+        assert scene.ran("r1") == 1
+        assert not [line for line in daemon.log() if line["event"] == "site_run_broke"]
 
 
 async def replayed(database: Db, daemon: Daemon) -> None:

@@ -15,6 +15,7 @@ from tminus.cli.common import Context, as_json_option, as_person, asynchronous, 
 from tminus.cli.inputs import Duration, find_script
 from tminus.cli.review import Review, launch_time, read_review, show_review
 from tminus.cli.signing import check_signing, expiry, sign_statement, signer, with_signature
+from tminus.domain.canonical import moment_text
 from tminus.errors import TminusError, UsageError
 
 _LARGEST_SIGNATURE = 16384  # bytes
@@ -276,7 +277,7 @@ def _expiry(seen: Review, lasts: timedelta | None, *, signed: bool) -> datetime 
 
 
 def _moment(expires: datetime | None) -> str:
-    return "never" if expires is None else expires.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return "never" if expires is None else moment_text(expires)
 
 
 def _read_signature(file: Path) -> tuple[str, datetime | None]:

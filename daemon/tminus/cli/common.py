@@ -6,13 +6,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 from uuid import UUID
 
 import click
+
+from tminus.domain.canonical import moment_text
 
 if TYPE_CHECKING:
     import asyncpg
@@ -85,7 +87,7 @@ def print_json(value: object) -> None:
 def _as_json(value: object) -> object:
     match value:
         case datetime():
-            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            return moment_text(value)
         case timedelta():
             return value.total_seconds()
         case UUID():

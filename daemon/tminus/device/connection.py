@@ -64,11 +64,6 @@ class Connection:
         return str(self._transport.get_extra_info("username", ""))
 
     @property
-    def server_version(self) -> str:
-        """Return the router's SSH banner, such as `SSH-2.0-ROSSSH`, cleaned."""
-        return problems.banner(self._transport)
-
-    @property
     def closed(self) -> bool:
         """Return whether the connection is gone."""
         return self._transport.is_closed()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+
+from tminus.domain.canonical import moment_text, netstring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class Act:
     def hash(self) -> str:
         fields = (
             ("id", str(self.id)),
-            ("at", _moment(self.at)),
+            ("at", moment_text(self.at)),
             ("kind", self.kind),
             ("script_id", self.script_id),
             ("launch_id", self.launch_id),
@@ -50,7 +52,7 @@ class Seal:
     act: Act | None  # None: it is gone
 
     def computed(self, before: str) -> str:
-        return _sha256(before, str(self.seq), str(self.event_id), self.event_hash, _moment(self.sealed_at))
+        return _sha256(before, str(self.seq), str(self.event_id), self.event_hash, moment_text(self.sealed_at))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,12 +71,12 @@ class Verification:
             missing = f"seal {self.seq + 1}" if seal.seq == self.seq + 2 else f"seals {self.seq + 1} to {seal.seq - 1}"
             return f"{missing} missing before seal {seal.seq}"
         if seal.computed(self.hash) != seal.hash:
-            return f"seal {seal.seq} (event {seal.event_id}, sealed {_moment(seal.sealed_at)}) does not follow from what is before it"
+            return f"seal {seal.seq} (event {seal.event_id}, sealed {moment_text(seal.sealed_at)}) does not follow from what is before it"
         if seal.hash != self.heads.get(seal.seq, seal.hash):
             return f"seal {seal.seq} is not the one that is remembered: the chain was written anew, or the database was set back"
         if seal.act is None:
             if self.kept_since is None or seal.sealed_at > self.kept_since:
-                return f"event {seal.event_id}, sealed {_moment(seal.sealed_at)} as seal {seal.seq}, is gone"
+                return f"event {seal.event_id}, sealed {moment_text(seal.sealed_at)} as seal {seal.seq}, is gone"
             self.forgotten += 1
         elif seal.act.hash() != seal.event_hash:
             return f"event {seal.event_id} ({seal.act.kind} by {seal.act.principal}) is not as it was sealed"
@@ -90,10 +92,4 @@ class Verification:
 
 
 def _sha256(*parts: str) -> str:
-    return hashlib.sha256(
-        b"".join(b"%d:%s," % (len(data), data) for data in (part.encode() for part in parts))
-    ).hexdigest()
-
-
-def _moment(value: datetime) -> str:
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return hashlib.sha256(b"".join(map(netstring, parts))).hexdigest()

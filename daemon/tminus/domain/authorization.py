@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from tminus.domain.canonical import moment_text
 from tminus.domain.digest import RowPart, combine, row_digest
 from tminus.domain.endings import LaunchKind
 from tminus.domain.rollout import Amount, wave_sizes
@@ -48,14 +49,14 @@ class Statement:
 
     def text(self) -> bytes:
         """Return the bytes, as tminus.statement_text has them with one newline more. ValueError: a field is no line."""
-        expires = _moment(self.expires) if self.expires else "never"
+        expires = moment_text(self.expires) if self.expires else "never"
         lines = [
             "tminus authorization, version 1",
             f"act: {self.act}",
             *([f"launch: {self.launch}"] if self.launch else []),
-            *([f"due: {_moment(self.due)}"] if self.due else []),
+            *([f"due: {moment_text(self.due)}"] if self.due else []),
             *([f"wave: {self.wave}"] if self.wave else []),
-            *([f"since: {_moment(self.since)}"] if self.since else []),
+            *([f"since: {moment_text(self.since)}"] if self.since else []),
             f"script: {self.script}",
             f"digest: {self.digest}",
             f"sites: {self.sites}",
@@ -309,7 +310,3 @@ def _is_occurrence(cron: str, timezone: str | None, moment: datetime) -> bool:
 def _is_own(authorization: Authorization, who: str) -> bool:
     """Whether a person wrote what was authorized. One tool writes Alice and another alice: see tminus.folded."""
     return who.strip().lower() in {name.strip().lower() for name in (authorization.author, authorization.editor)}
-
-
-def _moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

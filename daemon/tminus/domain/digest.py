@@ -19,7 +19,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+
+from tminus.domain.canonical import moment_text, netstring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,11 +147,6 @@ def _sha256(*parts: bytes) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def netstring(value: str) -> bytes:
-    data = value.encode()
-    return b"%d:%s," % (len(data), data)
-
-
 def _field(name: str, value: str | None) -> bytes:
     return b"" if value is None else netstring(name) + netstring(value)
 
@@ -177,8 +174,3 @@ def _duration(value: timedelta) -> str:
 
 def _moment(value: datetime | None) -> str | None:
     return None if value is None else moment_text(value)
-
-
-def moment_text(value: datetime) -> str:
-    """Write a moment as tminus.api_time does."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

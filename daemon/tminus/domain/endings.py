@@ -134,9 +134,9 @@ def completed(message: str, *, warnings: tuple[str, ...] = ()) -> Ending:
     return Ending(state=State.COMPLETED, effect=Effect.APPLIED, message=message, warnings=warnings)
 
 
-def not_started(reason: Reason, message: str, *, warnings: tuple[str, ...] = ()) -> Ending:
+def not_started(reason: Reason, message: str) -> Ending:
     """A failure that left the router as it was."""
-    return Ending(state=State.FAILED, effect=Effect.NONE, reason=reason, message=message, warnings=warnings)
+    return Ending(state=State.FAILED, effect=Effect.NONE, reason=reason, message=message)
 
 
 def partly_applied(message: str, *, warnings: tuple[str, ...] = ()) -> Ending:

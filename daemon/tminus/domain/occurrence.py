@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Self
 from uuid import UUID
 
+from tminus.domain.canonical import netstring
 from tminus.domain.endings import LaunchKind
 
 
@@ -51,5 +52,4 @@ class Occurrence:
     def key(self, site: str) -> int:
         """Return 64 bits that stand for this occurrence on `site`."""
         parts = (self.digest, self.name, site)
-        text = "".join(f"{len(part.encode())}:{part}," for part in parts)
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+        return int.from_bytes(hashlib.sha256(b"".join(map(netstring, parts))).digest()[:8], "big")

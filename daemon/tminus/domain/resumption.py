@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from tminus.domain.digest import moment_text, netstring
+from tminus.domain.canonical import moment_text, netstring
 
 ACT = "resume_all"
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from tminus.domain.canonical import netstring
+
 Value = str | int | bool
 """Text, a whole number, or yes and no."""
 Variables = Mapping[str, Value]
@@ -33,8 +35,8 @@ def digest_field(values: Variables) -> str | None:
 
     For each name, in the order of their bytes: netstring(name) netstring(kind ":" text); kinds as JSON calls them.
     """
-    fields = (_netstring(name) + _netstring(_kind_and_text(values[name])) for name in sorted(values))
-    return "".join(fields) or None
+    fields = (netstring(name) + netstring(_kind_and_text(values[name])) for name in sorted(values))
+    return b"".join(fields).decode() or None
 
 
 def _kind_and_text(value: Value) -> str:
@@ -45,7 +47,3 @@ def _kind_and_text(value: Value) -> str:
             return f"number:{value}"
         case _:
             return f"string:{value}"
-
-
-def _netstring(text: str) -> str:
-    return f"{len(text.encode())}:{text},"

@@ -1,1 +1,1 @@
-"""One background duty per file. `app` wires them; none of them knows another but by what it is given."""
+"""One background duty per file, and what they share. `assembly` wires them: no duty reaches for another, but by what it is given."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from tminus.channels.letter import Letter
+from tminus.domain.canonical import moment_text
 from tminus.domain.news import News, NewsKind
 from tminus.routeros.text import clean, clean_line
 from tminus.store.news import Taken
@@ -134,7 +135,7 @@ def _document(taken: Taken, subject: str) -> str:
     return json.dumps(
         {
             "type": "tminus.news",
-            "timestamp": _iso(taken.made_at),
+            "timestamp": moment_text(taken.made_at),
             "data": {"person": taken.person, "subject": subject, "news": _documents(taken.news)},
         }
     )
@@ -144,13 +145,13 @@ def _documents(news: Sequence[News]) -> list[dict[str, object]]:
     return [
         {
             "kind": str(each.kind),
-            "at": _iso(each.at),
+            "at": moment_text(each.at),
             "by": clean_line(each.by),
             "script_id": str(each.script),
             "launch_id": None if each.launch is None else str(each.launch),
             "description": clean_line(each.description, cap=500),
             "created_by": clean_line(each.created_by),
-            "launch_at": None if each.launch_at is None else _iso(each.launch_at),
+            "launch_at": None if each.launch_at is None else moment_text(each.launch_at),
             "sites": each.sites,
             "digest": None if each.digest is None else clean_line(each.digest),
             "reason": None if each.reason is None else clean_line(each.reason, cap=500),
@@ -159,7 +160,3 @@ def _documents(news: Sequence[News]) -> list[dict[str, object]]:
         }
         for each in news
     ]
-
-
-def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

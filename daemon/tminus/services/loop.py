@@ -86,4 +86,4 @@ async def repeat(service: str, work: Callable[[], Awaitable[float]], *, hint: Hi
 
 def _backoff(failures: int) -> float:
     """Return the seconds until the next try."""
-    return min(0.2 * 2 ** min(failures, 8), _LONGEST_BACKOFF) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+    return min(0.2 * 2.0 ** min(failures, 8), _LONGEST_BACKOFF) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter

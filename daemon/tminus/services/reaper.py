@@ -28,6 +28,7 @@ from tminus.services.post_checks import unchecked
 from tminus.services.resolver import Answer, Question, question_about, resolve
 from tminus.services.run_settings import RunSettings
 from tminus.services.story import tell_site_ended
+from tminus.services.verification import BUSY_FOR
 from tminus.services.whereabouts import move_warning, tell_moved
 from tminus.store import instances, launches, site_runs
 from tminus.store.pool import Database
@@ -38,7 +39,6 @@ _AT_ONCE = 100
 """Runs that are resolved side by side. Each may take a contact's time, nearly all of it waiting (and a detached script is waited
 for as long as its time lasts), and whoever waits for its turn ends late by as much. Together they fit into app._OTHER_FILES."""
 _SETTLED_BY = 0.2  # seconds after which the server has ended a session and let go of its rows
-_BUSY_FOR = 15.0  # seconds until a daemon looks whether a script that may be running is over
 
 log = structlog.get_logger()
 
@@ -124,7 +124,7 @@ class Reaper:
                     warning = move_warning(orphan.site, found.moved_to)
                     found = replace(found, ending=replace(found.ending, warnings=(*found.ending.warnings, warning)))
                 left = None if found.file_gone else question.nonce.file
-                busy_for = _BUSY_FOR if found.may_be_running else None
+                busy_for = BUSY_FOR if found.may_be_running else None
                 reach(Point.ORPHAN_RESOLVED)
                 request = EndRequest(run=orphan.id, ending=found.ending, left_file=left, busy_for=busy_for)
                 ours = await write_ending(self._writer, self._trust, request)

@@ -1,7 +1,7 @@
 """Forgets exports, outputs and events whose time is over, a small window at a time.
 
 It must never hold a lock for longer than such a window takes, nor forget what a launch that is not finished, an unknown
-run that nobody resolved, or a file that still lies on a router is about: see migration 0009, whose functions it calls. Any
+run that nobody resolved, or a file that still lies on a router is about: see migration 0011, whose functions it calls. Any
 number of daemons may do it at once. It fails by trying again.
 """
 

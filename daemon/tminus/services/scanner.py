@@ -8,7 +8,6 @@ what is found is for a person to accept.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -105,7 +104,7 @@ async def _changed(contact: Contact, site: Site, error: HostKeyChanged) -> Findi
 async def _survey(connection: Connection, timeout: float) -> Survey | None:
     """Ask everything. None where it is no RouterOS that answers."""
 
-    nonce = commands.Nonce(secrets.token_hex(8))
+    nonce = commands.Nonce.fresh()
 
     async def ask(question: str | None) -> bytes:
         if question is None:

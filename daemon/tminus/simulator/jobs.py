@@ -22,7 +22,6 @@ class Job:
     kind: JobKind
     started: datetime
     policy: frozenset[str] = frozenset()  # what it may do
-    parent: int | None = None  # the job that started it
     listed: bool = True
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 

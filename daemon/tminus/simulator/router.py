@@ -224,9 +224,9 @@ class Router:
         for observer in list(self.observers):
             observer.changed(CLOCK)
 
-    def new_job(self, script: str, owner: str, kind: JobKind, *, parent: int | None = None) -> Job:
+    def new_job(self, script: str, owner: str, kind: JobKind) -> Job:
         """A job that is listed from now on; whoever starts it ends it with ``end_job``."""
-        job = Job(id=self.next_id(), script=script, owner=owner, kind=kind, started=self.now(), parent=parent)
+        job = Job(id=self.next_id(), script=script, owner=owner, kind=kind, started=self.now())
         self.jobs[job.id] = job
         return job
 

@@ -68,11 +68,6 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def moment(at: datetime) -> str:
-    """Write a moment as tminus.api_time does."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def page_of(documents: list[str], limit: int, cursors: list[tuple[object, ...]]) -> Answer:
     """Answer with a bare array of at most `limit` documents; one more than that was asked for."""
     more = len(documents) > limit

@@ -7,7 +7,8 @@ from datetime import datetime
 
 import asyncpg
 
-from tminus.web.call import Answer, Call, moment
+from tminus.domain.canonical import moment_text
+from tminus.web.call import Answer, Call
 from tminus.web.fleet_models import CapBody, NewFreeze, Thaw, UpcomingQuery, WindowBody
 from tminus.web.problems import Code, Problem
 
@@ -59,9 +60,9 @@ def _freeze(row: asyncpg.Record) -> dict[str, object]:
     return {
         "id": row["id"],
         "tag": row["tag"],
-        "until": moment(row["until"]),
+        "until": moment_text(row["until"]),
         "reason": row["reason"],
-        "since": moment(row["since"]),
+        "since": moment_text(row["since"]),
         "frozen_by": row["frozen_by"],
     }
 
@@ -111,19 +112,19 @@ def _window(row: asyncpg.Record) -> dict[str, object]:
         "name": row["name"],
         "timezone": row["timezone"],
         "weekly": row["weekly"],
-        "spans": [{"begins": moment(span.lower), "ends": moment(span.upper)} for span in row["spans"]],
+        "spans": [{"begins": moment_text(span.lower), "ends": moment_text(span.upper)} for span in row["spans"]],
         "scope": row["scope"],
         "tag": row["tag"],
         "is_open": row["is_open"],
         "opens_at": _moment(row["opens_at"]),
         "closes_at": _moment(row["closes_at"]),
-        "updated_at": moment(row["updated_at"]),
+        "updated_at": moment_text(row["updated_at"]),
         "updated_by": row["updated_by"],
     }
 
 
 def _moment(at: datetime | None) -> str | None:
-    return None if at is None else moment(at)
+    return None if at is None else moment_text(at)
 
 
 async def list_caps(call: Call) -> Answer:
@@ -154,6 +155,6 @@ def _cap(row: asyncpg.Record) -> dict[str, object]:
         "max_running": row["max_running"],
         "running": row["running"],
         "sites": row["sites"],
-        "set_at": moment(row["set_at"]),
+        "set_at": moment_text(row["set_at"]),
         "set_by": row["set_by"],
     }

@@ -16,7 +16,7 @@ from tminus.web.tokens import Key, parse_jwks
 log = structlog.get_logger()
 
 _FETCH_WITHIN = 5.0  # seconds
-_CAP = 256 * 1024  # bytes
+LARGEST = 256 * 1024  # bytes, of a JWK set
 _FRESH_FOR = 600.0
 _LOOK_AGAIN_AFTER = 30.0
 """So that tokens with invented key ids make no traffic."""
@@ -78,6 +78,6 @@ async def _download(url: str) -> bytes:
         document = b""
         async for chunk in response.content.iter_chunked(64 * 1024):
             document += chunk
-            if len(document) > _CAP:
-                raise ValueError(f"it sends more than {_CAP} bytes")
+            if len(document) > LARGEST:
+                raise ValueError(f"it sends more than {LARGEST} bytes")
         return document

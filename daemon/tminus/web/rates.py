@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+
+from tminus.web.problems import Code, Problem
 
 _MOST_PEOPLE = 10_000
 """Buckets that are kept. Who was not heard of for longest is forgotten, and begins with a full one."""
@@ -26,3 +29,12 @@ class Rates:
         if len(self._buckets) > _MOST_PEOPLE:
             self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - left) * 60 / self._size
+
+    def check(self, person: str) -> None:
+        """Take one request of `person`; raise Problem if it is too early."""
+        if wait := self.wait(person):
+            raise Problem(
+                Code.TOO_MANY_REQUESTS,
+                f"too many requests of {person}",
+                headers={"Retry-After": str(math.ceil(wait))},
+            )

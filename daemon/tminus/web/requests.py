@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
+from tminus.domain.canonical import netstring
 from tminus.store.pool import Database, Transaction, statement
 from tminus.web.call import Answer, Call
 from tminus.web.problems import Code, Problem
@@ -35,12 +35,7 @@ def responder(
     async def respond(request: web.Request) -> web.StreamResponse:
         person, valid_until = await checker.proof(_one_header(request, hdrs.AUTHORIZATION, Code.UNAUTHENTICATED))
         request[PERSON] = person.name
-        if wait := rates.wait(person.name):
-            raise Problem(
-                Code.TOO_MANY_REQUESTS,
-                f"too many requests of {person.name}",
-                headers={"Retry-After": str(math.ceil(wait))},
-            )
+        rates.check(person.name)
         if route.scope not in person.scopes:
             raise Problem(Code.SCOPE_MISSING, f"this needs the scope {route.scope}, which the token does not have")
         ids = _ids(route, request)
@@ -70,7 +65,7 @@ def responder(
 
 async def _once(route: Route, call: Call, key: str, request: tuple[bytes, ...]) -> tuple[Answer, bool]:
     """Do what is asked under a key, or return what was answered under it before, and which of the two it is."""
-    digest = hashlib.sha256(b"".join(b"%d:%s," % (len(part), part) for part in request)).digest()
+    digest = hashlib.sha256(b"".join(map(netstring, request))).digest()
     transaction, person = call.transaction, call.person
     await transaction.execute(statement("forget_idempotency_keys"))
     if await transaction.fetchval(statement("claim_idempotency_key"), person.name, key, digest):

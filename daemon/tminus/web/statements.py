@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from tminus.domain.authorization import NAMESPACE
-from tminus.web.call import Answer, Call, moment
+from tminus.domain.canonical import moment_text
+from tminus.web.call import Answer, Call
 from tminus.web.models import Signed, SignedLaunch, StatementOf
 from tminus.web.problems import Code, Problem
 
@@ -48,7 +49,7 @@ async def make_statement(call: Call) -> Answer:
             {
                 "act": asked.act,
                 "approver": call.person.name,
-                "expires": None if expires is None else moment(expires),
+                "expires": None if expires is None else moment_text(expires),
                 "new_launch_id": None if new_id is None else str(new_id),
                 "launch_id": None if launch_id is None else str(launch_id),
                 "sites": sites,

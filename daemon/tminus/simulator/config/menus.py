@@ -119,7 +119,6 @@ def _undescribed(path: Path) -> Menu | None:
         family=" ".join(path),
         exported=shape is not Shape.VIEW and "export" in known and path not in _NOT_EXPORTED,
         selector=Selector.NAME,
-        described=False,
     )
 
 

@@ -74,7 +74,6 @@ class Menu:
     prose: bool = False  # printed in the form of ``print detail`` unless another is asked for
     auto: str = ""  # what an item without a name is called, with a number behind it
     temporary: str = ""  # an item that is given this property is dynamic: it is not exported, and may be removed
-    described: bool = True  # False: made from the parser's list of names, which knows no defaults
 
     @property
     def text(self) -> str:

@@ -41,7 +41,6 @@ def start(
     script: str,
     output: list[str],
     file: str | None = None,
-    parent: int | None = None,
     failed: Callable[[str], None] = lambda _: None,
 ) -> Job:
     """Start a job; ``console`` writes to ``output``, which goes to a file at the end if one is named.
@@ -49,7 +48,7 @@ def start(
     ``failed`` hears of an error that nothing caught.
     """
     router = console.router
-    job = router.new_job(script, console.user, JobKind.COMMAND, parent=parent)
+    job = router.new_job(script, console.user, JobKind.COMMAND)
     job.policy = console.rights
     console.jobs.append(job)
     if file is not None and router.behaviour.job_file_at_start:

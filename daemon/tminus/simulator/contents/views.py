@@ -131,8 +131,6 @@ def _jobs(router: Router) -> Iterator[Item]:
             "started": router.version.stamp(job.started),
             "type": job.kind,
         }
-        if job.parent is not None:
-            values["parent"] = f"*{job.parent:X}"
         yield Item(id=job.id, values=values)
 
 

@@ -1,7 +1,7 @@
 -- One scheduled script ($1) at this moment, and the launch that is under way, else the latest. Seconds are by the database's clock.
 -- No row: there is no such scheduled script. The columns of the launch are null before the first.
 select
-    s.id, l.kind as launch_kind, s.description, s.status, s.status_reason, s.cron, s.launch_at, s.authorized_by, cardinality(s.sites) as sites,
+    s.id, s.description, s.status, s.status_reason, s.cron, s.launch_at, s.authorized_by, cardinality(s.sites) as sites,
     extract(epoch from s.launch_at - tminus.clock())::double precision as seconds_to_launch,
     (select count(*) from tminus.instances i where tminus.is_alive(i)) as instances,
     l.id as launch_id, l.state as launch_state, l.reason as launch_reason, l.due_at, l.started_at, l.finished_at, l.run_now_by,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -162,12 +161,7 @@ class Board:
         session = self._session(request)
         if session is None:
             raise Problem(Code.UNAUTHENTICATED, "you are not logged in, or no longer; nothing was done")
-        if wait := self.rates.wait(session.person.name):
-            raise Problem(
-                Code.TOO_MANY_REQUESTS,
-                f"too many requests of {session.person.name}",
-                headers={"Retry-After": str(math.ceil(wait))},
-            )
+        self.rates.check(session.person.name)
         if scope not in session.person.scopes:
             raise Problem(Code.SCOPE_MISSING, f"this needs the scope {scope}, which your token does not have")
         return session
@@ -272,12 +266,7 @@ class Board:
             person, expires = await self._proof(form.get("token", ""))
         except Problem as problem:
             return self._login_page(request, back, problem)
-        if wait := self.rates.wait(person.name):
-            raise Problem(
-                Code.TOO_MANY_REQUESTS,
-                f"too many requests of {person.name}",
-                headers={"Retry-After": str(math.ceil(wait))},
-            )
+        self.rates.check(person.name)
         if (before := self._session(request)) is not None:
             self.sessions.end(before)
         session = self.sessions.begin(person, expires)

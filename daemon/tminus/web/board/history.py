@@ -7,13 +7,14 @@ from uuid import UUID
 
 from aiohttp import web
 
+from tminus.domain.endings import LaunchState
 from tminus.web.board.page import Visit, rows
 from tminus.web.call import make_cursor, read_cursor
 from tminus.web.problems import Code, Problem
 
 _PAGE = 30
 _EVENTS = 100
-LAUNCH_STATES = ("running", "finished", "halted", "cancelled", "missed")
+LAUNCH_STATES = tuple(map(str, LaunchState))
 STATUSES = ("unauthorized", "scheduled", "launched", "cancelled")
 
 

@@ -114,8 +114,6 @@ def environment() -> Environment:
         "moment": _moment,
         "seconds": words.seconds,
         "one_line": words.one_line,
-        "visible": words.visible,
-        "plural": words.plural,
         "milliseconds": _milliseconds,
         "clip": clip,
         "segment": _segment,

@@ -12,10 +12,11 @@ from uuid import UUID, uuid5
 
 import asyncpg
 
+from tminus.domain.canonical import moment_text
 from tminus.errors import Refused
 from tminus.store.pool import Transaction, store_errors
 from tminus.web.board.page import Visit, rows
-from tminus.web.call import Call, moment
+from tminus.web.call import Call
 from tminus.web.problems import Problem
 from tminus.web.statements import statement_text
 
@@ -62,7 +63,7 @@ async def to_sign(visit: Visit, transaction: Transaction, launch: asyncpg.Record
                 )
         except (Problem, Refused):
             continue  # it can't be done, and who tries is told why
-    return Signing(required_by=required_by, expires=moment(expires), retry_id=retry_id, texts=texts)
+    return Signing(required_by=required_by, expires=moment_text(expires), retry_id=retry_id, texts=texts)
 
 
 def _expiry(now: datetime) -> datetime:
