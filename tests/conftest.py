@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,16 +19,14 @@ if "TEST_NETWORK" in os.environ:
     FleetSpec.__init__.__kwdefaults__["base"] = f"{os.environ['TEST_NETWORK']}.0.1"
 
 _numbers = itertools.count(1)
-# The files that take the longest (pytest --durations), in that order: parts that run side by side are to end together.
-_LONGEST = {
-    name: place
-    for place, name in enumerate(
-        (
-            "test_busy_routers", "test_moving", "test_signed_authorization", "test_switches", "test_rollout", "test_sessions",
-            "test_recovery", "test_api", "test_own_database", "test_install_guide", "test_lesser_routers", "test_post_checks",
-            "test_no_secret_leaks", "test_scheduling",
-        )
-    )
+# Seconds that the longest files take beside each other (pytest --durations); the others take ten or so. Parts that run side by
+# side are to end together.
+_SECONDS = {
+    "test_busy_routers": 220, "test_sessions": 170, "test_switches": 160, "test_moving": 120, "test_cli": 85, "test_recovery": 85,
+    "test_rollout": 80, "test_install": 70, "test_api": 65, "test_signed_authorization": 60, "test_repairing": 60,
+    "test_post_checks": 50, "test_configuration": 50, "test_lesser_routers": 50, "test_operations": 50, "test_no_secret_leaks": 45,
+    "test_reach": 40, "test_scheduling": 40, "test_check": 30, "test_sensitive_exports": 30, "test_install_guide": 30,
+    "test_own_database": 30, "test_lint": 30, "test_every_fault": 30, "test_sandbox": 25, "test_rehearsal": 25,
 }  # fmt: skip
 
 
@@ -36,16 +35,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    first, every = (int(number) for number in config.getoption("part").split("/"))
-    paths = sorted({item.path for item in items}, key=lambda path: (_LONGEST.get(path.stem, len(_LONGEST)), path))
-    # There and back again, so that who has the longest of one round has the shortest of the next.
-    rounds = [paths[start : start + every] for start in range(0, len(paths), every)]
-    taken = {
-        path
-        for n, round_ in enumerate(rounds)
-        for k, path in enumerate(round_)
-        if first == (every - k if n % 2 else k + 1)
-    }
+    mine, count = (int(number) for number in config.getoption("part").split("/"))
+    parts: list[set[Path]] = [set() for _ in range(count)]
+    spent = [0] * count
+    # The longest first, each to the part that has the least to do so far.
+    for path in sorted({item.path for item in items}, key=lambda path: (-_SECONDS.get(path.stem, 10), path)):
+        least = spent.index(min(spent))
+        parts[least].add(path)
+        spent[least] += _SECONDS.get(path.stem, 10)
+    taken = parts[mine - 1]
     left_out = [item for item in items if item.path not in taken]
     items[:] = [item for item in items if item.path in taken]
     if left_out:

@@ -5,8 +5,8 @@ begins, and takes no session from a site that needs no jump host.
 
 It must never claim while this instance cannot prove that it lives or cannot remember what it starts, nor while it
 drains. When trust is lost it aborts what is before the point of no return, and so it does with that of a launch that was
-cancelled, halted or paused; what is past it goes on. It fails by ending
-the process; a bug in the run on one site ends that run alone.
+cancelled, halted or paused; what is past it goes on. It fails by claiming nothing until it can again; a bug in the run on one
+site ends that run alone.
 """
 
 from __future__ import annotations

@@ -120,15 +120,18 @@ class Starts(Lane[_StartBatch]):
             )
             if rows:
                 reach(Point.START_COMMITTING)
-        if rows:
-            reach(Point.START_WRITTEN)
+        # Committed: from here on whatever goes wrong means that nothing of it is sent, since nobody could tell after a restore
+        # that it was.
         asked = {r.run: r for r in requests}
         try:
             if rows:
+                reach(Point.START_WRITTEN)
                 await self._intents.write([_intent(row, asked[row["id"]]) for row in rows])
         except OSError as error:
-            # Nothing is sent: after a restore nobody could tell that it was.
             raise StoreUnavailable(f"could not remember what is started: {self._intents.trouble}") from error
+        except Exception as error:
+            log.exception("write_broke", todo="a bug of the daemon; report it with this traceback")
+            raise StoreUnavailable(f"the daemon met an error of its own before it sent anything: {error!r}") from error
         return rows
 
     async def _refuse(self, request: StartRequest) -> Start:

@@ -14,7 +14,8 @@ from tests.faults.rig import BOUND, Rig, Slot
 from tests.faults.scenarios.scenario import RUN_POINTS, Measured, Scenario, settle
 from tminus.kill_points import Point
 
-_TOLD = TOLD | {"site_run_broke", "site_run_left_open", "orphan_broke", "daemon_broke"}
+_TOLD = TOLD | {"site_run_broke", "site_run_left_open", "orphan_broke", "service_broke", "write_broke"}
+_ITS_OWN = "the daemon met an error of its own"
 
 
 def scenarios() -> Iterator[Scenario]:
@@ -23,7 +24,8 @@ def scenarios() -> Iterator[Scenario]:
 
 
 async def _error_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
-    """Something that nobody expected is raised: one run ends by it, or the process, and nothing else.
+    """Something that nobody expected is raised: one run ends by it, or those whose start was committed with that one, and nothing
+    else; least of all the process.
 
     Of who met it there may be no more to tell than that it is unknown; all others are asked for what they always are.
     """
@@ -34,11 +36,17 @@ async def _error_at(point: Point, rig: Rig, rng: random.Random) -> Measured:
     lives = len(slot.exits)
     since = time.time()
     measured.demand(await rig.ended(script) is not None, f"A3: not all sites ended within {BOUND:.0f} s")
-    met = _met_the_error(slot, {str(run["launch_id"]) for run in (await rig.db.site_runs(script)).values()})
+    runs = await rig.db.site_runs(script)
+    met = _met_the_error(slot, {str(run["launch_id"]) for run in runs.values()})
+    unsent = {site for site, run in runs.items() if _ITS_OWN in str(run["message"]) and site not in met}
     await settle(rig, measured, script, since=since, excuses=Excuses(unreachable=met))
-    if len(slot.exits) > lives:
-        return measured  # what it had in flight is resolved as if it had been killed
+    measured.demand(len(slot.exits) == lives, "A6: the daemon ended by it")
     measured.demand(len(met) <= 1, f"A6: one error was raised, and it is told of {', '.join(sorted(met))}")
+    together = {runs[site]["executing_at"] for site in unsent}
+    measured.demand(
+        len(together) <= 1, f"A6: {', '.join(sorted(unsent))} were not written together, and all met the error"
+    )
+    met |= unsent
     for site, run in (await rig.db.site_runs(script)).items():
         fine = site in met or run["state"] == "completed"
         measured.demand(fine, f"A6: {site} has nothing to do with it: {run['message']}")

@@ -1,5 +1,5 @@
--- No moment lies more than ten years ahead, whatever it is for, as it always was for launch_at: clients in other languages have no
--- word for what comes after the year 9999, and a typo in the year is told to whoever made it.
+-- No moment lies more than a hundred years ahead, whatever it is for (launch_at: ten): clients in other languages have no word for
+-- what comes after the year 9999, and a typo in the year is told to whoever made it.
 
 -- The columns are named by the trigger.
 create function tminus.guard_horizon() returns trigger
@@ -11,8 +11,8 @@ declare
 begin
     foreach name in array tg_argv loop
         execute format('select ($1).%I', name) into moment using new;
-        if moment > tminus.clock() + interval '10 years' then
-            raise exception '% lies more than ten years ahead', name using errcode = 'check_violation', column = name;
+        if moment > tminus.clock() + interval '100 years' then
+            raise exception '% lies more than a hundred years ahead', name using errcode = 'check_violation', column = name;
         end if;
     end loop;
     return new;
@@ -28,9 +28,9 @@ as $$
 begin
     if exists (
         select from unnest(new.spans) as s (span)
-        where lower(s.span) < '2000-01-01 00:00+00' or upper(s.span) > tminus.clock() + interval '10 years'
+        where lower(s.span) < '2000-01-01 00:00+00' or upper(s.span) > tminus.clock() + interval '100 years'
     ) then
-        raise exception 'window %: a span begins in this century and ends within the next ten years', quote_literal(new.name)
+        raise exception 'window %: a span begins after the year 1999, and ends within a hundred years', quote_literal(new.name)
             using errcode = 'check_violation', column = 'spans';
     end if;
     return new;
