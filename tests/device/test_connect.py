@@ -9,6 +9,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from asyncssh import kex_dh
 from pydantic import SecretStr
 
 from tests.device.servers import (
@@ -494,6 +495,35 @@ async def test_without_anything_in_common_the_legacy_profile_gives_no_wrong_advi
 async def test_the_modern_profile_speaks_every_key_exchange_of_routeros_7(exchange: str) -> None:
     async with router(kex_algs=[exchange]) as far, await connector().connect(target(far.port), BY_KEY) as near:
         assert (await near.run(":put ok", deadline=5, cap=100)).output == b"ok\r\n"
+
+
+async def test_a_group_of_the_routers_own_is_not_proved_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSL would: half a minute for 8,192 bits, before anything is known of who asks for it."""
+    made: list[int] = []
+
+    class Counted(kex_dh.DH):
+        def __init__(self, g: int, p: int) -> None:
+            made.append(g)
+            super().__init__(g, p)
+
+    monkeypatch.setattr(kex_dh, "DH", Counted)
+    monkeypatch.setattr(kex_dh, "_dh_gex_groups", ((2048, 4, kex_dh._group14_p),))  # 4 is no generator that has a name
+    async with router(kex_algs=["diffie-hellman-group-exchange-sha256"]) as far:
+        async with await connector().connect(target(far.port), BY_KEY) as near:
+            assert (await near.run(":put ok", deadline=5, cap=100)).output == b"ok\r\n"
+    assert made == [4], "by the server in this test, and by nobody else"
+
+
+@pytest.mark.parametrize(
+    "group", [(2048, 2, kex_dh._group1_p), (2048, 1, kex_dh._group14_p), (2048, 2, kex_dh._group14_p - 1)]
+)
+async def test_a_group_that_is_no_good_is_refused(monkeypatch: pytest.MonkeyPatch, group: tuple[int, int, int]) -> None:
+    monkeypatch.setattr(kex_dh, "_dh_gex_groups", (group,))
+    async with router(kex_algs=["diffie-hellman-group-exchange-sha256"]) as far:
+        error = await _fails(connector(), target(far.port))
+        assert isinstance(error, Offline)
+        assert "is no good" in str(error)
+        assert far.journal == []
 
 
 async def test_the_cheapest_cipher_is_preferred() -> None:

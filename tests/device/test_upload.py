@@ -220,6 +220,14 @@ async def test_a_server_that_breaks_the_protocol_is_a_failed_upload(answer: byte
         assert not near.closed
 
 
+async def test_a_channel_that_takes_a_byte_at_a_time_is_a_failed_upload(disk: Path) -> None:
+    """A megabyte would be a million packets, made without a pause."""
+    async with router(sftp_factory=_sftp(disk), max_pktsize=16) as far, await _connect(far.port) as near:
+        with pytest.raises(UploadFailed, match="it takes 16 bytes at once"):
+            await near.upload(NAME, bytes(1024 * 1024), deadline=20)
+        assert not (disk / NAME).exists()
+
+
 async def test_a_server_that_floods_the_upload_is_cut_off_early() -> None:
     class Flooding(asyncssh.SSHServerSession[bytes]):
         def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from tminus.routeros.facts import Facts, Version, parse_facts, parse_serial, parse_uptime
 
+BEGIN = "TMINUS-ASKED-0123456789abcdef"
 MARKER = "TMINUS-ID-0123456789abcdef"
+
+
+def answered(output: bytes) -> Facts | None:
+    """What is read from answers with their beginning marked."""
+    return parse_facts(BEGIN.encode() + b"\r\n" + output, BEGIN, MARKER)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +93,7 @@ def test_uptimes(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "never", "12", "1:2:3", "5s3m", "-1d", "1d 2h", "no such item", "9" * 20 + "w", "9" * 5000 + "s", "٣s"],
+    ["", " ", "never", "12", "1:2:3", "5s3m", "-1d", "1d 2h", "no such item", "9" * 20 + "w", "9" * 5000 + "s", "٣s", "999999y", "200y"],
 )
 def test_what_is_no_uptime(text: str) -> None:
     assert parse_uptime(text) is None
@@ -101,7 +107,7 @@ def test_reading_an_uptime_never_raises(text: str) -> None:
 def test_the_answer_to_identify() -> None:
     output = f"7.22 (stable)\r\nMikroTik\r\n00:06:48\r\n{MARKER}\r\n".encode()
     version = Version(7, 22, 0, "7.22 (stable)")
-    assert parse_facts(output, MARKER) == Facts(version=version, identity="MikroTik", uptime=timedelta(seconds=408))
+    assert answered(output) == Facts(version=version, identity="MikroTik", uptime=timedelta(seconds=408))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +127,7 @@ def test_the_answer_to_identify() -> None:
 )
 def test_a_hostile_identity_changes_nothing_else(identity: bytes, read: str) -> None:
     output = b"6.49.10\r\n" + identity + b"\r\n1d6h22m\r\n" + MARKER.encode() + b"\r\n"
-    facts = parse_facts(output, MARKER)
+    facts = answered(output)
     assert facts is not None
     assert facts == Facts(
         version=Version(6, 49, 10, "6.49.10"), identity=read, uptime=timedelta(days=1, hours=6, minutes=22)
@@ -133,13 +139,14 @@ def test_a_hostile_identity_changes_nothing_else(identity: bytes, read: str) -> 
     [
         ("Authorized access only!", 0),
         ("# 7.20", 0),
-        *(("10:11:12 echo: system,error,critical login failure", place) for place in range(4)),
+        ("24.12.25 - nobody works on this router without a ticket", 0),
+        *(("10:11:12 echo: system,error,critical login failure", place) for place in range(5)),
     ],
 )
 def test_a_greeting_before_the_answers_and_an_alarm_among_them_are_no_matter(shown: str, place: int) -> None:
-    answers = ["7.20.8 (stable)", "edge", "5d", MARKER]
+    answers = [BEGIN, "7.20.8 (stable)", "edge", "5d", MARKER]
     answers.insert(place, shown)
-    facts = parse_facts("\r\n".join(answers).encode(), MARKER)
+    facts = parse_facts("\r\n".join(answers).encode(), BEGIN, MARKER)
     assert facts is not None
     assert (facts.version.minor, facts.identity, facts.uptime) == (20, "edge", timedelta(days=5))
 
@@ -147,7 +154,7 @@ def test_a_greeting_before_the_answers_and_an_alarm_among_them_are_no_matter(sho
 @pytest.mark.parametrize("end", ["\r\n", "\n", "   \r\n", "\r\r\n"])
 def test_line_ends_and_padding_are_no_matter(end: str) -> None:
     output = end.join(["", "7.20.8 (stable)", "edge", "5d", MARKER, ""]).encode()
-    facts = parse_facts(output, MARKER)
+    facts = answered(output)
     assert facts is not None
     assert (facts.identity, facts.uptime) == ("edge", timedelta(days=5))
 
@@ -155,7 +162,7 @@ def test_line_ends_and_padding_are_no_matter(end: str) -> None:
 @pytest.mark.parametrize("identity", ["edge", ""])
 def test_blank_lines_behind_the_answers_are_no_matter(identity: str) -> None:
     answers = ["7.20.8 (stable)", identity, "5d", MARKER]
-    facts = parse_facts("".join(f"{answer}\r\n\r\n" for answer in answers).encode(), MARKER)
+    facts = answered("".join(f"{answer}\r\n\r\n" for answer in answers).encode())
     assert facts is not None
     assert (facts.version.minor, facts.identity, facts.uptime) == (20, identity, timedelta(days=5))
 
@@ -172,17 +179,22 @@ def test_blank_lines_behind_the_answers_are_no_matter(identity: str) -> None:
         b"7.22\r\n00:06:48\r\n\r\nTMINUS-ID-0123456789abcdef\r\n",
         b"MikroTik\r\n7.22\r\n00:06:48\r\nTMINUS-ID-0123456789abcdef\r\n",
         b"7.22\r\nMikroTik\r\nlong ago\r\nTMINUS-ID-0123456789abcdef\r\n",
+        b"Welcome!\r\n7.22\r\nMikroTik\r\n00:06:48\r\nTMINUS-ID-0123456789abcdef\r\n",
         b':put ("TMINUS-ID-" . "0123456789abcdef")\r\n',  # an echo of our line
         b"bash: :put: command not found\n",
     ],
 )
 def test_what_is_no_answer(output: bytes) -> None:
-    assert parse_facts(output, MARKER) is None
+    assert answered(output) is None
+
+
+def test_answers_whose_beginning_is_not_marked_are_none() -> None:
+    assert parse_facts(f"7.22\r\nMikroTik\r\n5d\r\n{MARKER}\r\n".encode(), BEGIN, MARKER) is None
 
 
 @given(st.binary(max_size=200))
 def test_reading_facts_never_raises(data: bytes) -> None:
-    parse_facts(data + b"\n" + MARKER.encode(), MARKER)
+    answered(data + b"\n" + MARKER.encode())
     parse_serial(data.decode(errors="replace"))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import asyncssh
 
-from tminus.device import problems
+from tminus.device import group_exchange, problems
 from tminus.device.callbacks import Client, Transport
 from tminus.device.connection import NEVER, Connection
 from tminus.device.credentials import Credential, check_username
@@ -184,6 +184,7 @@ class Connector:
 def _prepare(profile: SshProfile, limits: Limits) -> asyncssh.SSHClientConnectionOptions:
     """Make the options that all connections of a profile share; every ambient source is shut off."""
     algorithms = ALGORITHMS[profile]
+    group_exchange.register()
     try:
         return asyncssh.SSHClientConnectionOptions(
             config=None,

@@ -21,6 +21,9 @@ _FOR_READING = 0x01
 _CREATE_OR_REPLACE = 0x02 | 0x08 | 0x10  # write, create, truncate
 _CHUNK = 32 * 1024
 """Bytes in a write; every server has to take this many."""
+_LEAST_PACKET = 1024
+"""Bytes that a channel takes at once, at least: RFC 4253 (6.1) has everybody take 32 KiB. asyncssh cuts what is written into so many
+pieces without a pause, and of one byte each they would hold the event loop for minutes."""
 _MOST = 1024 * 1024
 """Bytes of replies to one upload. Honest ones take less than a hundred each."""
 
@@ -28,7 +31,7 @@ _MOST = 1024 * 1024
 async def greet(transport: asyncssh.SSHClientConnection) -> None:
     """Open SFTP, exchange versions and close it again. Raises what `put` raises. Has no deadline of its own."""
     replies = _Replies()
-    channel, _ = await transport.create_session(lambda: replies, command=None, subsystem="sftp")
+    channel = await _open(transport, replies)
     try:
         channel.write(_packet(_INIT, 3, b""))
         _expect(_VERSION, *await replies.get())
@@ -42,7 +45,7 @@ async def put(transport: asyncssh.SSHClientConnection, name: str, data: bytes) -
     Raises asyncssh's errors: SFTPError in its shapes, ChannelOpenError if SFTP is refused. Has no deadline of its own.
     """
     replies = _Replies()
-    channel, _ = await transport.create_session(lambda: replies, command=None, subsystem="sftp")
+    channel = await _open(transport, replies)
     try:
         channel.write(_packet(_INIT, 3, b""))
         _expect(_VERSION, *await replies.get())
@@ -67,7 +70,7 @@ async def put(transport: asyncssh.SSHClientConnection, name: str, data: bytes) -
 async def fetch(transport: asyncssh.SSHClientConnection, name: str, *, cap: int, offset: int = 0) -> bytes:
     """Return what is in a file from `offset` on, at most `cap` bytes and one more. Raises what `put` raises; has no deadline of its own."""
     replies = _Replies(most=_MOST + 2 * cap)
-    channel, _ = await transport.create_session(lambda: replies, command=None, subsystem="sftp")
+    channel = await _open(transport, replies)
     try:
         channel.write(_packet(_INIT, 3, b""))
         _expect(_VERSION, *await replies.get())
@@ -81,6 +84,8 @@ async def fetch(transport: asyncssh.SSHClientConnection, name: str, *, cap: int,
             if kind == _STATUS and struct.unpack_from(">II", body)[1] == _END_OF_FILE:
                 break
             part = _unpack_string(_expect(_DATA, kind, body), 4)
+            if struct.unpack_from(">I", body) != (request,):
+                raise asyncssh.SFTPBadMessage("a part is not the one that was asked for")
             if not part:
                 raise asyncssh.SFTPBadMessage("a read gave nothing, and not the end")
             content += part
@@ -92,6 +97,14 @@ async def fetch(transport: asyncssh.SSHClientConnection, name: str, *, cap: int,
         channel.close()
 
 
+async def _open(transport: asyncssh.SSHClientConnection, replies: _Replies) -> asyncssh.SSHClientChannel[bytes]:
+    channel, _ = await transport.create_session(lambda: replies, command=None, subsystem="sftp")
+    if channel._send_pktsize < _LEAST_PACKET:
+        channel.close()
+        raise asyncssh.SFTPBadMessage(f"it takes {channel._send_pktsize} bytes at once, which no SFTP server does")
+    return channel
+
+
 class _Replies(asyncssh.SSHClientSession[bytes]):
     """Cuts what the router sends into packets."""
 
@@ -99,6 +112,7 @@ class _Replies(asyncssh.SSHClientSession[bytes]):
         self._most = most  # bytes
         self._buffer = bytearray()
         self._received = 0
+        self._is_spoilt = False
         self._packets: asyncio.Queue[tuple[int, bytes] | Exception] = asyncio.Queue()
 
     async def get(self) -> tuple[int, bytes]:
@@ -109,19 +123,28 @@ class _Replies(asyncssh.SSHClientSession[bytes]):
         return packet
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
+        if self._is_spoilt:
+            return
         self._received += len(data)
         if datatype is not None or self._received > self._most:
-            self._packets.put_nowait(asyncssh.SFTPBadMessage("what the router sends is not SFTP"))
+            self._spoil("what the router sends is not SFTP")
             return
         self._buffer += data
         while len(self._buffer) >= 5:
             size, kind = struct.unpack_from(">IB", self._buffer)
             if size == 0:
-                self._packets.put_nowait(asyncssh.SFTPBadMessage("a reply is malformed"))
+                self._spoil("a reply is malformed")
+                return
             if len(self._buffer) < 4 + size:
                 break
             self._packets.put_nowait((kind, bytes(self._buffer[5 : 4 + size])))
             del self._buffer[: 4 + size]
+
+    def _spoil(self, why: str) -> None:
+        """Say so once; nothing that comes after it is looked at."""
+        self._is_spoilt = True
+        self._buffer.clear()
+        self._packets.put_nowait(asyncssh.SFTPBadMessage(why))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._packets.put_nowait(asyncssh.SFTPConnectionLost("the router closed the SFTP channel"))

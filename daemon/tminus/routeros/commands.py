@@ -84,12 +84,14 @@ class Nonce:
 def identify(nonce: Nonce, *, stamp: bool, look: bool = True, resources: bool = False) -> str:
     """Ask for version, identity and uptime, and prove that commands run. `stamp` leaves a line in the router's log.
 
+    What a router shows to everybody who logs in (/system note) may look like an answer, so it is marked where they begin.
     `look`: for what may fail behind the marker: how many scripts of ours still run as jobs, and which files of ours lie
     there. A line is parsed whole, so on a router that has no such menu, or hides it from us, nothing of it runs.
     `resources`: how much space is free and how loaded the CPU is, which may fail too.
     """
     asked = (
-        ":put [/system resource get version]; :put [/system identity get name]; :put [/system resource get uptime]; "
+        f"{nonce._put('ASKED')}; :put [/system resource get version]; :put [/system identity get name];"
+        " :put [/system resource get uptime]; "
     )
     stamped = f':log info "{nonce.log_line("connected")}"; ' if stamp else ""
     jobs = nonce._put("BUSY", f' . "-" . [:len [/system script job find where script~"{_ANY_SCRIPT}"]]')

@@ -19,6 +19,7 @@ _UPTIME = re.compile(
     r"(?:(\d{1,6}):(\d\d):(\d\d)(?:\.\d+)?|(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,6})s)?(?:\d+ms)?)$",
     re.ASCII,
 )
+_LONGEST_UPTIME = timedelta(days=200 * 365)  # beyond it, it is none, and no database holds all that a router may say
 # Letters and digits; a digit at least, or capitals alone, or a message of one word would be taken for a serial number.
 _SERIAL = re.compile(r"(?=.*[0-9])[A-Za-z0-9/_-]{4,32}|[A-Z]{8,32}")
 
@@ -98,28 +99,28 @@ def _holds(version: Version, operator: str, text: str) -> bool:
 
 
 def parse_uptime(text: str) -> timedelta | None:
-    """Read "6w5d11h55m45s", "00:06:48" and their mixtures; None for anything else."""
+    """Read "6w5d11h55m45s", "00:06:48" and their mixtures; None for anything else, and beyond two centuries."""
     found = _UPTIME.match(text.strip())
     if not found or not text.strip():
         return None
     years, weeks, days, clock_h, clock_m, clock_s, h, m, s = (int(part or 0) for part in found.groups())
-    return timedelta(days=years * 365 + weeks * 7 + days, hours=clock_h + h, minutes=clock_m + m, seconds=clock_s + s)
+    uptime = timedelta(days=years * 365 + weeks * 7 + days, hours=clock_h + h, minutes=clock_m + m, seconds=clock_s + s)
+    return uptime if uptime < _LONGEST_UPTIME else None
 
 
-def parse_facts(output: bytes, marker: str) -> Facts | None:
-    """Read the answer to commands.identify: version, identity and uptime, then `marker` alone on a line.
+def parse_facts(output: bytes, begin: str, end: str) -> Facts | None:
+    """Read the answer to commands.identify: version, identity and uptime, between two markers, each alone on a line.
 
-    None where the marker is missing (the line did not run to its end) or the answers are not RouterOS's.
+    None where a marker is missing (the line did not run to its end) or the answers are not RouterOS's.
     """
     said = lines(output)
-    if marker not in said:
+    if begin not in said or end not in said:
         return None
-    answers = said[: said.index(marker)]
+    answers = said[said.index(begin) + 1 : said.index(end)]
     # A blank line behind an answer is no answer; but one that stands for the identity may be.
     while answers and not answers[-1]:
         answers.pop()
-    # What a router may show to everybody who logs in comes first.
-    while answers and Version.parse(answers[0]) is None:
+    while answers and not answers[0]:
         answers.pop(0)
     if len(answers) < 3:
         return None

@@ -58,7 +58,7 @@ _PEM_EDGE = "-----"
 # What a key is made of and nothing else, so that a mere mention of one in a script does not cost the rest of an export.
 _KEY = re.compile(r"[A-Za-z0-9+/=\s\\:,_-]*")
 _LEAST_OF_KEY = 16  # characters of one whose end is missing
-_COMMUNITIES = re.compile(r"^/snmp[ /]community\b.*(?:\n(?!/).*)*", re.MULTILINE)
+_COMMUNITIES = re.compile(r"^/snmp[ /]community\b", re.MULTILINE)
 _COMMUNITY = re.compile(r'(?<![\w-])(name=)("(?:\\.|[^"\\\n])*"|[^\s"]+)')
 _NO_SECRETS = frozenset({"yes", "no", "public", HIDDEN, '""', f'"{HIDDEN}"'})
 
@@ -136,12 +136,16 @@ def _keys(text: str) -> list[_Change]:
 def _communities(text: str) -> list[_Change]:
     if "/snmp" not in text:
         return []
-    return [
-        (*found.span(2), HIDDEN)
-        for part in _COMMUNITIES.finditer(text)
-        for found in _COMMUNITY.finditer(text, *part.span())
-        if found[2] not in _NO_SECRETS
-    ]
+    changes: list[_Change] = []
+    for menu in _COMMUNITIES.finditer(text):
+        # To the next menu, which begins on a line of its own. Not by a pattern: it would remember each line that it passed.
+        end = text.find("\n/", menu.end())
+        changes += (
+            (*found.span(2), HIDDEN)
+            for found in _COMMUNITY.finditer(text, menu.end(), end if end >= 0 else len(text))
+            if found[2] not in _NO_SECRETS
+        )
+    return changes
 
 
 def _lines_with_hints(text: str) -> list[tuple[int, int]]:

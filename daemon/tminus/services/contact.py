@@ -147,7 +147,7 @@ async def introduce(
     for stamped, looked in ways:
         command = commands.identify(nonce, stamp=stamped, look=looked, resources=resources)
         result = await connection.run(command, deadline=deadline, cap=SMALL)
-        facts = parse_facts(result.output, nonce.marker("ID"))
+        facts = parse_facts(result.output, nonce.marker("ASKED"), nonce.marker("ID"))
         if facts is not None or nonce.marker("ID") in lines(result.output) or connection.closed:
             break
     return Introduction(facts=facts, output=result.output, stamped=stamped, looked=looked)
@@ -162,7 +162,7 @@ async def ask_serial(connection: Connection, nonce: commands.Nonce, *, deadline:
 async def ask_identity(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> str | None:
     """Ask a router what it calls itself; None if what answers is not a RouterOS console. Raises as `run` does."""
     said = await connection.run(commands.identify(nonce, stamp=False, look=False), deadline=deadline, cap=SMALL)
-    facts = parse_facts(said.output, nonce.marker("ID"))
+    facts = parse_facts(said.output, nonce.marker("ASKED"), nonce.marker("ID"))
     return None if facts is None else facts.identity
 
 
