@@ -508,9 +508,11 @@ async def test_a_group_of_the_routers_own_is_not_proved_on_the_event_loop(monkey
 
     monkeypatch.setattr(kex_dh, "DH", Counted)
     monkeypatch.setattr(kex_dh, "_dh_gex_groups", ((2048, 4, kex_dh._group14_p),))  # 4 is no generator that has a name
-    async with router(kex_algs=["diffie-hellman-group-exchange-sha256"]) as far:
-        async with await connector().connect(target(far.port), BY_KEY) as near:
-            assert (await near.run(":put ok", deadline=5, cap=100)).output == b"ok\r\n"
+    async with (
+        router(kex_algs=["diffie-hellman-group-exchange-sha256"]) as far,
+        await connector().connect(target(far.port), BY_KEY) as near,
+    ):
+        assert (await near.run(":put ok", deadline=5, cap=100)).output == b"ok\r\n"
     assert made == [4], "by the server in this test, and by nobody else"
 
 

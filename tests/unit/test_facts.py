@@ -93,7 +93,22 @@ def test_uptimes(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "never", "12", "1:2:3", "5s3m", "-1d", "1d 2h", "no such item", "9" * 20 + "w", "9" * 5000 + "s", "٣s", "999999y", "200y"],
+    [
+        "",
+        " ",
+        "never",
+        "12",
+        "1:2:3",
+        "5s3m",
+        "-1d",
+        "1d 2h",
+        "no such item",
+        "9" * 20 + "w",
+        "9" * 5000 + "s",
+        "٣s",
+        "999999y",
+        "200y",
+    ],
 )
 def test_what_is_no_uptime(text: str) -> None:
     assert parse_uptime(text) is None

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tminus.routeros import rendering
 from tminus.routeros.language import ScriptSyntaxError, ast, parse
 from tminus.routeros.lint import inspect
 from tminus.routeros.rendering import MAX_RENDERED, RenderingRefused, template
@@ -191,3 +192,25 @@ def test_what_is_found_in_a_script_tells_of_placeholders_before_anybody_authoriz
     fine = inspect(b"/interface set $(wan) comment=$(who)")
     assert fine.valid
     assert not {"placeholder-refused", "undeclared-variable", "syntax-error"} & {found.code for found in fine.findings}
+
+
+@pytest.mark.parametrize("script", [b':put "$(a)"', b':execute "$(a)"', b':put "$(a)'])
+def test_a_script_is_read_once_for_all_its_sites_whatever_comes_of_it(
+    monkeypatch: pytest.MonkeyPatch, script: bytes
+) -> None:
+    """A megabyte takes seconds; it was read again for each site that it was refused for."""
+    read: list[bytes] = []
+
+    def counted(text: bytes, **options: bool) -> ast.Program:
+        read.append(text)
+        return parse(text, **options)
+
+    monkeypatch.setattr(rendering, "parse", counted)
+    rendering._read.cache_clear()
+    said = set()
+    for _ in range(3):
+        try:
+            said.add(template(script).names)
+        except RenderingRefused as refused:
+            said.add((str(refused),))
+    assert (len(read), len(said)) == (1, 1)

@@ -29,7 +29,9 @@ class _Group:
     def __init__(self, g: int, p: int, *, least_bits: int) -> None:
         """Raises KeyExchangeFailed for a group that is no good."""
         if not least_bits <= p.bit_length() <= _MOST_BITS or p % 2 == 0 or not 1 < g < p - 1:
-            raise asyncssh.KeyExchangeFailed(f"it wants a Diffie-Hellman group of {p.bit_length()} bits that is no good")
+            raise asyncssh.KeyExchangeFailed(
+                f"it wants a Diffie-Hellman group of {p.bit_length()} bits that is no good"
+            )
         self._g, self._p = g, p
         self._exponent = secrets.randbits(_EXPONENT_BITS) | 1 << (_EXPONENT_BITS - 1)
 

@@ -88,9 +88,24 @@ class Template:
         return rendered
 
 
-@lru_cache(maxsize=8)
 def template(script: bytes) -> Template:
     """Find the placeholders of a script. Raises RenderingRefused where one stands where no value can."""
+    found = _read(script)
+    if isinstance(found, RenderingRefused):
+        raise found.with_traceback(None)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _read(script: bytes) -> Template | RenderingRefused:
+    """Read a script once for all its sites, whatever comes of it: a large one takes seconds."""
+    try:
+        return _find_placeholders(script)
+    except RenderingRefused as refused:
+        return refused
+
+
+def _find_placeholders(script: bytes) -> Template:
     if PLACEHOLDER.search(script) is None:
         return Template(script=script, placeholders=())
     try:

@@ -33,6 +33,7 @@ from tminus.routeros.outcome import judge_import
 from tminus.routeros.remains import Before, has_rebooted
 from tminus.routeros.text import lines
 from tminus.services import post_checks
+from tminus.services.beside import EXPORTS
 from tminus.services.contact import CLOSES_WITHIN, SMALL, Contact, find_remains
 from tminus.services.exports import complete_export, take_export, with_secrets
 from tminus.services.run import Run, answer_of, sentence
@@ -116,7 +117,7 @@ async def difference(before: Export | None, after: Export | None) -> str | None:
         return None
     # Only what differs costs anything: milliseconds mostly, and seconds where two exports have little in common.
     if max(len(before.text), len(after.text)) - sum(common_ends(before.text, after.text)) > _MUCH:
-        return await asyncio.to_thread(diff_exports, before.text, after.text)
+        return await EXPORTS.run(diff_exports, before.text, after.text)
     return diff_exports(before.text, after.text)
 
 
@@ -126,7 +127,7 @@ async def hidden_change(before: Export | None, after: Export | None, diff: str |
         return None
     if before.sensitive == after.sensitive:
         return None
-    whole = await asyncio.to_thread(diff_exports, before.sensitive, after.sensitive)
+    whole = await EXPORTS.run(diff_exports, before.sensitive, after.sensitive)
     if _changed_lines(whole) <= _changed_lines(diff or ""):
         return None
     if diff:

@@ -18,6 +18,7 @@ from tminus.routeros import commands
 from tminus.routeros.export import Export, Incomplete, read_export, read_export_file
 from tminus.routeros.facts import Version
 from tminus.routeros.text import clean, clean_line, lines
+from tminus.services.beside import EXPORTS
 from tminus.services.contact import SMALL, remove_files
 from tminus.services.run_settings import RunSettings
 
@@ -130,7 +131,7 @@ async def with_secrets(
     told, lines_before = again.export.text.count("\n"), plain.text.count("\n")
     if told < lines_before:
         return replace(taken, left=left, note=_not_stored(f"it has {told} lines, and without secrets {lines_before}"))
-    same = await asyncio.to_thread(clean, again.export.text, cap=1 << 30) == plain.text
+    same = await EXPORTS.run(clean, again.export.text, cap=1 << 30) == plain.text
     return replace(taken, left=left, note=_NO_MORE if same else "", export=replace(plain, sensitive=again.export.text))
 
 
@@ -229,7 +230,7 @@ async def _unhurried(read: Callable[[bytes, T], Export | Incomplete], content: b
     """
     if len(content) <= _LONG:
         return read(content, more)
-    return await asyncio.to_thread(read, content, more)
+    return await EXPORTS.run(read, content, more)
 
 
 async def file_size(connection: Connection, nonce: commands.Nonce, name: str, settings: RunSettings) -> int | None:

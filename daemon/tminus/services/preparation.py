@@ -35,6 +35,7 @@ from tminus.routeros.post_checks import render
 from tminus.routeros.rendering import RenderingRefused
 from tminus.services import post_checks
 from tminus.services.authority import Authority
+from tminus.services.beside import RENDERING, TRIALS
 from tminus.services.contact import Contact, remove_files
 from tminus.services.exports import Taken, take_plausible_export, with_secrets
 from tminus.services.identification import Identification
@@ -136,7 +137,8 @@ class Preparation:
         content = run.content
         try:
             values = named_values(content.names, content.variables, run.claim.site.variables)
-            run.rendered = await asyncio.to_thread(render, content.script, content.post_checks, values)
+            thread = TRIALS if content.on_trial else RENDERING
+            run.rendered = await thread.run(render, content.script, content.post_checks, values)
         except RenderingRefused as refused:
             raise Ended(not_started(Reason.SCRIPT_REJECTED, f"{refused} Nothing was sent.")) from refused
 

@@ -11,9 +11,12 @@ from tminus.routeros import commands, messages
 from tminus.routeros.facts import Version
 from tminus.routeros.outcome import judge_dry_run
 from tminus.routeros.text import clean_line, lines
+from tminus.services.beside import EXPORTS
 from tminus.services.contact import SMALL
 from tminus.services.run import Ended, Run, StartedItself, sentence
 from tminus.services.run_settings import RunSettings
+
+_LONG = 64 * 1024  # bytes of an answer that is not read on the event loop
 
 
 async def upload_script(run: Run, connection: Connection, settings: RunSettings) -> None:
@@ -64,7 +67,8 @@ async def check_upload(run: Run, connection: Connection, settings: RunSettings) 
     if run.facts.version.has_onerror and not caught:
         _go_on_without_catching(run)
     if dry_run:
-        verdict = judge_dry_run(commands.after_size(run.nonce, result.output))
+        answer = commands.after_size(run.nonce, result.output)
+        verdict = await EXPORTS.run(judge_dry_run, answer) if len(answer) > _LONG else judge_dry_run(answer)
         if isinstance(verdict, Ending):
             raise Ended(verdict) if verdict.effect is Effect.NONE else StartedItself(verdict)
         run.warnings += verdict
