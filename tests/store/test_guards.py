@@ -195,13 +195,15 @@ _FUNCTION = re.compile(r"create (?:or replace )?function tminus\.(\w+)(.*?\bas\s
 
 
 def sources() -> Iterator[tuple[str, str]]:
-    """Each statement file and each function of the migrations, with its text, without comments."""
+    """Each statement file and each function of the migrations, as the last of them leaves it, without comments."""
     folder = files("tminus.store").joinpath("sql")
     for entry in folder.iterdir():
         if entry.name.endswith(".sql"):
             yield entry.name.removesuffix(".sql"), bare(entry.read_text(encoding="utf-8"))
+    functions: dict[str, str] = {}
     for entry in sorted(folder.joinpath("migrations").iterdir(), key=lambda entry: entry.name):
-        yield from _FUNCTION.findall(bare(entry.read_text(encoding="utf-8")))
+        functions |= dict(_FUNCTION.findall(bare(entry.read_text(encoding="utf-8"))))
+    yield from functions.items()
 
 
 def bare(text: str) -> str:
