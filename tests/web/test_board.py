@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
@@ -15,6 +16,7 @@ from tests.store.stage import EMPTY, add_sites
 from tests.web import boards
 from tests.web.boards import field_of, visitor
 from tests.web.conftest import Api, Reply, serve, serve_fresh, token
+from tminus.domain.review import lines_between
 from tminus.web.call import make_cursor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -470,6 +472,26 @@ async def test_where_variables_are_each_site_is_shown_as_it_is_given_the_script(
         assert '/system identity set name="router of site-01"' in page
         page = html.unescape(await bob.see(f"/board/scripts/{script}?site=site-03"))
         assert '/system identity set name="the others"' in page
+
+
+async def test_comparing_two_long_scripts_holds_up_nobody(api: Api) -> None:
+    # Lines that stand still between lines that differ: what takes longest to compare.
+    seen, now = (
+        "".join(f":put {n}\n" if n % 2 else f":{verb} {n}\n" for n in range(5_000)) for verb in ("log", "beep")
+    )
+    began = time.thread_time()
+    lines_between(seen, now, "what you saw")
+    comparing = time.thread_time() - began
+    script = await submit(api, script=seen)
+    async with visitor(api) as bob:
+        page = await bob.see(f"/board/scripts/{script}")
+        (await api("PUT", f"/scripts/scheduled/{script}", {"script": now})).json()
+        began = time.thread_time()
+        reply = await bob.act(script, "authorize", page, digest=field_of(page, "digest"), read="yes")
+        # The loop of the daemon is that of this test: all else that it does for the answer takes far less.
+        assert time.thread_time() - began < comparing / 2
+    assert reply.status == 409
+    assert "+:beep 0" in reply.text
 
 
 async def test_the_approver_is_given_what_is_signed_where_daemons_ask_for_it(api: Api) -> None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-from itertools import accumulate
-
+from tminus.domain.comparison import CONTEXT, groups_of_changes, head_of, lines_of
 from tminus.domain.likeness import common_ends
-
-_CONTEXT = 3
-_LONGEST_COMPARISON = 4_000_000  # pairs of lines; a second or two
 
 
 def diff_exports(before: str, after: str) -> str:
@@ -16,8 +11,7 @@ def diff_exports(before: str, after: str) -> str:
 
     Menu is compared with menu, wherever it stands; the order within one counts. Each part is headed by its menu.
 
-    Takes seconds at most, whatever the texts are: where comparing would take longer, the rest of what is to be compared
-    is shown as removed and added, which is longer than it could be and just as true.
+    Takes seconds at most, whatever the texts are (see domain.comparison).
     """
     before, after = _ended(before), _ended(after)
     if before == after:
@@ -32,17 +26,11 @@ def diff_exports(before: str, after: str) -> str:
     a, b = _lines(before[start : len(before) - kept]), _lines(after[start : len(after) - kept])
     menus_a, menus_b = _menu_of_each(a, menu_before), _menu_of_each(b, menu_before)
     diff = ["--- before", "+++ after"]
-    for group in _BoundedMatcher(a, b).get_grouped_opcodes(_CONTEXT):
-        removed, added = (group[0][1], group[-1][2]), (group[0][3], group[-1][4])
+    for group in groups_of_changes(a, b):
         tag, a_from, _, b_from, _ = next(change for change in group if change[0] != "equal")
         menu = menus_b[b_from] if tag == "insert" else menus_a[a_from]
-        diff.append(f"@@ -{_range(*removed, skipped)} +{_range(*added, skipped)} @@{menu and ' ' + menu}")
-        for tag, a_from, a_to, b_from, b_to in group:
-            if tag == "equal":
-                diff += (f" {line}" for line in a[a_from:a_to])
-            else:
-                diff += (f"-{line}" for line in a[a_from:a_to])
-                diff += (f"+{line}" for line in b[b_from:b_to])
+        diff.append(head_of(group, skipped=skipped) + (menu and " " + menu))
+        diff += lines_of(group, a, b)
     return "\n".join(diff) + "\n"
 
 
@@ -54,7 +42,7 @@ def _differing(before: str, after: str) -> tuple[int, int]:
     """Return where the lines begin in which two texts differ, with those around them, and how far from the end they end."""
     head, tail = common_ends(before, after)
     start, stop = head, len(before) - tail
-    for _ in range(_CONTEXT + 1):
+    for _ in range(CONTEXT + 1):
         start = before.rfind("\n", 0, max(start - 1, 0)) + 1
         stop = before.find("\n", stop) + 1 or len(before)
     return start, len(before) - stop
@@ -119,32 +107,3 @@ def _menu_of_each(said: list[str], current: str) -> list[str]:
 def _lines(text: str) -> list[str]:
     """Split a normalised export, whose lines end with line feeds alone."""
     return text.removesuffix("\n").split("\n") if text else []
-
-
-def _range(start: int, stop: int, skipped: int) -> str:
-    """Return lines `start` to `stop` as a unified diff names them: from 1, and an empty range by the line before it."""
-    length = stop - start
-    first = skipped + start + (1 if length else 0)
-    return str(first) if length == 1 else f"{first},{length}"
-
-
-class _BoundedMatcher(difflib.SequenceMatcher[str]):
-    """difflib's matcher, which finds nothing more once it has compared `_LONGEST_COMPARISON` pairs of lines.
-
-    Alone it takes hours for two long texts of few different lines, and a router can send such texts.
-    """
-
-    def __init__(self, a: list[str], b: list[str]) -> None:
-        super().__init__(None, a, b)
-        self._left = _LONGEST_COMPARISON
-        # How many lines of b are looked at for the first n lines of a.
-        places: dict[str, list[int]] = self.b2j  # type: ignore[attr-defined]  # documented, and missing in the stubs
-        self._looks = [0, *accumulate(1 + len(places.get(line, ())) for line in a)]
-
-    def find_longest_match(
-        self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None
-    ) -> difflib.Match:
-        self._left -= self._looks[-1 if ahi is None else ahi] - self._looks[alo]
-        if self._left < 0:
-            return difflib.Match(alo, blo, 0)
-        return super().find_longest_match(alo, ahi, blo, bhi)

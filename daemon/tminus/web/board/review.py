@@ -74,6 +74,10 @@ async def _show(visit: Visit, script_id: UUID, *, stale: str | None = None) -> w
     rendering = await asyncio.to_thread(_render, review, asked_site)
     before = None if stale is None else visit.seen.reviews.get(stale)
     visit.seen.keep(review)
+    since_authorized = await asyncio.to_thread(script_diff, review)
+    since_seen = (
+        [] if before is None else await asyncio.to_thread(lines_between, before.script, review.script, "what you saw")
+    )
     return visit.page(
         "review.html",
         {
@@ -88,14 +92,14 @@ async def _show(visit: Visit, script_id: UUID, *, stale: str | None = None) -> w
             "zones": Counter((site.local_time or "", site.zone) for site in review.sites).most_common(12),
             "rendering": rendering,
             "changes": changes(review),
-            "script_diff": script_diff(review)[:_DIFF],
+            "script_diff": since_authorized[:_DIFF],
             "launches": launches,
             "command": command,
             "asked_site": asked_site,
             "stale": stale,
             "before": before,
             "stale_changes": [] if before is None else differences(before, review),
-            "stale_diff": [] if before is None else lines_between(before.script, review.script, "what you saw")[:_DIFF],
+            "stale_diff": since_seen[:_DIFF],
             "is_own": visit.session.person.name in (review.created_by, review.updated_by),
         },
         status=200 if stale is None else 409,
