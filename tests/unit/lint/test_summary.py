@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -84,6 +85,16 @@ def test_a_long_script_has_a_short_summary() -> None:
     assert len(summary) <= 300
     assert summary.startswith("Removes simple queues")
     assert "other kinds of change" in summary
+
+
+def test_a_script_of_very_many_kinds_of_change_is_summed_up_as_fast_as_it_is_read() -> None:
+    script = "".join(f"/ip/zz{n} add a=1\n" for n in range(8_000)).encode()
+    begin = time.process_time()
+    summary = inspect(script).summary
+    assert time.process_time() - begin < 5.0
+    assert summary.startswith("Runs /ip/zz0, runs /ip/zz1,")
+    assert "runs /ip/zz15 and 7984 other kinds of change" in summary
+    assert len(summary) <= 300
 
 
 def test_no_control_character_passes_through() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate, takewhile
 
 from tminus.routeros.text import clean_line
 
@@ -201,7 +202,7 @@ def summary(reading: Reading, *, refusal: str | None = None, unseen: str | None 
         return _join(first, does)
     rest = "What else it does is not seen here." if blind or unseen else ""
     some = "Some of it only under a condition, in a loop or in a function." if conditional else ""
-    for most in range(len(groups), -1, -1):
+    for most in range(_most_told(groups), -1, -1):
         for words in (True, False):
             told = [*deeds, *(group.say(words=words) for group in groups[:most])]
             if most < len(groups):
@@ -214,6 +215,12 @@ def summary(reading: Reading, *, refusal: str | None = None, unseen: str | None 
             if len(text) <= MAX_LENGTH:
                 return text
     return _join(first, "Makes many changes.")[:MAX_LENGTH]
+
+
+def _most_told(groups: list[_Group]) -> int:
+    """Return how many groups could be told at most, however short the rest of the summary is."""
+    lengths = accumulate(len(group.say(words=False)) for group in groups)
+    return sum(1 for _ in takewhile(lambda length: length <= MAX_LENGTH, lengths))
 
 
 def _join(*sentences: str) -> str:
