@@ -6,6 +6,7 @@ import json
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Route
 
 from tests.board.conftest import SHOTS, SITES, Desk, Tab
 from tests.web import boards
@@ -91,6 +92,33 @@ async def test_two_hundred_sites_are_seen_to_end_without_a_reload(desk: Desk) ->
         for one in (tab, phone):
             assert one.loads == 1
             one.is_clean()
+
+
+async def test_a_part_that_was_refused_is_asked_for_again_after_a_pause(desk: Desk) -> None:
+    launch = await boards.launch(desk.api, await submit(desk.api))
+    parts = f"{desk.api.url}/board/launches/{launch}/parts"
+    async with desk.tab() as tab:
+        refusals = [429, 503]
+        asked: list[str] = []
+
+        async def answer(route: Route) -> None:
+            asked.append(route.request.url)
+            await (route.fulfill(status=refusals.pop()) if refusals else route.continue_())
+
+        await tab.page.route(parts, answer)
+        await tab.page.clock.install()
+        await tab.open(f"/board/launches/{launch}")
+        # From here on its clock stands still unless it is moved.
+        await tab.page.clock.pause_at(await tab.page.evaluate("Date.now() + 1000"))
+        await boards.end(desk.api, launch, 1, 200, "completed")
+        await boards.finish(desk.api, launch)
+        for times in (1, 2):
+            await tab.until("timer !== 0")  # of board.js
+            await tab.page.clock.run_for(4_900)
+            assert len(asked) == times
+            await tab.page.clock.run_for(200)
+        await tab.page.wait_for_selector("#launch-head .badge.finished")
+        assert tab.loads == 1
 
 
 async def test_an_approval_of_what_was_changed_meanwhile_is_refused_and_shows_how(desk: Desk) -> None:

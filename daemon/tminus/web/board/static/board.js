@@ -79,25 +79,28 @@ let fetching = false;
 let wanted = false;
 let timer = 0;
 
+const PAUSE = 5000; // before it is asked again after a refusal or an outage: every page that is open asks
+
 async function refetch(path, ids, every) {
   wanted = true;
   if (fetching || timer) return;
   fetching = true;
   wanted = false;
+  let pause = every;
   try {
     const answer = await fetch(path, { credentials: "same-origin", redirect: "error" });
-    if (answer.ok) {
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const id of ids) replace(id, fresh);
-      if (fresh.body.dataset.mark) body.dataset.mark = fresh.body.dataset.mark;
-      tick();
-      wanted = wanted || isBehind(); // several who look are given one answer, which may be some seconds old
-    }
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const id of ids) replace(id, fresh);
+    if (fresh.body.dataset.mark) body.dataset.mark = fresh.body.dataset.mark;
+    tick();
+    wanted = wanted || isBehind(); // several who look are given one answer, which may be some seconds old
   } catch {
     wanted = true;
+    pause = PAUSE;
   }
   fetching = false;
-  timer = setTimeout(() => { timer = 0; if (wanted) refetch(path, ids, every); }, every);
+  timer = setTimeout(() => { timer = 0; if (wanted) refetch(path, ids, every); }, pause);
 }
 
 function replace(id, fresh) {
