@@ -9,6 +9,8 @@ TminusError
 │   └── Refused             a rule of the database said no; its text is for the person  exit 1
 ├── EmbeddedError           the embedded PostgreSQL did not start, or ended             exit 4
 ├── CannotVerify            signatures cannot be verified on this host (signatures.py)  exit 3
+├── OutputFailed            standard output cannot be written                           exit 74
+│   └── OutputClosed        nobody reads it any more (| head)                           exit 141
 ├── ScriptSyntaxError       RouterOS would not read it (routeros/language/problem.py)
 ├── ChannelError            a letter could not be handed over now; it is tried again
 │   └── LetterRefused       it never will be: who should have taken it said no
@@ -71,6 +73,18 @@ class Refused(StoreError):
 
 class EmbeddedError(TminusError):
     exit_code = 4
+
+
+class OutputFailed(TminusError):
+    """What was asked for may have been done; what was printed of it is not complete."""
+
+    exit_code = 74  # EX_IOERR of sysexits.h: those of the commands have a meaning of their own
+
+
+class OutputClosed(OutputFailed):
+    """A program that reads our output ended. Nothing is wrong, so nothing is said."""
+
+    exit_code = 141  # as a shell tells of whom SIGPIPE ended
 
 
 class ChannelError(TminusError):

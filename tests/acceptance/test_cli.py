@@ -1062,19 +1062,37 @@ async def test_the_installed_command_prints_one_json_document(cli: Cli) -> None:
     assert [site["id"] for site in json.loads(out)] == ["site_a", "site_b", "site_c"]
 
 
-async def test_output_that_nobody_reads_any_more_is_not_blamed_on_the_database(cli: Cli) -> None:
-    await cli.submit()
-    assert await cli.db.value("select tminus.seal_events(100)")
-    reads, writes = os.pipe()
-    os.close(reads)
+async def printing_to(descriptor: int, cli: Cli, *arguments: str) -> tuple[int | None, str]:
+    """Run a real `tminus` with this as standard output; return its exit code, and what it says on stderr."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tminus", "audit", "export", stdout=writes, stderr=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "tminus", *arguments, stdout=descriptor, stderr=asyncio.subprocess.PIPE,
         env={**clean_environment(), "TMINUS_DATABASE_URL": cli.db.dsn_as("rita")},
     )  # fmt: skip
-    os.close(writes)
+    os.close(descriptor)
     _, err = await asyncio.wait_for(process.communicate(), 30)
-    assert err == b""
-    assert process.returncode != 0
+    return process.returncode, err.decode()
+
+
+# By click before a command begins, without a database, within a connection to one, and by rich.
+PRINTING = (("--help",), ("lint", __file__), ("audit", "export"), ("site", "list", "--json"), ("site", "list"))
+
+
+async def test_output_that_nobody_reads_any_more_is_nothing_to_complain_of(cli: Cli) -> None:
+    await cli.submit()
+    assert await cli.db.value("select tminus.seal_events(100)")
+    for arguments in PRINTING:
+        reads, writes = os.pipe()
+        os.close(reads)
+        assert await printing_to(writes, cli, *arguments) == (141, ""), arguments
+
+
+async def test_output_that_cannot_be_written_is_one_sentence_and_not_blamed_on_the_database(cli: Cli) -> None:
+    await cli.submit()
+    assert await cli.db.value("select tminus.seal_events(100)")
+    for arguments in PRINTING:
+        said = "tminus: could not write the output: No space left on device; it is not complete\n"
+        full = os.open("/dev/full", os.O_WRONLY)
+        assert await printing_to(full, cli, *arguments) == (74, said), arguments
 
 
 async def test_help_has_every_command_once_in_a_section(cli: Cli) -> None:

@@ -8,8 +8,9 @@ import click
 
 from tminus import __version__
 from tminus.cli.common import Context
+from tminus.cli.output import guard_stdout
 from tminus.cli.sections import Sections
-from tminus.errors import TminusError
+from tminus.errors import OutputClosed, TminusError
 
 
 @click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -74,8 +75,11 @@ def _register() -> None:
 def main() -> None:
     """Run the command line. Exit codes are those of tminus.errors; 130 after Ctrl-C."""
     _register()
+    guard_stdout()
     try:
         cli(standalone_mode=False)
+    except OutputClosed as error:
+        sys.exit(error.exit_code)
     except TminusError as error:
         click.echo(f"tminus: {error}", err=True)
         sys.exit(error.exit_code)
@@ -87,5 +91,3 @@ def main() -> None:
     except click.ClickException as error:
         click.echo(f"tminus: {error.format_message()}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.exit(141)
