@@ -366,6 +366,23 @@ async def test_a_wave_that_waits_is_let_go_by_the_number_that_was_shown(api: Api
     assert await api.db.value("select confirmed_wave from tminus.launches where id = $1::uuid", launch) == 2
 
 
+@pytest.mark.parametrize(
+    ("state", "offered"), [("finished", True), ("halted", True), ("cancelled", False), ("missed", False)]
+)
+async def test_a_retry_is_offered_where_the_database_would_not_refuse_it(
+    api: Api, state: str, *, offered: bool
+) -> None:
+    script = await submit(api, sites=SITES[:2])
+    launch = await boards.launch(api, script)
+    await boards.end(api, launch, 1, 2, "skipped")
+    await boards.finish(api, launch, state)
+    async with visitor(api) as bob:
+        for path in (f"/board/launches/{launch}", f"/board/launches/{launch}/parts"):
+            assert (f'action="/board/scripts/{script}/retry"' in await bob.see(path)) is offered
+        if not offered:
+            assert (await bob.act(script, "retry", back=launch)).status == 409
+
+
 async def test_steps_say_no_more_than_what_is_known(api: Api) -> None:
     script = await submit(api, sites=SITES[:3], make_backup=False)
     launch = await boards.launch(api, script)

@@ -83,6 +83,7 @@ def _facts(launch: asyncpg.Record, letters: str) -> dict[str, object]:
         "sites": len(letters) or launch["sites"],
         "ready": cells.ready(letters),
         "may_retry": launch["finished_at"] is not None
+        and launch["state"] in ("finished", "halted")
         and launch["kind"] in ("scheduled", "retry")
         and launch["retried_as"] is None
         and counts["failed"] + counts["skipped"] > 0,
