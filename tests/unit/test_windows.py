@@ -96,6 +96,12 @@ def test_an_hour_that_comes_twice_opens_twice_and_one_that_does_not_come_never_o
     assert next_opening(window, utc("2026-03-29T00:00")) == Span(utc("2026-04-05T00:00"), utc("2026-04-05T00:30"))
 
 
+@pytest.mark.parametrize("now", ["2026-03-22T01:45", "2026-03-28T12:00"])
+def test_a_window_whose_only_opening_of_a_week_is_left_out_in_spring_opens_in_the_week_after(now: str) -> None:
+    window = Window(zone=ZoneInfo("Europe/Berlin"), weekly=(parse_weekly("sun 02:15-02:45"),))
+    assert next_opening(window, utc(now)) == Span(utc("2026-04-05T00:15"), utc("2026-04-05T00:45"))
+
+
 def test_rules_that_touch_are_one_opening() -> None:
     window = Window(
         zone=ZoneInfo("UTC"),

@@ -12,7 +12,7 @@ _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_LOOK_AHEAD = 9  # days: a week, and a day on both sides for the distance from UTC
+_LOOK_AHEAD = 16  # days: two weeks, as the only hour of a week may be left out in spring, and a day on both sides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +73,7 @@ def _days(named: str) -> Iterator[int]:
 def next_opening(window: Window, now: datetime) -> Span | None:
     """Return the time for which `window` is open that goes on at `now` or begins after it, or None if it opens no more.
 
-    Openings that touch are one. Where a window is open all week, the end is that of what was looked at: more than a week
-    ahead.
+    Openings that touch are one. Where a window is open all week, the end is that of what was looked at: two weeks ahead.
     """
     merged: list[Span] = []
     for span in sorted(_openings(window, now)):
