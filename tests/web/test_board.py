@@ -491,6 +491,16 @@ async def test_where_variables_are_each_site_is_shown_as_it_is_given_the_script(
         assert '/system identity set name="the others"' in page
 
 
+async def test_a_variable_of_a_site_is_shown_as_it_is_written(api: Api) -> None:
+    written = r"""{"key": "a&b<c>\" ü' \u202e"}"""
+    await api.db.fetch("update tminus.sites set variables = $1 where id = 'site-01'", written)
+    script = await submit(api, script="/system identity set name=$(key)\n", sites=SITES[:1])
+    async with visitor(api) as bob:
+        page = await bob.see(f"/board/scripts/{script}")
+    assert "<c>" not in page
+    assert r"""$(key)="a&b<c>\" ü' \u202e" """ in html.unescape(page.replace("</span>", " "))
+
+
 async def test_comparing_two_long_scripts_holds_up_nobody(api: Api) -> None:
     # Lines that stand still between lines that differ: what takes longest to compare.
     seen, now = (

@@ -7,6 +7,7 @@ Jinja escapes what it inserts, and before that everything that would not be seen
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -99,6 +100,11 @@ def _segment(value: object) -> str:
     return quote(str(value), safe="")
 
 
+def _as_json(value: object) -> str:
+    """Write a value as people read JSON. Jinja's tojson is for scripts: of `a&b` it makes what is never meant to be read."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 @cache
 def environment() -> Environment:
     made = Environment(
@@ -117,6 +123,7 @@ def environment() -> Environment:
         "milliseconds": _milliseconds,
         "clip": clip,
         "segment": _segment,
+        "as_json": _as_json,
     }
     made.globals |= {"glyphs": GLYPHS, "outcomes": OUTCOMES, "bar": bar, "asset": asset_path}
     return made
