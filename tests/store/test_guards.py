@@ -83,7 +83,7 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ("resume_launch", "update", "launches"): [("held: tminus.lock_launch_of(",)],
     ("cap_tag", "delete", "tag_caps"): [("c.tag = cap_tag.tag",)],
     ("retry", "update", "scheduled_scripts"): [("held: tminus.lock_script(",)],
-    ("resume_launch", "update", "site_runs"): [("r.state = 'pending'",)],
+    ("resume_launch", "update", "site_runs"): [("r.state = 'pending'",), ("r.state = 'pending'", "r.turn_at is null")],
     ("finish_launches", "update", "launches"): [("u.finished_at is null",)],
     ("finish_launches", "update", "scheduled_scripts"): [("u.finished_at is null",)],
     ("tell_launches", "update", "launches"): [("q.told_at is null", "skip locked")],
@@ -191,19 +191,22 @@ INSERTS = {
 }
 
 _WRITE = re.compile(r"\b(update|delete from|insert into)\s+tminus\.(\w+)")
-_FUNCTION = re.compile(r"create (?:or replace )?function tminus\.(\w+)(.*?\bas\s+\$\$.*?\$\$)", re.DOTALL)
+_FUNCTION = re.compile(r"create (or replace )?function tminus\.(\w+)(.*?\bas\s+\$\$.*?\$\$)", re.DOTALL)
 
 
 def sources() -> Iterator[tuple[str, str]]:
-    """Each statement file and each function of the migrations, as the last of them leaves it, without comments."""
+    """Each statement file and each function of the migrations, as the latest of them has it, with its text, without comments."""
     folder = files("tminus.store").joinpath("sql")
     for entry in folder.iterdir():
         if entry.name.endswith(".sql"):
             yield entry.name.removesuffix(".sql"), bare(entry.read_text(encoding="utf-8"))
-    functions: dict[str, str] = {}
+    functions: dict[str, list[str]] = defaultdict(list)
     for entry in sorted(folder.joinpath("migrations").iterdir(), key=lambda entry: entry.name):
-        functions |= dict(_FUNCTION.findall(bare(entry.read_text(encoding="utf-8"))))
-    yield from functions.items()
+        for replaces, name, text in _FUNCTION.findall(bare(entry.read_text(encoding="utf-8"))):
+            if replaces:
+                functions[name].clear()
+            functions[name].append(text)
+    yield from ((name, text) for name, texts in functions.items() for text in texts)
 
 
 def bare(text: str) -> str:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.property.clocks import Change, sample
-from tests.store.stage import Stage, WarmDb, add_sites, authorize, insert, refused
+from tests.store.stage import SCRIPT, Stage, WarmDb, add_sites, authorize, insert, refused
 from tminus.store import launches
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -174,6 +174,143 @@ async def test_a_site_that_moves_to_another_zone_takes_its_time_along(stage: Sta
     await zoned(stage, b="America/Bogota")
     row = await stage.row(script)
     assert (row["launch_at"], row["status"]) == (utc, "scheduled")
+
+
+async def test_many_sites_that_move_at_once_move_each_script_once(stage: Stage) -> None:
+    sites = [f"s{number}" for number in range(20)]
+    await add_sites(stage.db, *sites, "apart")
+    script, utc = await at_three(stage, sites=sites)
+    other, _ = await at_three(stage, sites=["apart", *sites[:2]])
+    unconcerned, _ = await at_three(stage, sites=["apart"])
+    move = "update tminus.sites set timezone = "
+    async with stage.db.anew("api") as gateway:
+
+        async def writes(sql: str) -> int:
+            """Run it, and return how many scripts were written for it."""
+            written = "select pg_stat_get_xact_tuples_updated('tminus.scheduled_scripts'::regclass)"
+            before: int = await gateway.fetchval(written)
+            await gateway.execute(sql)
+            after: int = await gateway.fetchval(written)
+            return after - before
+
+        async with gateway.transaction():
+            assert await writes(move + "'Asia/Tokyo' where id <> 'apart'") == 2
+            # An upsert that names the zone and moves nobody.
+            assert await writes(move + "timezone") == 0
+        moments = [(await stage.row(each))["launch_at"] for each in (script, other, unconcerned)]
+        assert moments == [utc - 9 * HOUR, utc - 9 * HOUR, utc]
+        async with gateway.transaction():
+            # What was undone is not remembered, nor what came before in the same transaction.
+            savepoint = gateway.transaction()
+            await savepoint.start()
+            assert await writes(move + "'UTC' where id = 's5'") == 1
+            await savepoint.rollback()
+            assert await writes(move + "'UTC' where id = 'apart'") == 0
+            assert await writes(move + "'Asia/Kolkata' where id = 'apart'") == 2
+            assert await writes(move + "'Pacific/Apia' where id = 's5'") == 1
+    moments = [(await stage.row(each))["launch_at"] for each in (script, other, unconcerned)]
+    assert moments == [utc - 13 * HOUR, utc - 9 * HOUR, utc - 5.5 * HOUR]
+    assert {(await stage.row(each))["status"] for each in (script, other, unconcerned)} == {"scheduled"}
+
+
+async def test_an_upsert_that_leaves_the_first_moment_out_says_the_same_again(stage: Stage) -> None:
+    await zoned(stage, a="Asia/Tokyo")
+    script, utc = await at_three(stage)
+    sql = (
+        "insert into tminus.scheduled_scripts (id, script, sites, local_time) values ($1, $2, '{a}', $3) on conflict (id) do update"
+        " set script = excluded.script, sites = excluded.sites, local_time = excluded.local_time, launch_at = excluded.launch_at"
+    )
+    before = await stage.row(script)
+    await stage.db.fetch(sql, script, SCRIPT, utc.replace(tzinfo=None), role="alice")
+    assert await stage.row(script) == before
+    await stage.db.fetch(sql, script, SCRIPT, (utc + HOUR).replace(tzinfo=None), role="alice")
+    row = await stage.row(script)
+    assert (row["status"], row["launch_at"]) == ("unauthorized", utc - 8 * HOUR)
+
+
+PAUSE, RESUME = "select tminus.pause_launch($1, 'x')", "select tminus.resume_launch($1)"
+
+
+async def test_a_pause_makes_no_site_late(stage: Stage) -> None:
+    """One site is due before the pause, one while it lasts, and one after it; one was missed before it already."""
+    instance = await stage.instance(ttl=LONG)
+    await zoned(stage, apia="Pacific/Apia", tokyo="Asia/Tokyo", delhi="Asia/Kolkata", lagos="Africa/Lagos")
+    script, utc = await at_three(stage, start_within=HOUR)
+    tokyo = utc - 9 * HOUR
+    await set_clock(stage, utc - 13 * HOUR)
+    await stage.launch_due(instance)
+    await set_clock(stage, tokyo + HOUR / 2)  # nobody has looked for what is late meanwhile
+    await stage.db.value(PAUSE, script, role="bob")
+    resumed = utc - 2 * HOUR
+    await set_clock(stage, resumed)
+    assert (await launches.housekeeping(stage.store)).given_up == 0
+    await stage.db.value(RESUME, script, role="bob")
+    await set_clock(stage, resumed + HOUR / 2)
+    assert (await launches.housekeeping(stage.store)).given_up == 1
+    claims = await stage.claim(instance)
+    assert set(claims) == {"tokyo", "delhi"}
+    await stage.run_through(instance, *(claim.id for claim in claims.values()))
+    await set_clock(stage, utc - HOUR / 2)
+    assert (await launches.housekeeping(stage.store)).given_up == 0
+    assert set(await stage.claim(instance)) == {"lagos"}
+    runs = await stage.db.site_runs(script)
+    assert (runs["apia"]["state"], runs["apia"]["reason"]) == ("skipped", "missed")
+
+
+async def test_what_nobody_starts_after_a_pause_is_missed_when_its_time_is_over(stage: Stage) -> None:
+    instance = await stage.instance(ttl=LONG)
+    await zoned(stage, tokyo="Asia/Tokyo", lagos="Africa/Lagos")
+    script, utc = await at_three(stage, start_within=HOUR)
+    tokyo = utc - 9 * HOUR
+    await set_clock(stage, tokyo)
+    await stage.launch_due(instance)
+    for number in range(2):  # a second pause begins where the first one left it
+        await set_clock(stage, tokyo + (3.5 * number + 0.5) * HOUR)
+        await stage.db.value(PAUSE, script, role="bob")
+        await set_clock(stage, tokyo + (3.5 * number + 3.5) * HOUR)
+        await stage.db.value(RESUME, script, role="bob")
+        assert (await launches.housekeeping(stage.store)).given_up == 0
+    await set_clock(stage, utc - HOUR / 2)
+    assert (await launches.housekeeping(stage.store)).given_up == 1
+    assert set(await stage.claim(instance)) == {"lagos"}
+
+
+async def test_a_pause_takes_no_site_its_place_behind_the_others_of_its_zone(stage: Stage) -> None:
+    instance = await stage.instance(ttl=LONG)
+    await zoned(stage, a="Asia/Tokyo", b="Asia/Tokyo", c="Asia/Tokyo", d="Asia/Tokyo")
+    script, utc = await at_three(stage, start_within=HOUR, max_concurrency=1)
+    begins = utc - 9 * HOUR
+    await set_clock(stage, begins)
+    await stage.launch_due(instance)
+    for number in range(4):
+        await set_clock(stage, begins + number * timedelta(minutes=50))
+        if number == 2:  # after the hour in which all would have to start if they were alone
+            await stage.db.value(PAUSE, script, role="bob")
+            begins += 5 * HOUR
+            await set_clock(stage, begins + number * timedelta(minutes=50))
+            await stage.db.value(RESUME, script, role="bob")
+        assert (await launches.housekeeping(stage.store)).given_up == 0
+        [claim] = (await stage.claim(instance)).values()
+        await stage.run_through(instance, claim.id)
+
+
+async def test_a_rehearsal_is_in_the_way_of_no_site_that_a_pause_gives_time(stage: Stage) -> None:
+    instance = await stage.instance(ttl=LONG)
+    await zoned(stage, tokyo="Asia/Tokyo", lagos="Africa/Lagos")
+    script, utc = await at_three(stage, start_within=HOUR)
+    await set_clock(stage, utc - 9 * HOUR)
+    await stage.launch_due(instance)
+    missed = "select tminus.missed_for_rehearsal('tokyo', interval '10 minutes')"
+    await set_clock(stage, utc - 9 * HOUR + timedelta(minutes=55))
+    assert "waits to start" in await stage.db.value(missed)
+    await stage.db.value(PAUSE, script, role="bob")
+    for after in (timedelta(), 3 * HOUR):
+        await set_clock(stage, utc - 8 * HOUR + after)
+        assert await stage.db.value(missed) is None
+    await stage.db.value(RESUME, script, role="bob")
+    assert await stage.db.value(missed) is None
+    await set_clock(stage, utc - 5 * HOUR + timedelta(minutes=55))
+    assert "waits to start" in await stage.db.value(missed)
 
 
 async def test_another_time_or_other_sites_are_an_edit_and_move_the_first_moment(stage: Stage) -> None:

@@ -97,6 +97,23 @@ async def test_a_file_that_fails_half_way_leaves_the_database_as_it_was(empty: D
     assert await migrate(empty.dsn, folder) == ["0003_bad.sql", "0004_after.sql"]
 
 
+async def test_routers_that_have_two_names_stop_the_migration_and_are_named(empty: Db, tmp_path: Path) -> None:
+    """Until 0034 an address was compared as it was written."""
+    for migration in known_migrations(shipped_migrations()):
+        if migration.version < 34:
+            (tmp_path / migration.name).write_text(migration.sql)
+    await migrate(empty.dsn, tmp_path)
+    await empty.fetch(
+        "insert into tminus.sites (id, name, address) values ('one', 'n', 'R1.example'), ('two', 'n', 'r1.example.')"
+    )
+    with pytest.raises(
+        StoreError, match=r"sites one and two are two names for one router: both are r1.example port 22"
+    ):
+        await migrate(empty.dsn)
+    await empty.fetch("update tminus.sites set address = 'r2.example' where id = 'two'")
+    assert (await migrate(empty.dsn))[0] == "0034_second_reading.sql"
+
+
 async def test_a_migration_whose_connection_is_lost_leaves_the_database_as_it_was(empty: Db, folder: Path) -> None:
     (folder / "0003_lost.sql").write_text(
         "create table tminus.half (); reset role; select pg_terminate_backend(pg_backend_pid());"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from unittest.mock import Mock
 
 import asyncpg
 import pytest
 
-from tests.store.stage import Stage, WarmDb, add_sites, insert, refused
+from tests.store.stage import Stage, WarmDb, add_sites, insert, insert_sql, refused, until_waiting
 from tminus.domain.windows import parse_weekly
 from tminus.services.observer import Observer
 from tminus.services.window_planner import WindowPlanner
@@ -153,6 +154,40 @@ async def test_a_script_names_windows_that_are_there_and_they_stay_while_it_wait
     await stage.db.value("select tminus.cancel($1)", script, role="alice")
     await stage.db.fetch("delete from tminus.windows", role="api")
     assert [event["principal"] for event in await stage.events("window_removed")] == ["api"]
+
+
+async def test_a_window_stays_for_a_script_that_is_not_committed_yet(stage: Stage) -> None:
+    await add_sites(stage.db, "a")
+    await open_window(stage, "mine")
+    sql = "delete from tminus.windows where name = 'mine'"
+    async with stage.db.anew("alice") as author, stage.db.anew("api") as gateway:
+        transaction = author.transaction()
+        await transaction.start()
+        await author.fetch(insert_sql({"windows": ["mine"]}), ["mine"])
+        removed = asyncio.create_task(gateway.execute(sql))
+        await until_waiting(stage.db, sql)
+        await plan(stage)  # which the author keeps waiting in nothing
+        await transaction.commit()
+        with pytest.raises(asyncpg.ForeignKeyViolationError, match="names the window 'mine'"):
+            await removed
+    assert await stage.db.value("select array_agg(name) from tminus.windows") == ["mine"]
+
+
+async def test_a_window_that_goes_meanwhile_is_not_there(stage: Stage) -> None:
+    await add_sites(stage.db, "a")
+    await open_window(stage, "first")
+    await open_window(stage, "mine")
+    async with stage.db.anew("alice") as author, stage.db.anew("api") as gateway:
+        transaction = gateway.transaction()
+        await transaction.start()
+        await gateway.execute("delete from tminus.windows where name = 'mine'")
+        sql = insert_sql({"windows": ["mine", "first"]})
+        named = asyncio.create_task(author.fetch(sql, ["mine", "first"]))
+        await until_waiting(stage.db, sql)
+        await transaction.commit()
+        with pytest.raises(asyncpg.ForeignKeyViolationError, match="there is no window 'mine'"):
+            await named
+    assert await stage.db.value("select count(*) from tminus.scheduled_scripts") == 0
 
 
 async def test_naming_another_window_is_an_edit(stage: Stage) -> None:

@@ -116,6 +116,7 @@ READING = (
     "why_closed",
     "closed_now",
     "check_windows",
+    "canonical_address",
     "check_post_checks",
     "code",
     "last_test",

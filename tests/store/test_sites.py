@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
+import asyncpg
 import pytest
 
-from tests.store.stage import HOST_KEY, WarmDb, authorize, insert, refused
+from tests.store.stage import HOST_KEY, WarmDb, authorize, insert, refused, until_waiting
+from tests.support import Db
 from tminus.store.pool import statement
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -87,6 +90,50 @@ async def test_one_router_is_one_site(shared: WarmDb, runner: str | None, jump_h
     assert f"a second name for site {first}" in await refused(shared, "api", move, runner, jump_host)
 
 
+SPELLINGS = {
+    "core.example.net": ("CORE.Example.net", "core.example.net.", "Core.example.NET."),
+    "2001:db8::1": ("2001:DB8::1", "2001:db8:0:0:0:0:0:1", "2001:0db8::0001"),
+    "fe80::1%ether1": ("FE80::1%ether1", "fe80:0::1%ether1"),
+    "192.0.2.78": ("::ffff:192.0.2.78", "::FFFF:c000:24e"),
+}
+
+
+@pytest.mark.parametrize(("address", "other"), [(a, other) for a, others in SPELLINGS.items() for other in others])
+async def test_one_router_is_one_site_in_whatever_spelling(clean: Db, address: str, other: str) -> None:
+    sql = "insert into tminus.sites (id, name, address) values ($1, 'n', $2)"
+    await clean.fetch(sql, "first", address, role="api")
+    text = await refused(clean, "api", sql, "second", other)
+    assert f"site second would be a second name for site first: both are {address} port 22" in text
+    [place] = await clean.fetch(
+        statement("place_sites"), json.dumps([{"id": "second", "address": other}]), ["id", "address"], role="api"
+    )
+    assert (place["holder"], place["address"]) == ("first", address)
+    # It is written as people write it, and may be written otherwise.
+    await clean.fetch("update tminus.sites set address = $1", other, role="api")
+    assert await clean.value("select address from tminus.sites") == other
+
+
+async def test_other_routers_stay_other_sites(clean: Db) -> None:
+    addresses = ["a.example", "b.example", "fe80::1%ether1", "fe80::1%ether2", "fe80::1%Ether1", "fe80::1", "192.0.2.1"]
+    for address in [*addresses, "::192.0.2.1", "a:b", "1:2"]:
+        await clean.fetch("insert into tminus.sites (id, name, address) values ($1, 'n', $1)", address, role="api")
+
+
+async def test_two_who_add_one_router_at_once_add_one_site(clean: Db) -> None:
+    """The guard of neither sees what the other has not committed; the index does."""
+    sql = "insert into tminus.sites (id, name, address) values ($1, 'n', $2)"
+    async with clean.connect("api") as one, clean.connect("api") as other:
+        transaction = one.transaction()
+        await transaction.start()
+        await one.execute(sql, "one", "edge.example.net")
+        second = asyncio.create_task(other.execute(sql, "other", "EDGE.example.net."))
+        await until_waiting(clean, sql)
+        await transaction.commit()
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await second
+    assert await clean.value("select array_agg(id) from tminus.sites") == ["one"]
+
+
 async def test_a_site_that_a_script_names_does_not_vanish(shared: WarmDb) -> None:
     await insert(shared, sites=["c"])
     for role in ("api", "alice", "tminus_serve"):
@@ -132,6 +179,25 @@ async def test_a_change_is_written_down_with_who_made_it(shared: WarmDb) -> None
     assert (event["kind"], event["principal"], event["session"]) == ("site_changed", "api", "api")
     assert '"to": "192.0.2.55"' in event["detail"]
     assert "port" not in event["detail"]
+
+
+async def test_what_says_where_scripts_may_run_is_written_down_too(shared: WarmDb) -> None:
+    """Without its tag a site is in no freeze and no window of that tag."""
+    add = "insert into tminus.sites (id, name, address, tags) values ('tagged', 'n', '192.0.2.56', '{core}')"
+    await shared.fetch(add, role="api")
+    changes = {
+        "tags": ("'{}'", ["core"], [], "api"),
+        "timezone": ("'Asia/Tokyo'", "UTC", "Asia/Tokyo", "api"),
+        "allow_tests": ("true", False, True, None),
+    }
+    for column, (value, was, now, role) in changes.items():
+        await shared.fetch(f"update tminus.sites set {column} = {value} where id = 'tagged'", role=role)
+        event = (await shared.fetch("select * from tminus.events where site_id = 'tagged' order by id desc limit 1"))[0]
+        assert event["kind"] == "site_changed"
+        assert json.loads(event["detail"])[column] == {"from": was, "to": now}
+        assert role is None or event["principal"] == role
+    added = await shared.value("select detail from tminus.events where site_id = 'tagged' and kind = 'site_added'")
+    assert json.loads(added)["tags"] == ["core"]
 
 
 async def test_what_the_daemon_learns_is_no_change_of_the_site(shared: WarmDb) -> None:

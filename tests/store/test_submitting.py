@@ -211,6 +211,28 @@ async def test_an_upsert_that_changes_nothing_resets_nothing(shared: WarmDb) -> 
     assert await shared.fetch("select * from tminus.scheduled_scripts where id = $1", script) == before
 
 
+async def test_an_upsert_of_a_cron_rule_that_leaves_its_zone_out_says_the_same_again(shared: WarmDb) -> None:
+    sql = (
+        "insert into tminus.scheduled_scripts (id, script, sites, cron, timezone) values ($1, ':put 1', '{a}', '0 2 * * *', $2)"
+        " on conflict (id) do update set script = excluded.script, sites = excluded.sites, cron = excluded.cron,"
+        " timezone = excluded.timezone"
+    )
+    script = uuid.uuid4()
+    read = "select * from tminus.scheduled_scripts where id = $1"
+    await shared.fetch(sql, script, None, role="alice")
+    await authorize(shared, script)
+    before = await shared.fetch(read, script)
+    for zone in (None, "UTC"):
+        await shared.fetch(sql, script, zone, role="alice")
+        assert await shared.fetch(read, script) == before
+    # Another zone is another time, and so is none where there was one.
+    for zone, now in (("Asia/Tokyo", "Asia/Tokyo"), (None, "UTC")):
+        await shared.fetch(sql, script, zone, role="alice")
+        row = (await shared.fetch(read, script))[0]
+        assert (row["status"], row["timezone"]) == ("unauthorized", now)
+        await authorize(shared, script)
+
+
 async def test_an_upsert_by_another_author_is_refused(shared: WarmDb) -> None:
     script = await insert(shared)
     sql = insert_sql({"id": script}).replace(" returning id", " on conflict (id) do update set script = ':put mine'")

@@ -139,6 +139,20 @@ async def test_five_hundred_failing_sites_are_one_message_while_it_runs_and_one_
     assert "\nBcc" not in text
 
 
+async def test_nobody_is_left_out_however_many_are_told(stage: Stage) -> None:
+    people = [f"person-{number}" for number in range(600)]
+    await stage.db.fetch(
+        "insert into tminus.contacts (person, channel, address) select p, 'mail', p || '-' || n || '@example.net'"
+        " from unnest($1::text[]) as p, generate_series(1, 2) as n",
+        people,
+        role="api",
+    )
+    await add_sites(stage.db, "a")
+    script = await insert(stage.db, notify=people)
+    await authorize(stage.db, script)
+    assert len(await told(stage)) == 1200
+
+
 async def test_a_launch_is_told_before_it_comes_once(stage: Stage) -> None:
     await contact(stage, "nina", news=["about_to_launch"])
     await add_sites(stage.db, "a")
