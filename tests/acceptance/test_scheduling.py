@@ -69,8 +69,9 @@ async def test_the_command_lines_of_the_guides_are_taken(
 async def test_a_freeze_stops_starts_within_a_second_on_two_daemons(database: Db, tmp_path: Path) -> None:
     async with (
         simulate(FleetSpec(sites=16)) as fleet,
-        run_daemon(database, tmp_path / "a", fleet, poll_interval=10.0),
-        run_daemon(database, tmp_path / "b", fleet, poll_interval=10.0),
+        # Each has places for half of what may run at once, so that neither can take all of it.
+        run_daemon(database, tmp_path / "a", fleet, poll_interval=10.0, max_sessions=3),
+        run_daemon(database, tmp_path / "b", fleet, poll_interval=10.0, max_sessions=3),
     ):
         await database.run(fleet.inventory_sql(None))
         script = await database.submit(":delay 2s\n:put done", max_concurrency=6)
