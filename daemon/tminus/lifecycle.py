@@ -74,6 +74,7 @@ class Lifecycle:
         )
         await parts.heartbeat.beat()
         await parts.pause.look()
+        await parts.launcher.begin()
         async with serve_probes(
             settings.listen_address,
             parts.registry,

@@ -29,8 +29,9 @@ async def test_a_login_failure_common_to_many_sites_halts_the_launch(database: D
         assert set(asked) == {1}, "a site that refused was not asked again"
         assert 5 <= len(asked) <= 10, "of two daemons each asks at most five"
         reasons = [run["reason"] for run in runs.values()]
-        assert reasons.count("auth_failed") == len(asked)
-        assert reasons.count("halted") == 40 - len(asked)
+        # A login that the other daemon had under way when the launch was halted is dropped with its connection.
+        assert 5 <= reasons.count("auth_failed") <= len(asked)
+        assert reasons.count("halted") == 40 - reasons.count("auth_failed")
         reason = await database.value("select reason from tminus.launches")
         assert "sites refused the login with credential 'default' and none took it" in reason
         # People are told of this event: see tminus.news_kinds.

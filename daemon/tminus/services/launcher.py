@@ -54,10 +54,15 @@ class Launcher:
         self._observer = observer
         self._launched = launched
         self._authority = authority
-        self._looked_at: int | None = None  # the latest authorization whose signature was looked at
+        self._looked_at: int | None = None  # the latest authorization whose signature was looked at, see begin
         self._waiting = False  # something that is due may not be launched yet
         self.draining = False
         self.hint = Hint()
+
+    async def begin(self) -> None:
+        """Note which authorizations are from before this process. Raises StoreError."""
+        if self._authority is not None:
+            self._looked_at = await authorizations.latest_authorization(self._db)
 
     async def run(self) -> None:
         await repeat("launcher", self._work, hint=self.hint, observer=self._observer)
@@ -143,10 +148,8 @@ class Launcher:
 
         Those from before this process are left to their time: a file that was spoilt meanwhile must not undo them all.
         """
-        if self._authority is None:
+        if self._authority is None or self._looked_at is None:
             return
-        if self._looked_at is None:
-            self._looked_at = await authorizations.latest_authorization(self._db)
         found = await authorizations.new_authorizations(self._db, after=self._looked_at, limit=_BATCH)
         for authorization, script, script_id in found:
             why = script if isinstance(script, str) else await self._authority.why_unsigned(script)
