@@ -1,4 +1,6 @@
--- Mends of what a second reading found. Each function is replaced as a whole, as its file has it but for what is said above it.
+-- Corrections of what stands in the migrations before: one router in several spellings, what is recorded of a site, sites of a local time
+-- and pauses, windows that are removed meanwhile, an upsert that says the same again, and how many people are told. Each function is
+-- replaced as a whole, as its file has it but for what is said above it.
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- One router, one site, in whatever spelling.
