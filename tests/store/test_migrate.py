@@ -111,7 +111,7 @@ async def test_routers_that_have_two_names_stop_the_migration_and_are_named(empt
     ):
         await migrate(empty.dsn)
     await empty.fetch("update tminus.sites set address = 'r2.example' where id = 'two'")
-    assert (await migrate(empty.dsn))[0] == "0034_second_reading.sql"
+    assert (await migrate(empty.dsn))[0] == "0034_corrections.sql"
 
 
 async def test_a_migration_whose_connection_is_lost_leaves_the_database_as_it_was(empty: Db, folder: Path) -> None:
