@@ -17,7 +17,7 @@ import pytest
 from tests.store.stage import Stage, add_sites, refused, start_request
 from tests.support import until
 from tminus.domain.endings import completed, not_started
-from tminus.errors import ConfigError, StoreUnavailable
+from tminus.errors import ConfigError, StoreError, StoreUnavailable
 from tminus.store import site_runs
 from tminus.store.audit import Head, TrailMemory, has_latest_act, remembered_heads, seal_events
 from tminus.store.history import History
@@ -303,6 +303,21 @@ async def test_a_launch_that_is_deleted_and_made_again_does_not_start_a_second_t
     assert (event["site_id"], json.loads(event["detail"])["reason"]) == ("a", "this host started it already")
     (orphan,) = await site_runs.claim_orphans(stage.store, instance, limit=5)
     assert orphan.nonce == NONCE
+
+
+async def test_a_start_before_that_cannot_be_read_any_more_is_told_and_nothing_is_started(stage: Stage) -> None:
+    instance = await stage.instance()
+    await stage.launch(instance, "a")
+    claim = (await stage.claim(instance))["a"]
+    request = start_request(claim.id, claim.nonce, site="a")
+    intents = stage.intents(instance)
+    await intents.write([a_start(key=request.key)])
+    (file,) = intents._folder.glob("*.jsonl")
+    file.write_text(file.read_text().replace('"site":', '"spot":'))
+    async with writing(writer := Writer(stage.store, instance, intents=intents)):
+        with pytest.raises(StoreError, match=r"what this host started before cannot be read: .* is damaged"):
+            await writer.start(request)
+    assert await stage.db.value("select executing_at from tminus.site_runs where id = $1", claim.id) is None
 
 
 async def test_a_spent_key_outlives_the_process(stage: Stage) -> None:
