@@ -91,6 +91,25 @@ async def test_a_script_whose_daemon_died_keeps_its_router_busy_whatever_happens
         assert not fleet.journal.events("r1", Kind.IMPORT_FINISHED)
 
 
+async def test_a_router_is_free_as_soon_as_the_time_of_a_lost_script_is_over(database: Db, tmp_path: Path) -> None:
+    """Nobody knows how it ended, and the first looks come too early: the next one is made when its time is over."""
+    async with simulate(routers("r1")) as fleet:
+        async with run_daemon(database, tmp_path / "a", fleet) as daemon:
+            await database.run(fleet.inventory_sql(None))
+            slow = await database.submit(ENDLESS.format(600), site_timeout=timedelta(seconds=20))
+            await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_STARTED), 20)
+            await daemon.kill()
+        async with run_daemon(database, tmp_path / "b", fleet):
+            run = (await database.finished(slow, within=60))["r1"]
+            assert ending(run) == ("unknown", "unknown", "daemon_lost"), run["message"]
+            await database.run("update tminus.busy_sites set look_at = tminus.clock()")
+            quick = await database.submit(":put quick")
+            assert ending((await database.finished(quick, within=60))["r1"]) == ("completed", "applied", None)
+            [busy] = await database.fetch("select free_at - since as busy_for, free_because from tminus.busy_sites")
+            assert "its time is over" in busy["free_because"]
+            assert busy["busy_for"] < timedelta(seconds=40)  # by the pauses between the looks alone it would be 45
+
+
 async def test_who_resolves_a_run_frees_its_router(database: Db, tmp_path: Path) -> None:
     cli = Cli(database)
     async with simulate(routers("r1")) as fleet, run_daemon(database, tmp_path, fleet) as daemon:

@@ -38,6 +38,11 @@ async def a_busy_site(stage: Stage, *, seconds: float = 60.0, **columns: object)
     return instance, run
 
 
+async def next_look(stage: Stage) -> float:
+    """Seconds until the busy router is looked at."""
+    return float(await stage.db.value("select extract(epoch from look_at - tminus.clock()) from tminus.busy_sites"))
+
+
 async def test_no_launch_starts_on_a_busy_router_and_another_one_is_not_concerned(stage: Stage) -> None:
     instance, run = await a_busy_site(stage)
     await stage.launch(instance, "a", "b")
@@ -78,9 +83,9 @@ async def test_a_busy_site_is_looked_at_by_one_and_later_each_time(stage: Stage)
     assert await busy_sites.take(stage.store, instance, limit=5) == []
     waits = []
     for _ in range(9):
-        wait = (await stage.db.fetch("select look_at - tminus.clock() as wait from tminus.busy_sites"))[0]["wait"]
-        waits.append(round(wait.total_seconds()))
-        await stage.db.move_clock(wait + timedelta(seconds=0.1))
+        wait = await next_look(stage)
+        waits.append(round(wait))
+        await stage.db.move_clock(timedelta(seconds=wait + 0.1))
         taken = await busy_sites.take(stage.store, instance, limit=5)
         assert [busy.run.id for busy in taken] == [run]
         assert await busy_sites.take(stage.store, instance, limit=5) == []
@@ -88,16 +93,40 @@ async def test_a_busy_site_is_looked_at_by_one_and_later_each_time(stage: Stage)
     assert (taken[0].run.nonce, taken[0].reason, taken[0].run.detached) == ("0123456789abcdef", "timed_out", False)
 
 
+async def test_the_next_look_is_no_later_than_the_time_of_the_script_is_over(stage: Stage) -> None:
+    instance, run = await a_busy_site(stage, seconds=0)
+    assert await busy_sites.known(stage.store) == [run]
+    [busy] = await busy_sites.take(stage.store, instance, limit=5)
+    await busy_sites.look_again(stage.store, busy, seen="Nothing tells.", within=None)
+    assert 14 < await next_look(stage) <= 15
+    await busy_sites.look_again(stage.store, busy, seen="Nothing tells.", within=40)
+    assert 14 < await next_look(stage) <= 15
+    await busy_sites.look_again(stage.store, busy, seen="Nothing tells.", within=4)
+    assert 3 < await next_look(stage) <= 4
+    assert await stage.db.value("select seen from tminus.busy_sites") == "Nothing tells."
+    await busy_sites.free(stage.store, run, "over")
+    assert await busy_sites.known(stage.store) == []
+
+
+async def test_a_look_takes_nothing_from_who_listens_again(stage: Stage) -> None:
+    instance, run = await a_busy_site(stage, seconds=0)
+    [busy] = await busy_sites.take(stage.store, instance, limit=5)
+    assert await busy_sites.hold(stage.store, run, seconds=300, seen="Its session is open.")
+    await busy_sites.look_again(stage.store, busy, seen="Nothing tells.", within=4)
+    assert 299 < await next_look(stage) <= 300
+
+
 async def test_who_listens_moves_the_look_on_and_learns_that_it_is_free(stage: Stage) -> None:
     instance, run = await a_busy_site(stage, seconds=10)
-    assert await busy_sites.note(stage.store, run, look_in=300, seen="Its session is open.")
+    assert await busy_sites.hold(stage.store, run, seconds=300, seen="Its session is open.")
     await stage.db.move_clock(timedelta(seconds=200))
     assert await busy_sites.take(stage.store, instance, limit=5) == []
-    assert await busy_sites.note(stage.store, run, look_in=0)  # never back
-    assert await stage.db.value("select seen from tminus.busy_sites") == "Its session is open."
+    assert await busy_sites.hold(stage.store, run, seconds=0, seen="Its session is still open.")
+    assert 99 < await next_look(stage) <= 100  # never back
+    assert await stage.db.value("select seen from tminus.busy_sites") == "Its session is still open."
     await busy_sites.free(stage.store, run, "over")
     await busy_sites.free(stage.store, run, "said twice")
-    assert not await busy_sites.note(stage.store, run, look_in=300)
+    assert not await busy_sites.hold(stage.store, run, seconds=300, seen="Its session is open.")
     assert await stage.db.value("select free_because from tminus.busy_sites") == "over"
 
 

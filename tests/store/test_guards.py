@@ -44,7 +44,8 @@ GUARDS: dict[tuple[str, str, str], list[tuple[str, ...]]] = {
     ],
     ("settle_debts_of", "update", "cleanup_debts"): [("d.settled_at is null",)],
     ("take_busy_sites", "update", "busy_sites"): [("held: for update of b skip locked",)],
-    ("note_busy_site", "update", "busy_sites"): [("b.free_at is null",)],
+    ("hold_busy_site", "update", "busy_sites"): [("b.free_at is null",)],
+    ("look_again", "update", "busy_sites"): [("b.free_at is null",)],
     ("free_site", "update", "busy_sites"): [("b.free_at is null",)],
     # What a router told of itself is true whoever heard it, and is no state.
     ("learn_sites", "update", "sites"): [("skip locked",)],

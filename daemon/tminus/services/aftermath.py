@@ -248,7 +248,7 @@ async def listen_on(
         if result.ended not in (Ended.TIMED_OUT, Ended.LOST) or execution.closed:
             break
         try:
-            await busy_sites.note(db, run.claim.id, look_in=3 * _RENEW, seen="Its session is still open.")
+            await busy_sites.hold(db, run.claim.id, seconds=3 * _RENEW, seen="Its session is still open.")
         except StoreError as error:  # then the janitor looks; it stops nothing
             log.info("busy_site_not_noted", message=str(error))
         await asyncio.sleep(max(began + _RENEW - loop.time(), 0))  # a silent connection does not wait

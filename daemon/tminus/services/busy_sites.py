@@ -33,7 +33,6 @@ from tminus.store.busy_sites import BusySite
 from tminus.store.pool import Database
 
 _AT_ONCE = 5
-_REMEMBERED = 7 * 86400.0  # seconds; who is busy for longer is counted anew
 
 log = structlog.get_logger()
 
@@ -59,9 +58,9 @@ class BusySites:
         self._command_timeout = command_timeout
         self._stamp_log = stamp_log
         self._observer = observer
-        # The loop time at which this process saw each run for the first time. That its time is over is counted from there,
-        # since the database's clock may have been set since the start.
-        self._first_seen: dict[int, float] = {}
+        # The loop time at which this process read of each run for the first time. That its time is over is counted from
+        # there, since the database's clock may have been set since the start.
+        self._known_since: dict[int, float] = {}
         self.hint = Hint()
 
     async def run(self) -> None:
@@ -71,9 +70,9 @@ class BusySites:
         """Look at those whose turn it is. The next look is already noted."""
         if not self._trust.lives():
             return self._poll_interval
+        known = await busy_sites.known(self._db)
         now = asyncio.get_running_loop().time()
-        for run in [run for run, seen_at in self._first_seen.items() if now > seen_at + _REMEMBERED]:
-            del self._first_seen[run]
+        self._known_since = {run: self._known_since.get(run, now) for run in known}
         taken = await busy_sites.take(self._db, self._instance, limit=_AT_ONCE)
         async with asyncio.TaskGroup() as visits:
             for busy in taken:
@@ -82,7 +81,7 @@ class BusySites:
                     instance=self._instance,
                     contact=self._contact,
                     busy=busy,
-                    seen_at=self._first_seen.setdefault(busy.run.id, now),
+                    over_at=self._known_since.get(busy.run.id, now) + busy.run.site_timeout.total_seconds(),
                     command_timeout=self._command_timeout,
                     stamp_log=self._stamp_log,
                 )
@@ -96,7 +95,7 @@ class _Visit:
     instance: UUID
     contact: Contact
     busy: BusySite
-    seen_at: float  # loop time
+    over_at: float  # the loop time at which the time of the run is over
     command_timeout: float
     stamp_log: bool
 
@@ -117,8 +116,11 @@ async def _visit(visit: _Visit) -> None:
             seen = f"the daemon met an error of its own: {error!r}"
         if seen is not None:
             log.info("site_still_busy", message=seen)
+            over_in = visit.over_at - asyncio.get_running_loop().time()
             with contextlib.suppress(StoreError):  # it is in our log as well
-                await busy_sites.note(visit.db, run.id, look_in=0, seen=clean_line(seen, cap=1000))
+                await busy_sites.look_again(
+                    visit.db, visit.busy, seen=clean_line(seen, cap=1000), within=over_in if over_in > 0 else None
+                )
 
 
 async def _look(visit: _Visit) -> str | None:
@@ -135,12 +137,7 @@ async def _ask(visit: _Visit, question: Question, connection: Connection) -> str
     remains = await find_remains(connection, question.nonce, deadline=visit.command_timeout)
     if remains is None:
         return "The router's log could not be read."
-    loop = asyncio.get_running_loop()
-    why = why_over(
-        remains,
-        question.before,
-        time_is_over=loop.time() >= visit.seen_at + visit.busy.run.site_timeout.total_seconds(),
-    )
+    why = why_over(remains, question.before, time_is_over=asyncio.get_running_loop().time() >= visit.over_at)
     if why is None:
         return "The router lists a job that runs the script." if remains.jobs else "Nothing tells that it is over."
     verdict = judge_remains(

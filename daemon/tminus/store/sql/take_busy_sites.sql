@@ -14,12 +14,12 @@ with due as (
     set attempts = b.attempts + 1, look_at = tminus.clock() + least(interval '15 seconds' * power(2, least(b.attempts, 6)), interval '10 minutes')
     from due
     where b.site_run_id = due.site_run_id
-    returning b.site_run_id, b.site_id
+    returning b.site_run_id, b.site_id, b.look_at
 )
 select
     r.id, r.launch_id, r.site_digest, r.nonce, coalesce(r.started_under, r.launch_id) as started_under, r.uptime_before, r.executing_at, r.reason, l.script, l.site_timeout, l.expects_disconnect, l.detached, l.variables as script_variables, l.post_checks,
     s.id as site_id, s.address, s.port, s.username, s.credential, s.host_key, s.seen_host_key, s.ssh_profile, s.sensitive_export, s.return_address, s.jump_host, s.runner,
-    s.enabled, s.serial, s.variables, tminus.clock() as now
+    s.enabled, s.serial, s.variables, t.look_at, tminus.clock() as now
 from taken t
 join tminus.site_runs r on r.id = t.site_run_id
 join tminus.launches l on l.id = r.launch_id
