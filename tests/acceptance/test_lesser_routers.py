@@ -160,6 +160,33 @@ async def test_a_proved_end_does_not_wait_for_a_channel_that_stays_open(database
 
 
 @pytest.mark.timeout(120)
+async def test_a_router_that_runs_what_stands_before_an_error_is_not_said_to_have_run_nothing(
+    database: Db, tmp_path: Path
+) -> None:
+    """Its message is that of one that read the whole file first; only the export shows what it did."""
+    spoilt = "/ip firewall address-list add list=tested address=198.51.100.1\n/ip nonsense add x=1\n"
+    sites = [
+        SiteSpec(
+            id=f"{version}-{applies}", version=version, behaviour=Behaviour(applies_before_error=applies == "applies")
+        )
+        for version in ("6.49.10", "7.14.3")
+        for applies in ("applies", "parses")
+    ]
+    async with simulate(FleetSpec(site_specs=tuple(sites))) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        for site, run in (await database.finished(await database.submit(spoilt), within=40)).items():
+            assert "bad command name nonsense (line 2 column 5)" in run["message"], run["message"]
+            if site.endswith("applies"):
+                assert (run["state"], run["effect"], run["reason"]) == ("failed", "partial", "script_error")
+                assert "the export afterwards differs" in run["message"]
+                assert "+add address=198.51.100.1" in run["diff"]
+            else:
+                assert (run["state"], run["effect"], run["reason"]) == ("failed", "none", "script_rejected")
+                assert not fleet.journal.starts(site)
+                assert not run["diff"]
+
+
+@pytest.mark.timeout(120)
 async def test_what_is_listed_late_is_looked_for_again_where_its_upload_failed(database: Db, tmp_path: Path) -> None:
     """No room for the script: its file is there, empty, and is not listed yet when it is looked for."""
     site = SiteSpec(

@@ -8,7 +8,7 @@ import pytest
 
 from tminus.domain.endings import Ending
 from tminus.routeros.commands import Nonce
-from tminus.routeros.outcome import Close, ImportAnswer, Unresolved, judge_dry_run, judge_import
+from tminus.routeros.outcome import Close, ImportAnswer, Unresolved, judge_difference, judge_dry_run, judge_import
 
 NONCE = Nonce.of_run("0123456789abcdef", UUID(int=41))
 OK, ERR = NONCE.marker("OK"), NONCE.marker("ERR")
@@ -188,6 +188,19 @@ def test_the_message_names_the_error_and_its_line() -> None:
         "The script failed; what it did before stays applied:"
         " failure: already have interface with name bridge (/interface/bridge/add; line 2)."
     )
+
+
+def test_a_change_on_the_router_weighs_more_than_an_error_before_which_nothing_was_run() -> None:
+    rejected = judge(f"{ERR} Script Error: bad command name nonsense (line 9 column 1)")
+    assert short(rejected) == REJECTED
+    assert isinstance(rejected, Ending)
+    assert judge_difference(rejected, differs=False) == rejected
+    changed = judge_difference(rejected, differs=True)
+    assert short(changed) == PARTIAL
+    assert changed.message.startswith(rejected.message)
+    for other in (judge(DONE, OK), judge(f"{ERR} failure: no"), judge(OK)):
+        assert isinstance(other, Ending)
+        assert judge_difference(other, differs=True) == other
 
 
 def test_a_hostile_error_is_cut_and_cleaned() -> None:

@@ -10,7 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from tminus.domain.endings import Ending, Reason, check_failed, completed, not_started, partly_applied, unknown
+from tminus.domain.endings import (
+    Effect,
+    Ending,
+    Reason,
+    State,
+    check_failed,
+    completed,
+    not_started,
+    partly_applied,
+    unknown,
+)
 from tminus.routeros import messages
 from tminus.routeros.commands import Nonce
 from tminus.routeros.text import clean_line, lines
@@ -83,6 +93,19 @@ def judge_import(answer: ImportAnswer, nonce: Nonce, script: bytes, *, catches: 
     return Unresolved(
         reason=Reason.CONNECTION_LOST, message="The session ended without the end marker and without an error."
     )
+
+
+def judge_difference(ending: Ending, *, differs: bool) -> Ending:
+    """Decide once more when the export after the script is there, and `differs` from the one before it.
+
+    That nothing was run is read from an error by what is documented of /import; a change on the router weighs more.
+    """
+    if ending.state is not State.FAILED or ending.effect is not Effect.NONE or not differs:
+        return ending
+    message = (
+        f"{ending.message} Yet the export afterwards differs from the one before, so some of it may have been run."
+    )
+    return partly_applied(message, warnings=ending.warnings)
 
 
 def judge_output(output: bytes, nonce: Nonce, script: bytes) -> Ending | None:

@@ -24,6 +24,7 @@ from tminus.errors import ConnectionLost, DeviceTimeout, StoreError, StoreUnavai
 from tminus.kill_points import Point, reach
 from tminus.routeros import commands
 from tminus.routeros.facts import Facts
+from tminus.routeros.outcome import judge_difference
 from tminus.routeros.text import clean
 from tminus.services import aftermath
 from tminus.services.authority import Authority
@@ -351,6 +352,7 @@ class SiteRunner:
             await self._tell_moved(run, run.answers_at)
         if (hidden := await aftermath.hidden_change(run.before, after, diff)) is not None:
             ending = replace(ending, warnings=(*ending.warnings, hidden))
+        ending = judge_difference(ending, differs=bool(diff) or hidden is not None)
         backups: tuple[Backup, ...] = ()
         if after is not None and run.content.make_backup:
             backups = (backup_of("after", after, like=run.before),)

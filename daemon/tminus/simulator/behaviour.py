@@ -187,6 +187,9 @@ class Behaviour(Terminal):
     verbose_applies_before_error: bool = True
     """Whether ``/import verbose=yes`` has applied the lines before a syntax error; the record has it for run-time errors."""
 
+    applies_before_error: bool = False
+    """Whether ``/import`` has applied them without ``verbose``, too; documented is that the whole file is read first."""
+
     import_max_bytes: int = 0
     """Longest file that a non-verbose ``/import`` takes; very long ones were refused on 7.17. 0: any."""
 

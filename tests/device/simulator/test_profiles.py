@@ -70,7 +70,7 @@ async def test_the_default_and_the_worst_differ_in_every_switch_but_those_with_o
         # Not in any report.
         "blank_after_put", "import_keeps_open",
         # Seen as they are in every report, or documented so.
-        "auto_rsc", "import_error_status", "ram_files_survive", "run_error_status", "window_overflow_drops",
+        "applies_before_error", "auto_rsc", "import_error_status", "ram_files_survive", "run_error_status", "window_overflow_drops",
     }  # fmt: skip
     assert WORST.over_length is OverLength.TRUNCATE
     assert len({*map(repr, flipped().values())}) == len(flipped()) >= len(NAMES)

@@ -86,10 +86,9 @@ class _Import:
         try:
             bindings, late = load(source, self._router.version), None
         except ScriptSyntaxError as error:
-            if not self._verbose:
-                self._record(Kind.IMPORT_REJECTED, message=str(error))
-                raise RunError(f"{self._failure}{error}") from None
-            if not self._router.behaviour.verbose_applies_before_error:
+            behaviour = self._router.behaviour
+            applies = behaviour.verbose_applies_before_error if self._verbose else behaviour.applies_before_error
+            if not applies:
                 self._record(Kind.IMPORT_REJECTED, message=str(error))
                 raise RunError(f"{self._failure}{error}") from None
             bindings, late = self._before(source, error)
