@@ -60,7 +60,11 @@ async def open_api(settings: Settings, place: Place, *, base: Path, beside_daemo
     dsn = await _login(settings, place, beside_daemon=beside_daemon)
     await check_schema_of(dsn)
     await _check_gateway(dsn)
-    limits = Limits(requests_per_minute=settings.api_requests_per_minute, body=settings.api_body_limit)
+    limits = Limits(
+        requests_per_minute=settings.api_requests_per_minute,
+        at_once=max(settings.api_connections // 2, 1),
+        body=settings.api_body_limit,
+    )
     async with open_database(dsn, size=settings.api_connections, application="tminus api") as db:
         application = make_application(
             db, checker, limits, public_url=settings.api_public_url or "", board=settings.board, dsn=dsn

@@ -93,6 +93,7 @@ async def serve(
     *,
     source: KeySource | None = None,
     per_minute: int = 100_000,
+    at_once: int = 4,
     body: int = 2 * 1024 * 1024,
     board: bool = False,
     public_url: str = "",
@@ -100,7 +101,7 @@ async def serve(
 ) -> AsyncIterator[Api]:
     checker = Checker(issuer="tminus", audience="tminus", source=source or FixedKeys((secret_key(SECRET),)))
     async with open_database(db.dsn_as("api"), size=4, application="test api") as store:
-        limits = Limits(requests_per_minute=per_minute, body=body)
+        limits = Limits(requests_per_minute=per_minute, at_once=at_once, body=body)
         application = make_application(
             store, checker, limits, public_url=public_url, board=board, dsn=db.dsn_as("api") if board else None
         )

@@ -71,6 +71,29 @@ async def test_a_request_in_hand_is_not_hung_up_on(api: Api) -> None:
         (await waiting).json()
 
 
+async def test_one_person_never_has_all_connections_to_the_database(api: Api) -> None:
+    """There are four; alice asks for more than that at the same time, each of which waits for a row."""
+    async with serve(api.db, at_once=2) as shared, api.db.anew() as holder:  # type: ignore[attr-defined]
+        made = await shared.submit()
+        transaction = holder.transaction()
+        await transaction.start()
+        await holder.execute("select from tminus.scheduled_scripts where id = $1 for update", made["id"])
+        waiting = [asyncio.create_task(shared("DELETE", f"/scripts/scheduled/{made['id']}")) for _ in range(6)]
+
+        async def both_wait() -> bool:
+            blocked = (
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+            )
+            return int(await api.db.value(blocked)) == 2
+
+        await until(both_wait, within=10)
+        for _ in range(8):
+            (await shared("GET", "/sites", person="bob")).json()
+        assert await both_wait()
+        await transaction.rollback()
+        assert sorted(reply.status for reply in await asyncio.gather(*waiting)) == [200, *[409] * 5]
+
+
 async def test_there_is_an_end_to_how_many_may_connect(api: Api) -> None:
     request = f"GET /sites HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n\r\n".encode()
     async with serve(api.db, most=3) as small:
@@ -102,7 +125,7 @@ async def test_it_is_not_ready_while_the_database_does_not_answer(api: Api) -> N
         application = make_application(
             store,
             Checker(issuer="tminus", audience="tminus", source=FixedKeys(())),
-            Limits(requests_per_minute=1, body=1),
+            Limits(requests_per_minute=1, at_once=1, body=1),
         )
     # Its pool is closed by now, as if the server were gone.
     async with (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tminus.errors import Refused, StoreError, StoreUnavailable
@@ -36,7 +38,7 @@ def test_a_refusal_that_is_about_a_field_names_it() -> None:
 
 def test_a_bucket_fills_up_again_as_time_goes_by() -> None:
     now = [0.0]
-    rates = Rates(60, clock=lambda: now[0])
+    rates = Rates(60, at_once=1, clock=lambda: now[0])
     assert [rates.wait("alice") for _ in range(60)] == [0.0] * 60
     assert rates.wait("alice") == pytest.approx(1.0)
     assert rates.wait("bob") == 0.0
@@ -45,3 +47,28 @@ def test_a_bucket_fills_up_again_as_time_goes_by() -> None:
     assert rates.wait("alice") == pytest.approx(1.0)
     now[0] = 1000.0
     assert [rates.wait("alice") for _ in range(61)][-2:] == [0.0, pytest.approx(1.0)]
+
+
+async def test_one_person_waits_for_a_turn_and_another_does_not() -> None:
+    rates = Rates(60, at_once=1)
+    entered: asyncio.Queue[str] = asyncio.Queue()
+    go_on = asyncio.Event()
+
+    async def ask(person: str) -> None:
+        async with rates.turn(person):
+            entered.put_nowait(person)
+            await go_on.wait()
+
+    async with asyncio.TaskGroup() as requests:
+        for person in ("alice", "alice", "bob"):
+            requests.create_task(ask(person))
+        assert [await entered.get() for _ in range(2)] == ["alice", "bob"]
+        given_up = requests.create_task(ask("alice"))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        assert entered.empty()
+        go_on.set()
+        assert await entered.get() == "alice"
+    assert given_up.cancelled()
+    assert entered.empty()
+    assert not rates._under_way

@@ -42,6 +42,8 @@ _SAFE = {
 class Limits:
     requests_per_minute: int
     """Of one person."""
+    at_once: int
+    """Requests of one person that are answered at the same time; more of them wait."""
     body: int
     """Bytes."""
 
@@ -54,7 +56,7 @@ def make_application(
     With `board` the launch board is served as well; it listens for hints at `dsn`, where that is given.
     """
     application = web.Application(client_max_size=limits.body, middlewares=[_problems(_docs(public_url))])
-    rates = Rates(limits.requests_per_minute)
+    rates = Rates(limits.requests_per_minute, at_once=limits.at_once)
     add_api(application, db, checker, rates)
     if board:
         from tminus.web.board.app import make_board  # noqa: PLC0415 - without it no template is loaded

@@ -1,11 +1,13 @@
-"""How many requests a person may make: a bucket each, which fills up again as time goes by."""
+"""How many requests a person may make: a bucket each, which fills up again as time goes by, and so many at the same time."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from tminus.web.problems import Code, Problem
 
@@ -14,8 +16,10 @@ _MOST_PEOPLE = 10_000
 
 
 class Rates:
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_minute: int, *, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._size = float(per_minute)
+        self._at_once = at_once
+        self._under_way: dict[str, tuple[asyncio.Semaphore, int]] = {}  # and who asked for a turn, with those who wait
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # what is left, and when
 
@@ -38,3 +42,16 @@ class Rates:
                 f"too many requests of {person}",
                 headers={"Retry-After": str(math.ceil(wait))},
             )
+
+    @asynccontextmanager
+    async def turn(self, person: str) -> AsyncIterator[None]:
+        """Wait until `person` has not too much under way: the connections to the database are there for others, too."""
+        turns, asked = self._under_way.get(person, (asyncio.Semaphore(self._at_once), 0))
+        self._under_way[person] = (turns, asked + 1)
+        try:
+            async with turns:
+                yield
+        finally:
+            turns, asked = self._under_way.pop(person)
+            if asked > 1:
+                self._under_way[person] = (turns, asked - 1)

@@ -45,7 +45,10 @@ def responder(
             raise Problem(Code.UNAUTHENTICATED, "the token has expired while the body arrived")
         body = _body(route, request, raw)
         key = _idempotency_key(route, request)
-        async with db.transaction(f"answer {route.handler.__name__}") as transaction:
+        async with (
+            rates.turn(person.name),
+            db.transaction(f"answer {route.handler.__name__}") as transaction,
+        ):
             call = Call(
                 person=person,
                 transaction=transaction,

@@ -168,7 +168,9 @@ class Board:
 
     def _looking(self, page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def look(request: web.Request) -> web.StreamResponse:
-            return await page(self._visit(request, self._known(request)))
+            session = self._known(request)
+            async with self.rates.turn(session.person.name):
+                return await page(self._visit(request, session))
 
         return look
 
@@ -232,7 +234,8 @@ class Board:
                 raise Problem(
                     Code.NOT_ALLOWED, "the page was made before you logged in; open it again. Nothing was done"
                 )
-            return await acts.do(name, route, self._visit(request, session), form)
+            async with self.rates.turn(session.person.name):
+                return await acts.do(name, route, self._visit(request, session), form)
 
         return act
 

@@ -78,7 +78,9 @@ async def _show(visit: Visit, script_id: UUID, *, stale: str | None = None) -> w
     since_seen = (
         [] if before is None else await asyncio.to_thread(lines_between, before.script, review.script, "what you saw")
     )
-    return visit.page(
+    # Each line is shown, and there may be half a million: others are answered meanwhile.
+    return await asyncio.to_thread(
+        visit.page,
         "review.html",
         {
             "review": review,
@@ -86,7 +88,7 @@ async def _show(visit: Visit, script_id: UUID, *, stale: str | None = None) -> w
             "beside": beside,
             "clock": clock,
             "findings": findings,
-            "lines": _lines(review.script, findings or ()),
+            "lines": await asyncio.to_thread(_lines, review.script, findings or ()),
             "sites": list(review.sites) if visit.asked("all") else _chosen(review, asked_site),
             "summary_of_sites": _summary_of_sites(review),
             "zones": Counter((site.local_time or "", site.zone) for site in review.sites).most_common(12),
