@@ -29,7 +29,18 @@ class TestGauges:
     async def test_an_empty_database_has_nothing_to_tell(self, stage: Stage) -> None:
         gauges = await read_gauges(stage.store)
         assert gauges.next_launch_at is None
-        assert {name for name in gauges.__slots__ if getattr(gauges, name)} == set()
+        # The queue of notifications is that of all databases of the server.
+        assert {name for name in gauges.__slots__ if getattr(gauges, name)} - {"notification_queue"} == set()
+
+    async def test_who_listens_within_a_transaction_fills_the_queue_of_notifications(self, stage: Stage) -> None:
+        async with stage.db.anew() as listener, stage.db.anew() as speaker:
+            await listener.execute("listen test_queue")
+            await listener.execute("begin; select 1")
+            for _ in range(200):
+                await speaker.execute("select pg_notify('test_queue', repeat('x', 7000))")
+            # Of 8 GiB it is 1.4 MB.
+            assert 0.0001 < (await read_gauges(stage.store)).notification_queue < 1
+            await listener.execute("rollback")
 
     async def test_what_waits_and_what_runs_too_long(self, stage: Stage) -> None:
         instance = await stage.instance(ttl=LONG)

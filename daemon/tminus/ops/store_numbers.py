@@ -156,6 +156,11 @@ def _gauges(gauges: StoreGauges) -> Iterator[Metric]:
         "Letters of the last 24 hours that could not be delivered",
         gauges.letters_failed,
     )
+    yield _gauge(
+        "tminus_store_notification_queue_ratio",
+        "How full PostgreSQL's queue of notifications is; at 1 nothing can be written that others are told of",
+        gauges.notification_queue,
+    )
 
 
 def _sizes(sizes: StoreSizes) -> Iterator[Metric]:

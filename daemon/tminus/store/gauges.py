@@ -27,6 +27,7 @@ class StoreGauges:
     oldest_debt_seconds: float
     letters_waiting: int
     letters_failed: int
+    notification_queue: float  # how full it is, 0 to 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

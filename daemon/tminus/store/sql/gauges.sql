@@ -30,4 +30,6 @@ select
     (select coalesce(extract(epoch from max(tminus.clock() - d.since)), 0)::double precision
         from tminus.cleanup_debts d where d.settled_at is null) as oldest_debt_seconds,
     (select count(*) from tminus.letters where state = 'pending') as letters_waiting,
-    (select count(*) from tminus.letters where state = 'failed' and ended_at > tminus.clock() - interval '1 day') as letters_failed
+    (select count(*) from tminus.letters where state = 'failed' and ended_at > tminus.clock() - interval '1 day') as letters_failed,
+    -- When it is full, nobody can write what others are told of: a session that listens, and never ends its transaction.
+    pg_notification_queue_usage() as notification_queue
