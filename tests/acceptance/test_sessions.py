@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.support import Db, run_daemon, until
 from tminus.simulator import Behaviour, Fault, FleetSpec, Kind, Setup, SiteSpec, simulate
+from tminus.simulator.router import Timing
 
 SLOW = '/ip dns static add name=slow.example address=192.0.2.1\n:delay 3s\n:put "after"\n'
 
@@ -216,6 +217,72 @@ async def test_what_another_device_says_is_no_evidence(database: Db, tmp_path: P
         run = (await database.finished(script))["r1"]
         assert ending(run) == ("unknown", "unknown", "connection_lost"), run["message"]
         assert "Another device answers there now: its serial number is HC0OTHER0ONE" in run["message"]
+
+
+async def test_a_log_that_shows_its_lines_late_proves_no_script_unstarted(database: Db, tmp_path: Path) -> None:
+    """The line of our contact can be read, that of the start not yet; the script goes on, and the router does not list it."""
+    late = Behaviour(log_lag_s=3.0, foreground_survives_close=True, foreground_listed=False)
+    hidden = replace(late, shows_jobs=False)
+    bodies = {
+        "prints": (':put "step one"\n:delay 9s\n/ip dns static add name=slow.example address=192.0.2.1\n', late, False),
+        "silent": (":delay 9s\n/ip dns static add name=slow.example address=192.0.2.1\n", late, False),
+        "changes": ("/ip dns static add name=slow.example address=192.0.2.1\n:delay 9s\n", late, False),
+        "job": (":delay 9s\n/ip dns static add name=slow.example address=192.0.2.1\n", hidden, True),
+    }
+    sites = [
+        SiteSpec(id=site, version="7.20.8", behaviour=behaviour, timing=Timing(export_s=2.5))
+        for site, (_, behaviour, _) in bodies.items()
+    ]
+    async with (
+        simulate(FleetSpec(site_specs=tuple(sites))) as fleet,
+        run_daemon(database, tmp_path, fleet, resolve_within=8.0),
+    ):
+        await database.run(fleet.inventory_sql(None))
+        scripts = {
+            site: await database.submit(body, [site], detached=detached, site_timeout=timedelta(seconds=30))
+            for site, (body, _, detached) in bodies.items()
+        }
+
+        async def cut(site: str) -> None:
+            await fleet.journal.wait(site, Kind.IMPORT_STARTED)
+            fleet.cut(site)
+
+        await asyncio.wait_for(asyncio.gather(*(cut(site) for site in bodies)), 40)
+        again = await database.submit(":put again", list(bodies))
+        for site, script in scripts.items():
+            run = (await database.finished(script, within=60))[site]
+            assert run["effect"] != "none", f"{site}: {run['message']}"
+        for site in await database.finished(again, within=90):
+            first, second = fleet.journal.starts(site)
+            assert fleet.journal.events(site, Kind.IMPORT_FINISHED)[0].monotonic < second.monotonic, site
+
+
+async def test_a_session_that_the_router_closed_is_not_listened_to(database: Db, tmp_path: Path) -> None:
+    """It sends no exit status, and the script left by /quit: its time need not pass."""
+    site = SiteSpec(id="r1", version="7.20.8", behaviour=Behaviour(sends_status=False))
+    async with (
+        simulate(FleetSpec(site_specs=(site,))) as fleet,
+        run_daemon(database, tmp_path, fleet, resolve_within=4.0),
+    ):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(':put "on my way"\n/quit\n', site_timeout=timedelta(minutes=5))
+        run = (await database.finished(script, within=60))["r1"]
+        assert ending(run) == ("unknown", "unknown", "connection_lost"), run["message"]
+
+
+async def test_a_file_that_is_listed_after_its_removal_keeps_no_proof_away(database: Db, tmp_path: Path) -> None:
+    lingers = Behaviour(removed_listed_s=1.5, foreground_survives_close=True)
+    site = SiteSpec(id="r1", version="7.20.8", behaviour=lingers)
+    async with (
+        simulate(FleetSpec(site_specs=(site,))) as fleet,
+        run_daemon(database, tmp_path, fleet, resolve_within=20.0),
+    ):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(":delay 3s\n/ip dns static add name=slow.example address=192.0.2.1\n")
+        await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_STARTED), 20)
+        fleet.cut("r1")
+        run = (await database.finished(script, within=60))["r1"]
+        assert ending(run) == ("completed", "applied", None), run["message"]
 
 
 async def test_who_answers_with_another_host_key_after_a_lost_connection_is_told_nothing(

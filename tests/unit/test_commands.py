@@ -56,6 +56,7 @@ def everything() -> Iterator[tuple[str, str]]:
     for catch, dry_run in product((True, False), repeat=2):
         yield f"check_file {catch} {dry_run}", commands.check_file(NONCE, catch=catch, dry_run=dry_run)
     yield "evidence", commands.evidence(NONCE)
+    yield "evidence, with a line of this look", commands.evidence(NONCE, stamp=True)
     yield "stop_jobs", commands.stop_jobs(NONCE)
     yield "jobs", commands.jobs()
     yield "history", commands.history()

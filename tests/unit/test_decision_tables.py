@@ -115,13 +115,14 @@ OURS = "router rebooted by ssh:tminus@192.0.2.9/reboot"
         ("the end in the log", after_loss(found("connected start done")), "completed/applied"),
         ("the end in a log that survived a reboot", after_loss(found("connected start done", uptime=JUST_BOOTED)), "completed/applied"),
         ("the failure in the log", after_loss(found("connected start failed")), "failed/partial/script_error"),
-        ("no start in the log, no reboot", after_loss(found("connected")), "failed/none/connection_lost"),
-        ("no start in the log, but a job that runs it", after_loss(found("connected", jobs=1)), UNKNOWN),
+        ("no start in the log, no reboot", after_loss(found("connected looked")), "failed/none/connection_lost"),
+        ("no start in a log that does not show our look yet", after_loss(found("connected")), UNKNOWN),
+        ("no start in the log, but a job that runs it", after_loss(found("connected looked", jobs=1)), UNKNOWN),
         ("a start, and a job that runs it", after_loss(found("connected start", jobs=1)), UNKNOWN),
         ("a start and nothing more", after_loss(found("connected start", jobs=0)), UNKNOWN),
         ("a reboot, and no durable marker", after_loss(booted()), UNKNOWN),
         ("a log that was cleared", after_loss(found("")), UNKNOWN),
-        ("it is not known whether it rebooted", after_loss(found("connected"), before=None), UNKNOWN),
+        ("it is not known whether it rebooted", after_loss(found("connected looked"), before=None), UNKNOWN),
         # A script that is expected to end its own session.
         ("nothing but a reboot, and it rebooted", after_loss(booted(), script=REBOOT_ONLY), "completed/applied"),
         ("nothing but a reboot, and it did not", after_loss(found("connected start"), script=REBOOT_ONLY), UNKNOWN),
@@ -157,7 +158,8 @@ def test_what_is_found_after_the_session_was_lost(evidence: str, verdict: str, e
         ("a log that was cleared", found(""), True),
         ("a reboot", booted(), False),
         ("a reboot, and a start in a log on a disk", found("connected start", uptime=JUST_BOOTED), False),
-        ("no start, and the file is gone", found("connected"), False),
+        ("no start, and the file is gone", found("connected looked"), False),
+        ("no start in a log that does not show our look yet", found("connected"), True),
     ],
 )
 def test_whether_a_script_may_be_running(evidence: str, remains: Remains, running: bool) -> None:
@@ -212,7 +214,9 @@ def said(*lines: str) -> bytes:
 def test_a_reboot_in_the_log_counts_only_behind_our_own_lines() -> None:
     start, end = NONCE.log_line("start"), NONCE.marker("LOG")
     old = read_remains(said(OURS, start, "7.20.8 (stable)", "00:01:00", end), NONCE)
-    new = read_remains(said(start, "router rebooted", OURS, "7.20.8 (stable)", "00:01:00", end), NONCE)
+    new = read_remains(
+        said(start, "router rebooted", OURS, NONCE.log_line("looked"), "7.20.8 (stable)", "00:01:00", end), NONCE
+    )
     wiped = read_remains(said(OURS, "7.20.8 (stable)", "00:01:00", end), NONCE)
     crash = read_remains(said(OURS, "router was rebooted without proper shutdown", "00:01:00", end), NONCE)
     assert old is not None

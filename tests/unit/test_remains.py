@@ -27,17 +27,24 @@ BEFORE = timedelta(days=3)
 SINCE = timedelta(minutes=2)
 SAME_BOOT = BEFORE + SINCE
 JUST_BOOTED = timedelta(seconds=40)
-WORDS = ("connected", "start", "done", "failed")
+WORDS = ("connected", "start", "done", "failed", "looked")
 
 
 def judge(
-    log: str, *, uptime: timedelta = SAME_BOOT, before: timedelta | None = BEFORE, stamped: bool = True
+    log: str,
+    *,
+    uptime: timedelta = SAME_BOOT,
+    before: timedelta | None = BEFORE,
+    stamped: bool = True,
+    jobs: int | None = None,
+    detached: bool = False,
 ) -> tuple[str, str, str | None]:
     ending = judge_remains(
-        Remains(log=frozenset(log.split()), uptime=uptime),
+        Remains(log=frozenset(log.split()), uptime=uptime, jobs=jobs),
         Before(uptime=before, ago=SINCE, certain=True),
         reason=Reason.DAEMON_LOST,
         stamped=stamped,
+        detached=detached,
     )
     return ending.state, ending.effect, ending.reason
 
@@ -56,14 +63,19 @@ UNKNOWN = ("unknown", "unknown", "daemon_lost")
         (judge("connected start done", uptime=JUST_BOOTED), COMPLETED),  # a log on a disk
         (judge("connected start failed"), PARTIAL),
         (judge("failed", before=None), PARTIAL),
-        (judge("connected"), NOT_STARTED),
+        (judge("connected looked"), NOT_STARTED),
+        (judge("connected"), UNKNOWN),  # what we have just written cannot be read, so no more can a start
+        (judge("looked"), UNKNOWN),  # the log turned over
+        (judge("connected looked", detached=True), UNKNOWN),  # a job writes its line in its own time
+        (judge("connected looked", detached=True, jobs=0), NOT_STARTED),
+        (judge("connected looked", jobs=1), UNKNOWN),
         (judge("connected start"), UNKNOWN),
         (judge(""), UNKNOWN),  # the log turned over, or was cleared
-        (judge("connected", uptime=JUST_BOOTED), UNKNOWN),  # on a disk, written late: the start may be lost
+        (judge("connected looked", uptime=JUST_BOOTED), UNKNOWN),  # on a disk, written late: the start may be lost
         (judge("", uptime=JUST_BOOTED), UNKNOWN),
         (judge("connected start", uptime=JUST_BOOTED), UNKNOWN),
-        (judge("connected", before=None), UNKNOWN),  # nobody knows whether it rebooted
-        (judge("connected", stamped=False), UNKNOWN),  # then the start leaves no line either
+        (judge("connected looked", before=None), UNKNOWN),  # nobody knows whether it rebooted
+        (judge("connected looked", stamped=False), UNKNOWN),  # then the start leaves no line either
         (judge("", stamped=False), UNKNOWN),
     ],
 )
@@ -80,7 +92,7 @@ def test_no_combination_is_completed_without_done_or_unapplied_with_a_start() ->
                         state, effect, _ = judge(" ".join(log), uptime=uptime, before=before, stamped=stamped)
                         assert (state == State.COMPLETED) == ("done" in log)
                         if effect == Effect.NONE:
-                            assert log == ("connected",)
+                            assert log == ("connected", "looked")
                             assert (uptime, before, stamped) == (SAME_BOOT, BEFORE, True)
 
 
@@ -95,12 +107,12 @@ def test_no_combination_is_completed_without_done_or_unapplied_with_a_start() ->
     ],
 )
 def test_a_reboot_is_told_by_the_uptime(uptime: timedelta, rebooted: bool) -> None:
-    assert judge("connected", uptime=uptime) == (UNKNOWN if rebooted else NOT_STARTED)
+    assert judge("connected looked", uptime=uptime) == (UNKNOWN if rebooted else NOT_STARTED)
 
 
 @pytest.mark.parametrize("uptime", [BEFORE, BEFORE - timedelta(hours=1)])
 def test_an_uptime_that_stands_still_proves_neither_a_reboot_nor_that_there_was_none(uptime: timedelta) -> None:
-    remains = Remains(log=frozenset({"connected"}), uptime=uptime, jobs=0)
+    remains = Remains(log=frozenset({"connected", "looked"}), uptime=uptime, jobs=0)
     since = timedelta(minutes=2)
     assert not has_rebooted(remains, Before(uptime=BEFORE, ago=since, certain=True))
     ending = judge_remains(
@@ -114,7 +126,7 @@ def test_an_uptime_that_stands_still_proves_neither_a_reboot_nor_that_there_was_
 
 
 def test_a_router_that_had_just_booted_and_booted_again_is_told_too() -> None:
-    remains = Remains(log=frozenset({"connected"}), uptime=timedelta(seconds=25))
+    remains = Remains(log=frozenset({"connected", "looked"}), uptime=timedelta(seconds=25))
     ending = judge_remains(
         remains,
         Before(uptime=timedelta(seconds=10), ago=timedelta(seconds=50), certain=True),
@@ -131,7 +143,7 @@ STEPPED = Before(
 )  # by the database's clock, which was set an hour ahead
 
 
-@pytest.mark.parametrize("log", ["connected", "connected start", ""])
+@pytest.mark.parametrize("log", ["connected looked", "connected start looked", "connected", "looked"])
 def test_a_database_whose_clock_was_set_ahead_makes_no_reboot(log: str) -> None:
     """The router had just booted, and is up for a minute and a half: nothing happened to it."""
     remains = Remains(log=frozenset(log.split()), uptime=UP + timedelta(seconds=30), jobs=None)
@@ -145,7 +157,7 @@ def test_a_database_whose_clock_was_set_ahead_makes_no_reboot(log: str) -> None:
     )
     assert ending.state == "unknown"
     assert why_over(remains, STEPPED, time_is_over=False) is None
-    assert may_be_running(remains, STEPPED) is (log != "connected")
+    assert may_be_running(remains, STEPPED) is (log != "connected looked")
 
 
 def test_an_uptime_that_is_less_than_before_is_a_reboot_whatever_clock_tells_the_time_between() -> None:
@@ -177,7 +189,8 @@ def log(*words: str, uptime: str = "3d00:02:00", marker: str = NONCE.marker("LOG
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("connected",), ("connected", "start"), ("connected", "start", "done"), ("failed",)]
+    "words",
+    [(), ("connected",), ("connected", "start"), ("connected", "start", "done"), ("failed",), ("connected", "looked")],
 )
 def test_the_answer_to_evidence(words: tuple[str, ...]) -> None:
     assert read_remains(log(*words), NONCE) == Remains(log=frozenset(words), uptime=timedelta(days=3, minutes=2))
@@ -216,11 +229,11 @@ def test_what_is_no_whole_answer(output: bytes) -> None:
 
 
 def test_what_was_found_is_told_to_the_person_who_has_to_judge() -> None:
-    remains = Remains(log=frozenset({"start", "connected"}), uptime=timedelta(hours=2))
+    remains = Remains(log=frozenset({"start", "connected", "looked"}), uptime=timedelta(hours=2))
     told = describe_remains(
         remains, Before(uptime=timedelta(hours=1), ago=timedelta(hours=1, seconds=0.4), certain=True)
     )
-    assert "our lines connected, start\n" in told
+    assert "our lines connected, start\n" in told, "the line of our look is not of the run"
     assert "uptime: 2:00:00; before the script 1:00:00, 1:00:00 earlier: no reboot" in told
     remains = Remains(log=frozenset(), uptime=timedelta(minutes=1))
     told = describe_remains(remains, Before(uptime=timedelta(hours=1), ago=timedelta(minutes=5), certain=True))

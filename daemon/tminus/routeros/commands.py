@@ -282,17 +282,20 @@ def job_started(nonce: Nonce, said: list[str]) -> str | None:
     return next((line.removeprefix(mark) for line in said if line.startswith(mark)), None)
 
 
-def evidence(nonce: Nonce, *, look: bool = True, jobs: bool = True) -> str:
+def evidence(nonce: Nonce, *, stamp: bool = False, look: bool = True, jobs: bool = True) -> str:
     """What is to be known of this attempt: the log, our jobs, version, uptime. After a lost connection, and of a job.
 
-    Without `jobs` for a router that does not show us its jobs; without `look` version and uptime alone, for one that does not
-    show its log.
+    `stamp` leaves a line in the log before it is read: whether a line can be read as soon as it is written is not recorded,
+    and where this one is seen, those before it are. Without `jobs` for a router that does not show us its jobs; without
+    `look` version and uptime alone, for one that does not show its log.
 
     With the lines of the log that tell of a reboot, in their order.
     """
     log = f'[/log find where message~"tminus {nonce.value}|^router .*rebooted"]'
     count = nonce._put("JOBS", f' . "-" . [:len {_jobs_of(nonce)}]')
     looked = f":foreach i in={log} do={{ :put [/log get $i message] }}; "
+    if stamp:
+        looked = f':do {{ :log info "{nonce.log_line("looked")}" }} on-error={{ :put "" }}; {looked}'
     if jobs:
         looked += f':do {{ {count} }} on-error={{ :put "" }}; '
     asked = f":put [/system resource get version]; :put [/system resource get uptime]; {nonce._put('LOG')}"

@@ -91,20 +91,24 @@ def judge_import(answer: ImportAnswer, nonce: Nonce, script: bytes, *, catches: 
             f"The import ended with exit status {answer.exit_status} and without its end marker{_quoted(last)}."
         )
     return Unresolved(
-        reason=Reason.CONNECTION_LOST, message="The session ended without the end marker and without an error."
+        reason=Reason.CONNECTION_LOST,
+        message=f"The session ended without the end marker and without a known error{_quoted(last)}.",
     )
 
 
 def judge_difference(ending: Ending, *, differs: bool) -> Ending:
     """Decide once more when the export after the script is there, and `differs` from the one before it.
 
-    That nothing was run is read from an error by what is documented of /import; a change on the router weighs more.
+    That nothing was run is read from an error by what is documented of /import, or from what the router's log lacks; a change
+    on the router weighs more. Without an error it may still be running.
     """
     if ending.state is not State.FAILED or ending.effect is not Effect.NONE or not differs:
         return ending
     message = (
         f"{ending.message} Yet the export afterwards differs from the one before, so some of it may have been run."
     )
+    if ending.reason is Reason.CONNECTION_LOST:
+        return unknown(ending.reason, message, warnings=ending.warnings)
     return partly_applied(message, warnings=ending.warnings)
 
 

@@ -21,6 +21,7 @@ from tminus.routeros.facts import Version, parse_uptime
 from tminus.routeros.text import clean_line, lines
 
 _WORDS = ("connected", "start", "done", "failed")
+_LOOKED = "looked"
 _REBOOTED = re.compile(r"router .*\brebooted\b")
 _TOLERANCE = timedelta(seconds=5)
 
@@ -58,7 +59,7 @@ class Before:
 class Remains:
     """What was found on the router."""
 
-    log: frozenset[str]  # of connected, start, done, failed: the words of Nonce.log_line
+    log: frozenset[str]  # of connected, start, done, failed, looked: the words of Nonce.log_line
     uptime: timedelta
     version: Version | None = None
     jobs: int | None = None  # scripts of this attempt that run as jobs; None: the router did not say
@@ -80,6 +81,8 @@ def read_remains(output: bytes, nonce: Nonce) -> Remains | None:
             if line == nonce.log_line(word):
                 log.add(word)
                 reboot = ""  # a reboot before it is not this run's
+        if line == nonce.log_line(_LOOKED):
+            log.add(_LOOKED)
         if _REBOOTED.match(line):
             reboot = clean_line(line, cap=200)
     version = Version.parse(said[-2]) if len(said) > 1 else None
@@ -103,13 +106,25 @@ def _is_up_since(remains: Remains, before: Before) -> bool:
     return remains.uptime >= before.uptime + before.ago - _TOLERANCE
 
 
-def may_be_running(remains: Remains, before: Before) -> bool:
+def may_be_running(remains: Remains, before: Before, *, detached: bool = False) -> bool:
     """Tell whether the script may be running now; asked only where nothing tells how it ended."""
     if remains.jobs:
         return True
     if has_rebooted(remains, before):
         return False
-    return "start" in remains.log or "connected" not in remains.log
+    return not _never_began(remains, detached=detached)
+
+
+def _never_began(remains: Remains, *, detached: bool) -> bool:
+    """Tell whether the log proves that the script was not started, as long as the router was up all the time.
+
+    Its line would stand between the one that we left before it and the one that we left when we looked; where the latter
+    cannot be read yet, the former may be missing for the same reason. A job writes its line in its own time, so it must be known
+    that there is none.
+    """
+    if remains.jobs is None if detached else bool(remains.jobs):
+        return False
+    return {"connected", _LOOKED} <= remains.log and "start" not in remains.log
 
 
 def why_over(remains: Remains, before: Before, *, time_is_over: bool) -> str | None:
@@ -160,9 +175,11 @@ def judge_remains(
     *,
     reason: Reason,
     stamped: bool,
+    detached: bool = False,
+    closed: bool = False,
     expected: Expected | None = None,
 ) -> Ending:
-    """Decide what a run did whose session was lost.
+    """Decide what a run did whose session was lost. `closed`: the router itself ended it, with an exit status.
 
     The log is in memory, or on a disk that is written late: after a reboot, or where it is not known that there was none
     (its uptime before it is None), a missing line proves nothing. Without a reboot it does only while the line that we left at
@@ -185,13 +202,14 @@ def judge_remains(
         return unknown(
             reason, "The router rebooted during the run and nothing that survived tells what the script did."
         )
-    if stamped and _is_up_since(remains, before) and "connected" in remains.log and "start" not in remains.log:
+    if stamped and _is_up_since(remains, before) and _never_began(remains, detached=detached):
         return not_started(
             Reason.CONNECTION_LOST,
             "The session was lost before the script was started: the file is gone from the router and its log has no start.",
         )
     if "start" in remains.log:
-        return unknown(reason, "The script was started and nothing tells how it ended; it may still be running.")
+        running = "" if closed else "; it may still be running"
+        return unknown(reason, f"The script was started and nothing tells how it ended{running}.")
     return unknown(reason, "Nothing on the router tells whether the script was started.")
 
 

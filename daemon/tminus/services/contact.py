@@ -166,10 +166,16 @@ async def ask_identity(connection: Connection, nonce: commands.Nonce, *, deadlin
     return None if facts is None else facts.identity
 
 
-async def find_remains(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> Remains | None:
-    """Ask what is left of an attempt; where jobs or log are not to be had, without them. Raises as `run` does."""
+async def find_remains(
+    connection: Connection, nonce: commands.Nonce, *, deadline: float, stamp: bool = False
+) -> Remains | None:
+    """Ask what is left of an attempt; where jobs or log are not to be had, without them. Raises as `run` does.
+
+    `stamp`: leave a line of this look in the log.
+    """
     for look, jobs in ((True, True), (True, False), (False, False)):
-        said = await connection.run(commands.evidence(nonce, look=look, jobs=jobs), deadline=deadline, cap=SMALL)
+        command = commands.evidence(nonce, stamp=stamp, look=look, jobs=jobs)
+        said = await connection.run(command, deadline=deadline, cap=SMALL)
         remains = read_remains(said.output, nonce)
         if remains is not None or connection.closed:
             break

@@ -18,7 +18,7 @@ from datetime import timedelta
 import structlog
 
 from tminus.device.connection import Connection
-from tminus.domain.endings import Ending, Reason, State, unknown
+from tminus.domain.endings import Effect, Ending, Reason, State, unknown
 from tminus.domain.variables import named_values
 from tminus.errors import (
     AnotherDevice,
@@ -86,6 +86,8 @@ class Question:
     stamped: bool = True
     detached: bool = False
     job_started: bool = False  # the router said so
+    answered: bool = False  # something came from the session that the script was started in
+    closed: bool = False  # which the router ended, with an exit status
     expects_disconnect: bool = False
     post_checks: tuple[bytes, ...] = ()  # of a run that is found to have come to its end
 
@@ -211,16 +213,13 @@ async def resolve(question: Question, contact: Contact, settings: RunSettings) -
 
 async def _look(question: Question, connection: Connection, settings: RunSettings) -> Answer:
     """The fence; then the log, the jobs and the uptime; then the configuration as it is now."""
-    if not question.job_started and not await fence(connection, question.nonce, deadline=settings.command_timeout):
-        if connection.closed:
-            raise ConnectionLost("the connection was lost again")
-        why = "Our file could not be removed, so a late start cannot be ruled out."
-        return Answer(
-            ending=unknown(question.reason, _after(question.message, why)), file_gone=False, may_be_running=True
-        )
-    remains = await _watch(question, connection, settings)
+    fenced = question.job_started or await _fence(question, connection, settings)
+    remains = await _watch(question, connection, settings, settle=fenced)
     output = await _output(question, connection, settings)
     ending = _judge(question, remains, output, settings, username=connection.username)
+    if not fenced and ending.effect in (Effect.NONE, Effect.UNKNOWN):
+        why = "Our file could not be removed, so a late start cannot be ruled out."
+        ending = unknown(question.reason, _after(question.message, why))
     running = False
     if ending.state is State.COMPLETED and question.post_checks:
         try:
@@ -228,9 +227,9 @@ async def _look(question: Question, connection: Connection, settings: RunSetting
         except (ConnectionLost, DeviceTimeout) as error:
             raise _NotChecked(ending, error) from error
     if ending.state is State.UNKNOWN:
-        running = remains is None or _may_be_running(question, remains)
+        running = remains is None or not fenced or _may_be_running(question, remains)
         ending = replace(ending, evidence=await _evidence(question, connection, settings, remains))
-    gone = True  # by the fence
+    gone = fenced
     if question.detached:
         # A job that still runs writes its output when it ends: that is taken away later.
         gone = not running and await remove_files(connection, question.nonce, deadline=settings.command_timeout)
@@ -238,8 +237,21 @@ async def _look(question: Question, connection: Connection, settings: RunSetting
     return await _with_export(question, connection, settings, answer)
 
 
+async def _fence(question: Question, connection: Connection, settings: RunSettings) -> bool:
+    """Remove the file, and see that it is gone: how soon a router lists it no more is not recorded."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + settings.settle_for
+    while not await fence(connection, question.nonce, deadline=settings.command_timeout):
+        if connection.closed:
+            raise ConnectionLost("the connection was lost again")
+        if loop.time() >= until:
+            return False
+        await asyncio.sleep(_BETWEEN_LOOKS)
+    return True
+
+
 def _may_be_running(question: Question, remains: Remains) -> bool:
-    return may_be_running(remains, question.before)
+    return may_be_running(remains, question.before, detached=question.detached)
 
 
 def _where(question: Question, connection: Connection, answer: Answer) -> Answer:
@@ -251,17 +263,19 @@ def _where(question: Question, connection: Connection, answer: Answer) -> Answer
     return replace(answer, ending=replace(answer.ending, message=message), moved_to=moved_to(connection, site))
 
 
-async def _watch(question: Question, connection: Connection, settings: RunSettings) -> Remains | None:
-    """Look until it is decided, or nothing more is to be expected; return what was seen last."""
+async def _watch(question: Question, connection: Connection, settings: RunSettings, *, settle: bool) -> Remains | None:
+    """Look until it is decided, or nothing more is to be expected; return what was seen last. Not `settle`: look once."""
     loop = asyncio.get_running_loop()
-    settled_at = loop.time() + settings.settle_for
+    settled_at = loop.time() + (settings.settle_for if settle else 0)
     ended_at: float | None = None
+    stamp = settings.stamp_log and question.stamped
     while True:
-        remains = await find_remains(connection, question.nonce, deadline=settings.command_timeout)
+        remains = await find_remains(connection, question.nonce, deadline=settings.command_timeout, stamp=stamp)
         if remains is None:
             return None
-        if question.job_started:
-            # Whatever the log has of it: the router said that it started it.
+        stamp = False  # one line is enough, also if it is seen later
+        if question.job_started or question.answered:
+            # Whatever the log has of it: it was started, or what came would not have come.
             remains = replace(remains, log=remains.log | {"start"})
         if remains.log & {"done", "failed"}:
             # A job writes its output when it ends, which is a moment after its last line in the log.
@@ -299,6 +313,8 @@ def _judge(
         question.before,
         reason=question.reason,
         stamped=settings.stamp_log and question.stamped,
+        detached=question.detached,
+        closed=question.closed,
         expected=expected if question.expects_disconnect else None,
     )
     return replace(found, message=_after(question.message, found.message))

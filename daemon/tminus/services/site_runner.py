@@ -18,7 +18,7 @@ from uuid import UUID
 import structlog
 
 from tminus.device.connection import Connection, Execution
-from tminus.domain.endings import Ending, Reason, Step, not_started, skipped, unknown
+from tminus.domain.endings import Ending, Reason, State, Step, not_started, skipped, unknown
 from tminus.domain.timing import retry_at
 from tminus.errors import ConnectionLost, DeviceTimeout, StoreError, StoreUnavailable
 from tminus.kill_points import Point, reach
@@ -352,7 +352,8 @@ class SiteRunner:
             await self._tell_moved(run, run.answers_at)
         if (hidden := await aftermath.hidden_change(run.before, after, diff)) is not None:
             ending = replace(ending, warnings=(*ending.warnings, hidden))
-        ending = judge_difference(ending, differs=bool(diff) or hidden is not None)
+        judged = judge_difference(ending, differs=bool(diff) or hidden is not None)
+        busy_for = BUSY_FOR if judged.state is State.UNKNOWN and ending.state is State.FAILED else outcome.busy_for
         backups: tuple[Backup, ...] = ()
         if after is not None and run.content.make_backup:
             backups = (backup_of("after", after, like=run.before),)
@@ -360,15 +361,15 @@ class SiteRunner:
         shown = commands.without_markers(run.nonce, clean(outcome.output, cap=self._settings.output_cap))
         request = EndRequest(
             run=run.claim.id,
-            ending=ending,
+            ending=judged,
             output=shown,
             diff=diff,
             backups=backups,
             left_file=run.nonce.file if outcome.left else None,
-            busy_for=outcome.busy_for,
+            busy_for=busy_for,
         )
         reach(Point.ENDING)
-        await self._end(run, ending, request)
+        await self._end(run, judged, request)
 
     async def _tell_moved(self, run: Run, address: str) -> None:
         with contextlib.suppress(StoreError):  # it is a warning of the run as well

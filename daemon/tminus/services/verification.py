@@ -67,9 +67,9 @@ class Verification:
             if verdict.state is State.COMPLETED and run.post_checks:
                 run.verdict = unchecked(verdict, "the daemon met an error of its own before them; see its log")
             return await self._verify(run, verdict, connection, result)
-        # With its exit status the session of the script is over, though the connection is there.
-        listening = not connection.closed and result.exit_status is None
-        found = await self._resolve(run, verdict, connection, session_open=listening)
+        # With its exit status, or closed, the session of the script is over, though the connection is there.
+        listening = not connection.closed and result.exit_status is None and result.ended is not Ended.CLOSED
+        found = await self._resolve(run, verdict, connection, result=result, session_open=listening)
         return self._found(found, result.output, listening=listening)
 
     async def _listen(self, run: Run, execution: Execution) -> tuple[ExecResult, Ending | Unresolved]:
@@ -130,6 +130,7 @@ class Verification:
         verdict: Unresolved,
         connection: Connection,
         *,
+        result: ExecResult | None = None,
         session_open: bool = False,
         job_started: bool = False,
     ) -> Answer:
@@ -157,6 +158,8 @@ class Verification:
             session_open=session_open,
             detached=content.detached,
             job_started=job_started,
+            answered=result is not None and bool(result.output.strip()),
+            closed=result is not None and result.exit_status is not None,
             expects_disconnect=content.expects_disconnect,
             post_checks=run.post_checks,
         )

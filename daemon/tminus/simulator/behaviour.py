@@ -172,11 +172,17 @@ class Behaviour(Terminal):
     log_on_exec: bool = False
     """Whether critical log lines are mixed into an exec channel's output, as they are into a terminal's."""
 
+    log_lag_s: float = 0.0
+    """Seconds until a line of the log can be read; that it is at once was never recorded."""
+
     safe_mode_outlives_exec: bool = False
     """Whether safe mode that one exec took ends with the connection instead of with the exec."""
 
     file_delay_s: float = 0.0
     """Seconds between the end of an upload and the file's appearance in ``/file``; no figure is in the record."""
+
+    removed_listed_s: float = 0.0
+    """Seconds for which ``/file`` still lists what was removed; in no report."""
 
     job_file_at_start: bool = False
     """Whether the file of ``:execute file=`` is there, and empty, while the job runs; seen only when it had ended."""
@@ -248,6 +254,7 @@ WORST = Behaviour(
     note_on_exec=True,
     safe_mode_outlives_exec=True,
     log_on_exec=True,
+    log_lag_s=1.5,
     file_delay_s=0.5,
     job_file_at_start=True,
     verbose_applies_before_error=False,
@@ -283,6 +290,7 @@ _FLIPPED: dict[str, object] = {
     "import_error_status": 1,
     "max_channels": 1,
     "notices_loss_s": 1.0,
+    "removed_listed_s": 1.0,
     "reboot_down_s": 0.5,
     "startup_after_s": 0.0,
     "terminal_probe_wait_s": 0.0,

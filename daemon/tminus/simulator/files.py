@@ -35,8 +35,11 @@ class FileStore:
         *,
         capacity: int = 64 << 20,
         flash_folder: bool = False,
+        listed_for_s: float = 0.0,
     ) -> None:
         self.capacity = capacity  # bytes
+        self._listed_for = listed_for_s  # after it was removed
+        self._removed: dict[str, tuple[File, float]] = {}  # and until when ``/file`` still lists it
         self._clock = clock
         self._wall = wall
         self._files: dict[str, File] = {}
@@ -84,7 +87,8 @@ class FileStore:
 
     def visible(self) -> list[File]:
         now = self._clock()
-        return [file for file in self._files.values() if file.visible_at <= now]
+        removed = [file for file, until in self._removed.values() if until > now and file.name not in self._files]
+        return [file for file in self._files.values() if file.visible_at <= now] + removed
 
     def all(self) -> list[File]:
         return list(self._files.values())
@@ -96,6 +100,8 @@ class FileStore:
             return False
         self._used -= len(file.content)
         del self._files[name]
+        if self._listed_for:
+            self._removed[name] = (file, self._clock() + self._listed_for)
         return True
 
     def rename(self, name: str, new_name: str) -> bool:

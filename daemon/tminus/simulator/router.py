@@ -56,6 +56,7 @@ class LogLine:
     moment: datetime
     topics: str
     message: str
+    readable_at: float  # monotonic: before that `/log` does not show it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +110,9 @@ class Router:
         self.factory = base  # what a reset goes back to
         self.config = Config(base)
         self.files = FileStore(
-            time.monotonic, time.time, capacity=setup.storage_kb * 1024, flash_folder=setup.flash_folder
-        )
+            time.monotonic, time.time, capacity=setup.storage_kb * 1024, flash_folder=setup.flash_folder,
+            listed_for_s=behaviour.removed_listed_s,
+        )  # fmt: skip
         self.globals: dict[str, Value] = {}
         self.jobs: dict[int, Job] = {}
         self.tasks = Tasks(site)
@@ -174,7 +176,10 @@ class Router:
         self._journal.record(self.site, kind, **facts)
 
     def write_log(self, topics: str, message: str) -> None:
-        line = LogLine(id=self.next_id(), moment=self.now(), topics=topics, message=message)
+        line = LogLine(
+            id=self.next_id(), moment=self.now(), topics=topics, message=message,
+            readable_at=time.monotonic() + self.behaviour.log_lag_s,
+        )  # fmt: skip
         self.log.append(line)
         for terminal in tuple(self.terminals):
             terminal(line)

@@ -68,7 +68,7 @@ async def test_the_default_and_the_worst_differ_in_every_switch_but_those_with_o
         # Each of these hides what the other answers of `worst` show.
         "knows_dry_run", "knows_onerror", "shows_jobs", "shows_log",
         # Not in any report.
-        "blank_after_put", "import_keeps_open",
+        "blank_after_put", "import_keeps_open", "removed_listed_s",
         # Seen as they are in every report, or documented so.
         "applies_before_error", "auto_rsc", "import_error_status", "ram_files_survive", "run_error_status", "window_overflow_drops",
     }  # fmt: skip

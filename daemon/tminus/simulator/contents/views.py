@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from time import monotonic
 
 from tminus.simulator.config.config import Config, Item
 from tminus.simulator.config.schema import Path
@@ -135,7 +136,10 @@ def _jobs(router: Router) -> Iterator[Item]:
 
 
 def _log(router: Router) -> Iterator[Item]:
+    now = monotonic()
     for line in router.log:
+        if line.readable_at > now:
+            break
         time = router.version.log_time(line.moment)
         yield Item(id=line.id, values={"time": time, "topics": line.topics, "message": line.message})
 
