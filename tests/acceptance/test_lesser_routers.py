@@ -12,7 +12,7 @@ from tminus.simulator import Behaviour, Fault, FleetSpec, SiteSpec, simulate
 NOTE = '/system note set note="Authorized access only!"\n'
 GOOD = '/ip firewall address-list add list=tested address=198.51.100.1\n:put "done here"\n'
 LESSER = {
-    "no-jobs": (Behaviour(shows_jobs=False), "jobs and files"),
+    "no-jobs": (Behaviour(shows_jobs=False), "its jobs, so"),
     "no-log": (Behaviour(shows_log=False), "router's log"),
     "no-dry-run": (Behaviour(knows_dry_run=False), "dry run"),
     "no-onerror": (Behaviour(knows_onerror=False), ":onerror"),
@@ -42,10 +42,21 @@ async def test_what_a_plain_run_does_not_need_may_be_missing(database: Db, tmp_p
             told = " ".join(run["warnings"])
             expected = LESSER[site.rpartition("-")[0]][1]
             if expected in ("dry run", ":onerror") and "6.49" in site:
-                expected = "jobs and files" if site.startswith("none-of-them") else None
+                expected = "its jobs, so" if site.startswith("none-of-them") else None
             assert (expected or "") in told, f"{site}: {told}"
             assert bool(told) == (expected is not None), f"{site}: {told}"
             assert not [name for name in fleet.files(site) if name.startswith("tminus-")]
+
+
+async def test_what_was_left_is_removed_from_a_router_that_hides_its_jobs(database: Db, tmp_path: Path) -> None:
+    site = SiteSpec(id="r1", version="7.20.8", behaviour=Behaviour(shows_jobs=False))
+    async with simulate(FleetSpec(site_specs=(site,))) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        first = (await database.finished(await database.submit(GOOD)))["r1"]
+        left = f"tminus-{first['nonce']}.rsc"
+        fleet.router("r1").files.put(left, b":put 1\n")
+        assert (await database.finished(await database.submit(NOTE)))["r1"]["state"] == "completed"
+        assert not fleet.files("r1")
 
 
 @pytest.mark.timeout(120)

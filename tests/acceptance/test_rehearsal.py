@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from tests.acceptance.test_cli import SITES, Cli
 from tests.support import Db, clean_environment, run_daemon, until
 from tminus.cli import watch
 from tminus.errors import StoreUnavailable
-from tminus.simulator import Fault, FleetSpec, Kind, simulate
+from tminus.simulator import Fault, FleetSpec, Kind, SiteSpec, simulate
 
 SCRIPT = '/ip firewall filter add chain=input action=drop comment="from tminus"\n'
 FAULTS = {
@@ -82,6 +83,33 @@ async def wish(database: Db, script: str = SCRIPT) -> Any:
         script,
         role="alice",
     )
+
+
+async def test_a_router_that_runs_dry_runs_is_not_given_what_nobody_has_authorized(
+    database: Db, tmp_path: Path
+) -> None:
+    sites = (
+        SiteSpec(id="honest", version="7.20.8"),
+        SiteSpec(id="wrong", version="7.20.8", faults=frozenset({Fault.RUNS_DRY_RUN})),
+        SiteSpec(id="older", version="7.12.2", faults=frozenset({Fault.RUNS_DRY_RUN})),
+    )
+    async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(SCRIPT, [site.id for site in sites], due_in=86400)
+        code, out, _ = await tminus(database, "rehearse", str(script), login="alice")
+        assert code == 1, out
+        runs = await database.site_runs(script)
+        assert {site: (run["state"], run["reason"]) for site, run in runs.items()} == {
+            "honest": ("skipped", "rehearsed"),
+            "wrong": ("failed", "guard_failed"),
+            "older": ("skipped", "rehearsed"),
+        }
+        assert "was not given the script" in runs["wrong"]["message"]
+        for site in sites:
+            assert "from tminus" not in fleet.export(site.id)
+            assert not fleet.files(site.id)
+            sent = {event.facts["sha256"] for event in fleet.journal.events(site.id, Kind.UPLOAD)}
+            assert (hashlib.sha256(SCRIPT.encode()).hexdigest() in sent) is (site.id != "wrong")
 
 
 async def test_it_tells_who_is_not_ready_and_starts_nothing(database: Db, tmp_path: Path) -> None:

@@ -219,6 +219,32 @@ async def test_what_another_device_says_is_no_evidence(database: Db, tmp_path: P
         assert "Another device answers there now: its serial number is HC0OTHER0ONE" in run["message"]
 
 
+async def test_a_clone_that_answers_on_the_address_of_another_is_no_longer_that_one(
+    database: Db, tmp_path: Path
+) -> None:
+    """Virtual routers have no serial number, and these have one host key: what they call themselves tells them apart."""
+    sites = (
+        SiteSpec(id="a", version="7.20.8", chr=True),
+        SiteSpec(id="b", version="7.20.8", chr=True, clone_of="a"),
+        SiteSpec(id="c", version="7.20.8", chr=True),
+    )
+    async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        for run in (await database.finished(await database.submit(":put 1", ["a", "b", "c"]))).values():
+            assert (run["state"], run["warnings"]) == ("completed", [])
+        await database.finished(await database.submit("/system identity set name=renamed\n", ["c"]))
+        address = await database.value("select address from tminus.sites where id = 'b'")
+        await database.run("update tminus.sites set address = '127.0.0.9' where id = 'b'")
+        await database.run(f"update tminus.sites set address = '{address}' where id = 'a'")
+        script = await database.submit("/ip dns static add name=x.example address=192.0.2.1\n", ["a", "c"])
+        runs = await database.finished(script)
+        assert ending(runs["a"]) == ("failed", "none", "identity_changed"), runs["a"]["message"]
+        assert "calls itself 'b' and not 'a', as b does" in runs["a"]["message"]
+        assert ending(runs["c"]) == ("completed", "applied", None)
+        assert runs["c"]["warnings"] == ["The router calls itself 'renamed'; when it was last asked it was 'c'."]
+        assert len(fleet.journal.starts("b")) == 1
+
+
 async def test_a_log_that_shows_its_lines_late_proves_no_script_unstarted(database: Db, tmp_path: Path) -> None:
     """The line of our contact can be read, that of the start not yet; the script goes on, and the router does not list it."""
     late = Behaviour(log_lag_s=3.0, foreground_survives_close=True, foreground_listed=False)
@@ -253,7 +279,7 @@ async def test_a_log_that_shows_its_lines_late_proves_no_script_unstarted(databa
             run = (await database.finished(script, within=60))[site]
             assert run["effect"] != "none", f"{site}: {run['message']}"
         for site in await database.finished(again, within=90):
-            first, second = fleet.journal.starts(site)
+            _, second = fleet.journal.starts(site)
             assert fleet.journal.events(site, Kind.IMPORT_FINISHED)[0].monotonic < second.monotonic, site
 
 

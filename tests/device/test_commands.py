@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import asyncssh
@@ -246,6 +246,36 @@ async def test_only_a_router_that_is_silent_is_asked_whether_it_lives_and_not_wi
             running.cancel()
         assert min(unheard) >= QUICK.keepalive_interval - 0.01
         assert not far.connections[0].is_closed()
+
+
+@pytest.mark.parametrize("refused", ["channel", "command"])
+async def test_a_session_that_is_refused_once_is_asked_for_again(refused: str) -> None:
+    """As Dropbear does, while it ends the one before."""
+
+    def refusal() -> object:
+        return False if refused == "channel" else _Refusing()
+
+    class Taking(asyncssh.SSHServerSession[bytes]):
+        def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
+            self._channel = chan
+
+        def exec_requested(self, command: str) -> bool:
+            return True
+
+        def session_started(self) -> None:
+            self._channel.write(b"taken\n")
+            self._channel.exit(0)
+
+    sessions: Iterator[Callable[[], object]] = iter([refusal, Taking, Taking, refusal, refusal])
+
+    def session() -> object:
+        return next(sessions)()
+
+    async with _connected(session=session) as (near, _, _):
+        for _ in range(2):
+            assert (await near.run("x", deadline=5, cap=MIB)).output == b"taken\n"
+        with pytest.raises(ConnectionLost, match="refused a command, or was lost"):
+            await near.run("x", deadline=5, cap=MIB)
 
 
 async def test_a_refused_command_is_a_loss() -> None:

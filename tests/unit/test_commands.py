@@ -34,6 +34,7 @@ KINDS = [
     "SERIAL",
     "ASKED",
     "CATCH",
+    "RAN",
     "LOG",
     "JOBS",
     "STOPPED",
@@ -45,7 +46,9 @@ def everything() -> Iterator[tuple[str, str]]:
     yield "identify", commands.identify(NONCE, stamp=False)
     yield "identify, stamped", commands.identify(NONCE, stamp=True)
     yield "identify, resources", commands.identify(NONCE, stamp=True, resources=True)
-    yield "identify, without a look", commands.identify(NONCE, stamp=False, look=False)
+    yield "identify, without jobs", commands.identify(NONCE, stamp=False, jobs=False)
+    yield "identify, without a look", commands.identify(NONCE, stamp=False, jobs=False, files=False)
+    yield "harmless", commands.harmless(NONCE).decode().rstrip()
     yield "evidence, without a look", commands.evidence(NONCE, look=False)
     yield "evidence, without jobs", commands.evidence(NONCE, jobs=False)
     yield "serial_number", commands.serial_number(NONCE)
@@ -98,6 +101,7 @@ def test_the_console_can_read_it(name: str) -> None:
 def test_every_public_command_is_tested_here() -> None:
     readers = {
         "says_gone",
+        "has_run",
         "after_removal",
         "without_markers",
         "jobs_seen",

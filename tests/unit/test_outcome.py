@@ -221,6 +221,9 @@ FOUND = "Script Error: found 1 error(s) in import file"
         (["#line 1", "/ip/dns/static add ...", "#line 2", "...", "expected name value (line 7 column 1)", FOUND], REJECTED),
         ([FOUND], REJECTED),
         (["#line 1", DONE], "failed/applied/check_failed"),  # it was run
+        (["#line 1", "Script Error: failure: already have such entry (/ip/pool/add; line 1) (:import; line 1)"], PARTIAL),  # so was this
+        (["#line 1", "no such item"], PARTIAL),
+        (["Script Error: failure: file is too big to parse at once, use verbose (:import; line 1)"], REJECTED),
         (["bad parameter no-such-property (line 2 column 23)"], REJECTED),
         (["not enough permissions (9)"], REJECTED),
         (["Cannot open import file, file does not exist (:import; line 1)"], NO_FILE),

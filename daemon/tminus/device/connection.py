@@ -20,6 +20,8 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Self, TypeVar
 
+import asyncssh
+
 from tminus.device import problems, sftp
 from tminus.device.callbacks import Client, Session, Transport
 from tminus.device.jump_hosts import Lane
@@ -31,6 +33,8 @@ LONGEST_COMMAND = 3_500
 """Bytes of UTF-8. RouterOS documents no limit; others keep below this one, and longer things are sent as a file."""
 
 T = TypeVar("T")
+
+_AGAIN_AFTER = 0.2  # seconds
 
 NEVER = 1_000_000
 """More unanswered keepalives than any script lives through."""
@@ -78,7 +82,15 @@ class Connection:
         patience = asyncio.timeout(deadline)
         try:
             async with patience:
-                await self._transport.create_session(lambda: session, command)
+                try:
+                    await self._transport.create_session(lambda: session, command)
+                except asyncssh.ChannelOpenError:
+                    if self.closed:
+                        raise
+                    # A server that is still ending the session before (Dropbear: of SFTP) refuses one, and takes the next.
+                    await asyncio.sleep(_AGAIN_AFTER)
+                    session = Session(cap, on_overflow=self.abort)
+                    await self._transport.create_session(lambda: session, command)
                 await session.closed
         except asyncio.CancelledError:
             self.abort()

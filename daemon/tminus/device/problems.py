@@ -87,8 +87,10 @@ def describe(error: BaseException | None) -> str:
     match error:
         case None:
             return "closed by the router"
-        case asyncssh.DisconnectError() | asyncssh.ChannelOpenError() | asyncssh.SFTPError():
-            return _cleaned(error.reason)
+        case asyncssh.DisconnectError() | asyncssh.SFTPError():
+            return _cleaned(error.reason) or f"code {error.code}"
+        case asyncssh.ChannelOpenError():
+            return _cleaned(error.reason) or f"it opens no session, code {error.code}"
         case OSError() | UnicodeError():
             return _socket_problem(error)
         case _:

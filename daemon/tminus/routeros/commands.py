@@ -81,11 +81,11 @@ class Nonce:
         return f"tminus {self.value} {what}" + (f" {self.proof}" if self.proof and what in ("done", "failed") else "")
 
 
-def identify(nonce: Nonce, *, stamp: bool, look: bool = True, resources: bool = False) -> str:
+def identify(nonce: Nonce, *, stamp: bool, jobs: bool = True, files: bool = True, resources: bool = False) -> str:
     """Ask for version, identity and uptime, and prove that commands run. `stamp` leaves a line in the router's log.
 
     What a router shows to everybody who logs in (/system note) may look like an answer, so it is marked where they begin.
-    `look`: for what may fail behind the marker: how many scripts of ours still run as jobs, and which files of ours lie
+    `jobs`, `files`: what may fail behind the marker: how many scripts of ours still run as jobs, and which files of ours lie
     there. A line is parsed whole, so on a router that has no such menu, or hides it from us, nothing of it runs.
     `resources`: how much space is free and how loaded the CPU is, which may fail too.
     """
@@ -94,11 +94,11 @@ def identify(nonce: Nonce, *, stamp: bool, look: bool = True, resources: bool = 
         " :put [/system resource get uptime]; "
     )
     stamped = f':log info "{nonce.log_line("connected")}"; ' if stamp else ""
-    jobs = nonce._put("BUSY", f' . "-" . [:len [/system script job find where script~"{_ANY_SCRIPT}"]]')
-    files = ':foreach i in=[/file find where name~"tminus-"] do={ :put [/file get $i name] }'
     line = f"{asked}{stamped}{nonce._put('ID')}"
-    if look:
-        line += f"; {jobs}; {files}"
+    if jobs:
+        line += "; " + nonce._put("BUSY", f' . "-" . [:len [/system script job find where script~"{_ANY_SCRIPT}"]]')
+    if files:
+        line += '; :foreach i in=[/file find where name~"tminus-"] do={ :put [/file get $i name] }'
     if resources:
         free = nonce._put("FREE", ' . "-" . [/system resource get free-hdd-space]')
         load = nonce._put("LOAD", ' . "-" . [/system resource get cpu-load]')
@@ -236,6 +236,16 @@ def check_file(nonce: Nonce, *, catch: bool, dry_run: bool) -> str:
     if dry_run:
         parts.append(_dry_run(nonce))
     return "; ".join(parts)
+
+
+def harmless(nonce: Nonce) -> bytes:
+    """Return a script that changes nothing; `has_run` tells whether it was run."""
+    return nonce._put("RAN").encode() + b"\n"
+
+
+def has_run(nonce: Nonce, said: list[str]) -> bool:
+    """Read from the answer to `check_file` whether the router ran the `harmless` script, instead of looking at it."""
+    return nonce.marker("RAN") in said
 
 
 def _try_catching(nonce: Nonce) -> str:

@@ -181,6 +181,11 @@ def judge_dry_run(output: bytes) -> Ending | tuple[str, ...]:
     found = messages.dry_run_errors(said)
     if found is None and said and messages.is_error_line(said[-1]):
         found = said[-1]
+        if messages.is_run_error(messages.import_error(found)):
+            return partly_applied(
+                "The router was asked for a dry run and answered with what only a script meets that is run; it was not"
+                f" started again, and what it did before stays applied: {_shown(messages.import_error(found))}."
+            )
     if found is not None:
         return _judge_unstarted(messages.import_error(found))
     return ("The dry run did not say that the file is free of errors.",)

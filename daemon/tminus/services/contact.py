@@ -128,12 +128,13 @@ class Contact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Introduction:
-    """What a router said of itself. `stamped`: our line is in its log; `looked`: it was asked for jobs and files, too."""
+    """What a router said of itself. `stamped`: our line is in its log; `jobs`, `files`: it was asked for these, too."""
 
     facts: Facts | None  # None: what answered is not a RouterOS console
     output: bytes
     stamped: bool
-    looked: bool
+    jobs: bool
+    files: bool
 
 
 async def introduce(
@@ -143,14 +144,15 @@ async def introduce(
 
     What a script needs for the proof of its end is no log, no list of jobs and no list of files.
     """
-    ways = [(stamped, look) for stamped in ((True, False) if stamp else (False,)) for look in (True, False)]
-    for stamped, looked in ways:
-        command = commands.identify(nonce, stamp=stamped, look=looked, resources=resources)
+    looks = ((True, True), (False, True), (False, False))
+    ways = [(stamped, *look) for stamped in ((True, False) if stamp else (False,)) for look in looks]
+    for stamped, jobs, files in ways:
+        command = commands.identify(nonce, stamp=stamped, jobs=jobs, files=files, resources=resources)
         result = await connection.run(command, deadline=deadline, cap=SMALL)
         facts = parse_facts(result.output, nonce.marker("ASKED"), nonce.marker("ID"))
         if facts is not None or nonce.marker("ID") in lines(result.output) or connection.closed:
             break
-    return Introduction(facts=facts, output=result.output, stamped=stamped, looked=looked)
+    return Introduction(facts=facts, output=result.output, stamped=stamped, jobs=jobs, files=files)
 
 
 async def ask_serial(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> str | None:
@@ -161,7 +163,9 @@ async def ask_serial(connection: Connection, nonce: commands.Nonce, *, deadline:
 
 async def ask_identity(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> str | None:
     """Ask a router what it calls itself; None if what answers is not a RouterOS console. Raises as `run` does."""
-    said = await connection.run(commands.identify(nonce, stamp=False, look=False), deadline=deadline, cap=SMALL)
+    said = await connection.run(
+        commands.identify(nonce, stamp=False, jobs=False, files=False), deadline=deadline, cap=SMALL
+    )
     facts = parse_facts(said.output, nonce.marker("ASKED"), nonce.marker("ID"))
     return None if facts is None else facts.identity
 

@@ -12,12 +12,12 @@ import structlog
 from tminus.device.connection import Connection
 from tminus.domain.endings import Reason, not_started
 from tminus.domain.guards import Measured, broken_guards
-from tminus.errors import StoreUnavailable
+from tminus.errors import StoreError, StoreUnavailable
 from tminus.routeros import commands, survey
 from tminus.routeros.facts import is_version_in
 from tminus.routeros.text import clean_line, lines
 from tminus.services.contact import ask_serial, introduce
-from tminus.services.run import Ended, Run, TryLater
+from tminus.services.run import Ended, Run, TryLater, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.store import site_runs
 from tminus.store.pool import Database
@@ -69,10 +69,9 @@ class Identification:
             run.warnings.append(
                 "Nothing could be written to the router's log, so a lost session could not be resolved by it."
             )
-        if not said.looked:
-            run.warnings.append(
-                "The router did not tell its jobs and files, so none was looked for that was left behind."
-            )
+        if not said.jobs:
+            hidden = "its jobs" if said.files else "its jobs and files"
+            run.warnings.append(f"The router did not tell {hidden}, so none was looked for that was left behind.")
         answers = lines(said.output)
         run.leftovers = commands.leftovers(run.nonce, answers)
         if commands.jobs_seen(run.nonce, answers):
@@ -112,6 +111,8 @@ class Identification:
             # The export does not name it; but this site is known to have one.
             serial = await ask_serial(connection, run.nonce, deadline=self._settings.command_timeout)
         run.serial = serial
+        if serial is None and site.serial is None:
+            await self._check_identity(run, connection, run.facts.identity)
         if serial is None and site.serial is not None:
             message = (
                 f"The router names no serial number, but {site.id} has {site.serial}: another device answers here;"
@@ -144,6 +145,28 @@ class Identification:
                 model=model,
             )
         )
+
+    async def _check_identity(self, run: Run, connection: Connection, identity: str) -> None:
+        """Virtual routers are cloned with their host keys, and have no serial number: one that calls itself what another site
+        does, and proves to own the same key, is that one.
+        """
+        site = run.claim.site.id
+        try:
+            found = await site_runs.another_identity(self._db, site, identity, connection.host_key)
+        except StoreError as error:
+            raise Ended(not_started(Reason.STORE_LOST, f"Not started: {sentence(error)}")) from error
+        if found is None:
+            return
+        now, known = clean_line(identity, cap=80), clean_line(found.known, cap=80)
+        if found.other is None:
+            run.warnings.append(f"The router calls itself '{now}'; when it was last asked it was '{known}'.")
+            return
+        message = (
+            f"The router calls itself '{now}' and not '{known}', as {found.other} does, which has the same host key: another"
+            f" device answers here; nothing was run. {_replaced(site)}"
+        )
+        await self.tell("identity_changed", run, {"identity": now, "known": known, "other_site": found.other})
+        raise Ended(not_started(Reason.IDENTITY_CHANGED, message))
 
     async def tell(self, kind: str, run: Run, detail: dict[str, str]) -> None:
         with contextlib.suppress(StoreUnavailable):  # it is in our log as well

@@ -43,7 +43,7 @@ from tminus.services.logins import Logins, NotAsked
 from tminus.services.mandate import NOT_AS_SIGNED, Mandate, Refusal
 from tminus.services.run import Ended, Run, TryLater, sentence
 from tminus.services.run_settings import RunSettings
-from tminus.services.upload import check_upload, upload_script
+from tminus.services.upload import check_upload, try_dry_run, upload_script
 from tminus.store import site_runs
 from tminus.store.pool import Database
 from tminus.store.writer import Writer
@@ -109,6 +109,8 @@ class Preparation:
             await self._identification.check(run, connection)
             await self._clean_up(run, connection)
             self._step(run, Step.CHECKING)
+            if content.rehearsal:
+                await try_dry_run(run, connection, self._settings)
             await upload_script(run, connection, self._settings)
             reach(Point.UPLOADED)
             await check_upload(run, connection, self._settings)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from tminus.device.connection import Connection
 from tminus.domain.endings import Effect, Ending, Reason, not_started
-from tminus.errors import UploadFailed
+from tminus.errors import ConnectionLost, DeviceTimeout, UploadFailed
 from tminus.routeros import commands, messages
 from tminus.routeros.facts import Version
 from tminus.routeros.outcome import judge_dry_run
@@ -20,27 +21,79 @@ _LONG = 64 * 1024  # bytes of an answer that is not read on the event loop
 
 
 async def upload_script(run: Run, connection: Connection, settings: RunSettings) -> None:
+    await _upload(run, connection, settings, run.script)
+
+
+async def _upload(run: Run, connection: Connection, settings: RunSettings, content: bytes) -> None:
     run.uploaded = run.may_appear = True  # from the first byte on there may be something to remove
     try:
-        await connection.upload(run.nonce.file, run.script, deadline=settings.command_timeout)
+        await connection.upload(run.nonce.file, content, deadline=settings.command_timeout)
     except UploadFailed as error:
         raise Ended(not_started(Reason.UPLOAD_FAILED, sentence(error))) from error
+
+
+async def try_dry_run(run: Run, connection: Connection, settings: RunSettings) -> None:
+    """See that the router looks at a file and does not run it, before it is given a script that nobody has authorized."""
+    assert run.facts is not None  # noqa: S101
+    if not run.facts.version.has_dry_run:
+        return
+    harmless = commands.harmless(run.nonce)
+    await _upload(run, connection, settings, harmless)
+    looked = await _look_at(run, connection, settings, harmless)
+    if commands.has_run(run.nonce, lines(looked.answer)):
+        message = (
+            "The router was asked for a dry run of a harmless file and ran it, so it was not given the script:"
+            " nobody has authorized that yet."
+        )
+        raise Ended(not_started(Reason.GUARD_FAILED, message))
 
 
 async def check_upload(run: Run, connection: Connection, settings: RunSettings) -> None:
     """Wait until the router lists the whole file, and have it parse it, where its version can; find out what it can catch."""
     assert run.facts is not None  # noqa: S101
+    looked = await _look_at(run, connection, settings, run.script)
+    run.catches = looked.caught
+    if run.facts.version.has_dry_run and not looked.dry_run:
+        # Beta versions of 7.16, and what only says that it is a later one. The import itself parses it whole, too.
+        run.warnings.append("The router does not know a dry run, so the script was not checked before it.")
+    if run.facts.version.has_onerror and not looked.caught:
+        _go_on_without_catching(run)
+    if looked.dry_run:
+        answer = looked.answer
+        verdict = await EXPORTS.run(judge_dry_run, answer) if len(answer) > _LONG else judge_dry_run(answer)
+        if isinstance(verdict, Ending):
+            raise Ended(verdict) if verdict.effect is Effect.NONE else StartedItself(verdict)
+        run.warnings += verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    answer: bytes  # to the dry run
+    dry_run: bool  # whether the router knows it
+    caught: bool
+
+
+async def _look_at(run: Run, connection: Connection, settings: RunSettings, content: bytes) -> _Looked:
+    """Have the router look at a file of this content, as soon as it lists the whole of it."""
+    assert run.facts is not None  # noqa: S101
     loop = asyncio.get_running_loop()
-    size = len(run.script)
+    size = len(content)
     ways = _ways(run.facts.version)
     catch, dry_run = ways.pop(0)
     # A dry run repeats the script, and numbers its lines.
-    cap = min(settings.export_cap, SMALL + 4 * size + 20 * run.script.count(b"\n"))
+    cap = min(settings.export_cap, SMALL + 4 * size + 20 * content.count(b"\n"))
     until = loop.time() + settings.upload_visible_within
     pause = 0.1
     while True:
         command = commands.check_file(run.nonce, catch=catch, dry_run=dry_run)
-        result = await connection.run(command, deadline=settings.command_timeout, cap=cap)
+        try:
+            result = await connection.run(command, deadline=settings.command_timeout, cap=cap)
+        except (ConnectionLost, DeviceTimeout) as error:
+            if not dry_run:
+                raise
+            reason = Reason.CONNECTION_LOST if isinstance(error, ConnectionLost) else Reason.TIMED_OUT
+            message = f"{sentence(error)} It was asked for a dry run, which is not done twice: one that ran the script would run it again."
+            raise Ended(not_started(reason, message)) from error
         said = lines(result.output)
         listed = commands.listed_size(run.nonce, said)
         caught = commands.has_caught(run.nonce, said)
@@ -60,18 +113,7 @@ async def check_upload(run: Run, connection: Connection, settings: RunSettings) 
             raise Ended(not_started(Reason.UPLOAD_FAILED, message))
         await asyncio.sleep(pause)
         pause = min(pause * 2, 1.0)
-    run.catches = caught
-    if run.facts.version.has_dry_run and not dry_run:
-        # Beta versions of 7.16, and what only says that it is a later one. The import itself parses it whole, too.
-        run.warnings.append("The router does not know a dry run, so the script was not checked before it.")
-    if run.facts.version.has_onerror and not caught:
-        _go_on_without_catching(run)
-    if dry_run:
-        answer = commands.after_size(run.nonce, result.output)
-        verdict = await EXPORTS.run(judge_dry_run, answer) if len(answer) > _LONG else judge_dry_run(answer)
-        if isinstance(verdict, Ending):
-            raise Ended(verdict) if verdict.effect is Effect.NONE else StartedItself(verdict)
-        run.warnings += verdict
+    return _Looked(answer=commands.after_size(run.nonce, result.output), dry_run=dry_run, caught=caught)
 
 
 def _ways(version: Version) -> list[tuple[bool, bool]]:

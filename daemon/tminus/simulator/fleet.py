@@ -44,6 +44,7 @@ class SiteSpec:
     timing: Timing | None = None  # the fleet's, unless given
     export_kb: int | None = None  # the fleet's, unless given
     up_for_s: float | None = None  # when it begins; drawn at random, unless given
+    clone_of: str | None = None  # a site before it, whose host key it has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,11 +168,15 @@ async def simulate(spec: FleetSpec) -> AsyncIterator[Fleet]:
     key_file = _write_key(spec.key_dir, client_key) if spec.key_dir is not None else None
     fleet = Fleet(spec, _open_journal(spec.journal), client_key, key_file)
     rsa_keys = _RsaKeys()
+    host_keys: dict[str, asyncssh.SSHKey] = {}
     try:
         for number, (site, address) in enumerate(zip(sites, addresses, strict=True)):
             router = _router(spec, site, number, fleet.journal)
             modern = router.version.ed25519_host_key and router.setup.host_key is HostKey.ED25519
-            host_key = rsa_keys.next() if not modern else asyncssh.generate_private_key("ssh-ed25519")
+            host_key = host_keys.get(site.clone_of or "")
+            if host_key is None:
+                host_key = rsa_keys.next() if not modern else asyncssh.generate_private_key("ssh-ed25519")
+            host_keys[site.id] = host_key
             host = Host(
                 router,
                 address=address,

@@ -123,6 +123,20 @@ async def claim_site_runs(
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnotherIdentity:
+    """What a site called itself before, and the site that calls itself now what it does, if there is one with its host key."""
+
+    known: str
+    other: str | None
+
+
+async def another_identity(db: Database, site: str, identity: str, host_key: str) -> AnotherIdentity | None:
+    """Return None where a site calls itself what it did, or was never asked before."""
+    row = await db.fetchrow("another_identity", site, identity, host_key)
+    return None if row is None else AnotherIdentity(known=row["known"], other=row["other"])
+
+
 async def sweep(db: Database, instance: UUID, known: list[int]) -> tuple[int, int]:
     """Settle runs that are ours by the database and not `known` to us; return how many were given back and orphaned."""
     row = (await db.call("select * from tminus.sweep($1, $2)", instance, known))[0]
