@@ -7,6 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import asyncssh
+
+from tests.acceptance.test_scan import Scan
 from tests.support import Db, run_daemon, until
 from tminus.simulator import Behaviour, Fault, FleetSpec, Kind, Setup, SiteSpec, simulate
 from tminus.simulator.router import Timing
@@ -227,15 +230,21 @@ async def test_a_clone_that_answers_on_the_address_of_another_is_no_longer_that_
         SiteSpec(id="a", version="7.20.8", chr=True),
         SiteSpec(id="b", version="7.20.8", chr=True, clone_of="a"),
         SiteSpec(id="c", version="7.20.8", chr=True),
+        SiteSpec(id="d", version="7.20.8", chr=True),
+        SiteSpec(id="e", version="7.20.8", chr=True, clone_of="d"),
     )
     async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet):
         await database.run(fleet.inventory_sql(None))
-        for run in (await database.finished(await database.submit(":put 1", ["a", "b", "c"]))).values():
+        for run in (await database.finished(await database.submit(":put 1"))).values():
             assert (run["state"], run["warnings"]) == ("completed", [])
-        await database.finished(await database.submit("/system identity set name=renamed\n", ["c"]))
         address = await database.value("select address from tminus.sites where id = 'b'")
         await database.run("update tminus.sites set address = '127.0.0.9' where id = 'b'")
         await database.run(f"update tminus.sites set address = '{address}' where id = 'a'")
+        where = fleet.site("c")
+        async with asyncssh.connect(
+            where.address, where.port, username="tminus", client_keys=[fleet.client_key], known_hosts=None
+        ) as connection:
+            await connection.run("/system identity set name=renamed", check=True)
         script = await database.submit("/ip dns static add name=x.example address=192.0.2.1\n", ["a", "c"])
         runs = await database.finished(script)
         assert ending(runs["a"]) == ("failed", "none", "identity_changed"), runs["a"]["message"]
@@ -243,20 +252,37 @@ async def test_a_clone_that_answers_on_the_address_of_another_is_no_longer_that_
         assert ending(runs["c"]) == ("completed", "applied", None)
         assert runs["c"]["warnings"] == ["The router calls itself 'renamed'; when it was last asked it was 'c'."]
         assert len(fleet.journal.starts("b")) == 1
+        # What the message says to do, where it is the router that is meant.
+        assert "tminus site scan a --accept-changed a" in runs["a"]["message"]
+        found, _, err = await Scan(database, tmp_path, fleet).found("a", "--accept-changed", "a")
+        assert found["a"]["accepted"], err
+        assert (await database.finished(await database.submit(":put 1", ["a"])))["a"]["state"] == "completed"
+
+
+async def test_a_clone_that_a_script_of_ours_renames_is_still_that_one(database: Db, tmp_path: Path) -> None:
+    sites = (
+        SiteSpec(id="d", version="7.20.8", chr=True),
+        SiteSpec(id="e", version="7.20.8", chr=True, clone_of="d"),
+    )
+    async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        for body in (":put 1", "/system identity set name=same\n", ":put 1", ":put 1"):
+            for run in (await database.finished(await database.submit(body))).values():
+                assert (run["state"], run["warnings"]) == ("completed", []), run["message"]
 
 
 async def test_a_log_that_shows_its_lines_late_proves_no_script_unstarted(database: Db, tmp_path: Path) -> None:
     """The line of our contact can be read, that of the start not yet; the script goes on, and the router does not list it."""
-    late = Behaviour(log_lag_s=3.0, foreground_survives_close=True, foreground_listed=False)
+    late = Behaviour(log_lag_s=2.0, foreground_survives_close=True, foreground_listed=False)
     hidden = replace(late, shows_jobs=False)
     bodies = {
-        "prints": (':put "step one"\n:delay 9s\n/ip dns static add name=slow.example address=192.0.2.1\n', late, False),
-        "silent": (":delay 9s\n/ip dns static add name=slow.example address=192.0.2.1\n", late, False),
-        "changes": ("/ip dns static add name=slow.example address=192.0.2.1\n:delay 9s\n", late, False),
-        "job": (":delay 9s\n/ip dns static add name=slow.example address=192.0.2.1\n", hidden, True),
+        "prints": (':put "step one"\n:delay 6s\n/ip dns static add name=slow.example address=192.0.2.1\n', late, False),
+        "silent": (":delay 6s\n/ip dns static add name=slow.example address=192.0.2.1\n", late, False),
+        "changes": ("/ip dns static add name=slow.example address=192.0.2.1\n:delay 6s\n", late, False),
+        "job": (":delay 6s\n/ip dns static add name=slow.example address=192.0.2.1\n", hidden, True),
     }
     sites = [
-        SiteSpec(id=site, version="7.20.8", behaviour=behaviour, timing=Timing(export_s=2.5))
+        SiteSpec(id=site, version="7.20.8", behaviour=behaviour, timing=Timing(export_s=1.7))
         for site, (_, behaviour, _) in bodies.items()
     ]
     async with (
@@ -278,7 +304,13 @@ async def test_a_log_that_shows_its_lines_late_proves_no_script_unstarted(databa
         for site, script in scripts.items():
             run = (await database.finished(script, within=60))[site]
             assert run["effect"] != "none", f"{site}: {run['message']}"
-        for site in await database.finished(again, within=90):
+
+        async def free() -> bool:
+            await database.run("update tminus.busy_sites set look_at = tminus.clock() where free_at is null")
+            return not await database.value("select exists (select from tminus.busy_sites where free_at is null)")
+
+        await until(free, within=60, every=1)
+        for site in await database.finished(again, within=30):
             _, second = fleet.journal.starts(site)
             assert fleet.journal.events(site, Kind.IMPORT_FINISHED)[0].monotonic < second.monotonic, site
 
@@ -294,6 +326,68 @@ async def test_a_session_that_the_router_closed_is_not_listened_to(database: Db,
         script = await database.submit(':put "on my way"\n/quit\n', site_timeout=timedelta(minutes=5))
         run = (await database.finished(script, within=60))["r1"]
         assert ending(run) == ("unknown", "unknown", "connection_lost"), run["message"]
+
+
+async def test_a_file_that_cannot_be_removed_is_said_to_be_there(database: Db, tmp_path: Path) -> None:
+    site = SiteSpec(id="r1", version="7.20.8", behaviour=Behaviour(removed_listed_s=600.0))
+    async with (
+        simulate(FleetSpec(site_specs=(site,))) as fleet,
+        run_daemon(database, tmp_path, fleet, resolve_within=3.0),
+    ):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(SLOW)
+        await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_STARTED), 20)
+        fleet.cut("r1")
+        run = (await database.finished(script, within=60))["r1"]
+        assert ending(run) == ("unknown", "unknown", "connection_lost")
+        assert "could not be removed" in run["message"]
+        assert "still listed: a late start cannot be ruled out" in run["evidence"]
+
+
+async def test_a_dry_run_is_not_asked_for_twice(database: Db, tmp_path: Path) -> None:
+    """One that was lost is not repeated; what was lost before it is tried again, as ever, and so is that of a harmless file."""
+    sites = (
+        SiteSpec(id="looking", version="7.20.8", faults=frozenset({Fault.SLOW})),
+        SiteSpec(id="before", version="7.20.8", behaviour=Behaviour(file_delay_s=0.5)),
+    )
+    async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
+        await database.run(fleet.inventory_sql(None))
+
+        def dry_runs(site: str) -> int:
+            return sum("dry-run" in event.facts["command"] for event in fleet.journal.events(site, Kind.EXEC))
+
+        async def over(launch: str) -> bool:
+            await database.run("update tminus.site_runs set not_before = tminus.clock() where state = 'pending'")
+            return bool(await database.value(launch))
+
+        async def cut_while_looking(after: int) -> None:
+            async def looks() -> bool:
+                return dry_runs("looking") > after
+
+            await until(looks, within=30)
+            fleet.cut("looking")
+
+        script = await database.submit(SLOW)
+        await asyncio.wait_for(fleet.journal.wait("before", Kind.UPLOAD), 20)
+        fleet.cut("before")
+        await cut_while_looking(0)
+        launch = f"select finished_at from tminus.scheduled_scripts where id = '{script}'"
+        await until(lambda: over(launch), within=60, every=1)
+        runs = await database.site_runs(script)
+        assert ending(runs["looking"]) == ("failed", "none", "connection_lost"), runs["looking"]["message"]
+        assert "(dry run), which is not repeated" in runs["looking"]["message"]
+        assert dry_runs("looking") == 1
+        assert ending(runs["before"]) == ("completed", "applied", None), runs["before"]["message"]
+        assert len(fleet.journal.events("before", Kind.DRY_RUN)) == 1
+
+        later = await database.submit(SLOW, ["looking"], due_in=86400)
+        rehearsal = await database.value("select tminus.rehearse($1)", later, role="alice")
+        await cut_while_looking(1)
+        launch = f"select finished_at from tminus.launches where id = '{rehearsal}'"
+        await until(lambda: over(launch), within=60, every=1)
+        run = (await database.site_runs(later))["looking"]
+        assert (run["state"], run["reason"]) == ("skipped", "rehearsed"), run["message"]
+        assert not [event for event in daemon.log() if event["level"] in ("error", "critical")]
 
 
 async def test_a_file_that_is_listed_after_its_removal_keeps_no_proof_away(database: Db, tmp_path: Path) -> None:

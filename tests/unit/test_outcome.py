@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from tminus.domain.endings import Ending
+from tminus.domain.endings import Ending, Reason, not_started
 from tminus.routeros.commands import Nonce
 from tminus.routeros.outcome import Close, ImportAnswer, Unresolved, judge_difference, judge_dry_run, judge_import
 
@@ -198,6 +198,8 @@ def test_a_change_on_the_router_weighs_more_than_an_error_before_which_nothing_w
     changed = judge_difference(rejected, differs=True)
     assert short(changed) == PARTIAL
     assert changed.message.startswith(rejected.message)
+    never_began = not_started(Reason.CONNECTION_LOST, "Lost before the start.")
+    assert short(judge_difference(never_began, differs=True)) == UNKNOWN
     for other in (judge(DONE, OK), judge(f"{ERR} failure: no"), judge(OK)):
         assert isinstance(other, Ending)
         assert judge_difference(other, differs=True) == other
@@ -223,6 +225,8 @@ FOUND = "Script Error: found 1 error(s) in import file"
         (["#line 1", DONE], "failed/applied/check_failed"),  # it was run
         (["#line 1", "Script Error: failure: already have such entry (/ip/pool/add; line 1) (:import; line 1)"], PARTIAL),  # so was this
         (["#line 1", "no such item"], PARTIAL),
+        (["input does not match any value of action (line 1 column 40)"], REJECTED),
+        (["Script Error: failure: dry-run needs verbose (:import; line 1)"], REJECTED),
         (["Script Error: failure: file is too big to parse at once, use verbose (:import; line 1)"], REJECTED),
         (["bad parameter no-such-property (line 2 column 23)"], REJECTED),
         (["not enough permissions (9)"], REJECTED),

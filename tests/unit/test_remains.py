@@ -13,6 +13,7 @@ from tminus.routeros.commands import Nonce
 from tminus.routeros.remains import (
     Before,
     Expected,
+    Fence,
     Remains,
     describe_remains,
     has_rebooted,
@@ -81,6 +82,18 @@ UNKNOWN = ("unknown", "unknown", "daemon_lost")
 )
 def test_what_is_found_decides(found: tuple[str, str, str | None], expected: tuple[str, str, str | None]) -> None:
     assert found == expected
+
+
+def test_what_answered_to_its_start_was_begun_whatever_the_log_lacks() -> None:
+    remains = Remains(log=frozenset({"connected", "looked"}), uptime=SAME_BOOT, jobs=0, begun=True)
+    before = Before(uptime=BEFORE, ago=SINCE, certain=True)
+    ending = judge_remains(remains, before, reason=Reason.CONNECTION_LOST, stamped=True)
+    assert (ending.state, ending.message) == (
+        "unknown",
+        "Something answered to the start of the script, and nothing tells how it ended; it may be running.",
+    )
+    assert may_be_running(remains, before)
+    assert "our lines connected\n" in describe_remains(remains, before), "the log has no more than it has"
 
 
 def test_no_combination_is_completed_without_done_or_unapplied_with_a_start() -> None:
@@ -235,6 +248,9 @@ def test_what_was_found_is_told_to_the_person_who_has_to_judge() -> None:
     )
     assert "our lines connected, start\n" in told, "the line of our look is not of the run"
     assert "uptime: 2:00:00; before the script 1:00:00, 1:00:00 earlier: no reboot" in told
+    assert "file: removed by us, and seen to be gone\n" in told
+    still = describe_remains(remains, Before(uptime=None, ago=SINCE, certain=True), fence=Fence.LISTED)
+    assert "file: asked to be removed, and still listed" in still
     remains = Remains(log=frozenset(), uptime=timedelta(minutes=1))
     told = describe_remains(remains, Before(uptime=timedelta(hours=1), ago=timedelta(minutes=5), certain=True))
     assert "none of our lines" in told

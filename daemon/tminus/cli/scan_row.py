@@ -81,10 +81,10 @@ class Row:
         return self.pinned and self.finding.trouble is None and not self.problems
 
     def acceptable(self, changed: frozenset[str], *, accept: bool) -> bool:
-        """Whether what was found is to be written. What has changed needs to be named; a twin is never written."""
+        """Whether what was found is to be written. What is another needs to be named; a twin is never written."""
         if self.finding.presented is None or self.twin is not None:
             return False
-        return self.id in changed if self.key_changed or self.device_changed else accept
+        return self.id in changed or (accept and not self.key_changed and not self.device_changed)
 
     def document(self) -> dict[str, object]:
         finding, known = self.finding, self.known

@@ -7,6 +7,8 @@ What asyncssh would do by itself, and what is done here instead:
 - It leaves a command running after a timeout: here the connection is aborted, or the caller is told.
 - It drops a connection whose keepalives go unanswered, which would stop the script that runs on the router. While a
   started script runs, silence is only reported.
+- It gives up where a session is refused. A server that still ends the one before (Dropbear: of SFTP) refuses one, and
+  takes the next: `run` asks once more.
 
 Every method has a deadline, in seconds from now. Before the point of no return `run` and `upload` are used: on doubt
 they abort the connection and raise. The command that starts a script goes through `start`, which aborts nothing: an
@@ -34,7 +36,8 @@ LONGEST_COMMAND = 3_500
 
 T = TypeVar("T")
 
-_AGAIN_AFTER = 0.2  # seconds
+_AGAIN_AFTER = 0.2
+"""Seconds after which a session is asked for once more that the router refused."""
 
 NEVER = 1_000_000
 """More unanswered keepalives than any script lives through."""
@@ -87,7 +90,6 @@ class Connection:
                 except asyncssh.ChannelOpenError:
                     if self.closed:
                         raise
-                    # A server that is still ending the session before (Dropbear: of SFTP) refuses one, and takes the next.
                     await asyncio.sleep(_AGAIN_AFTER)
                     session = Session(cap, on_overflow=self.abort)
                     await self._transport.create_session(lambda: session, command)
@@ -100,9 +102,11 @@ class Connection:
             self.abort()
             if patience.expired():
                 raise DeviceTimeout(
-                    f"{self.target} did not finish a command within {deadline:g} s; connection aborted"
+                    f"{self.target} did not finish a command within {deadline:g} s; connection aborted",
+                    sent=session.sent,
                 ) from error
-            raise self._lost("refused a command, or was lost", error) from error
+            refused = isinstance(error, asyncssh.ChannelOpenError) and self._client.reason is None
+            raise self._lost("refused a command, or was lost", error, sent=session.sent and not refused) from error
         if session.overflowed:
             return session.result(Ended.OVERFLOW)
         ended = self._ended(session)
@@ -132,10 +136,11 @@ class Connection:
             return Execution(self, session, opening)
         if not session.decided.done():
             raise DeviceTimeout(
-                f"{self.target} did not take a command within {deadline:g} s; it was not sent; connection aborted"
+                f"{self.target} did not take a command within {deadline:g} s; it was not sent; connection aborted",
+                sent=False,
             )
         error = opening.exception()
-        raise self._lost("refused a command, or was lost before it was sent", error) from error
+        raise self._lost("refused a command, or was lost before it was sent", error, sent=False) from error
 
     async def upload(self, name: str, data: bytes, *, deadline: float) -> None:
         """Write a file through SFTP, replacing one of that name; raise UploadFailed, ConnectionLost or DeviceTimeout.
@@ -232,10 +237,10 @@ class Connection:
         """Tell a command that the router ended from one that ended with the connection."""
         return Ended.LOST if session.exit_status is None and self.closed else Ended.CLOSED
 
-    def _lost(self, what: str, error: BaseException | None) -> ConnectionLost:
+    def _lost(self, what: str, error: BaseException | None, *, sent: bool = True) -> ConnectionLost:
         # asyncssh tells a channel only that the connection was closed, and the client why.
         reason = self.jump_problem or problems.describe(self._client.reason or error)
-        return ConnectionLost(f"{self.target} {what} ({reason}); connection aborted")
+        return ConnectionLost(f"{self.target} {what} ({reason}); connection aborted", sent=sent)
 
 
 class Execution:

@@ -43,10 +43,8 @@ _IMPORT_SUFFIX = re.compile(r" ?\([:/]import; line \d+\)$")
 _PARSE_ERROR = re.compile(
     r"^(?:bad command name|syntax error|expected (?!item id)|bad parameter|missing closing brace).*\(line \d+ column \d+\)$"
 )
-_RUN_ERROR = re.compile(
-    r"^(?:no such item|failure: (?!file is too big)|input does not match|value of |ambiguous value|resolve failed"
-    r"|action timed out|std failure)"
-)
+# With a menu behind it, of a statement that was run; a dry run finds bad values as well, and names a line and a column.
+_RUN_ERROR = re.compile(r"^(?:no such item|failure: already have |.*\(/[^()]*(?:\([^()]*\))?; line \d+\)$)", re.ASCII)
 _NO_FILE = re.compile(r"^Cannot open import file\b")
 # By what a script may run, or quote, code that was not parsed with it: the words in full or as short as the console takes
 # them (`/imp`, `:exe`, `system script ru`), functions in globals, and a text that looks like the place of an error.
@@ -85,7 +83,7 @@ def is_parse_error(error: str, script: bytes) -> bool:
 
 
 def is_run_error(error: str) -> bool:
-    """Is it of those that a statement meets when it is run, and no parser (public record, 2.2)? False where either may be."""
+    """Is it one that a statement meets when it is run, and no parser (public record, 2.2)? False where it may be either."""
     return _RUN_ERROR.match(error) is not None
 
 

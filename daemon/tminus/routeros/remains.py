@@ -63,6 +63,7 @@ class Remains:
     uptime: timedelta
     version: Version | None = None
     jobs: int | None = None  # scripts of this attempt that run as jobs; None: the router did not say
+    begun: bool = False  # whatever the log has of it: something answered to its start
     reboot: str = ""  # the line of the log about the latest reboot after our own lines
 
 
@@ -122,9 +123,8 @@ def _never_began(remains: Remains, *, detached: bool) -> bool:
     cannot be read yet, the former may be missing for the same reason. A job writes its line in its own time, so it must be known
     that there is none.
     """
-    if remains.jobs is None if detached else bool(remains.jobs):
-        return False
-    return {"connected", _LOOKED} <= remains.log and "start" not in remains.log
+    no_job = remains.jobs == 0 if detached else not remains.jobs
+    return no_job and not remains.begun and {"connected", _LOOKED} <= remains.log and "start" not in remains.log
 
 
 def why_over(remains: Remains, before: Before, *, time_is_over: bool) -> str | None:
@@ -144,7 +144,15 @@ def why_over(remains: Remains, before: Before, *, time_is_over: bool) -> str | N
     return None
 
 
-def describe_remains(remains: Remains, before: Before, *, fenced: bool = True) -> str:
+class Fence(Enum):
+    """What became of the uploaded file before it was looked what is left."""
+
+    GONE = "removed by us, and seen to be gone"
+    LISTED = "asked to be removed, and still listed: a late start cannot be ruled out"
+    LEFT = "left to the job that runs it"
+
+
+def describe_remains(remains: Remains, before: Before, *, fence: Fence = Fence.GONE) -> str:
     """Say in lines what was found, for a person who judges where we cannot."""
     words = ", ".join(word for word in _WORDS if word in remains.log)
     uptime = "not known" if before.uptime is None else str(before.uptime)
@@ -154,7 +162,7 @@ def describe_remains(remains: Remains, before: Before, *, fenced: bool = True) -
     elif _is_up_since(remains, before):
         rebooted = "no reboot"
     told = [
-        f"file: {'removed by us, and seen to be gone' if fenced else 'left to the job that runs it'}",
+        f"file: {fence.value}",
         f"log: {'our lines ' + words if words else 'none of our lines'}",
     ]
     if remains.reboot:
@@ -183,7 +191,8 @@ def judge_remains(
 
     The log is in memory, or on a disk that is written late: after a reboot, or where it is not known that there was none
     (its uptime before it is None), a missing line proves nothing. Without a reboot it does only while the line that we left at
-    the beginning of the same contact is still there, and while no job runs the script.
+    the beginning of the same contact is still there, the one that we left when we looked is there already, nothing answered
+    to the start, and no job runs the script.
     """
     rebooted = has_rebooted(remains, before)
     if "done" in remains.log:
@@ -210,6 +219,11 @@ def judge_remains(
     if "start" in remains.log:
         running = "" if closed else "; it may still be running"
         return unknown(reason, f"The script was started and nothing tells how it ended{running}.")
+    if remains.begun:
+        running = "" if closed else "; it may be running"
+        return unknown(
+            reason, f"Something answered to the start of the script, and nothing tells how it ended{running}."
+        )
     return unknown(reason, "Nothing on the router tells whether the script was started.")
 
 

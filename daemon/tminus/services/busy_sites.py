@@ -17,7 +17,7 @@ import structlog
 
 from tminus.device.connection import Connection
 from tminus.domain.digest import site_digest
-from tminus.domain.endings import Reason, State
+from tminus.domain.endings import Reason
 from tminus.errors import ConfigError, DeviceError, StoreError
 from tminus.routeros.remains import judge_remains, why_over
 from tminus.routeros.text import clean_line
@@ -146,7 +146,8 @@ async def _ask(visit: _Visit, question: Question, connection: Connection) -> str
         reason=question.reason,
         stamped=visit.stamp_log,
     )
-    if verdict.state in (State.COMPLETED, State.FAILED):
+    # What the log lacks proves nothing of one that was not known to be over.
+    if remains.log & {"done", "failed"}:
         verdict = post_checks.not_made(verdict, question.post_checks)
         detail = {"verdict": str(verdict.state), "effect": str(verdict.effect), "message": verdict.message}
         await site_runs.keep_late_evidence(visit.db, visit.busy.run.id, visit.instance, json.dumps(detail))

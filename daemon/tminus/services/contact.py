@@ -206,7 +206,7 @@ async def stop_jobs(connection: Connection, nonce: commands.Nonce, *, deadline: 
     return Stopping(stopped=commands.stopped_jobs(nonce, lines(result.output)), said=clean_line(said, cap=160))
 
 
-async def fence(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> bool:
+async def remove_script(connection: Connection, nonce: commands.Nonce, *, deadline: float) -> bool:
     """Remove the uploaded script, before anything is concluded; True only if the router itself says that it is gone."""
     return await _says_gone(connection, nonce, commands.fence(nonce), deadline)
 

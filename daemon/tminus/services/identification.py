@@ -15,6 +15,7 @@ from tminus.domain.guards import Measured, broken_guards
 from tminus.errors import StoreError, StoreUnavailable
 from tminus.routeros import commands, survey
 from tminus.routeros.facts import is_version_in
+from tminus.routeros.remains import may_rename
 from tminus.routeros.text import clean_line, lines
 from tminus.services.contact import ask_serial, introduce
 from tminus.services.run import Ended, Run, TryLater, sentence
@@ -148,14 +149,14 @@ class Identification:
 
     async def _check_identity(self, run: Run, connection: Connection, identity: str) -> None:
         """Virtual routers are cloned with their host keys, and have no serial number: one that calls itself what another site
-        does, and proves to own the same key, is that one.
+        does, and proves to own the same key, is that one. Unless the script that ran there last may have renamed it.
         """
         site = run.claim.site.id
         try:
             found = await site_runs.another_identity(self._db, site, identity, connection.host_key)
         except StoreError as error:
             raise Ended(not_started(Reason.STORE_LOST, f"Not started: {sentence(error)}")) from error
-        if found is None:
+        if found is None or (found.last_script is not None and may_rename(found.last_script.encode())):
             return
         now, known = clean_line(identity, cap=80), clean_line(found.known, cap=80)
         if found.other is None:
@@ -163,7 +164,7 @@ class Identification:
             return
         message = (
             f"The router calls itself '{now}' and not '{known}', as {found.other} does, which has the same host key: another"
-            f" device answers here; nothing was run. {_replaced(site)}"
+            f" device answers here; nothing was run. If it was only renamed: 'tminus site scan {site} --accept-changed {site}'."
         )
         await self.tell("identity_changed", run, {"identity": now, "known": known, "other_site": found.other})
         raise Ended(not_started(Reason.IDENTITY_CHANGED, message))

@@ -38,6 +38,7 @@ from tminus.routeros.post_checks import Rendered, render
 from tminus.routeros.remains import (
     Before,
     Expected,
+    Fence,
     Remains,
     describe_remains,
     judge_remains,
@@ -46,7 +47,7 @@ from tminus.routeros.remains import (
 from tminus.routeros.rendering import RenderingRefused
 from tminus.routeros.text import clean
 from tminus.services import post_checks
-from tminus.services.contact import SMALL, Contact, fence, find_remains, remove_files
+from tminus.services.contact import SMALL, Contact, find_remains, remove_files, remove_script
 from tminus.services.exports import file_size, take_export, with_secrets
 from tminus.services.run_settings import RunSettings
 from tminus.services.whereabouts import Sought, find_again, moved_to, told_address
@@ -213,11 +214,11 @@ async def resolve(question: Question, contact: Contact, settings: RunSettings) -
 
 async def _look(question: Question, connection: Connection, settings: RunSettings) -> Answer:
     """The fence; then the log, the jobs and the uptime; then the configuration as it is now."""
-    fenced = question.job_started or await _fence(question, connection, settings)
-    remains = await _watch(question, connection, settings, settle=fenced)
+    fence = await _fence(question, connection, settings)
+    remains = await _watch(question, connection, settings, fence)
     output = await _output(question, connection, settings)
     ending = _judge(question, remains, output, settings, username=connection.username)
-    if not fenced and ending.effect in (Effect.NONE, Effect.UNKNOWN):
+    if fence is Fence.LISTED and ending.effect in (Effect.NONE, Effect.UNKNOWN):
         why = "Our file could not be removed, so a late start cannot be ruled out."
         ending = unknown(question.reason, _after(question.message, why))
     running = False
@@ -227,27 +228,30 @@ async def _look(question: Question, connection: Connection, settings: RunSetting
         except (ConnectionLost, DeviceTimeout) as error:
             raise _NotChecked(ending, error) from error
     if ending.state is State.UNKNOWN:
-        running = remains is None or not fenced or _may_be_running(question, remains)
-        ending = replace(ending, evidence=await _evidence(question, connection, settings, remains))
-    gone = fenced
-    if question.detached:
-        # A job that still runs writes its output when it ends: that is taken away later.
+        running = remains is None or fence is Fence.LISTED or _may_be_running(question, remains)
+        ending = replace(ending, evidence=await _evidence(connection, settings, remains, question.before, fence))
+    gone = fence is not Fence.LISTED
+    if question.detached or not question.counted:
+        # A job that still runs writes its output when it ends: that is taken away later. And a daemon that died may have been
+        # in the middle of an export to a file.
         gone = not running and await remove_files(connection, question.nonce, deadline=settings.command_timeout)
     answer = Answer(ending=ending, file_gone=gone, may_be_running=running, output=output)
     return await _with_export(question, connection, settings, answer)
 
 
-async def _fence(question: Question, connection: Connection, settings: RunSettings) -> bool:
+async def _fence(question: Question, connection: Connection, settings: RunSettings) -> Fence:
     """Remove the file, and see that it is gone: how soon a router lists it no more is not recorded."""
+    if question.job_started:
+        return Fence.LEFT
     loop = asyncio.get_running_loop()
     until = loop.time() + settings.settle_for
-    while not await fence(connection, question.nonce, deadline=settings.command_timeout):
+    while not await remove_script(connection, question.nonce, deadline=settings.command_timeout):
         if connection.closed:
             raise ConnectionLost("the connection was lost again")
         if loop.time() >= until:
-            return False
+            return Fence.LISTED
         await asyncio.sleep(_BETWEEN_LOOKS)
-    return True
+    return Fence.GONE
 
 
 def _may_be_running(question: Question, remains: Remains) -> bool:
@@ -263,20 +267,20 @@ def _where(question: Question, connection: Connection, answer: Answer) -> Answer
     return replace(answer, ending=replace(answer.ending, message=message), moved_to=moved_to(connection, site))
 
 
-async def _watch(question: Question, connection: Connection, settings: RunSettings, *, settle: bool) -> Remains | None:
-    """Look until it is decided, or nothing more is to be expected; return what was seen last. Not `settle`: look once."""
+async def _watch(question: Question, connection: Connection, settings: RunSettings, fence: Fence) -> Remains | None:
+    """Look until it is decided, or nothing more is to be expected; return what was seen last."""
     loop = asyncio.get_running_loop()
-    settled_at = loop.time() + (settings.settle_for if settle else 0)
+    settled_at = loop.time() + (0 if fence is Fence.LISTED else settings.settle_for)  # that was waited for already
     ended_at: float | None = None
-    stamp = settings.stamp_log and question.stamped
+    begun = question.job_started or question.answered
+    # While the file is there it may be started after this line; and where it was begun, nothing is read from one.
+    stamp = settings.stamp_log and question.stamped and fence is Fence.GONE and not begun
     while True:
         remains = await find_remains(connection, question.nonce, deadline=settings.command_timeout, stamp=stamp)
         if remains is None:
             return None
         stamp = False  # one line is enough, also if it is seen later
-        if question.job_started or question.answered:
-            # Whatever the log has of it: it was started, or what came would not have come.
-            remains = replace(remains, log=remains.log | {"start"})
+        remains = replace(remains, begun=begun)
         if remains.log & {"done", "failed"}:
             # A job writes its output when it ends, which is a moment after its last line in the log.
             ended_at = ended_at or loop.time()
@@ -347,11 +351,13 @@ async def _output(question: Question, connection: Connection, settings: RunSetti
     return b"[... %d bytes left out ...]\n%s" % (skipped, content) if skipped else content
 
 
-async def _evidence(question: Question, connection: Connection, settings: RunSettings, remains: Remains | None) -> str:
+async def _evidence(
+    connection: Connection, settings: RunSettings, remains: Remains | None, before: Before, fence: Fence
+) -> str:
     """Gather what helps a person to judge. None of it decides anything: what it means differs between versions."""
     found = ["log: could not be read"]
     if remains is not None:
-        found = [describe_remains(remains, question.before, fenced=not question.job_started)]
+        found = [describe_remains(remains, before, fence=fence)]
     for heading, command in (("jobs", commands.jobs()), ("history", commands.history())):
         try:
             said = await connection.run(command, deadline=settings.command_timeout, cap=SMALL)

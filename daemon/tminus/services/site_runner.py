@@ -174,17 +174,16 @@ class SiteRunner:
         """
         if run.connection is not None and not run.committed:
             run.connection.abort()
-        busy_for = None
         if run.verdict is not None:
             ending = run.verdict
         elif run.committed:
             ending = unknown(Reason.DAEMON_LOST, "The daemon met an error of its own during the run; see its log.")
-            busy_for = BUSY_FOR
         else:
             ending = not_started(
                 Reason.GUARD_FAILED, "The daemon met an error of its own before the start; see its log."
             )
         left = run.nonce.file if run.uploaded else None
+        busy_for = BUSY_FOR if ending.state is State.UNKNOWN else None
         await self._end(run, ending, EndRequest(run=run.claim.id, ending=ending, left_file=left, busy_for=busy_for))
 
     # -- before the point of no return ---------------------------------------------------------------------------------
@@ -281,7 +280,7 @@ class SiteRunner:
         reach(Point.SENT)
         outcome = await self._verification.follow(run, connection, execution)
         run.verdict = outcome.ending
-        await self._end_started(run, outcome)
+        outcome = await self._end_started(run, outcome)
         if outcome.busy_for is not None and not connection.closed and not run.content.detached:
             await aftermath.listen_on(run, execution, self._db, self._keep_late)
         connection.abort()
@@ -343,7 +342,8 @@ class SiteRunner:
 
     # -- the ending ----------------------------------------------------------------------------------------------------
 
-    async def _end_started(self, run: Run, outcome: Outcome) -> None:
+    async def _end_started(self, run: Run, outcome: Outcome) -> Outcome:
+        """Write how it ended, and return that: what differs on the router may make another ending of it."""
         ending, after = outcome.ending, outcome.after
         ending = replace(ending, warnings=(*run.warnings, *ending.warnings))
         diff = await aftermath.difference(run.before, after)
@@ -353,7 +353,9 @@ class SiteRunner:
         if (hidden := await aftermath.hidden_change(run.before, after, diff)) is not None:
             ending = replace(ending, warnings=(*ending.warnings, hidden))
         judged = judge_difference(ending, differs=bool(diff) or hidden is not None)
-        busy_for = BUSY_FOR if judged.state is State.UNKNOWN and ending.state is State.FAILED else outcome.busy_for
+        may_run = judged.state is State.UNKNOWN and ending.state is State.FAILED
+        outcome = replace(outcome, ending=judged, busy_for=BUSY_FOR if may_run else outcome.busy_for)
+        run.verdict = judged
         backups: tuple[Backup, ...] = ()
         if after is not None and run.content.make_backup:
             backups = (backup_of("after", after, like=run.before),)
@@ -366,10 +368,11 @@ class SiteRunner:
             diff=diff,
             backups=backups,
             left_file=run.nonce.file if outcome.left else None,
-            busy_for=busy_for,
+            busy_for=outcome.busy_for,
         )
         reach(Point.ENDING)
         await self._end(run, judged, request)
+        return outcome
 
     async def _tell_moved(self, run: Run, address: str) -> None:
         with contextlib.suppress(StoreError):  # it is a warning of the run as well

@@ -125,16 +125,19 @@ async def claim_site_runs(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnotherIdentity:
-    """What a site called itself before, and the site that calls itself now what it does, if there is one with its host key."""
+    """What a site called itself before, the script that was started there last, and the site with its host key that calls itself
+    what it does now, if there is one.
+    """
 
     known: str
+    last_script: str | None
     other: str | None
 
 
 async def another_identity(db: Database, site: str, identity: str, host_key: str) -> AnotherIdentity | None:
     """Return None where a site calls itself what it did, or was never asked before."""
     row = await db.fetchrow("another_identity", site, identity, host_key)
-    return None if row is None else AnotherIdentity(known=row["known"], other=row["other"])
+    return None if row is None else AnotherIdentity(**dict(row))
 
 
 async def sweep(db: Database, instance: UUID, known: list[int]) -> tuple[int, int]:

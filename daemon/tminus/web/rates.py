@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 
 from tminus.web.problems import Code, Problem
 
+_PATIENCE = 10.0
+"""Seconds that a request waits for its turn."""
 _MOST_PEOPLE = 10_000
 """Buckets that are kept. Who was not heard of for longest is forgotten, and begins with a full one."""
 
@@ -37,20 +39,34 @@ class Rates:
     def check(self, person: str) -> None:
         """Take one request of `person`; raise Problem if it is too early."""
         if wait := self.wait(person):
-            raise Problem(
-                Code.TOO_MANY_REQUESTS,
-                f"too many requests of {person}",
-                headers={"Retry-After": str(math.ceil(wait))},
-            )
+            raise self._too_many(person, wait)
+
+    @staticmethod
+    def _too_many(person: str, wait: float) -> Problem:
+        return Problem(
+            Code.TOO_MANY_REQUESTS,
+            f"too many requests of {person}",
+            headers={"Retry-After": str(math.ceil(wait))},
+        )
 
     @asynccontextmanager
     async def turn(self, person: str) -> AsyncIterator[None]:
-        """Wait until `person` has not too much under way: the connections to the database are there for others, too."""
+        """Wait until `person` has not too much under way: the connections to the database are there for others, too.
+
+        Raises Problem where that takes too long.
+        """
         turns, asked = self._under_way.get(person, (asyncio.Semaphore(self._at_once), 0))
         self._under_way[person] = (turns, asked + 1)
         try:
-            async with turns:
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await turns.acquire()
+            except TimeoutError:
+                raise self._too_many(person, _PATIENCE) from None
+            try:
                 yield
+            finally:
+                turns.release()
         finally:
             turns, asked = self._under_way.pop(person)
             if asked > 1:

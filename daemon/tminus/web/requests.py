@@ -41,14 +41,11 @@ def responder(
         ids = _ids(route, request)
         query = _query(route, request)
         raw = await _raw_body(request)
-        if datetime.now(UTC) > valid_until + LEEWAY:
-            raise Problem(Code.UNAUTHENTICATED, "the token has expired while the body arrived")
+        _refuse_expired(valid_until, "the body arrived")
         body = _body(route, request, raw)
         key = _idempotency_key(route, request)
-        async with (
-            rates.turn(person.name),
-            db.transaction(f"answer {route.handler.__name__}") as transaction,
-        ):
+        async with rates.turn(person.name), db.transaction(f"answer {route.handler.__name__}") as transaction:
+            _refuse_expired(valid_until, "the request waited for its turn")
             call = Call(
                 person=person,
                 transaction=transaction,
@@ -64,6 +61,11 @@ def responder(
         return _response(request, answer, replayed=replayed)
 
     return respond
+
+
+def _refuse_expired(valid_until: datetime, meanwhile: str) -> None:
+    if datetime.now(UTC) > valid_until + LEEWAY:
+        raise Problem(Code.UNAUTHENTICATED, f"the token has expired while {meanwhile}")
 
 
 async def _once(route: Route, call: Call, key: str, request: tuple[bytes, ...]) -> tuple[Answer, bool]:
