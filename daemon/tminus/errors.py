@@ -119,19 +119,11 @@ class JumpHostFailed(DeviceError):
     pass
 
 
-class _Interrupted(DeviceError):
-    """`sent` is False where it is proved that the command, if it was about one, did not reach the router's console."""
-
-    def __init__(self, sentence: str, *, sent: bool = True) -> None:
-        super().__init__(sentence)
-        self.sent = sent
-
-
-class ConnectionLost(_Interrupted):
+class ConnectionLost(DeviceError):
     pass
 
 
-class DeviceTimeout(_Interrupted):
+class DeviceTimeout(DeviceError):
     pass
 
 

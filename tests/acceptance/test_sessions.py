@@ -344,11 +344,12 @@ async def test_a_file_that_cannot_be_removed_is_said_to_be_there(database: Db, t
         assert "still listed: a late start cannot be ruled out" in run["evidence"]
 
 
-async def test_a_dry_run_is_not_asked_for_twice(database: Db, tmp_path: Path) -> None:
-    """One that was lost is not repeated; what was lost before it is tried again, as ever, and so is that of a harmless file."""
+async def test_a_dry_run_that_was_lost_is_repeated_where_a_harmless_one_runs_nothing(
+    database: Db, tmp_path: Path
+) -> None:
     sites = (
-        SiteSpec(id="looking", version="7.20.8", faults=frozenset({Fault.SLOW})),
-        SiteSpec(id="before", version="7.20.8", behaviour=Behaviour(file_delay_s=0.5)),
+        SiteSpec(id="honest", version="7.20.8", faults=frozenset({Fault.SLOW})),
+        SiteSpec(id="wrong", version="7.20.8", faults=frozenset({Fault.SLOW, Fault.RUNS_DRY_RUN})),
     )
     async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
         await database.run(fleet.inventory_sql(None))
@@ -356,37 +357,26 @@ async def test_a_dry_run_is_not_asked_for_twice(database: Db, tmp_path: Path) ->
         def dry_runs(site: str) -> int:
             return sum("dry-run" in event.facts["command"] for event in fleet.journal.events(site, Kind.EXEC))
 
-        async def over(launch: str) -> bool:
+        async def over(script: object) -> bool:
             await database.run("update tminus.site_runs set not_before = tminus.clock() where state = 'pending'")
-            return bool(await database.value(launch))
+            return bool(await database.value("select finished_at from tminus.scheduled_scripts where id = $1", script))
 
-        async def cut_while_looking(after: int) -> None:
-            async def looks() -> bool:
-                return dry_runs("looking") > after
+        script = await database.submit("/ip dns static add name=x.example address=192.0.2.1\n")
+        for site in ("honest", "wrong"):
+
+            async def looks(site: str = site) -> bool:
+                return dry_runs(site) > 0
 
             await until(looks, within=30)
-            fleet.cut("looking")
-
-        script = await database.submit(SLOW)
-        await asyncio.wait_for(fleet.journal.wait("before", Kind.UPLOAD), 20)
-        fleet.cut("before")
-        await cut_while_looking(0)
-        launch = f"select finished_at from tminus.scheduled_scripts where id = '{script}'"
-        await until(lambda: over(launch), within=60, every=1)
+            fleet.cut(site)
+        await until(lambda: over(script), within=60, every=1)
         runs = await database.site_runs(script)
-        assert ending(runs["looking"]) == ("failed", "none", "connection_lost"), runs["looking"]["message"]
-        assert "(dry run), which is not repeated" in runs["looking"]["message"]
-        assert dry_runs("looking") == 1
-        assert ending(runs["before"]) == ("completed", "applied", None), runs["before"]["message"]
-        assert len(fleet.journal.events("before", Kind.DRY_RUN)) == 1
-
-        later = await database.submit(SLOW, ["looking"], due_in=86400)
-        rehearsal = await database.value("select tminus.rehearse($1)", later, role="alice")
-        await cut_while_looking(1)
-        launch = f"select finished_at from tminus.launches where id = '{rehearsal}'"
-        await until(lambda: over(launch), within=60, every=1)
-        run = (await database.site_runs(later))["looking"]
-        assert (run["state"], run["reason"]) == ("skipped", "rehearsed"), run["message"]
+        assert ending(runs["honest"]) == ("completed", "applied", None), runs["honest"]["message"]
+        assert dry_runs("honest") == 3
+        assert ending(runs["wrong"]) == ("unknown", "unknown", "connection_lost"), runs["wrong"]["message"]
+        assert "dry run of a harmless file and ran it" in runs["wrong"]["message"]
+        assert dry_runs("wrong") == 2
+        assert await database.fetch("select site_id from tminus.busy_sites where free_at is null") == [("wrong",)]
         assert not [event for event in daemon.log() if event["level"] in ("error", "critical")]
 
 

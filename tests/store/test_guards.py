@@ -148,6 +148,7 @@ INSERTS = {
     "register_instance": {"instances"},
     "owe_cleanup": {"cleanup_debts"},
     "hold_sites": {"busy_sites"},
+    "end_set_aside": {"busy_sites", "cleanup_debts"},
     "submit": {"scheduled_scripts"},
     "create_scheduled_script": {"scheduled_scripts"},
     "claim_idempotency_key": {"idempotency_keys"},

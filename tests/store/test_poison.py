@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from tests.store.stage import Stage, add_sites, authorize, insert, refused
-from tminus.store import instances, site_runs
+from tminus.store import busy_sites, instances, site_runs
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -50,6 +50,41 @@ async def test_the_third_death_with_nothing_else_in_hand_sets_it_aside(stage: St
     runs = await stage.db.site_runs(poison)
     assert {run["reason"] for run in runs.values()} == {"missed"}
     assert "set aside, since the daemon died three times" in runs["a"]["message"]
+
+
+@pytest.mark.parametrize("by", ["resolved", "readmitted"])
+async def test_a_router_on_which_a_script_runs_that_is_set_aside_is_busy_until_a_person_has_seen_to_it(
+    stage: Stage, by: str
+) -> None:
+    first = await stage.instance()
+    poison = await stage.launch(first, "a")
+    for _ in range(3):
+        instance = await stage.instance()
+        for claim in (await stage.claim(instance)).values():
+            await stage.execute(instance, claim.id)
+        await site_runs.claim_orphans(stage.store, instance, limit=5)
+        await die(stage, instance)
+    run = (await stage.db.site_runs(poison))["a"]
+    assert (run["state"], run["reason"]) == ("unknown", "daemon_lost")
+    assert "was set aside" in run["message"]
+
+    await stage.launch(first, "a", "b")
+    living = await stage.instance()
+    assert set(await stage.claim(living)) == {"b"}
+    await stage.db.move_clock(timedelta(minutes=5))
+    assert await busy_sites.take(stage.store, first, limit=5) == [], "to ask the router could end the daemon"
+    assert await site_runs.take_debts(stage.store, first, limit=5) == []
+    if by == "resolved":
+        await stage.db.value("select tminus.resolve($1, 'failed/partial', 'looked')", run["id"], role="bob")
+        assert await busy_sites.take(stage.store, living, limit=5) == []
+        assert set(await stage.claim(living)) == {"a"}
+    else:
+        await stage.db.value(READMIT, poison, "mended", role="bob")
+        assert [busy.run.id for busy in await busy_sites.take(stage.store, living, limit=5)] == [run["id"]]
+        assert await stage.claim(living) == {}
+        assert [debt.file_name for debt in await site_runs.take_debts(stage.store, living, limit=5)] == [
+            f"tminus-{run['nonce']}.rsc"
+        ]
 
 
 async def test_innocents_that_ran_at_the_same_time_run_alone_after_two_deaths_and_are_cleared(stage: Stage) -> None:

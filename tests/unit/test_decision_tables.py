@@ -56,7 +56,7 @@ def session(*said: str, status: int | None = 0, close: Close = Close.CLOSED) -> 
         ("marker, success line, exit status 0", session(DONE, OK), "completed/applied"),
         ("the same with error text before it", session("failure: x", DONE, OK), "completed/applied"),
         ("marker without the success line", session(OK), "unknown/unknown/connection_lost"),
-        ("a dry run that found an error", short(judge_dry_run(b"syntax error (line 1 column 2)\r\n")), "failed/none/script_rejected"),
+        ("a dry run that found an error", short(judge_dry_run(b"syntax error (line 1 column 2)\r\n", b"")), "failed/none/script_rejected"),
         ("a parse error from the import", session(f"{ERR} Script Error: syntax error (line 1 column 2)"), "failed/none/script_rejected"),
         ("an error that we caught", session(f"{ERR} failure: x"), "failed/partial/script_error"),
         ("a run-time error as the last line", session("failure: x"), "failed/partial/script_error"),

@@ -226,7 +226,8 @@ FOUND = "Script Error: found 1 error(s) in import file"
         (["#line 1", "Script Error: failure: already have such entry (/ip/pool/add; line 1) (:import; line 1)"], PARTIAL),  # so was this
         (["#line 1", "no such item"], PARTIAL),
         (["input does not match any value of action (line 1 column 40)"], REJECTED),
-        (["Script Error: failure: dry-run needs verbose (:import; line 1)"], REJECTED),
+        (["Script Error: uplink missing (:import; line 1)"], PARTIAL),  # as :error says it
+        (["Script Error: syntax error (line 1 column 1) (:error; line 2) (:import; line 1)"], PARTIAL),
         (["Script Error: failure: file is too big to parse at once, use verbose (:import; line 1)"], REJECTED),
         (["bad parameter no-such-property (line 2 column 23)"], REJECTED),
         (["not enough permissions (9)"], REJECTED),
@@ -238,12 +239,21 @@ FOUND = "Script Error: found 1 error(s) in import file"
     ],
 )  # fmt: skip
 def test_a_dry_run(said: list[str], expected: object) -> None:
-    verdict = judge_dry_run("".join(f"{line}\r\n" for line in said).encode())
+    verdict = judge_dry_run("".join(f"{line}\r\n" for line in said).encode(), PLAIN)
     assert (short(verdict) if isinstance(verdict, Ending) else verdict) == expected
 
 
 @pytest.mark.parametrize("place", ["", " (:import; line 1)", " (/import; line 1)"])  # as in other errors of later 7
 def test_a_dry_run_names_what_it_found(place: str) -> None:
-    verdict = judge_dry_run(f"#line 1\r\nx\r\nexpected name value (line 7 column 1)\r\n{FOUND}{place}\r\n".encode())
+    verdict = judge_dry_run(
+        f"#line 1\r\nx\r\nexpected name value (line 7 column 1)\r\n{FOUND}{place}\r\n".encode(), PLAIN
+    )
     assert isinstance(verdict, Ending)
     assert verdict.message.endswith("before running any of it: expected name value (line 7 column 1).")
+
+
+def test_an_error_of_a_dry_run_that_the_script_could_have_said_itself_rejects_nothing() -> None:
+    said = b"syntax error (line 1 column 2)\r\n"
+    assert short(judge_dry_run(said, PLAIN)) == REJECTED  # type: ignore[arg-type]
+    assert short(judge_dry_run(said, b':error "syntax error (line 1 column 2)"\n')) == PARTIAL  # type: ignore[arg-type]
+    assert short(judge_dry_run(said + FOUND.encode(), DYNAMIC)) == REJECTED  # type: ignore[arg-type]

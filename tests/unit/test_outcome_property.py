@@ -100,7 +100,7 @@ def test_a_cut_session_without_a_marker_decides_nothing(output: bytes) -> None:
 
 @given(st.binary(max_size=200) | OUTPUT)
 def test_judging_never_raises(output: bytes) -> None:
-    judge_dry_run(output)
+    judge_dry_run(output, output)
     read_remains(output, NONCE)
     for close in Close:
         judge_import(ImportAnswer(output=output, exit_status=0, close=close), NONCE, output)

@@ -102,11 +102,9 @@ class Connection:
             self.abort()
             if patience.expired():
                 raise DeviceTimeout(
-                    f"{self.target} did not finish a command within {deadline:g} s; connection aborted",
-                    sent=session.sent,
+                    f"{self.target} did not finish a command within {deadline:g} s; connection aborted"
                 ) from error
-            refused = isinstance(error, asyncssh.ChannelOpenError) and self._client.reason is None
-            raise self._lost("refused a command, or was lost", error, sent=session.sent and not refused) from error
+            raise self._lost("refused a command, or was lost", error) from error
         if session.overflowed:
             return session.result(Ended.OVERFLOW)
         ended = self._ended(session)
@@ -136,11 +134,10 @@ class Connection:
             return Execution(self, session, opening)
         if not session.decided.done():
             raise DeviceTimeout(
-                f"{self.target} did not take a command within {deadline:g} s; it was not sent; connection aborted",
-                sent=False,
+                f"{self.target} did not take a command within {deadline:g} s; it was not sent; connection aborted"
             )
         error = opening.exception()
-        raise self._lost("refused a command, or was lost before it was sent", error, sent=False) from error
+        raise self._lost("refused a command, or was lost before it was sent", error) from error
 
     async def upload(self, name: str, data: bytes, *, deadline: float) -> None:
         """Write a file through SFTP, replacing one of that name; raise UploadFailed, ConnectionLost or DeviceTimeout.
@@ -237,10 +234,10 @@ class Connection:
         """Tell a command that the router ended from one that ended with the connection."""
         return Ended.LOST if session.exit_status is None and self.closed else Ended.CLOSED
 
-    def _lost(self, what: str, error: BaseException | None, *, sent: bool = True) -> ConnectionLost:
+    def _lost(self, what: str, error: BaseException | None) -> ConnectionLost:
         # asyncssh tells a channel only that the connection was closed, and the client why.
         reason = self.jump_problem or problems.describe(self._client.reason or error)
-        return ConnectionLost(f"{self.target} {what} ({reason}); connection aborted", sent=sent)
+        return ConnectionLost(f"{self.target} {what} ({reason}); connection aborted")
 
 
 class Execution:

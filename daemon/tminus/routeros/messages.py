@@ -43,8 +43,9 @@ _IMPORT_SUFFIX = re.compile(r" ?\([:/]import; line \d+\)$")
 _PARSE_ERROR = re.compile(
     r"^(?:bad command name|syntax error|expected (?!item id)|bad parameter|missing closing brace).*\(line \d+ column \d+\)$"
 )
-# With a menu behind it, of a statement that was run; a dry run finds bad values as well, and names a line and a column.
-_RUN_ERROR = re.compile(r"^(?:no such item|failure: already have |.*\(/[^()]*(?:\([^()]*\))?; line \d+\)$)", re.ASCII)
+_BY_PARSER = re.compile(r"\(line \d+ column \d+\)$", re.ASCII)
+# Of /import itself, before it reads the file.
+_NOT_IMPORTED = re.compile(r"^(?:not enough permissions|cannot run|failure: file is too big)")
 _NO_FILE = re.compile(r"^Cannot open import file\b")
 # By what a script may run, or quote, code that was not parsed with it: the words in full or as short as the console takes
 # them (`/imp`, `:exe`, `system script ru`), functions in globals, and a text that looks like the place of an error.
@@ -82,9 +83,14 @@ def is_parse_error(error: str, script: bytes) -> bool:
     return _PARSE_ERROR.match(error) is not None and _OTHER_CODE.search(script) is None
 
 
-def is_run_error(error: str) -> bool:
-    """Is it one that a statement meets when it is run, and no parser (public record, 2.2)? False where it may be either."""
-    return _RUN_ERROR.match(error) is not None
+def is_found_unrun(error: str, script: bytes) -> bool:
+    """Was it met without a statement being run: by the parser, which names line and column, or by /import itself?
+
+    True only if the script could not have said so itself.
+    """
+    if is_missing_file(error, script) or _NOT_IMPORTED.match(error) is not None:
+        return True
+    return _BY_PARSER.search(error) is not None and _OTHER_CODE.search(script) is None
 
 
 def is_missing_file(error: str, script: bytes) -> bool:

@@ -168,7 +168,7 @@ def _shown(error: str) -> str:
     return clean_line(error, cap=500).rstrip(".") or "an error without text"
 
 
-def judge_dry_run(output: bytes) -> Ending | tuple[str, ...]:
+def judge_dry_run(output: bytes, script: bytes) -> Ending | tuple[str, ...]:
     """Decide from the answer to commands.dry_run: an ending if the file has errors, else warnings (mostly none)."""
     said = [line for line in lines(output) if line]
     if said and said[-1] == messages.DRY_RUN_CLEAN:
@@ -181,7 +181,7 @@ def judge_dry_run(output: bytes) -> Ending | tuple[str, ...]:
     found = messages.dry_run_errors(said)
     if found is None and said and messages.is_error_line(said[-1]):
         found = said[-1]
-        if messages.is_run_error(messages.import_error(found)):
+        if not messages.is_found_unrun(messages.import_error(found), script):
             return partly_applied(
                 "The router was asked for a dry run and answered with what only a script meets that is run; it was not"
                 f" started again, and what it did before stays applied: {_shown(messages.import_error(found))}."

@@ -17,7 +17,7 @@ import structlog
 
 from tminus.device.connection import Connection
 from tminus.domain.digest import site_digest
-from tminus.domain.endings import LaunchKind, Reason, Step, not_started, skipped
+from tminus.domain.endings import LaunchKind, Reason, Step, not_started, skipped, unknown
 from tminus.domain.variables import named_values
 from tminus.errors import (
     ConfigError,
@@ -41,7 +41,7 @@ from tminus.services.exports import Taken, take_plausible_export, with_secrets
 from tminus.services.identification import Identification
 from tminus.services.logins import Logins, NotAsked
 from tminus.services.mandate import NOT_AS_SIGNED, Mandate, Refusal
-from tminus.services.run import Ended, Run, TryLater, sentence
+from tminus.services.run import Ended, Run, StartedItself, TryLater, sentence
 from tminus.services.run_settings import RunSettings
 from tminus.services.upload import check_upload, try_dry_run, upload_script
 from tminus.store import site_runs
@@ -109,8 +109,8 @@ class Preparation:
             await self._identification.check(run, connection)
             await self._clean_up(run, connection)
             self._step(run, Step.CHECKING)
-            if content.rehearsal:
-                await try_dry_run(run, connection, self._settings)
+            if content.rehearsal or run.claim.attempts > 1:
+                await self._try_dry_run(run, connection)
             await upload_script(run, connection, self._settings)
             reach(Point.UPLOADED)
             await check_upload(run, connection, self._settings)
@@ -122,6 +122,21 @@ class Preparation:
             raise self._lost(run, Reason.CONNECTION_LOST, error) from error
         except DeviceTimeout as error:
             raise self._lost(run, Reason.TIMED_OUT, error) from error
+
+    async def _try_dry_run(self, run: Run, connection: Connection) -> None:
+        """A router that runs what it is asked to look at must not be asked to look at a script that nobody may run yet, nor at
+        one of which an earlier attempt was lost, perhaps while it was run.
+        """
+        wrong = await try_dry_run(run, connection, self._settings)
+        if wrong is None:
+            return
+        if run.content.rehearsal:
+            raise Ended(not_started(Reason.GUARD_FAILED, f"{wrong}, so it was not given the script."))
+        raise StartedItself(
+            unknown(
+                Reason.CONNECTION_LOST, f"{wrong}, so it may have run the script in an earlier attempt, which was lost."
+            )
+        )
 
     def _check_test(self, run: Run) -> None:
         """What nobody has authorized runs where this host's own configuration allows it, on a router that is known for sure."""

@@ -234,7 +234,10 @@ async def _look(question: Question, connection: Connection, settings: RunSetting
     if question.detached or not question.counted:
         # A job that still runs writes its output when it ends: that is taken away later. And a daemon that died may have been
         # in the middle of an export to a file.
-        gone = not running and await remove_files(connection, question.nonce, deadline=settings.command_timeout)
+        removed = not running and await remove_files(connection, question.nonce, deadline=settings.command_timeout)
+        # A job that is over and whose output is not there may still write it.
+        is_owed = question.detached and not output and ending.effect is not Effect.NONE
+        gone = removed and not is_owed
     answer = Answer(ending=ending, file_gone=gone, may_be_running=running, output=output)
     return await _with_export(question, connection, settings, answer)
 

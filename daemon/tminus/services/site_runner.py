@@ -227,7 +227,9 @@ class SiteRunner:
         if run.connection is not None:
             await run.connection.close()
         backups = (backup_of("before", run.before),) if run.before is not None else ()
-        await self._end(run, ending, EndRequest(run=run.claim.id, ending=ending, backups=backups, left_file=left))
+        busy_for = BUSY_FOR if ending.state is State.UNKNOWN else None  # it may have started itself
+        request = EndRequest(run=run.claim.id, ending=ending, backups=backups, left_file=left, busy_for=busy_for)
+        await self._end(run, ending, request)
 
     async def _end_started_itself(self, run: Run, ending: Ending) -> None:
         """Write what the router did before it was asked to: as a start, or as a failure if that is not to be had."""

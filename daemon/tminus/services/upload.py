@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from tminus.device import output
 from tminus.device.connection import Connection
 from tminus.domain.endings import Effect, Ending, Reason, not_started
-from tminus.errors import ConnectionLost, DeviceTimeout, UploadFailed
+from tminus.errors import ConnectionLost, UploadFailed
 from tminus.routeros import commands, messages
 from tminus.routeros.facts import Version
 from tminus.routeros.outcome import judge_dry_run
@@ -32,26 +33,27 @@ async def _upload(run: Run, connection: Connection, settings: RunSettings, conte
         raise Ended(not_started(Reason.UPLOAD_FAILED, sentence(error))) from error
 
 
-async def try_dry_run(run: Run, connection: Connection, settings: RunSettings) -> None:
-    """See that the router looks at a file and does not run it, before it is given a script that it must not run."""
+async def try_dry_run(run: Run, connection: Connection, settings: RunSettings) -> str | None:
+    """Try on a harmless file whether the router looks at it only; return what it did else.
+
+    For a script that it must not run, and where an earlier attempt may have asked for a dry run of it.
+    """
     assert run.facts is not None  # noqa: S101
     if not run.facts.version.has_dry_run:
-        return
+        return None
     harmless = commands.harmless(run.nonce)
     await _upload(run, connection, settings, harmless)
-    looked = await _look_at(run, connection, settings, harmless, once=False)
-    if not looked.dry_run or judge_dry_run(looked.answer) == ():
-        return  # it does not know the word, and runs no such line; or it said what a dry run says
-    said = lines(looked.answer)
-    did = "ran it" if commands.has_run(run.nonce, said) else "did not say that it only looked at it"
-    message = f"The router was asked for a dry run of a harmless file and {did}, so it was not given the script."
-    raise Ended(not_started(Reason.GUARD_FAILED, message))
+    looked = await _look_at(run, connection, settings, harmless)
+    if not looked.dry_run or judge_dry_run(looked.answer, harmless) == ():
+        return None  # it does not know the word, and runs no such line; or it said what a dry run says
+    did = "ran it" if commands.has_run(run.nonce, lines(looked.answer)) else "did not say that it only looked at it"
+    return f"The router was asked for a dry run of a harmless file and {did}"
 
 
 async def check_upload(run: Run, connection: Connection, settings: RunSettings) -> None:
     """Wait until the router lists the whole file, and have it parse it, where its version can; find out what it can catch."""
     assert run.facts is not None  # noqa: S101
-    looked = await _look_at(run, connection, settings, run.script, once=True)
+    looked = await _look_at(run, connection, settings, run.script)
     run.catches = looked.caught
     if run.facts.version.has_dry_run and not looked.dry_run:
         # Beta versions of 7.16, and what only says that it is a later one. The import itself parses it whole, too.
@@ -59,11 +61,14 @@ async def check_upload(run: Run, connection: Connection, settings: RunSettings) 
     if run.facts.version.has_onerror and not looked.caught:
         _go_on_without_catching(run)
     if looked.dry_run:
-        answer = looked.answer
-        verdict = await EXPORTS.run(judge_dry_run, answer) if len(answer) > _LONG else judge_dry_run(answer)
+        verdict = await _judge(looked.answer, run.script)
         if isinstance(verdict, Ending):
             raise Ended(verdict) if verdict.effect is Effect.NONE else StartedItself(verdict)
         run.warnings += verdict
+
+
+async def _judge(answer: bytes, script: bytes) -> Ending | tuple[str, ...]:
+    return (await EXPORTS.run(judge_dry_run, answer, script)) if len(answer) > _LONG else judge_dry_run(answer, script)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +78,8 @@ class _Looked:
     caught: bool
 
 
-async def _look_at(run: Run, connection: Connection, settings: RunSettings, content: bytes, *, once: bool) -> _Looked:
-    """Have the router look at a file of this content, as soon as it lists the whole of it.
-
-    `once`: a dry run is asked for one time only, and where that is lost the run ends. A dry run runs nothing (documented);
-    but one that did would run the script twice.
-    """
+async def _look_at(run: Run, connection: Connection, settings: RunSettings, content: bytes) -> _Looked:
+    """Have the router look at a file of this content, as soon as it lists the whole of it; at most once at the whole."""
     assert run.facts is not None  # noqa: S101
     loop = asyncio.get_running_loop()
     size = len(content)
@@ -92,12 +93,13 @@ async def _look_at(run: Run, connection: Connection, settings: RunSettings, cont
     while True:
         looks = dry_run and not waits
         command = commands.check_file(run.nonce, catch=catch, dry_run=looks)
-        try:
-            result = await connection.run(command, deadline=settings.command_timeout, cap=cap)
-        except (ConnectionLost, DeviceTimeout) as error:
-            if not (once and looks and error.sent):
-                raise
-            raise Ended(_lost_while_looking(error)) from error
+        result = await connection.run(command, deadline=settings.command_timeout, cap=cap)
+        if result.ended is output.Ended.OVERFLOW:
+            raise ConnectionLost(
+                f"{run.claim.site.id} sent more than {cap} bytes when it was asked about the uploaded file"
+            )
+        if looks and result.exit_status is None and not result.output.strip():
+            raise ConnectionLost(f"{run.claim.site.id} ended the session of a dry run without an answer")
         said = lines(result.output)
         listed = commands.listed_size(run.nonce, said)
         caught = commands.has_caught(run.nonce, said)
@@ -112,8 +114,8 @@ async def _look_at(run: Run, connection: Connection, settings: RunSettings, cont
         if ways and listed is None and not caught and any(not_taken(line) for line in said):
             catch, dry_run = ways.pop(0)
             continue
-        if once and looks and listed is not None:
-            verdict = judge_dry_run(commands.after_size(run.nonce, result.output))  # of a part of it
+        if looks and listed is not None:
+            verdict = await _judge(commands.after_size(run.nonce, result.output), content)  # of a part of it
             if isinstance(verdict, Ending) and verdict.effect is not Effect.NONE:
                 raise StartedItself(verdict)
         waits = True
@@ -126,15 +128,6 @@ async def _look_at(run: Run, connection: Connection, settings: RunSettings, cont
         await asyncio.sleep(pause)
         pause = min(pause * 2, 1.0)
     return _Looked(answer=commands.after_size(run.nonce, result.output), dry_run=dry_run, caught=caught)
-
-
-def _lost_while_looking(error: ConnectionLost | DeviceTimeout) -> Ending:
-    reason = Reason.CONNECTION_LOST if isinstance(error, ConnectionLost) else Reason.TIMED_OUT
-    why = (
-        "The router was looking at the script (dry run), which is not repeated: one that ran it would run it twice. See that it"
-        " is as it was, then 'tminus retry'."
-    )
-    return not_started(reason, f"{sentence(error)} {why}")
 
 
 def _ways(version: Version) -> list[tuple[bool, bool]]:

@@ -1,11 +1,15 @@
 -- Busy sites that are to be looked at, put off by their back-off so that no other instance looks at the same time. $1: how many,
--- $2: instance. Those that another instance can serve and this one cannot are left to it. No row: none is due.
+-- $2: instance. Those that another instance can serve and this one cannot are left to it, and those of scripts that are set
+-- aside to a person. No row: none is due.
 with due as (
     select b.site_run_id
     from tminus.busy_sites b
     join tminus.sites s on s.id = b.site_id
     join tminus.instances i on i.id = $2
+    join tminus.site_runs r on r.id = b.site_run_id
+    join tminus.launches l on l.id = r.launch_id
     where b.free_at is null and b.look_at <= tminus.clock() and tminus.can_serve(i, s)
+        and not exists (select from tminus.set_aside a where a.script_id = l.script_id and a.readmitted_at is null)
     order by b.look_at
     limit $1
     for update of b skip locked

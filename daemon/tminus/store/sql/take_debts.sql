@@ -1,6 +1,6 @@
 -- Cleanup debts whose next try is due, put off by their back-off so that no other instance tries at the same time.
 -- $1: how many, $2: instance. Sites on which a script runs are left alone, and those that another instance can serve and this
--- one cannot. No row: nothing is owed, or it is not time yet.
+-- one cannot; of scripts that are set aside, until a person has resolved the run. No row: nothing is owed, or it is not time yet.
 with due as (
     select d.id
     from tminus.cleanup_debts d
@@ -14,6 +14,11 @@ with due as (
             join tminus.site_runs r on r.id = b.site_run_id
             join tminus.launches l on l.id = r.launch_id
             where b.site_run_id = d.site_run_id and b.free_at is null and l.detached)
+        and not exists (
+            select from tminus.site_runs r
+            join tminus.launches l on l.id = r.launch_id
+            join tminus.set_aside a on a.script_id = l.script_id and a.readmitted_at is null
+            where r.id = d.site_run_id and r.resolved_at is null)
         and (tminus.can_serve(i, s) or tminus.why_unserved(s) is not null)
     order by d.next_try_at
     limit $1
