@@ -43,7 +43,7 @@ from tminus.services.logins import Logins, NotAsked
 from tminus.services.mandate import NOT_AS_SIGNED, Mandate, Refusal
 from tminus.services.run import Ended, Run, StartedItself, TryLater, sentence
 from tminus.services.run_settings import RunSettings
-from tminus.services.upload import check_upload, try_dry_run, upload_script
+from tminus.services.upload import DryRun, check_upload, try_dry_run, upload_script
 from tminus.store import site_runs
 from tminus.store.pool import Database
 from tminus.store.writer import Writer
@@ -127,16 +127,13 @@ class Preparation:
         """A router that runs what it is asked to look at must not be asked to look at a script that nobody may run yet, nor at
         one of which an earlier attempt was lost, perhaps while it was run.
         """
-        wrong = await try_dry_run(run, connection, self._settings)
-        if wrong is None:
-            return
-        if run.content.rehearsal:
-            raise Ended(not_started(Reason.GUARD_FAILED, f"{wrong}, so it was not given the script."))
-        raise StartedItself(
-            unknown(
-                Reason.CONNECTION_LOST, f"{wrong}, so it may have run the script in an earlier attempt, which was lost."
-            )
-        )
+        does = await try_dry_run(run, connection, self._settings)
+        asked = f"The router was asked for a dry run of a harmless file and {does.value}"
+        if run.content.rehearsal and does is not DryRun.LOOKS:
+            raise Ended(not_started(Reason.GUARD_FAILED, f"{asked}, so it was not given the script."))
+        if does is DryRun.RUNS:
+            message = f"{asked}, so it may have run the script in an earlier attempt, which was lost."
+            raise StartedItself(unknown(Reason.CONNECTION_LOST, message))
 
     def _check_test(self, run: Run) -> None:
         """What nobody has authorized runs where this host's own configuration allows it, on a router that is known for sure."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from enum import Enum
 
 from tminus.device import output
 from tminus.device.connection import Connection
@@ -33,21 +34,26 @@ async def _upload(run: Run, connection: Connection, settings: RunSettings, conte
         raise Ended(not_started(Reason.UPLOAD_FAILED, sentence(error))) from error
 
 
-async def try_dry_run(run: Run, connection: Connection, settings: RunSettings) -> str | None:
-    """Try on a harmless file whether the router looks at it only; return what it did else.
+class DryRun(Enum):
+    """What a router does that is asked for a dry run."""
 
-    For a script that it must not run, and where an earlier attempt may have asked for a dry run of it.
-    """
+    LOOKS = "only looked at it"
+    RUNS = "ran it"
+    UNCLEAR = "did not say that it only looked at it"
+
+
+async def try_dry_run(run: Run, connection: Connection, settings: RunSettings) -> DryRun:
+    """Find out on a harmless file what the router does. One that does not know the word runs no line that has it."""
     assert run.facts is not None  # noqa: S101
     if not run.facts.version.has_dry_run:
-        return None
+        return DryRun.LOOKS
     harmless = commands.harmless(run.nonce)
     await _upload(run, connection, settings, harmless)
     looked = await _look_at(run, connection, settings, harmless)
     if not looked.dry_run or judge_dry_run(looked.answer, harmless) == ():
-        return None  # it does not know the word, and runs no such line; or it said what a dry run says
-    did = "ran it" if commands.has_run(run.nonce, lines(looked.answer)) else "did not say that it only looked at it"
-    return f"The router was asked for a dry run of a harmless file and {did}"
+        return DryRun.LOOKS
+    said = lines(looked.answer)
+    return DryRun.RUNS if commands.has_run(run.nonce, said) or messages.SUCCESS in said else DryRun.UNCLEAR
 
 
 async def check_upload(run: Run, connection: Connection, settings: RunSettings) -> None:
