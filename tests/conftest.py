@@ -22,7 +22,7 @@ _numbers = itertools.count(1)
 # Seconds that the longest files take beside each other (pytest --durations); the others take ten or so. Parts that run side by
 # side are to end together.
 _SECONDS = {
-    "test_sessions": 280, "test_busy_routers": 220, "test_switches": 160, "test_moving": 120, "test_cli": 85, "test_recovery": 85,
+    "test_sessions": 215, "test_busy_routers": 220, "test_switches": 160, "test_moving": 120, "test_cli": 85, "test_recovery": 85,
     "test_rollout": 80, "test_install": 70, "test_api": 65, "test_signed_authorization": 60, "test_repairing": 60,
     "test_post_checks": 50, "test_configuration": 50, "test_lesser_routers": 50, "test_operations": 50, "test_no_secret_leaks": 45,
     "test_reach": 40, "test_scheduling": 40, "test_check": 30, "test_sensitive_exports": 30, "test_install_guide": 30,
