@@ -157,13 +157,17 @@ async def test_a_virtual_router_that_calls_itself_otherwise_is_not_the_one_that_
 
 
 async def owe(database: Db, run: int) -> None:
+    """Owe a file that is looked for only when `try_again` says so."""
     await database.fetch(
-        "insert into tminus.cleanup_debts (site_id, site_run_id, file_name) values ('r1', $1, $2)", run, FILE
+        "insert into tminus.cleanup_debts (site_id, site_run_id, file_name, next_try_at)"
+        " values ('r1', $1, $2, 'infinity')",
+        run,
+        FILE,
     )
 
 
 async def try_again(database: Db) -> tuple[str | None, bool]:
-    """Let the debt be looked at once more; return why it stays, or that it is settled."""
+    """Let the debt be looked at once, no other look being under way; return why it stays, or that it is settled."""
     attempts = await database.value("select attempts from tminus.cleanup_debts")
     await database.run("update tminus.cleanup_debts set next_try_at = tminus.clock(), last_error = null")
 
