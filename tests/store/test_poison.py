@@ -9,6 +9,7 @@ import pytest
 
 from tests.store.stage import Stage, add_sites, authorize, insert, refused
 from tminus.store import busy_sites, instances, site_runs
+from tminus.store.pool import statement
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -95,8 +96,11 @@ async def test_innocents_that_ran_at_the_same_time_run_alone_after_two_deaths_an
         assert await crash_with(stage) == {"a", "b"}
     # Each by itself, what is due first before the other; not both at once.
     alone = await stage.instance()
+    assert await suspects(stage) == {poison: (2, []), innocent: (2, [])}
     assert set(await stage.claim(alone)) == {"a"}
     assert await stage.claim(alone) == {}
+    name = await stage.db.value("select name from tminus.instances where id = $1", alone)
+    assert await suspects(stage) == {poison: (2, [name]), innocent: (2, [])}
     # Meanwhile the other runs elsewhere, by itself as well, to its end.
     other = await stage.instance()
     run = (await stage.claim(other))["b"]
@@ -106,6 +110,13 @@ async def test_innocents_that_ran_at_the_same_time_run_alone_after_two_deaths_an
     assert (await stage.row(poison))["status_reason"].startswith("set aside")
     assert (await stage.row(innocent))["status_reason"] is None
     assert await stage.db.value("select count(*) from tminus.set_aside") == 1
+    assert await suspects(stage) == {}
+
+
+async def suspects(stage: Stage) -> dict[object, tuple[int, list[str]]]:
+    """Of each script that is run alone: at how many deaths it was in hand, and which daemons have it in hand."""
+    rows = await stage.db.fetch(statement("suspects"), role="rita")
+    return {row["script_id"]: (row["deaths"], row["daemons"]) for row in rows}
 
 
 async def test_a_third_death_beside_another_script_convicts_nobody(stage: Stage) -> None:

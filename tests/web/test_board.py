@@ -543,10 +543,12 @@ async def test_the_approver_is_given_what_is_signed_where_daemons_ask_for_it(api
 
 
 async def test_what_needs_somebody_is_said_first(api: Api) -> None:
-    _, launch = await launched(api)
+    suspect, launch = await launched(api)
     run = await run_id(api, launch, 5)
     await api.db.run(
         "set session_replication_role = replica;"
+        " insert into tminus.crashes (script_id, instance_id, launch_id, is_alone)"
+        f" select '{suspect}', gen_random_uuid(), '{launch}', false from generate_series(1, 2);"
         f" insert into tminus.busy_sites (site_run_id, site_id, look_at) values ({run}, 'site-05', tminus.clock())"
     )
     await api.db.fetch(
@@ -560,6 +562,8 @@ async def test_what_needs_somebody_is_said_first(api: Api) -> None:
             "1 unknown",
             f"/board/runs/{run}",
             "1 router is kept busy",
+            "a daemon died 2 times while it had this in hand",
+            f"/board/scripts/{suspect}",
             "Not yet looked at",
             "fair in town",
         ):

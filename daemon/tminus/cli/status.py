@@ -46,6 +46,7 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
         acts = await connection.fetch(statement("lost_acts"))
         holds = await connection.fetch(statement("open_holds"))
         aside = await connection.fetch(statement("set_aside"))
+        suspects = await connection.fetch(statement("suspects"))
         frozen = await connection.fetch(statement("freezes"))
         busy = await connection.fetch(statement("busy_sites"))
     if as_json:
@@ -54,6 +55,7 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
             "lost_acts": acts,
             "holds": holds,
             "set_aside": aside,
+            "suspects": suspects,
             "freezes": frozen,
             "busy_sites": busy,
             "instances": instances,
@@ -75,12 +77,24 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
             " it. 'tminus readmit --help' says how to go on."
         )
         console.print(screen.text(told, "bold red"), soft_wrap=True)
+    for row in suspects:
+        console.print(screen.text(_told_of_suspect(row), "yellow"), soft_wrap=True)
     print_freezes(console, frozen)
     _print_busy(console, busy)
     _print_instances(console, instances)
     _print_launches(console, "Running", running, "started_at")
     _print_upcoming(console, upcoming)
     _print_launches(console, "Recent", recent, "finished_at")
+
+
+def _told_of_suspect(row: asyncpg.Record) -> str:
+    told = (
+        f"Alone: {row['script_id']} {screen.visible(row['description'])}; a daemon died {row['deaths']} times while it had"
+        " this in hand. Whoever runs it, or asks what became of it, takes up nothing else meanwhile"
+    )
+    if not row["daemons"]:
+        return f"{told}."
+    return f"{told}: now {', '.join(screen.visible(name) for name in row['daemons'])}; other launches wait for that or for another daemon."
 
 
 def _heading(console: Console, words: str) -> None:

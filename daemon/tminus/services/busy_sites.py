@@ -140,14 +140,9 @@ async def _ask(visit: _Visit, question: Question, connection: Connection) -> str
     why = why_over(remains, question.before, time_is_over=asyncio.get_running_loop().time() >= visit.over_at)
     if why is None:
         return "The router lists a job that runs the script." if remains.jobs else "Nothing tells that it is over."
-    verdict = judge_remains(
-        remains,
-        question.before,
-        reason=question.reason,
-        stamped=visit.stamp_log,
-    )
     # What the log lacks proves nothing of one that was not known to be over.
     if remains.log & {"done", "failed"}:
+        verdict = judge_remains(remains, question.before, reason=question.reason, stamped=visit.stamp_log)
         verdict = post_checks.not_made(verdict, question.post_checks)
         detail = {"verdict": str(verdict.state), "effect": str(verdict.effect), "message": verdict.message}
         await site_runs.keep_late_evidence(visit.db, visit.busy.run.id, visit.instance, json.dumps(detail))

@@ -28,6 +28,7 @@ async def show(visit: Visit) -> web.StreamResponse:
         acts = await rows(transaction, "lost_acts")
         holds = await rows(transaction, "open_holds")
         aside = await rows(transaction, "set_aside")
+        suspects = await rows(transaction, "suspects")
         busy = await rows(transaction, "busy_sites")
         instances = await rows(transaction, "living_instances")
         mark = await row(transaction, "outlook_mark", _UPCOMING)
@@ -50,6 +51,7 @@ async def show(visit: Visit) -> web.StreamResponse:
             "acts": acts,
             "holds": holds,
             "aside": aside,
+            "suspects": suspects,
             "busy": busy,
             "is_served": any(each["state"] == "alive" and not each["silent"] for each in instances),
             "instances": instances,
