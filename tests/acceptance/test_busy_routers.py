@@ -112,6 +112,22 @@ async def test_a_router_is_looked_at_when_the_time_of_a_lost_script_is_over(data
             await until(lambda: database.value(due), within=10)
 
 
+async def test_a_router_that_booted_is_free_and_nothing_is_said_of_what_its_script_did(
+    database: Db, tmp_path: Path
+) -> None:
+    """Its log is gone with what it remembered: that a line is missing there proves nothing."""
+    async with simulate(routers("r1")) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        slow = await database.submit(ENDLESS.format(600), site_timeout=timedelta(seconds=5), detached=True)
+        run = (await database.finished(slow, within=60))["r1"]
+        assert ending(run) == ("unknown", "unknown", "timed_out"), run["message"]
+        fleet.router("r1").reboot()
+        await database.run("update tminus.busy_sites set look_at = tminus.clock()")
+        free = "select free_because from tminus.busy_sites where free_at is not null"
+        assert "booted" in await until(lambda: database.value(free), within=60)
+        assert await database.value("select count(*) from tminus.events where kind = 'late_evidence'") == 0
+
+
 async def test_who_resolves_a_run_frees_its_router(database: Db, tmp_path: Path) -> None:
     cli = Cli(database)
     async with simulate(routers("r1")) as fleet, run_daemon(database, tmp_path, fleet) as daemon:

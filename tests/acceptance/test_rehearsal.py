@@ -18,6 +18,7 @@ from tests.support import Db, clean_environment, run_daemon, until
 from tminus.cli import watch
 from tminus.errors import StoreUnavailable
 from tminus.simulator import Fault, FleetSpec, Kind, SiteSpec, simulate
+from tminus.simulator.console import importing
 
 SCRIPT = '/ip firewall filter add chain=input action=drop comment="from tminus"\n'
 FAULTS = {
@@ -110,6 +111,27 @@ async def test_a_router_that_runs_dry_runs_is_not_given_what_nobody_has_authoriz
             assert not fleet.files(site.id)
             sent = {event.facts["sha256"] for event in fleet.journal.events(site.id, Kind.UPLOAD)}
             assert (hashlib.sha256(SCRIPT.encode()).hexdigest() in sent) is (site.id != "wrong")
+
+
+async def test_a_router_that_answers_a_dry_run_otherwise_is_given_only_what_is_authorized(
+    database: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it did cannot be told, so nobody may say that it only looked; nor is it said to have run the script."""
+    monkeypatch.setattr(importing, "CLEAN", "Nothing to complain of")
+    sites = (SiteSpec(id="r1", version="7.20.8"),)
+    async with simulate(FleetSpec(site_specs=sites)) as fleet, run_daemon(database, tmp_path, fleet):
+        await database.run(fleet.inventory_sql(None))
+        script = await database.submit(SCRIPT, due_in=86400)
+        code, out, _ = await tminus(database, "rehearse", str(script), login="alice")
+        assert code == 1, out
+        run = (await database.site_runs(script))["r1"]
+        assert (run["state"], run["effect"], run["reason"]) == ("failed", "none", "guard_failed"), run["message"]
+        assert "did not say that it only looked at it, so it was not given the script" in run["message"]
+        sent = {event.facts["sha256"] for event in fleet.journal.events("r1", Kind.UPLOAD)}
+        assert hashlib.sha256(SCRIPT.encode()).hexdigest() not in sent
+        run = (await database.finished(await database.submit(SCRIPT), within=60))["r1"]
+        assert (run["state"], run["effect"]) == ("completed", "applied"), run["message"]
+        assert run["warnings"] == ["The dry run did not say that the file is free of errors."]
 
 
 async def test_it_tells_who_is_not_ready_and_starts_nothing(database: Db, tmp_path: Path) -> None:
