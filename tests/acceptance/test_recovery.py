@@ -190,3 +190,27 @@ async def test_an_instance_that_is_declared_dead_lets_its_scripts_end_and_keeps_
             runs = await database.finished(script)
             # Resolved by the log: the scripts ran to their end.
             assert {run["state"] for run in runs.values()} == {"completed"}
+
+
+async def test_the_export_that_a_dead_daemon_had_written_is_not_left_on_the_router(
+    database: Db, tmp_path: Path
+) -> None:
+    """What was sent was cut, so the router was asked for a file; whoever takes over was never told of that."""
+    faults = frozenset({Fault.TRUNCATES_EXPORT, Fault.SLOW})
+    sites = (SiteSpec(id="r1", version="7.20.8", faults=faults),)
+    async with simulate(FleetSpec(site_specs=sites)) as fleet:
+        async with run_daemon(database, tmp_path / "a", fleet) as first:
+            await database.run(fleet.inventory_sql(None))
+            script = await database.submit(":put 1", make_backup=False)
+            await asyncio.wait_for(fleet.journal.wait("r1", Kind.IMPORT_FINISHED), 30)
+
+            async def is_written() -> bool:
+                return any(name.endswith("-export.rsc") for name in fleet.files("r1"))
+
+            await until(is_written, within=30)
+            await first.kill()
+        async with run_daemon(database, tmp_path / "b", fleet):
+            run = (await database.finished(script, within=60))["r1"]
+            assert (run["state"], run["effect"]) == ("completed", "applied"), run["message"]
+            assert not fleet.files("r1")
+            assert await database.value("select count(*) from tminus.cleanup_debts") == 0
