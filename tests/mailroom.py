@@ -15,7 +15,8 @@ from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from pydantic import SecretStr
 
-from tminus.channels.mail import Mail, Security
+from tminus.channels.mail import Mail
+from tminus.channels.security import Security
 from tminus.channels.webhook import Webhook
 
 SECRET = "a secret of more than sixteen bytes"

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tminus.assembly import Parts
+from tminus.configured import load_credentials, load_jump_hosts, load_mail, load_signers, load_webhooks
 from tminus.device.connector import Connector
 from tminus.device.jump_hosts import Gate
 from tminus.device.target import Limits
@@ -40,8 +41,8 @@ _OTHER_FILES = 200
 @asynccontextmanager
 async def open_contact(settings: Settings, credentials_base: Path) -> AsyncIterator[Contact]:
     """Yield all that it takes to reach sites from here. Raises ConfigError."""
-    credentials = settings.load_credentials(credentials_base)
-    jump_hosts = settings.load_jump_hosts(credentials_base, credentials)
+    credentials = load_credentials(settings, credentials_base)
+    jump_hosts = load_jump_hosts(settings, credentials_base, credentials)
     connector = _connector(settings)
     gates = {host.name: Gate(host, connector.dial, silence=connector.limits.silence) for host in jump_hosts}
     try:
@@ -53,7 +54,7 @@ async def open_contact(settings: Settings, credentials_base: Path) -> AsyncItera
 
 async def serve(settings: Settings, *, credentials_base: Path, with_api: bool = False) -> int:
     """Run the daemon until it is told to stop; return the exit code."""
-    signers = settings.load_signers(credentials_base)
+    signers = load_signers(settings, credentials_base)
     lanes = _lanes(settings, credentials_base)
     with alone_in(settings.state_dir):
         return await _serve(settings, credentials_base, signers, lanes, with_api=with_api)
@@ -132,9 +133,9 @@ async def _serve(
 
 def _lanes(settings: Settings, credentials_base: Path) -> list[Lane]:
     """Return the ways to people that are configured here. Raises ConfigError."""
-    mail = settings.load_mail(credentials_base)
+    mail = load_mail(settings, credentials_base)
     lanes = [] if mail is None else [Lane(kind="mail", address=None, channel=mail)]
-    webhooks = settings.load_webhooks(credentials_base)
+    webhooks = load_webhooks(settings, credentials_base)
     return [*lanes, *(Lane(kind="webhook", address=hook.name, channel=hook) for hook in webhooks)]
 
 

@@ -7,7 +7,6 @@ import math
 import os
 import socket
 import tomllib
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -15,14 +14,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from tminus.channels.mail import Mail, Security
-from tminus.channels.webhook import Webhook, key_of
+from tminus.channels.security import Security
 from tminus.database_url import why_no_database_url
-from tminus.device.credentials import Credential, load_credential, read_password
-from tminus.device.hostkeys import HostKey, HostKeyPolicy
-from tminus.device.jump_hosts import JumpHost
+from tminus.device.hostkeys import HostKeyPolicy
 from tminus.errors import ConfigError
-from tminus.signatures import CannotVerify, Signers, check_program
 
 
 def _default_state_dir() -> Path:
@@ -251,124 +246,10 @@ class Settings(BaseSettings):
     def api_address(self) -> tuple[str, int]:
         return _address(self.api_listen)
 
-    def load_signers(self, base: Path) -> Signers | None:
-        """Return whose signatures count, where they are required. Raises ConfigError; relative names are in `base`."""
-        spec = self.authorization
-        if not spec.require_signature or spec.allowed_signers is None:
-            return None
-        check_program()
-        signers = Signers(
-            base / spec.allowed_signers, base / spec.revoked_keys if spec.revoked_keys is not None else None
-        )
-        try:
-            signers.stamp()
-        except CannotVerify as error:
-            raise ConfigError(str(error)) from error
-        return signers
-
-    def load_credentials(self, base: Path) -> dict[str, Credential]:
-        """Read every secret once. Raises ConfigError, which names credential, file and remedy."""
-        return {
-            name: load_credential(
-                name,
-                username=spec.username,
-                private_key_file=spec.private_key_file,
-                password_file=spec.password_file,
-                base=base,
-            )
-            for name, spec in self.credentials.items()
-        }
-
-    def load_mail(self, base: Path) -> Mail | None:
-        """Return the way to the mail server, or None where none is set. Raises ConfigError."""
-        if self.mail_server is None or self.mail_sender is None:
-            return None
-        domains = self.mail_domains or (self.mail_sender.rpartition("@")[2],)
-        return Mail(
-            server=self.mail_server,
-            port=self.mail_port,
-            security=self.mail_security,
-            sender=self.mail_sender,
-            domains=frozenset(domain.lower() for domain in domains),
-            username=self.mail_username,
-            password=read_password("mail_password_file", self.mail_password_file, base)
-            if self.mail_password_file is not None
-            else None,
-        )
-
-    def load_webhooks(self, base: Path) -> list[Webhook]:
-        """Return the endpoints, with their secrets. Raises ConfigError."""
-        return [self.load_webhook(name, base) for name in self.webhooks]
-
-    def load_webhook(self, name: str, base: Path) -> Webhook:
-        """Return the endpoint of that name. Raises ConfigError."""
-        return _webhook(name, self.webhooks[name], base)
-
-    def load_jump_hosts(self, base: Path, credentials: Mapping[str, Credential]) -> list[JumpHost]:
-        """Make the jump hosts, with keys and secrets. Raises ConfigError, which names jump host and remedy."""
-        return [self.load_jump_host(name, base, credentials) for name in self.jump_hosts]
-
-    def load_jump_host(self, name: str, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:
-        """Make the jump host of that name. Raises ConfigError."""
-        return _jump_host(name, self.jump_hosts[name], base, credentials)
-
 
 def _address(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
     return host.strip("[]"), int(port)
-
-
-def _jump_host(name: str, spec: JumpHostSettings, base: Path, credentials: Mapping[str, Credential]) -> JumpHost:
-    owner = f"[jump_hosts.{name}]"
-    if spec.credential is None:
-        credential = load_credential(
-            f"of jump host {name}",
-            username=spec.username,
-            private_key_file=spec.private_key_file,
-            password_file=spec.password_file,
-            base=base,
-        )
-    elif spec.private_key_file is not None or spec.password_file is not None:
-        raise ConfigError(f"{owner} has both a credential and a secret of its own: remove one of them")
-    elif spec.credential not in credentials:
-        raise ConfigError(f"{owner} names the credential {spec.credential!r}, and there is no such [credentials.…]")
-    else:
-        credential = credentials[spec.credential]
-    username = spec.username or credential.username
-    if not username:
-        raise ConfigError(f"{owner} has no username, and its credential has none either: add one")
-    try:
-        host_keys = tuple(HostKey.parse(key) for key in spec.host_keys)
-    except ValueError as error:
-        raise ConfigError(
-            f"a key of host_keys in {owner} is no OpenSSH public key: {error}; 'ssh-keyscan {spec.address}' shows them"
-        ) from None
-    return JumpHost(
-        name=name,
-        address=spec.address,
-        port=spec.port,
-        username=username,
-        credential=credential,
-        host_keys=host_keys,
-        max_sites=spec.max_sites,
-        idle_timeout=spec.idle_timeout,
-    )
-
-
-def _webhook(name: str, spec: WebhookSettings, base: Path) -> Webhook:
-    owner = f"[webhooks.{name}]"
-    if not spec.url.get_secret_value().startswith(("https://", "http://")):
-        raise ConfigError(f"the url of {owner} is neither https:// nor http://")
-    secret = read_password(f"webhook {name!r}", spec.secret_file, base)
-    try:
-        key = key_of(secret.get_secret_value())
-    except ValueError as error:
-        problem: str | None = str(error)
-    else:
-        problem = "it is shorter than 16 bytes" if len(key) < 16 else None
-    if problem is not None:  # raised from here: the exception above carries the secret
-        raise ConfigError(f"the secret of {owner} cannot be used: {problem}; 'openssl rand -hex 32' makes one")
-    return Webhook(name=name, url=spec.url.get_secret_value(), secret=secret)
 
 
 def config_file(given: Path | None) -> Path | None:

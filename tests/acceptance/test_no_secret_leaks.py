@@ -13,6 +13,7 @@ import pytest
 
 from tests.acceptance.test_rehearsal import tminus
 from tests.support import Db, run_daemon, until
+from tminus.configured import load_credentials, load_jump_hosts, load_mail, load_webhooks
 from tminus.errors import ConfigError
 from tminus.settings import load_settings
 from tminus.simulator import Fault, Fleet, FleetSpec, Setup, SiteSpec, simulate
@@ -185,13 +186,13 @@ async def test_no_secret_is_in_database_log_metrics_arguments_errors_or_repr(dat
     finally:
         for name in environment:
             del os.environ[name]
-    credentials = loaded.load_credentials(folder)
+    credentials = load_credentials(loaded, folder)
     objects = (
         loaded,
         credentials,
-        loaded.load_mail(folder),
-        loaded.load_webhooks(folder),
-        loaded.load_jump_hosts(folder, credentials),
+        load_mail(loaded, folder),
+        load_webhooks(loaded, folder),
+        load_jump_hosts(loaded, folder, credentials),
     )
     assert canaries.found_in(*map(repr, objects), *map(str, objects)) == []
 
@@ -213,9 +214,9 @@ def test_an_error_about_a_secret_does_not_tell_it(tmp_path: Path) -> None:
         (tmp_path / "tminus.toml").write_text(text)
         try:
             settings = load_settings(tmp_path / "tminus.toml")
-            settings.load_credentials(tmp_path)
-            settings.load_mail(tmp_path)
-            settings.load_webhooks(tmp_path)
+            load_credentials(settings, tmp_path)
+            load_mail(settings, tmp_path)
+            load_webhooks(settings, tmp_path)
         except ConfigError as error:
             told.append("".join(traceback.format_exception(error)))
     assert len(told) == 6

@@ -10,6 +10,7 @@ import pytest
 from tests.mailroom import SECRET, mail_server, receiver
 from tests.support import Db, run_daemon, until
 from tminus.channels.webhook import sign
+from tminus.configured import load_mail, load_webhooks
 from tminus.errors import ConfigError
 from tminus.settings import load_settings
 from tminus.simulator import FleetSpec, SiteSpec, simulate
@@ -107,7 +108,7 @@ def test_a_webhook_that_cannot_be_used_is_refused_without_its_secret(
     file = tmp_path / "tminus.toml"
     file.write_text(f'[webhooks.chat]\nurl = "{url}"\nsecret_file = "chat.secret"\n')
     with pytest.raises(ConfigError, match=words) as caught:
-        load_settings(file).load_webhooks(tmp_path)
+        load_webhooks(load_settings(file), tmp_path)
     assert secret is None or secret not in str(caught.value)
 
 
@@ -115,6 +116,6 @@ def test_mail_goes_to_the_senders_domain_unless_others_are_named(tmp_path: Path)
     file = tmp_path / "tminus.toml"
     for line, domains in (("", {"example.net"}), ('mail_domains = ["Example.org"]', {"example.org"})):
         file.write_text(f'mail_server = "mail.example.net"\nmail_sender = "tminus@example.net"\n{line}\n')
-        mail = load_settings(file).load_mail(tmp_path)
+        mail = load_mail(load_settings(file), tmp_path)
         assert mail is not None
         assert mail.domains == domains

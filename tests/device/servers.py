@@ -12,7 +12,11 @@ from functools import cache
 
 import asyncssh
 
-from tminus.device import Connector, Credential, HostKey, HostKeyPolicy, Limits, SshProfile, Target
+from tminus.device.connector import Connector
+from tminus.device.credentials import Credential
+from tminus.device.hostkeys import HostKey, HostKeyPolicy
+from tminus.device.profiles import SshProfile
+from tminus.device.target import Limits, Target
 
 HOST = "127.0.0.1"
 Handler = Callable[[asyncssh.SSHServerProcess[bytes]], Awaitable[None]]

@@ -11,7 +11,9 @@ import asyncssh
 import pytest
 
 from tests.device.servers import BY_KEY, QUICK, Handler, Router, Wire, connector, router, target, until
-from tminus.device import LONGEST_COMMAND, Connection, Ended, Limits
+from tminus.device.connection import LONGEST_COMMAND, Connection
+from tminus.device.output import Ended
+from tminus.device.target import Limits
 from tminus.errors import ConnectionLost, DeviceTimeout
 
 Process = asyncssh.SSHServerProcess[bytes]

@@ -26,7 +26,12 @@ from tests.device.servers import (
     text,
     until,
 )
-from tminus.device import Connector, Credential, HostKeyPolicy, Limits, SshProfile, problems
+from tminus.device import problems
+from tminus.device.connector import Connector
+from tminus.device.credentials import Credential
+from tminus.device.hostkeys import HostKeyPolicy
+from tminus.device.profiles import SshProfile
+from tminus.device.target import Limits
 from tminus.errors import ConfigError, ConnectionLost, DeviceError, DeviceTimeout, HostKeyChanged, LoginRefused, Offline
 
 BY_PASSWORD = Credential(name="pw", username="admin", password=SecretStr("right"))

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.device.servers import Access, connector, key, router, target
-from tminus.device import Credential, check_username, load_credential
+from tminus.device.credentials import Credential, check_username, load_credential
 from tminus.errors import ConfigError
 
 

@@ -10,7 +10,7 @@ import asyncssh
 import pytest
 
 from tests.device.servers import BY_KEY, connector, router, target, until
-from tminus.device import Connection
+from tminus.device.connection import Connection
 from tminus.errors import DeviceTimeout, UploadFailed
 
 NAME = "tminus-0123456789abcdef.txt"

@@ -12,7 +12,11 @@ import pytest
 
 from tests.bastion import HOST, Bastion, bastion
 from tests.device.servers import BY_KEY, QUICK, Wire, connector, key, router, target, tcp, text, until
-from tminus.device import Connector, Credential, Gate, HostKey, JumpHost, Limits, Target
+from tminus.device.connector import Connector
+from tminus.device.credentials import Credential
+from tminus.device.hostkeys import HostKey
+from tminus.device.jump_hosts import Gate, JumpHost
+from tminus.device.target import Limits, Target
 from tminus.errors import ConnectionLost, HostKeyChanged, JumpHostFailed, LoginRefused, Offline
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from tests.device.servers import QUICK
 from tests.support import until
-from tminus.device import Connector, Credential, HostKeyPolicy
+from tminus.device.connector import Connector
+from tminus.device.credentials import Credential
+from tminus.device.hostkeys import HostKeyPolicy
 from tminus.domain.digest import SitePart
 from tminus.errors import AnotherDevice, HostKeyChanged, LoginRefused, Offline
 from tminus.routeros.commands import Nonce

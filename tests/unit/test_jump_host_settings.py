@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tminus.configured import load_credentials, load_jump_hosts
 from tminus.errors import ConfigError
 from tminus.settings import Settings, load_settings
 
@@ -38,8 +39,8 @@ def test_a_jump_host_has_a_credential_of_its_own_or_one_that_is_named(folder: Pa
         + GATE + KEYS + 'credential = "ops"\n'
         + GATE.replace("gate", "far") + KEYS + 'username = "jump"\npassword_file = "secret"\nport = 2222\nmax_sites = 7\n',
     )  # fmt: skip
-    credentials = settings.load_credentials(folder)
-    gate, far = settings.load_jump_hosts(folder, credentials)
+    credentials = load_credentials(settings, folder)
+    gate, far = load_jump_hosts(settings, folder, credentials)
     assert (gate.name, gate.username, gate.port, gate.max_sites) == ("gate", "ops", 22, 50)
     assert gate.credential is credentials["ops"]
     assert (far.username, far.port, far.max_sites) == ("jump", 2222, 7)
@@ -70,7 +71,7 @@ def test_a_jump_host_has_a_credential_of_its_own_or_one_that_is_named(folder: Pa
 def test_what_is_wrong_with_a_jump_host_is_said(folder: Path, text: str, said: str) -> None:
     def load() -> None:
         settings = read(folder, text)
-        settings.load_jump_hosts(folder, settings.load_credentials(folder))
+        load_jump_hosts(settings, folder, load_credentials(settings, folder))
 
     with pytest.raises(ConfigError) as caught:
         load()

@@ -8,23 +8,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
-from enum import StrEnum
 
 import aiosmtplib
 from pydantic import SecretStr
 
 from tminus.channels.letter import Letter, Send
+from tminus.channels.security import Security
 from tminus.errors import ChannelError, LetterRefused
 
 _GOODBYE_WITHIN = 3.0  # seconds
-
-
-class Security(StrEnum):
-    """How the connection to the mail server is protected."""
-
-    STARTTLS = "starttls"
-    TLS = "tls"
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

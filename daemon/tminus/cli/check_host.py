@@ -75,10 +75,12 @@ def credentials(settings: Settings, base: Path) -> Iterator[Finding]:
 
 def signatures(settings: Settings, base: Path) -> Iterator[Finding]:
     """Where signatures are required, whether they could be verified here."""
+    from tminus.configured import load_signers
+
     if not settings.authorization.require_signature:
         return
     try:
-        settings.load_signers(base)
+        load_signers(settings, base)
     except ConfigError as error:
         yield refused("signatures", error)
         return
@@ -119,8 +121,10 @@ def api_keys(settings: Settings, base: Path) -> Iterator[Finding]:
 
 def channels(settings: Settings, base: Path) -> Iterator[Finding]:
     """The ways to people that are configured here; none is no fault. Nothing is sent."""
+    from tminus.configured import load_mail, load_webhook
+
     try:
-        mail = settings.load_mail(base)
+        mail = load_mail(settings, base)
     except ConfigError as error:
         yield refused("mail", error)
     else:
@@ -128,7 +132,7 @@ def channels(settings: Settings, base: Path) -> Iterator[Finding]:
             yield ok("mail", f"{mail.server} port {mail.port} ({mail.security}), to {', '.join(sorted(mail.domains))}")
     for name in sorted(settings.webhooks):
         try:
-            settings.load_webhook(name, base)
+            load_webhook(settings, name, base)
         except ConfigError as error:
             yield refused(f"webhook {name}", error)
         else:
@@ -136,11 +140,13 @@ def channels(settings: Settings, base: Path) -> Iterator[Finding]:
 
 
 def _jump_host(settings: Settings, name: str, base: Path, credentials: Mapping[str, Credential]) -> Finding:
+    from tminus.configured import load_jump_host
+
     check, spec = f"jump host {name}", settings.jump_hosts[name]
     if spec.credential in settings.credentials and spec.credential not in credentials:
         return skipped(check, f"needs the credential {spec.credential}")
     try:
-        host = settings.load_jump_host(name, base, credentials)
+        host = load_jump_host(settings, name, base, credentials)
     except ConfigError as error:
         return refused(check, error)
     way = f"user {host.username}, {host.address} port {host.port}"

@@ -6,7 +6,9 @@ import pytest
 
 from tests.device.servers import connector
 from tests.device.simulator.client import SITE, one
-from tminus.device import Credential, SshProfile, Target
+from tminus.device.credentials import Credential
+from tminus.device.profiles import SshProfile
+from tminus.device.target import Target
 from tminus.simulator import Kind
 
 
