@@ -56,7 +56,7 @@ _ROOM = 4 << 30  # bytes of memory for all the servers that run side by side: mo
 _DSN = re.compile(r"^postgresql:///(?P<database>[^?]*)\?(?P<rest>.*)$")
 
 
-async def until(condition: Callable[[], Awaitable[T]], *, within: float = 20.0, every: float = 0.05) -> T:
+async def until(condition: Callable[[], Awaitable[T]], *, within: float = 60.0, every: float = 0.05) -> T:
     """Return the first true answer of `condition`; fail after `within` seconds."""
     end = time.monotonic() + within
     while True:
@@ -193,7 +193,7 @@ class Db:
         )
         return {row["site_id"]: row for row in rows}
 
-    async def finished(self, script_id: object, *, within: float = 30.0) -> dict[str, asyncpg.Record]:
+    async def finished(self, script_id: object, *, within: float = 60.0) -> dict[str, asyncpg.Record]:
         """Wait until a scheduled script has finished, and return its site runs."""
 
         async def look() -> bool:
