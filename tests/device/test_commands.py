@@ -501,6 +501,38 @@ async def test_a_router_that_opens_no_channel_in_time_was_sent_nothing() -> None
         await until(lambda: near.closed and far.connections[0].is_closed())
 
 
+async def test_the_last_look_is_taken_when_the_channel_is_open_and_keeps_the_command_back() -> None:
+    opens = asyncio.Event()
+    looked: list[bool] = []
+    asked: list[str] = []
+
+    class Late(Exception):
+        pass
+
+    class Asked(asyncssh.SSHServerSession[bytes]):
+        def exec_requested(self, command: str) -> bool:
+            asked.append(command)
+            return True
+
+    def look() -> None:
+        looked.append(opens.is_set())
+        raise Late
+
+    async def late() -> object:
+        await opens.wait()
+        return Asked()
+
+    async with _connected(session=late) as (near, far, _):
+        starting = asyncio.create_task(near.start("/import", deadline=30, cap=MIB, last_look=look))
+        await until(lambda: len(far.connections[0]._channels) == 1)
+        assert not looked
+        opens.set()
+        with pytest.raises(Late):
+            await starting
+        await until(lambda: near.closed and far.connections[0].is_closed())
+        assert (looked, asked) == ([True], [])
+
+
 async def test_a_connection_that_is_already_gone_was_sent_nothing() -> None:
     async with _connected() as (near, far, wire):
         wire.reset()

@@ -224,9 +224,14 @@ class Session(asyncssh.SSHClientSession[bytes]):
     """Collects what one command sends; cheaper than asyncssh's streams."""
 
     def __init__(
-        self, cap: int, *, on_overflow: Callable[[], None] | None = None, ends: tuple[bytes, ...] = ()
+        self,
+        cap: int,
+        *,
+        on_overflow: Callable[[], None] | None = None,
+        ends: tuple[bytes, ...] = (),
+        last_look: Callable[[], None] | None = None,
     ) -> None:
-        """`ends`: what the lines begin with of which the first settles `told`."""
+        """`ends`: what the lines begin with of which the first settles `told`. `last_look` raises what keeps the command back."""
         self._loop = loop = asyncio.get_running_loop()
         self.decided: asyncio.Future[None] = loop.create_future()
         """Settled when the command was sent, or when it is clear that it will not be."""
@@ -236,12 +241,15 @@ class Session(asyncssh.SSHClientSession[bytes]):
         """Settled when a line of `ends` has arrived whole, with the loop time of that."""
         self.sent = False
         """False proves that the command was not sent."""
+        self.withheld: Exception | None = None
+        """What the last look raised."""
         self.exit_status: int | None = None
         self.overflowed = False
         self._output = Output(cap)
         self._watch = LineWatch(ends)
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._on_overflow = on_overflow
+        self._last_look = last_look
 
     def result(self, ended: Ended) -> ExecResult:
         """Return what has arrived so far."""
@@ -259,7 +267,13 @@ class Session(asyncssh.SSHClientSession[bytes]):
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         self._channel = chan
-        # The channel is open; asyncssh sends the command right after this.
+        # The channel is open, however long that took; asyncssh sends the command right after this, unless this raises.
+        if self._last_look is not None:
+            try:
+                self._last_look()
+            except Exception as error:
+                self.withheld = error
+                raise
         self.sent = True
         _settle(self.decided)
 

@@ -18,7 +18,7 @@ exception from it proves that the command was not sent, and once it has returned
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -112,15 +112,24 @@ class Connection:
             raise self._lost("was lost during a command", None) from self._client.reason
         return session.result(ended)
 
-    async def start(self, command: str, *, deadline: float, cap: int, ends: tuple[bytes, ...] = ()) -> Execution:
+    async def start(
+        self,
+        command: str,
+        *,
+        deadline: float,
+        cap: int,
+        ends: tuple[bytes, ...] = (),
+        last_look: Callable[[], None] | None = None,
+    ) -> Execution:
         """Send a command that must not be sent twice, and return as soon as it is on its way.
 
-        DeviceTimeout and ConnectionLost prove that the command was not sent; the connection is then aborted. `deadline`
-        is for the sending alone. Once the command is sent, nothing in here aborts, unanswered keepalives included. `ends`: what
+        DeviceTimeout and ConnectionLost prove that the command was not sent, and so does what `last_look` raises, which is
+        called when the router has opened a channel for the command; the connection is then aborted. `deadline` is for the
+        sending alone. Once the command is sent, nothing in here aborts, unanswered keepalives included. `ends`: what
         the lines begin with of which one says that the command is over; see `Execution.wait`.
         """
         self._check(command, cap)
-        session = Session(cap, ends=ends)
+        session = Session(cap, ends=ends, last_look=last_look)
         opening: asyncio.Task[object] = asyncio.create_task(self._transport.create_session(lambda: session, command))
         opening.add_done_callback(session.opened)
         try:
@@ -137,6 +146,8 @@ class Connection:
                 f"{self.target} did not take a command within {deadline:g} s; it was not sent; connection aborted"
             )
         error = opening.exception()
+        if session.withheld is not None:
+            raise session.withheld
         raise self._lost("refused a command, or was lost before it was sent", error) from error
 
     async def upload(self, name: str, data: bytes, *, deadline: float) -> None:

@@ -13,6 +13,7 @@ import contextlib
 import json
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -48,6 +49,7 @@ from tminus.store.writer import EndRequest, Release, Writer
 
 _PAUSED_FOR = 30.0  # seconds until a run that met a pause may be claimed again
 _NOT_ASKED_FOR = 5.0  # seconds until a site that was not asked for a login may be claimed again
+_NOT_TRUSTED = not_started(Reason.STORE_LOST, "Not started: this daemon could not prove to the database that it lives.")
 
 log = structlog.get_logger()
 
@@ -259,7 +261,7 @@ class SiteRunner:
         try:
             refusal = await self._commit_start(run, facts)
             if refusal is None:
-                check_time(run, self._loop.time())  # the commit may have taken its time, and late is worse than never
+                self._last_look(run)
         except Paused:
             connection.abort()
             await self._give_back(run, wait=_PAUSED_FOR)
@@ -279,6 +281,9 @@ class SiteRunner:
             # Proved not sent. The row says executing all the same, so it is never started again.
             await self._end_unstarted(run, not_started(Reason.CONNECTION_LOST, sentence(error)))
             return
+        except Ended as withheld:
+            await self._end_unstarted(run, withheld.ending)
+            return
         reach(Point.SENT)
         outcome = await self._verification.follow(run, connection, execution)
         run.verdict = outcome.ending
@@ -290,9 +295,7 @@ class SiteRunner:
     async def _commit_start(self, run: Run, facts: Facts) -> Ending | None:
         """THE POINT OF NO RETURN. Returns None if the script may be started, else why it is not."""
         if not self._trust.lives():
-            return not_started(
-                Reason.STORE_LOST, "Not started: this daemon could not prove to the database that it lives."
-            )
+            return _NOT_TRUSTED
         self._preparation.check_mandate(run)
         uptime = facts.uptime.total_seconds()
         backup = backup_of("before", run.before) if run.before is not None else None
@@ -320,12 +323,16 @@ class SiteRunner:
         if start is Start.HALTED:
             return skipped(Reason.HALTED, "Not started: the launch was halted.")
         if start is Start.NOT_OURS or not self._trust.lives():
-            return not_started(
-                Reason.STORE_LOST, "Not started: this daemon could not prove to the database that it lives."
-            )
+            return _NOT_TRUSTED
         if run.before is not None:
             self._observer.backup_stored(run.before.raw_bytes)
         return None
+
+    def _last_look(self, run: Run) -> None:
+        """The commit may have taken its time, and so may the router with the channel. Raises Ended if it was too much."""
+        if not self._trust.lives():
+            raise Ended(_NOT_TRUSTED)
+        check_time(run, self._loop.time())  # late is worse than never
 
     async def _start(self, run: Run, connection: Connection) -> Execution:
         """Send the start command, once. An exception proves that it was not sent."""
@@ -336,6 +343,7 @@ class SiteRunner:
             deadline=self._settings.command_timeout,
             cap=max(self._settings.output_cap * 4, SMALL),
             ends=tuple(run.nonce.marker(kind).encode() for kind in ends),
+            last_look=partial(self._last_look, run),
         )
         lag = (run.claim.now - run.content.due_at).total_seconds() + self._loop.time() - run.claimed_at
         self._observer.dispatched(lag)

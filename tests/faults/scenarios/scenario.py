@@ -81,8 +81,12 @@ async def nonces_of(rig: Rig, pid: int, script: object) -> set[str]:
 
 
 def demand_no_start_since(rig: Rig, measured: Measured, moment: float, nonces: Collection[str]) -> None:
-    """Nothing of these was started after `moment` (time.monotonic())."""
+    """Nothing of these was started after `moment` (time.monotonic()), nor was any router asked to."""
     names = {f"tminus-{nonce}.rsc" for nonce in nonces}
     for event in rig.fleet.journal.events(kind=Kind.IMPORT_STARTED):
         late = event.facts["name"] in names and event.monotonic > moment
         measured.demand(not late, f"A1: {event.facts['name']} was started on {event.site} by a process that was over")
+    for event in rig.fleet.journal.events(kind=Kind.EXEC):
+        command = event.facts["command"]
+        late = "/import" in command and event.monotonic > moment and any(name in command for name in names)
+        measured.demand(not late, f"A3: {event.site} was told to start by a process that was over: {command}")

@@ -35,6 +35,7 @@ async def _frozen_at(point: Point, within: float, rig: Rig, rng: random.Random) 
     script = await rig.launch()
     pid = await rig.taken(point)
     since = time.time()
+    theirs = await nonces_of(rig, pid, script)
     measured.noticed = await rig.seconds_until_dead(pid, since)
     measured.demand(measured.noticed <= NOTICED_WITHIN, f"A3: noticed only after {measured.noticed:.1f} s")
     measured.demand(await rig.ended(script) is not None, "A3: not all sites ended while it slept")
@@ -46,8 +47,8 @@ async def _frozen_at(point: Point, within: float, rig: Rig, rng: random.Random) 
     events = {site: len(rig.fleet.journal.starts(site)) for site in before}
     slot = rig.slot_of(pid)
     lives = len(slot.exits)
-    rig.wake(pid)
     woken = time.monotonic()
+    rig.wake(pid)
     measured.demand(
         await rig.is_gone(slot, lives, within=_ABORTED_WITHIN),
         f"A3: the zombie had not ended {_ABORTED_WITHIN:.0f} s after it woke",
@@ -60,6 +61,7 @@ async def _frozen_at(point: Point, within: float, rig: Rig, rng: random.Random) 
     for site, run in before.items():
         same = all(run[name] == after[site][name] for name in ("state", "effect", "reason", "finished_at"))
         measured.demand(same, f"A3: the ending of {site} changed after it woke")
+    demand_no_start_since(rig, measured, woken, theirs)
     recovered = measured.recovered
     await settle(rig, measured, script, since=since)
     measured.recovered = recovered
