@@ -411,6 +411,41 @@ class TestTheDeadAndTheFrozen:
             assert [sum(getattr(r, what) for r in reaped) for what in ("dead", "released", "orphaned")] == [1, 6, 4]
 
 
+async def test_who_was_not_heard_of_itself_declares_nobody_dead_until_the_others_had_their_time(stage: Stage) -> None:
+    """The database stood still for longer than a ttl: all heartbeats are old, and one gets through first."""
+    one, two, three = [await stage.instance(name=name, ttl=60) for name in ("one", "two", "three")]
+    await stage.launch(three, "a")
+    await stage.claim(three)
+    await stage.db.move_clock(timedelta(seconds=90))
+    # A look that waited in the database: by its own heartbeat nobody lives, least of all who asks.
+    assert (await instances.reap(stage.store, one)).dead == 0
+    assert await instances.beat(stage.store, one, draining=False)
+    assert (await instances.reap(stage.store, one)).dead == 0
+    assert await instances.beat(stage.store, two, draining=False)
+    for _ in range(3):
+        await stage.db.move_clock(timedelta(seconds=15))
+        for each in (one, two):
+            assert await instances.beat(stage.store, each, draining=False)
+        assert (await instances.reap(stage.store, one)).dead == 0
+    await stage.db.move_clock(timedelta(seconds=15))
+    assert await instances.beat(stage.store, two, draining=False)
+    reaped = await instances.reap(stage.store, two)
+    assert (reaped.dead, reaped.released) == (1, 1)
+    states = await stage.db.fetch("select name, state from tminus.instances order by started_at, name")
+    assert {row["name"]: row["state"] for row in states} == {"one": "alive", "two": "alive", "three": "dead"}
+
+
+async def test_what_others_left_is_settled_by_who_may_declare_nobody_dead(stage: Stage) -> None:
+    one, two = [await stage.instance(name=name, ttl=60) for name in ("one", "two")]
+    await stage.launch(two, "a")
+    await stage.claim(two)
+    await instances.stop(stage.store, two)
+    await stage.db.move_clock(timedelta(seconds=50))
+    assert await instances.beat(stage.store, one, draining=False)
+    assert await stage.db.value("select heard_since = heartbeat_at from tminus.instances where id = $1", one)
+    assert (await instances.reap(stage.store, one)).released == 1
+
+
 class TestOrphans:
     async def test_each_is_taken_by_one(self, clean: Db) -> None:
         async with daemons(clean, 3) as many:

@@ -80,7 +80,7 @@ class Reaper:
     async def _work(self, tasks: asyncio.TaskGroup) -> float:
         if not self._trust.lives():
             return self._interval
-        found = await instances.reap(self._db)
+        found = await instances.reap(self._db, self._instance)
         if found.dead or found.released or found.orphaned:
             reach(Point.REAPED)
             log.warning(

@@ -84,6 +84,7 @@ async def cut_off_the_dead(db: Database) -> int:
     return int((await db.fetch("cut_off_the_dead"))[0]["cut_off"])
 
 
-async def reap(db: Database) -> Reaped:
-    row = (await db.call("select * from tminus.reap()"))[0]
+async def reap(db: Database, instance: UUID | None = None) -> Reaped:
+    """Settle what the dead left, and declare dead who is; `instance` asks, and has to be heard of itself for that."""
+    row = (await db.call("select * from tminus.reap($1)", instance))[0]
     return Reaped(dead=row["dead"], released=row["released"], orphaned=row["orphaned"])
