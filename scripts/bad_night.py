@@ -423,7 +423,7 @@ async def once_more(night: Night) -> None:
     await night.tminus("olga", "backup", "diff", before, now, shown="backup diff BEFORE NOW")
     tell("""The list and not the rule: half of it. She will say so. But first: all three are ready, so it need not wait for an hour.
         Bob has looked at it, too.""")
-    sql = f"update tminus.scheduled_scripts set launch_at = now() + interval '5 seconds' where id = '{AGAIN}'"
+    sql = f"update tminus.scheduled_scripts set launch_at = now() + interval '20 seconds' where id = '{AGAIN}'"
     await night.tminus("olga", "psql", "-c", sql, shown=f'psql -c "{sql}"')
     digest = str(await night.value("select tminus.digest($1)", AGAIN))
     await night.tminus("bob", "authorize", AGAIN, "--digest", digest)

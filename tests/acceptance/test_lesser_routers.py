@@ -113,6 +113,12 @@ async def test_a_router_that_greets_is_known_by_its_serial_number(database: Db, 
             assert run["state"] == "completed", f"{site}: {run['reason']} {run['message']}"
             assert len(fleet.journal.starts(site)) == 2
             assert not [name for name in fleet.files(site) if name.startswith("tminus-")]
+        # What it says to everybody is no output of a script of which nothing was run.
+        refused = await database.submit(":put [/no/such/menu]\n", ["old", "whole"], make_backup=False)
+        for site, run in (await database.finished(refused, within=40)).items():
+            ending = (run["state"], run["effect"], run["reason"])
+            assert ending == ("failed", "none", "script_rejected"), f"{site}: {run['message']}"
+            assert len(fleet.journal.starts(site)) == 2
 
 
 @pytest.mark.timeout(120)

@@ -81,13 +81,14 @@ def test_each_command_line_is_one_that_exists(line: str) -> None:
     assert not missing, f"it needs {missing}: {line}"
 
 
+@pytest.mark.timeout(240)
 async def test_the_bad_night_goes_as_it_is_told() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(_ROOT / "scripts/bad_night.py"), "--check",
         env=clean_environment(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
-        said, _ = await asyncio.wait_for(process.communicate(), 100)
+        said, _ = await asyncio.wait_for(process.communicate(), 200)
     finally:
         if process.returncode is None:
             process.kill()

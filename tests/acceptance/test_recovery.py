@@ -166,7 +166,7 @@ async def test_a_service_that_is_refused_does_not_cut_a_running_script(database:
         await database.run(fleet.inventory_sql(None))
         script = await database.submit(SLOW_SCRIPT)
         await _executing(database, script, 2)
-        await database.run("revoke execute on function tminus.reap() from tminus_daemon")
+        await database.run("revoke execute on function tminus.reap(uuid) from tminus_daemon")
         runs = await database.finished(script)
         assert {run["state"] for run in runs.values()} == {"completed"}
         assert (await daemon.get("/healthz"))[0] == 200

@@ -14,6 +14,7 @@ NONCE = Nonce.of_run("0123456789abcdef", UUID(int=41))
 OK, ERR = NONCE.marker("OK"), NONCE.marker("ERR")
 OTHER = Nonce("f" * 16).marker("OK")
 DONE = "Script file loaded and executed successfully"
+ERROR = "Script Error: syntax error (line 2 column 15)"
 PLAIN = b"/ip dns set servers=192.0.2.53\n"
 DYNAMIC = b"/ip dns set servers=192.0.2.53\n/import more.rsc\n"
 
@@ -31,6 +32,22 @@ def judge(
 ) -> Ending | Unresolved:
     output = "".join(f"{line}\r\n" for line in said).encode()
     return judge_import(ImportAnswer(output=output, exit_status=status, close=close), NONCE, script)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (("Authorized access only!", "", ERROR), REJECTED),
+        (("Authorized access only!", ERROR), PARTIAL),  # no greeting: it is the script that said this
+        (("Authorized access only!", "", "printed", ERROR), PARTIAL),
+        ((ERROR,), REJECTED),
+        (("Authorized access only!", "", DONE, OK), COMPLETED),
+    ],
+)
+def test_what_a_router_says_to_everybody_is_no_output_of_the_script(said: tuple[str, ...], expected: str) -> None:
+    output = "".join(f"{line}\r\n" for line in said).encode()
+    answer = ImportAnswer(output=output, exit_status=0, close=Close.CLOSED)
+    assert short(judge_import(answer, NONCE, PLAIN, greeting=("Authorized access only!", ""))) == expected
 
 
 def short(verdict: Ending | Unresolved) -> str:

@@ -73,6 +73,8 @@ class Facts:
     version: Version
     identity: str
     uptime: timedelta
+    greeting: tuple[str, ...] = ()
+    """The lines that stood before its answer: a note of /system note, perhaps. Whether an exec channel shows it is not recorded."""
 
 
 def is_version_in(version: Version, version_range: str) -> bool:
@@ -127,7 +129,13 @@ def parse_facts(output: bytes, begin: str, end: str) -> Facts | None:
     version, uptime = Version.parse(answers[0]), parse_uptime(answers[-1])
     if version is None or uptime is None:
         return None
-    return Facts(version=version, identity=clean_line("\n".join(answers[1:-1])), uptime=uptime)
+    greeting = tuple(said[: said.index(begin)])
+    return Facts(version=version, identity=clean_line("\n".join(answers[1:-1])), uptime=uptime, greeting=greeting)
+
+
+def behind_greeting(greeting: tuple[str, ...], said: list[str]) -> list[str]:
+    """Return what a router said to a later command of the same login, without the greeting that it began with."""
+    return said[len(greeting) :] if tuple(said[: len(greeting)]) == greeting else said
 
 
 def parse_serial(text: str) -> str | None:

@@ -23,6 +23,7 @@ from tminus.domain.endings import (
 )
 from tminus.routeros import messages
 from tminus.routeros.commands import Nonce
+from tminus.routeros.facts import behind_greeting
 from tminus.routeros.text import clean_line, lines
 
 _LEFT_OPEN = "The router kept the session open after the proof had arrived; it was closed without an exit status."
@@ -53,9 +54,14 @@ class Unresolved:
     message: str
 
 
-def judge_import(answer: ImportAnswer, nonce: Nonce, script: bytes, *, catches: bool = False) -> Ending | Unresolved:
-    """Decide from the answer to commands.start. `catches`: the router knows :onerror, so an error comes with a marker."""
-    said = lines(answer.output)
+def judge_import(
+    answer: ImportAnswer, nonce: Nonce, script: bytes, *, catches: bool = False, greeting: tuple[str, ...] = ()
+) -> Ending | Unresolved:
+    """Decide from the answer to commands.start. `catches`: the router knows :onerror, so an error comes with a marker.
+
+    `greeting`: what the router says to whoever logs in, which is no output of the script.
+    """
+    said = behind_greeting(greeting, lines(answer.output))
     ok, failed = nonce.marker("OK"), nonce.marker("ERR")
     for index, line in enumerate(said):
         if line == ok:

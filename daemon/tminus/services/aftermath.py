@@ -241,7 +241,7 @@ async def listen_on(
     while True:
         began = loop.time()
         result = await execution.wait(_RENEW, linger=linger)
-        verdict = judge_import(answer_of(result), run.nonce, run.script, catches=run.catches)
+        verdict = judge_import(answer_of(result), run.nonce, run.script, catches=run.catches, greeting=run.greeting)
         if result.ended is Ended.TOLD and not isinstance(verdict, Ending):
             linger = None  # it was no proof
             continue

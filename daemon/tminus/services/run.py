@@ -133,6 +133,11 @@ class Run:
         return self.content.post_checks if self.rendered is None else self.rendered.checks
 
     @property
+    def greeting(self) -> tuple[str, ...]:
+        """What the router says to whoever logs in."""
+        return () if self.facts is None else self.facts.greeting
+
+    @property
     def abortable(self) -> bool:
         return not self.past_no_return and not self.ended
 

@@ -17,6 +17,7 @@ from tminus.domain.endings import Ending, Reason, State, Step
 from tminus.kill_points import Point, reach
 from tminus.routeros import commands
 from tminus.routeros.export import Export
+from tminus.routeros.facts import behind_greeting
 from tminus.routeros.outcome import Unresolved, judge_import
 from tminus.routeros.text import clean_line, lines
 from tminus.services import aftermath
@@ -76,7 +77,7 @@ class Verification:
         """Listen until the session ends, or has said all that it has to; at most until the site's time is over."""
         for linger in (CLOSES_WITHIN, None):
             result = await execution.wait(max(run.deadline - self._loop.time(), 1.0), linger=linger)
-            verdict = judge_import(answer_of(result), run.nonce, run.script, catches=run.catches)
+            verdict = judge_import(answer_of(result), run.nonce, run.script, catches=run.catches, greeting=run.greeting)
             if result.ended is not Ended.TOLD:
                 break
             if isinstance(verdict, Ending) and verdict.state is not State.UNKNOWN:
@@ -158,7 +159,7 @@ class Verification:
             session_open=session_open,
             detached=content.detached,
             job_started=job_started,
-            answered=result is not None and bool(result.output.strip()),
+            answered=result is not None and any(behind_greeting(run.greeting, lines(result.output))),
             closed=result is not None and result.exit_status is not None,
             expects_disconnect=content.expects_disconnect,
             post_checks=run.post_checks,
