@@ -15,7 +15,7 @@ import pytest
 from tests.faults.invariants import TOLD
 from tests.faults.server import Server, own_server
 from tests.faults.witness import bear_witness, ended, holds, not_ready, ready, tidy
-from tests.support import SLOWNESS, Db, run_daemon, until
+from tests.support import FAST, SLOWNESS, Db, run_daemon, until
 from tminus.simulator import FleetSpec, simulate
 
 SLOW = '/ip dns static add name=before.example address=192.0.2.1\n:delay 3s\n:put "after"\n'
@@ -109,6 +109,41 @@ async def test_a_server_that_freezes_longer_than_the_trust_lasts(trouble: tuple[
         runs = await db.site_runs(script)
         assert {run["state"] for run in runs.values()} == {"completed"}
         await tidy(daemon, fleet, held)
+
+
+@pytest.mark.fault("F7", "server frozen for two")
+async def test_no_daemon_is_declared_dead_for_a_server_that_froze_longer_than_a_heartbeat_lasts(
+    trouble: tuple[Server, Db], tmp_path: Path
+) -> None:
+    """When it wakes, all heartbeats are old, and who gets through first may not judge the other by that."""
+    server, db = trouble
+    async with (
+        simulate(FleetSpec(sites=4)) as fleet,
+        run_daemon(db, tmp_path / "a", fleet, max_sessions=1) as one,
+        run_daemon(db, tmp_path / "b", fleet, max_sessions=1) as two,
+    ):
+        await db.run(fleet.inventory_sql(None))
+        script = await db.submit(SLOW)
+        await executing(db, script, 2)
+        server.freeze()
+        thaws_at = time.monotonic() + 2 * FAST["heartbeat_ttl"]
+        for daemon in (one, two):
+            await not_ready(daemon, "cannot prove to the database that this instance lives")
+
+        async def is_long_enough() -> bool:
+            return time.monotonic() > thaws_at
+
+        await until(is_long_enough)
+        server.thaw()
+        for daemon in (one, two):
+            await ready(daemon)
+        runs = await db.finished(script, within=60)
+        assert {run["state"] for run in runs.values()} == {"completed"}, [run["message"] for run in runs.values()]
+        assert (
+            await db.value("select count(*) from tminus.events where kind in ('instance_dead', 'late_evidence')") == 0
+        )
+        assert [daemon.process.returncode for daemon in (one, two)] == [None, None]
+        assert await db.fetch("select distinct state from tminus.instances") == [("alive",)]
 
 
 @pytest.mark.fault("F11", "server takes no writes")

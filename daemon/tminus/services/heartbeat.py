@@ -16,7 +16,8 @@ The protocol::
     uploads, asks: may it start? --------> commit of executing: demands a live
          <-------------------------------- heartbeat, ours, not held back
     a line in the intent log, on the disk
-    still trusted? sends the start
+    a channel of the router, however
+    long it takes: still trusted? start
         ...                                                                    reap: heartbeat_at + ttl < clock()?
                                            state = dead, for ever <----------- its runs: before the point of no return
     heartbeat ---------------------------> no row                              -> pending; past it -> resolved on
@@ -29,7 +30,8 @@ What may be concluded. By an instance: it lives for as long as a heartbeat that 
 confirmed, and by nothing else; t0 is taken before the heartbeat is sent, time passes for it while the machine is suspended,
 and the margin covers the difference of the clocks' speed, so that its window always closes before the database's does. By
 a reaper: that a silent instance can write nothing any more, and so that what it had not started will not be started by it;
-nothing about any router. By a resolver: that a run never started, only after its uploaded file is seen to be gone.
+nothing about any router. Where the database stood still all are silent, so who was silent itself concludes nothing until
+the others had their ttl to be heard of (tminus.reap). By a resolver: that a run never started, only after its uploaded file is seen to be gone.
 
 Fences stand one behind the other. The commit of executing demands a live heartbeat in the same statement; every write names
 the instance and the state in its WHERE, and triggers refuse what goes round that; a process that sleeps through all of
