@@ -28,10 +28,11 @@ The protocol::
 
 What may be concluded. By an instance: it lives for as long as a heartbeat that was sent less than ttl - margin ago was
 confirmed, and by nothing else; t0 is taken before the heartbeat is sent, time passes for it while the machine is suspended,
-and the margin covers the difference of the clocks' speed, so that its window always closes before the database's does. By
-a reaper: that a silent instance can write nothing any more, and so that what it had not started will not be started by it;
-nothing about any router. Where the database stood still all are silent, so who was silent itself concludes nothing until
-the others had their ttl to be heard of (tminus.reap). By a resolver: that a run never started, only after its uploaded file is seen to be gone.
+and the margin covers the difference of the clocks' speed, so that its window always closes before the database's does. By a
+reaper: that a silent instance can write nothing any more, and so that what it had not started will not be started by it;
+nothing about any router. Where the database stood still all are silent, so who was silent itself concludes nothing until the
+others had their ttl to be heard of (tminus.reap). By a resolver: that a run never started, only after its uploaded file is
+seen to be gone.
 
 Fences stand one behind the other. The commit of executing demands a live heartbeat in the same statement; every write names
 the instance and the state in its WHERE, and triggers refuse what goes round that; a process that sleeps through all of
