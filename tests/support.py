@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -67,37 +68,56 @@ async def until(condition: Callable[[], Awaitable[T]], *, within: float = 60.0, 
         await asyncio.sleep(every)
 
 
-def _folder_of_a_server() -> Path:
-    """In memory where there is room. A database is 500 files, and each test has one: ext4, which does not give an inode out again
-    for some seconds, searches 0.4 s for those of each, and memory takes 0.05 s.
+@contextmanager
+def _locked(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold the lock of a folder, which ends with the process whatever happens."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _folder_of_a_server() -> Iterator[Path]:
+    """Yield a folder in memory where there is room, and remove it.
+
+    A database is 500 files, and each test has one: ext4, which does not give an inode out again for some seconds, searches 0.4 s
+    for those of each, and memory takes 0.05 s.
     """
     memory = Path("/dev/shm")
-    # Of runs that were killed: nobody else would take them out of memory.
-    for left in memory.glob("tminus-test-*-*"):
+    has_room = os.access(memory, os.R_OK | os.W_OK | os.X_OK) and shutil.disk_usage(memory).free >= _ROOM
+    with contextlib.ExitStack() as held:
+        if has_room:
+            with _locked(memory):
+                # Of runs that were killed: nobody else would take them out of memory. Who lives holds the lock of its own.
+                for left in memory.glob("tminus-test-*"):
+                    with contextlib.suppress(OSError), _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                        shutil.rmtree(left, ignore_errors=True)
+                folder = Path(tempfile.mkdtemp(prefix="tminus-test-", dir=memory))
+                held.enter_context(_locked(folder))
+        else:
+            folder = Path(tempfile.mkdtemp(prefix="tminus-test-", dir="/tmp"))
         try:
-            os.kill(int(left.name.split("-")[2]), 0)
-        except ProcessLookupError:
-            shutil.rmtree(left, ignore_errors=True)
-        except (PermissionError, ValueError):  # somebody else's, and alive, or none of ours
-            continue
-    has_room = os.access(memory, os.W_OK | os.X_OK) and shutil.disk_usage(memory).free >= _ROOM
-    return Path(tempfile.mkdtemp(prefix=f"tminus-test-{os.getpid()}-", dir=memory if has_room else "/tmp"))
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def start_postgres() -> Iterator[str]:
     """An embedded server in a folder of its own, without the cost of durability."""
-    folder = _folder_of_a_server()
-    folder.chmod(0o755)  # root runs the server as another user
-    loop = asyncio.new_event_loop()
-    server = EmbeddedServer(folder, durable=False)
-    try:
-        loop.run_until_complete(server.start())
-        yield server.dsn
-    finally:
-        loop.run_until_complete(server.stop())
-        loop.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    with _folder_of_a_server() as folder:
+        folder.chmod(0o755)  # root runs the server as another user
+        loop = asyncio.new_event_loop()
+        server = EmbeddedServer(folder, durable=False)
+        try:
+            loop.run_until_complete(server.start())
+            yield server.dsn
+        finally:
+            loop.run_until_complete(server.stop())
+            loop.close()
 
 
 @dataclass(frozen=True)

@@ -411,39 +411,81 @@ class TestTheDeadAndTheFrozen:
             assert [sum(getattr(r, what) for r in reaped) for what in ("dead", "released", "orphaned")] == [1, 6, 4]
 
 
-async def test_who_was_not_heard_of_itself_declares_nobody_dead_until_the_others_had_their_time(stage: Stage) -> None:
+class TestWhoMayDeclareOthersDead:
     """The database stood still for longer than a ttl: all heartbeats are old, and one gets through first."""
-    one, two, three = [await stage.instance(name=name, ttl=60) for name in ("one", "two", "three")]
-    await stage.launch(three, "a")
-    await stage.claim(three)
-    await stage.db.move_clock(timedelta(seconds=90))
-    # A look that waited in the database: by its own heartbeat nobody lives, least of all who asks.
-    assert (await instances.reap(stage.store, one)).dead == 0
-    assert await instances.beat(stage.store, one, draining=False)
-    assert (await instances.reap(stage.store, one)).dead == 0
-    assert await instances.beat(stage.store, two, draining=False)
-    for _ in range(3):
-        await stage.db.move_clock(timedelta(seconds=15))
-        for each in (one, two):
-            assert await instances.beat(stage.store, each, draining=False)
+
+    async def test_who_was_not_heard_of_itself_does_not_until_the_others_had_their_time(self, stage: Stage) -> None:
+        one, two, three = [await stage.instance(name=name, ttl=60) for name in ("one", "two", "three")]
+        await stage.launch(three, "a")
+        await stage.claim(three)
+        await stage.db.move_clock(timedelta(seconds=90))
+        # A look that waited in the database: by its own heartbeat nobody lives, least of all who asks.
         assert (await instances.reap(stage.store, one)).dead == 0
-    await stage.db.move_clock(timedelta(seconds=15))
-    assert await instances.beat(stage.store, two, draining=False)
-    reaped = await instances.reap(stage.store, two)
-    assert (reaped.dead, reaped.released) == (1, 1)
-    states = await stage.db.fetch("select name, state from tminus.instances order by started_at, name")
-    assert {row["name"]: row["state"] for row in states} == {"one": "alive", "two": "alive", "three": "dead"}
+        assert await instances.beat(stage.store, one, draining=False)
+        assert (await instances.reap(stage.store, one)).dead == 0
+        assert await instances.beat(stage.store, two, draining=False)
+        for _ in range(3):
+            assert await later(stage, 15, one, two) == 0
+        reaped = await later(stage, 15, two, one)
+        assert reaped == 1
+        states = await stage.db.fetch("select name, state from tminus.instances")
+        assert {row["name"]: row["state"] for row in states} == {"one": "alive", "two": "alive", "three": "dead"}
+        assert (await stage.db.site_runs(await stage.db.value("select script_id from tminus.launches")))["a"][
+            "state"
+        ] == "pending"
+
+    async def test_nor_who_has_just_begun(self, stage: Stage) -> None:
+        """It is the first that the database hears of when it is back, since it was started meanwhile."""
+        old = await stage.instance(name="old", ttl=60)
+        await stage.db.move_clock(timedelta(seconds=90))
+        new = await stage.instance(name="new", ttl=60)
+        for _ in range(3):
+            assert await later(stage, 15, new) == 0
+        assert await later(stage, 15, new) == 1
+        assert not await instances.beat(stage.store, old, draining=False)
+
+    async def test_each_has_its_own_ttl(self, stage: Stage) -> None:
+        slow, quick = await stage.instance(name="slow", ttl=120), await stage.instance(name="quick", ttl=10)
+        await stage.db.move_clock(timedelta(seconds=200))
+        assert await instances.beat(stage.store, quick, draining=False)
+        for _ in range(14):
+            assert await later(stage, 7, quick) == 0
+        assert await instances.beat(stage.store, slow, draining=False)
+
+    async def test_one_late_heartbeat_is_no_gap(self, stage: Stage) -> None:
+        late, dead = [await stage.instance(name=name, ttl=60) for name in ("late", "dead")]
+        assert [await later(stage, seconds, late) for seconds in (40, 40)] == [0, 1]
+        assert not await instances.beat(stage.store, dead, draining=False)
+
+    async def test_a_clock_that_was_set_ahead_and_back_keeps_nobody_waiting(self, stage: Stage) -> None:
+        one = await stage.instance(name="one", ttl=60)
+        assert await later(stage, 86400, one) == 0
+        await stage.instance(name="two", ttl=60)
+        await stage.db.fetch(
+            "update tminus.instances set heartbeat_at = tminus.clock() - interval '1 day' where name = 'two'"
+        )
+        assert await later(stage, -86400, one) == 0
+        for _ in range(3):
+            assert await later(stage, 15, one) == 0
+        assert await later(stage, 15, one) == 1
+
+    async def test_what_others_left_is_settled_by_who_may_not(self, stage: Stage) -> None:
+        one, two = [await stage.instance(name=name, ttl=60) for name in ("one", "two")]
+        await stage.launch(two, "a")
+        await stage.claim(two)
+        await instances.stop(stage.store, two)
+        await stage.db.move_clock(timedelta(seconds=50))
+        assert await instances.beat(stage.store, one, draining=False)
+        assert await stage.db.value("select heard_since = heartbeat_at from tminus.instances where id = $1", one)
+        assert (await instances.reap(stage.store, one)).released == 1
 
 
-async def test_what_others_left_is_settled_by_who_may_declare_nobody_dead(stage: Stage) -> None:
-    one, two = [await stage.instance(name=name, ttl=60) for name in ("one", "two")]
-    await stage.launch(two, "a")
-    await stage.claim(two)
-    await instances.stop(stage.store, two)
-    await stage.db.move_clock(timedelta(seconds=50))
-    assert await instances.beat(stage.store, one, draining=False)
-    assert await stage.db.value("select heard_since = heartbeat_at from tminus.instances where id = $1", one)
-    assert (await instances.reap(stage.store, one)).released == 1
+async def later(stage: Stage, seconds: float, *living: UUID) -> int:
+    """Let that time pass, in which these are heard of; return how many the first of them declares dead."""
+    await stage.db.move_clock(timedelta(seconds=seconds))
+    for each in living:
+        assert await instances.beat(stage.store, each, draining=False)
+    return (await instances.reap(stage.store, living[0])).dead
 
 
 class TestOrphans:

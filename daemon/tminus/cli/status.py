@@ -90,7 +90,7 @@ async def status(context: Context, script: str | None, *, limit: int, as_json: b
 def _told_of_suspect(row: asyncpg.Record) -> str:
     told = (
         f"Alone: {row['script_id']} {screen.visible(row['description'])}; a daemon died {row['deaths']} times while it had"
-        " this in hand. Whoever runs it, or asks what became of it, takes up nothing else meanwhile"
+        " this in hand. Whoever runs it, asks what became of it, or waits to run it takes up nothing else meanwhile"
     )
     if not row["daemons"]:
         return f"{told}."

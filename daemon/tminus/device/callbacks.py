@@ -267,7 +267,8 @@ class Session(asyncssh.SSHClientSession[bytes]):
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         self._channel = chan
-        # The channel is open, however long that took; asyncssh sends the command right after this, unless this raises.
+        # The channel is open, however long that took; asyncssh sends the command right after this, unless this raises. (In the
+        # middle of a key exchange that the router began it would hold it back once more, and nothing could be asked again.)
         if self._last_look is not None:
             try:
                 self._last_look()

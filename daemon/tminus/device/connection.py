@@ -141,13 +141,13 @@ class Connection:
         if session.sent:
             self._tolerate_misses(NEVER)
             return Execution(self, session, opening)
+        if session.withheld is not None:
+            raise session.withheld
         if not session.decided.done():
             raise DeviceTimeout(
                 f"{self.target} did not take a command within {deadline:g} s; it was not sent; connection aborted"
             )
         error = opening.exception()
-        if session.withheld is not None:
-            raise session.withheld
         raise self._lost("refused a command, or was lost before it was sent", error) from error
 
     async def upload(self, name: str, data: bytes, *, deadline: float) -> None:

@@ -2,8 +2,9 @@
 -- heartbeats are old when it goes on: whoever got through first declared the others dead, and a look that had waited in the
 -- database declared dead even the instance that had asked for it.
 
--- Since when this instance has been heard of without a gap. The guard sets it.
+-- Since when this instance has been heard of without a gap: from its registration on, at the earliest. The guard sets it.
 alter table tminus.instances add column heard_since timestamptz not null default '-infinity';
+alter table tminus.instances alter column heard_since set default tminus.clock();
 
 create or replace function tminus.guard_instance() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
@@ -19,8 +20,11 @@ begin
     if to_jsonb(new) - '{heartbeat_at,state,ended_at,settled_on}'::text[] is distinct from to_jsonb(old) - '{heartbeat_at,state,ended_at,settled_on}'::text[] then
         raise exception 'what instance % is never changes', old.id using errcode = 'check_violation';
     end if;
-    -- Its ttl is four heartbeats at least.
-    if new.heartbeat_at > old.heartbeat_at + old.ttl / 2 then
+    -- Its ttl is four heartbeats at least (tminus.settings), so who beats in time is silent for a quarter less than the ttl at most
+    -- where this one is silent for less than three. A clock that was set back makes nothing last longer.
+    if new.heartbeat_at > old.heartbeat_at + old.ttl * 0.75 then
+        new.heard_since := new.heartbeat_at;
+    elsif new.heartbeat_at < new.heard_since then
         new.heard_since := new.heartbeat_at;
     end if;
     return new;
@@ -31,7 +35,7 @@ drop function tminus.reap();
 -- Declare dead whoever has not been heard of for its ttl, and settle what it, or an instance that stopped, left behind:
 -- site runs before their point of no return are pending again; those past it lose their owner and wait to be resolved.
 -- An instance that is about to commit a start, and a run that is about to be written, are left to the next call.
--- p_instance asks: nothing is done for one that is not alive, and after a gap of its own the others have their ttl to be heard of.
+-- p_instance asks: nothing is done for one that is not alive, and after a gap of its own each other has its ttl to be heard of.
 create or replace function tminus.reap(p_instance uuid default null, out dead integer, out released integer, out orphaned integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -47,20 +51,19 @@ begin
         orphaned := 0;
         return;
     end if;
-    if p_instance is null or me.heard_since + me.ttl <= tminus.clock() then
-        with died as (
-            update tminus.instances i
-            set state = 'dead', ended_at = tminus.clock()
-            where i.id in (
-                select q.id from tminus.instances q
-                where q.state in ('alive', 'draining') and q.heartbeat_at + q.ttl < tminus.clock()
-                for update skip locked)
-            returning i.id, i.name
-        ), told as (
-            insert into tminus.events (kind, principal, detail) select 'instance_dead', died.name, jsonb_build_object('instance', died.id) from died
-        )
-        select array_agg(d.id) into gone from died d;
-    end if;
+    with died as (
+        update tminus.instances i
+        set state = 'dead', ended_at = tminus.clock()
+        where i.id in (
+            select q.id from tminus.instances q
+            where q.state in ('alive', 'draining') and q.heartbeat_at + q.ttl < tminus.clock()
+                and (p_instance is null or me.heard_since + q.ttl <= tminus.clock())
+            for update skip locked)
+        returning i.id, i.name
+    ), told as (
+        insert into tminus.events (kind, principal, detail) select 'instance_dead', died.name, jsonb_build_object('instance', died.id) from died
+    )
+    select array_agg(d.id) into gone from died d;
     dead := coalesce(cardinality(gone), 0);
     if dead > 0 then
         perform tminus.note_crashes(gone);
