@@ -44,7 +44,7 @@ class Session:
 async def test_only_a_script_that_is_over_is_hung_up(output: str, state: str, hung_up: bool) -> None:
     session: Any = Session(output)
     deadline = asyncio.get_running_loop().time() + 10
-    run: Any = SimpleNamespace(deadline=deadline, nonce=NONCE, script=b":put 1\n", catches=True)
+    run: Any = SimpleNamespace(deadline=deadline, nonce=NONCE, script=b":put 1\n", catches=True, greeting=())
     _, verdict = await Verification(contact=Mock(), settings=Mock(), step=Mock())._listen(run, session)
     assert verdict.state == state  # type: ignore[union-attr]
     assert session.hung_up is hung_up

@@ -16,24 +16,34 @@ from tminus.simulator import Fleet
 class Screen:
     def __init__(self, process: asyncssh.SSHClientProcess[bytes]) -> None:
         self.process = process
-        self.all = b""
-        self._unread = b""
+        self._all = bytearray()
+        self._unread = bytearray()
+
+    @property
+    def all(self) -> bytes:
+        """All that came."""
+        return bytes(self._all)
 
     def type(self, keys: bytes) -> None:
         self.process.stdin.write(keys)
 
     async def until(self, text: bytes, *, within: float = 10) -> bytes:
         """Wait for a text, and return what came up to its end."""
+        looked_until = 0  # what is searched already is not searched again: it may be megabytes
         try:
             async with asyncio.timeout(within):
-                while text not in self._unread:
-                    data = await self.process.stdout.read(4096)
+                while (at := self._unread.find(text, looked_until)) < 0:
+                    looked_until = max(len(self._unread) - len(text) + 1, 0)
+                    data = await self.process.stdout.read(65536)
                     assert data, f"the session ended; {text!r} is not in {self._unread!r}"
-                    self.all += data
+                    self._all += data
                     self._unread += data
         except TimeoutError:
-            raise AssertionError(f"{text!r} is not in {self._unread!r}") from None
-        head, _, self._unread = self._unread.partition(text)
+            raise AssertionError(
+                f"{text!r} is not in the {len(self._unread)} bytes: …{self._unread[-2000:]!r}"
+            ) from None
+        head = bytes(self._unread[:at])
+        del self._unread[: at + len(text)]
         return head + text
 
     async def run(self, line: bytes, prompt: bytes = b"] > ") -> bytes:
@@ -49,7 +59,7 @@ class Screen:
         async with asyncio.timeout(10):
             with contextlib.suppress(asyncssh.ConnectionLost):
                 while data := await self.process.stdout.read(4096):
-                    self.all += data
+                    self._all += data
             return (await self.process.wait()).exit_status
 
 
