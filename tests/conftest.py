@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import Db, fresh_database, make_template, start_postgres
 from tminus.simulator import FleetSpec
@@ -17,6 +18,10 @@ from tminus.simulator import FleetSpec
 # are each given a network of their own.
 if "TEST_NETWORK" in os.environ:
     FleetSpec.__init__.__kwdefaults__["base"] = f"{os.environ['TEST_NETWORK']}.0.1"
+
+# How long an example takes says what else the machine does.
+settings.register_profile("tminus", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tminus")
 
 _numbers = itertools.count(1)
 # Seconds that the longest files take beside each other (pytest --durations); the others take ten or so. Parts that run side by
