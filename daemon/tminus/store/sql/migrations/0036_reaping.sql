@@ -20,8 +20,8 @@ begin
     if to_jsonb(new) - '{heartbeat_at,state,ended_at,settled_on}'::text[] is distinct from to_jsonb(old) - '{heartbeat_at,state,ended_at,settled_on}'::text[] then
         raise exception 'what instance % is never changes', old.id using errcode = 'check_violation';
     end if;
-    -- Its ttl is four heartbeats at least (tminus.settings), so who beats in time is silent for a quarter less than the ttl at most
-    -- where this one is silent for less than three. A clock that was set back makes nothing last longer.
+    -- A ttl is four heartbeats at least (the daemon's settings): where the gap of this one is less than three quarters of it, that of
+    -- whoever beats in time is less than the whole. A clock that is set back makes nobody wait longer.
     if new.heartbeat_at > old.heartbeat_at + old.ttl * 0.75 then
         new.heard_since := new.heartbeat_at;
     elsif new.heartbeat_at < new.heard_since then
