@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -24,6 +25,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from tests.fork_server import ForkedProcess, fork
 from tminus.simulator import Fleet
 from tminus.store.embedded import EmbeddedServer
 from tminus.store.migrate import migrate
@@ -124,11 +126,11 @@ def start_postgres() -> Iterator[str]:
 class Db:
     """A fresh, migrated database. `dsn` is its owner's; `dsn_as` that of a login of LOGINS.
 
-    `idle` holds connections of the owner that are open for the next statement; None: each statement has its own.
+    `idle` holds connections by role (None: the owner) that are open for the next statement; None: each has its own.
     """
 
     dsn: str
-    idle: list[asyncpg.Connection] | None = field(default=None, compare=False)
+    idle: dict[str | None, list[asyncpg.Connection]] | None = field(default=None, compare=False)
 
     def dsn_as(self, role: str) -> str:
         return re.sub(r"user=[^&]*", f"user={role}", self.dsn)
@@ -143,18 +145,20 @@ class Db:
 
     @asynccontextmanager
     async def for_one_statement(self, role: str | None = None) -> AsyncIterator[asyncpg.Connection]:
-        """As `connect`; the owner's is kept. Who waits asks twenty times a second, and to connect takes 10 ms of both processors."""
-        if role is not None or self.idle is None:
+        """As `connect`, and kept. Who waits asks twenty times a second, and to connect takes 10 ms of both processors."""
+        if self.idle is None:
             async with self.connect(role) as connection:
                 yield connection
             return
-        connection = self.idle.pop() if self.idle else await asyncpg.connect(self.dsn, timeout=10)
+        idle = self.idle.setdefault(role, [])
+        dsn = self.dsn if role is None else self.dsn_as(role)
+        connection = idle.pop() if idle else await asyncpg.connect(dsn, timeout=10)
         try:
             yield connection
         except BaseException:
             connection.terminate()
             raise
-        self.idle.append(connection)
+        idle.append(connection)
 
     async def fetch(self, sql: str, *arguments: object, role: str | None = None) -> list[asyncpg.Record]:
         async with self.for_one_statement(role) as connection:
@@ -190,11 +194,19 @@ class Db:
             *columns.values(),
             role="alice",
         )
+        await self.authorized(
+            script_id,
+            lambda: self.value("select tminus.authorize($1, tminus.digest($1))", script_id, role="bob"),
+            due_in=due_in,
+        )
+        return script_id
+
+    async def authorized(self, script_id: object, authorize: Callable[[], Awaitable[object]], *, due_in: float) -> None:
+        """Have alice's script authorized that is due in `due_in` seconds: later, where that passes on a machine that has much to do."""
         for grace in (0.5, 1, 2, 4):
             with contextlib.suppress(asyncpg.ObjectNotInPrerequisiteStateError):
-                await self.value("select tminus.authorize($1, tminus.digest($1))", script_id, role="bob")
-                return script_id
-            # Its time passed meanwhile, on a machine that has much to do.
+                await authorize()
+                return
             await self.value(
                 "update tminus.scheduled_scripts set launch_at = tminus.clock() + make_interval(secs => $2) where id = $1",
                 script_id,
@@ -258,10 +270,10 @@ async def make_template(dsn: str) -> None:
 async def fresh_database(dsn: str, name: str) -> AsyncIterator[Db]:
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.execute(f"create database {name} template template_tminus")
-        database = Db(_DSN.sub(rf"postgresql:///{name}?\g<rest>", dsn), idle=[])
+        await connection.execute(f"create database {name} template template_tminus strategy file_copy")
+        database = Db(_DSN.sub(rf"postgresql:///{name}?\g<rest>", dsn), idle={})
         yield database
-        for each in database.idle or ():
+        for each in itertools.chain(*(database.idle or {}).values()):
             each.terminate()
     finally:
         await connection.execute(f"drop database if exists {name} with (force)")
@@ -272,7 +284,7 @@ async def fresh_database(dsn: str, name: str) -> AsyncIterator[Db]:
 class Daemon:
     """A real `tminus serve` process."""
 
-    process: asyncio.subprocess.Process
+    process: asyncio.subprocess.Process | ForkedProcess
     log_file: Path
     url: str = ""
     extra: dict[str, str] = field(default_factory=dict)
@@ -334,10 +346,13 @@ async def run_daemon(
     *,
     environment: Mapping[str, str] | None = None,
     arguments: tuple[str, ...] = (),
+    executed: bool = False,
     **settings: object,
 ) -> AsyncIterator[Daemon]:
     """Run a daemon against a database until the block ends; it is killed if it still runs then."""
-    daemon = await start_daemon(db, folder, fleet, environment=environment, arguments=arguments, **settings)
+    daemon = await start_daemon(
+        db, folder, fleet, environment=environment, arguments=arguments, executed=executed, **settings
+    )
     try:
         await daemon.ready()
         yield daemon
@@ -350,12 +365,16 @@ async def start_daemon(
     folder: Path,
     fleet: Fleet | None = None,
     *,
-    program: Sequence[str] = (sys.executable, "-m", "tminus"),
+    program: Sequence[str] = ("tminus",),
     environment: Mapping[str, str] | None = None,
     arguments: tuple[str, ...] = (),
+    executed: bool = False,
     **settings: object,
 ) -> Daemon:
-    """Start a daemon process; the caller kills it."""
+    """Start a daemon process, of a module with the arguments before its own; the caller kills it.
+
+    `executed`: by the operating system, as systemd does, and not forked from one that has imported it (see fork_server).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     key_file = None
     if fleet is not None:
@@ -373,10 +392,13 @@ async def start_daemon(
     log_file = folder / "serve.log"
     with log_file.open("ab") as log:
         begins_at = log.tell()
-        process = await asyncio.create_subprocess_exec(
-            *program, "--config", str(config), "serve", *arguments, stderr=log,
-            env=clean_environment() | dict(environment or {}),
-        )  # fmt: skip
+        words = (*program, "--config", str(config), "serve", *arguments)
+        env = clean_environment() | dict(environment or {})
+        process = (
+            await asyncio.create_subprocess_exec(sys.executable, "-m", *words, stderr=log, env=env)
+            if executed
+            else await fork(*words, stderr=log.fileno(), env=env)
+        )
     return Daemon(process, log_file, begins_at=begins_at)
 
 

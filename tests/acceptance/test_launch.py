@@ -13,7 +13,7 @@ SCRIPT = (
 
 
 async def test_a_script_runs_on_every_site_and_is_proved(database: Db, tmp_path: Path) -> None:
-    async with simulate(FleetSpec(sites=3)) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
+    async with simulate(FleetSpec(sites=3)) as fleet, run_daemon(database, tmp_path, fleet, executed=True) as daemon:
         await database.run(fleet.inventory_sql(None))
         script = await database.submit(SCRIPT)
         runs = await database.finished(script)

@@ -102,6 +102,8 @@ async def test_whoever_takes_over_from_a_dead_daemon_finds_the_router_that_moved
             await first.kill()
         async with run_daemon(database, tmp_path / "b", fleet):
             run = (await database.finished(script, within=60))["r1"]
+            # The event follows the ending.
+            await until(lambda: database.value("select exists (select from tminus.events where kind = 'site_moved')"))
         assert (run["state"], run["effect"], run["reason"]) == ("completed", "applied", None), run["message"]
         assert f"It answers at {NEW}.1." in run["message"]
         assert any(f"set address = '{NEW}.1'" in each for each in run["warnings"])

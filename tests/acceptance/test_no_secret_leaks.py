@@ -138,7 +138,7 @@ async def test_no_secret_is_in_database_log_metrics_arguments_errors_or_repr(dat
             "api_secret_file": str(folder / "api"),
             "connect_timeout": 2.0,
         }
-        async with run_daemon(database, folder, fleet, environment=environment, **settings) as daemon:
+        async with run_daemon(database, folder, fleet, environment=environment, executed=True, **settings) as daemon:
             key = (folder / "id_ed25519").read_text().splitlines()
             canaries["key"], canaries["end of key"] = key[2], key[-2]
             script = await database.submit(

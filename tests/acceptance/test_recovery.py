@@ -48,7 +48,10 @@ async def test_a_killed_daemons_started_runs_are_resolved_and_never_started_agai
 
 
 async def test_a_drain_finishes_what_runs_and_claims_nothing_new(database: Db, tmp_path: Path) -> None:
-    async with simulate(FleetSpec(sites=4)) as fleet, run_daemon(database, tmp_path / "a", fleet) as daemon:
+    async with (
+        simulate(FleetSpec(sites=4)) as fleet,
+        run_daemon(database, tmp_path / "a", fleet, executed=True) as daemon,
+    ):
         await database.run(fleet.inventory_sql(None))
         script = await database.submit(SLOW_SCRIPT, max_concurrency=2)
         await _executing(database, script, 2)
@@ -64,7 +67,7 @@ async def test_a_drain_finishes_what_runs_and_claims_nothing_new(database: Db, t
 
 async def test_who_was_declared_dead_waits_for_what_runs_until_a_second_signal(database: Db, tmp_path: Path) -> None:
     spec = FleetSpec(site_specs=(SiteSpec(id="r1", version="7.20.8"),))
-    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet) as daemon:
+    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet, executed=True) as daemon:
         await database.run(fleet.inventory_sql(None))
         script = await database.submit(":delay 60s")
         await _executing(database, script, 1)

@@ -148,9 +148,9 @@ async def open_scene(
 Attack = Callable[[Scene, str], Awaitable[Any]]
 
 
-async def signed(scene: Scene, site: str, **columns: object) -> Any:
-    script = await scene.submit(site, **columns)  # type: ignore[arg-type]
-    await scene.bob.authorize(scene.db, script)
+async def signed(scene: Scene, site: str, *, due_in: float = 10.0, **columns: object) -> Any:
+    script = await scene.submit(site, due_in=due_in, **columns)  # type: ignore[arg-type]
+    await scene.db.authorized(script, lambda: scene.bob.authorize(scene.db, script), due_in=due_in)
     return script
 
 

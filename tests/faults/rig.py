@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -54,7 +53,6 @@ BOUND = TTL + REAP + CONTACT + 5.0 * SLOWNESS
 """Seconds from a fault until every site run has ended, what has to be run once more included."""
 
 _RESTART_AFTER = 0.2  # seconds, as systemd's RestartSec
-_ROOT = Path(__file__).parents[2]
 _rigs = itertools.count(1)
 
 
@@ -107,8 +105,7 @@ class Rig:
             async with slot.starting:
                 slot.daemon = await start_daemon(
                     self.db, slot.folder, self.fleet,
-                    program=(sys.executable, "-m", "tests.faults.armed", str(self._folder / "no-plans" if slot.spared else self._plans)),
-                    environment={"PYTHONPATH": str(_ROOT)},
+                    program=("tests.faults.armed", str(self._folder / "no-plans" if slot.spared else self._plans)),
                     **{"database_url": self.dsn_of(slot), "instance_name": slot.name, **self._settings},
                 )  # fmt: skip
             slot.exits.append(await slot.daemon.process.wait())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -68,7 +67,7 @@ async def held(database: Db, fleet: Fleet, folder: Path) -> tuple[Held, Daemon]:
         database,
         folder,
         fleet,
-        program=(sys.executable, "-m", "tests.faults.armed", str(plans)),
+        program=("tests.faults.armed", str(plans)),
         heartbeat_ttl=20.0,
         poll_interval=10.0,
     )
