@@ -46,7 +46,10 @@ EXPECTED: dict[Fault | None, set[tuple[str, str, str | None]]] = {
 async def test_database_journal_and_metrics_agree_after_every_fault(database: Db, tmp_path: Path) -> None:
     faults = dict.fromkeys(Fault, 4)
     spec = FleetSpec(sites=200, faults=faults, versions=("7.20.8", "7.12.2", "6.49.10"), base="127.45.0.1", seed=7)
-    async with simulate(spec) as fleet, run_daemon(database, tmp_path, fleet, max_sessions=100) as daemon:
+    async with (
+        simulate(spec) as fleet,
+        run_daemon(database, tmp_path, fleet, max_sessions=100, connect_timeout=10.0) as daemon,
+    ):
         await database.run(fleet.inventory_sql(None))
         script = await database.submit(SCRIPT, abort_if_offline=True)
         runs = await database.finished(script, within=120)

@@ -131,6 +131,7 @@ async def test_the_configuration_of_the_api_is_for_its_owner_alone_and_makes_a_t
     assert (person.name, person.scopes) == ("alice", {"script:view"})
 
 
+@pytest.mark.timeout(240)
 async def test_a_backup_brings_back_what_a_newer_version_changed_and_runs_nothing_twice(folder: Path) -> None:
     async with simulate(FleetSpec(sites=1)) as fleet:
         await _back_up_and_restore(folder, fleet)
