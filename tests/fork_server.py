@@ -50,17 +50,17 @@ class ForkedProcess:
         said = self._ending.recv(_NUMBER.size)
         self._ending.close()
         os.close(self._handle)
-        assert said, "the fork server died"
-        (self.returncode,) = _NUMBER.unpack(said)
+        if said:
+            (self.returncode,) = _NUMBER.unpack(said)
         self._ended.set()
 
     async def wait(self) -> int:
         await self._ended.wait()
-        assert self.returncode is not None
+        assert self.returncode is not None, "the fork server died, so nobody knows how its processes ended"
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        if self.returncode is not None:
+        if self._ended.is_set():
             raise ProcessLookupError
         signal.pidfd_send_signal(self._handle, number)
 
@@ -80,8 +80,10 @@ async def fork(module: str, *arguments: str, stderr: int, env: Mapping[str, str]
         socket.send_fds(_server(), [json.dumps(request).encode()], [0, 1, stderr, there.fileno()])
     started = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().add_reader(here, started.set_result, None)
-    await started
-    asyncio.get_running_loop().remove_reader(here)
+    try:
+        await started
+    finally:
+        asyncio.get_running_loop().remove_reader(here)
     said, (handle,), _, _ = socket.recv_fds(here, _NUMBER.size, 1)
     (pid,) = _NUMBER.unpack(said)
     return ForkedProcess(pid, handle, here)

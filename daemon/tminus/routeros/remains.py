@@ -201,7 +201,9 @@ def judge_remains(
             warnings=("Proved by the router's log, not by the session.",),
         )
     if "failed" in remains.log:
-        return partly_applied("The router's log says that the script failed. What it did before, if anything, stays applied.")
+        return partly_applied(
+            "The router's log says that the script failed. What it did before, if anything, stays applied."
+        )
     if remains.jobs:
         return unknown(reason, "The script is still running as a job of the router's.")
     if rebooted:
