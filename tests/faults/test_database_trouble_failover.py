@@ -86,7 +86,7 @@ async def test_a_launch_that_the_new_server_never_had_is_made_again_and_starts_n
     async with simulate(FleetSpec(sites=3)) as fleet:
         async with run_daemon(db, tmp_path, fleet) as daemon:
             await db.run(fleet.inventory_sql(None))
-            script = await db.submit(QUICK, due_in=3.0)
+            script = await db.submit(QUICK, due_in=5.0)
             await server.snapshot()
             runs = await db.finished(script)
             assert {run["state"] for run in runs.values()} == {"completed"}
