@@ -1,6 +1,6 @@
 """Processes of a Python module that has its libraries already: `python -m MODULE`, without the second that importing takes.
 
-Nine tenths of what the tests cost would be Python starting daemons. A server process imports the program once and forks; each
+Importing is most of a daemon's start, and the tests start hundreds. A server process imports the program once and forks; each
 fork is a process of its own, with its own number, environment, working directory and standard streams, that runs the module
 and ends as Python ends. It differs from one that was executed in its command line and in what it shares of memory; who looks at
 those, or at how the interpreter starts, executes one (`start_daemon(executed=True)`, and whoever calls the operating system).
